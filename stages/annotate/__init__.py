@@ -1,0 +1,1 @@
+"""Annotate: boxes become masks, and films become a leak-free train and test set."""

@@ -1,0 +1,112 @@
+"""Files that are written whole or not at all, with bytes that depend on their content only."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from stages.common.errors import Fault
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder that becomes `target` when the block ends well, and vanishes when it does not.
+
+    It is built beside `target`, so that the last step is a rename on one file system. What an earlier,
+    killed call left half-built is removed first.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in sorted(target.parent.glob(f".{target.name}-partial-*")):
+        shutil.rmtree(stale)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-partial-", dir=target.parent))
+    scratch.chmod(0o755)  # mkdtemp's 0700 would lock colleagues out of a shared data folder
+    try:
+        yield scratch
+        if target.exists():
+            shutil.rmtree(target)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file by renaming a finished one into its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-partial-", delete=False) as file:
+        scratch = Path(file.name)
+        try:
+            file.write(content)
+            file.close()
+            scratch.chmod(0o644)
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON with sorted keys; a NaN is a programming error and raises ValueError."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(need(path).read_text())
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """CSV with `\\n` line ends and the shortest decimal that reads back as the same float."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """CSV in which ids stay text: every column named `*_id`, `sha256` or `split` is read as str, empty as ''."""
+    text = {"image_id", "patient_id", "sha256", "file_sha256", "split", "source", "source_file", "licence"}
+    table = pd.read_csv(need(path), dtype=dict.fromkeys(text, str), float_precision="round_trip")
+    return table.fillna(dict.fromkeys(text & set(table.columns), ""))
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Lossless PNG of a uint8 or uint16 grey image (H, W), a bool mask (as 0 and 255), or uint8 RGB (H, W, 3)."""
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"a PNG holds uint8 or uint16, not {image.dtype}")
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", compress_level=4)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_png(path: Path) -> np.ndarray:
+    """The pixels of a PNG that this pipeline wrote: uint8 or uint16, (H, W) or (H, W, 3)."""
+    try:
+        with Image.open(need(path), formats=("PNG",)) as image:
+            pixels = np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Fault(f"{path}: expected a PNG, found an unreadable file ({error}); remove it and run `dvc repro`") from error
+    return pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels
+
+
+def need(path: Path) -> Path:
+    """`path`, if it is there; else a Fault that says how to get it."""
+    if not path.exists():
+        raise Fault(f"{path}: expected a file of an earlier stage, found none; run `dvc repro` to make it")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

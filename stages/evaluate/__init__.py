@@ -1,0 +1,1 @@
+"""Evaluate: pixel metrics of one trained model on the test set."""

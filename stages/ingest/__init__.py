@@ -1,0 +1,1 @@
+"""Ingest: films and boxes from every source, checked, pseudonymous, in one manifest."""

@@ -1,0 +1,1 @@
+"""Report: baseline and adaptive side by side."""

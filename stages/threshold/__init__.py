@@ -1,0 +1,1 @@
+"""Threshold: every preprocessed film is split into grey levels."""
