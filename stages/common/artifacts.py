@@ -95,7 +95,9 @@ def read_png(path: Path) -> np.ndarray:
         with Image.open(need(path), formats=("PNG",)) as image:
             pixels = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
-        raise Fault(f"{path}: expected a PNG, found an unreadable file ({error}); remove it and run `dvc repro`") from error
+        raise Fault(
+            f"{path}: expected a PNG, found an unreadable file ({error}); remove it and run `dvc repro`"
+        ) from error
     return pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels
 
 

@@ -1,0 +1,92 @@
+"""Train, validation and test by patient, stratified by source and fracture, drawn from a seed or given by the source."""
+
+import numpy as np
+import pandas as pd
+
+from stages.annotate.params import Split
+from stages.common.errors import Fault
+
+TRIALS = 200
+
+
+def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
+    """`train`, `validation`, `test` or `unused` for every film; validation films belong to the paper's 120.
+
+    Args:
+        films: columns image_id, patient_id, source, fracture (bool), split (what the source says, may be '').
+    Returns:
+        str, indexed like `films`. The order of the rows never matters.
+    Raises:
+        Fault: too few films, or a given split that puts a patient on both sides.
+    """
+    ordered = films.sort_values("image_id")
+    if settings.by == "given":
+        chosen = given(ordered)
+    else:
+        need = settings.train + settings.test
+        if len(ordered) < need:
+            raise Fault(
+                f"annotate.split: expected at least {need} films ({settings.train} train + {settings.test} test), "
+                f"found {len(ordered)}; lower the numbers in params.yaml or ingest more films"
+            )
+        chosen = pd.Series("unused", index=ordered.index)
+        chosen[draw(ordered, settings.test, settings.seed, 0, "test")] = "test"
+        rest = ordered[chosen != "test"]
+        chosen[draw(rest, settings.train, settings.seed, 1, "train")] = "train"
+    inside = ordered[chosen == "train"]
+    if len(inside) <= settings.validation:
+        raise Fault(
+            f"annotate.split.validation: expected fewer than the {len(inside)} train films, found {settings.validation}"
+        )
+    chosen[draw(inside, settings.validation, settings.seed, 2, "validation")] = "validation"
+    return chosen.reindex(films.index)
+
+
+def given(films: pd.DataFrame) -> pd.Series:
+    """The source's own split; anything but train and test stays unused. A patient on both sides is refused."""
+    chosen = films["split"].where(films["split"].isin(["train", "test"]), "unused")
+    for side in ("train", "test"):
+        if not (chosen == side).any():
+            raise Fault(
+                f"annotate.split.by: expected films that their source marks as {side}, found none; "
+                "add a column `split` to its table, or set annotate.split.by to drawn"
+            )
+    sides = films[chosen != "unused"].groupby("patient_id").apply(lambda rows: chosen[rows.index].nunique())
+    if (sides > 1).any():
+        both = films[films["patient_id"].isin(sides[sides > 1].index)]["image_id"]
+        raise Fault(
+            f"annotate.split.by: expected every patient on one side, found both for {', '.join(both[:10])}; "
+            "correct the source's table, or set annotate.split.by to drawn"
+        )
+    return chosen
+
+
+def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str) -> pd.Index:
+    """Whole patients with exactly `size` films in all, as alike to `films` in source and fractures as 200 tries allow.
+
+    Returns:
+        The index labels of the chosen films.
+    Raises:
+        Fault: no combination of whole patients has that many films.
+    """
+    strata = films["source"] + films["fracture"].map({True: "+", False: "-"})
+    table = pd.crosstab(films["patient_id"], strata)
+    counts = table.to_numpy()
+    goal = counts.sum(axis=0) * (size / counts.sum())
+    rng = np.random.default_rng([seed, purpose])
+    best, best_cost = None, np.inf
+    for _ in range(TRIALS):
+        taken, total = [], np.zeros(counts.shape[1])
+        for patient in rng.permutation(len(counts)):
+            if total.sum() + counts[patient].sum() <= size:
+                taken.append(patient)
+                total += counts[patient]
+        cost = float(np.abs(total - goal).sum())
+        if total.sum() == size and cost < best_cost:
+            best, best_cost = taken, cost
+    if best is None:
+        raise Fault(
+            f"annotate.split: expected whole patients with {size} films for {name}, found no such combination among "
+            f"{len(counts)} patients; change the numbers in params.yaml"
+        )
+    return films.index[films["patient_id"].isin(table.index[best])]

@@ -1,0 +1,65 @@
+"""What must hold of data/dataset, as a great-expectations suite."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages.annotate.params import Split
+from stages.common.artifacts import read_png
+from stages.common.validation import Expectation
+
+
+def dataset_facts(index: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The used films with what was found on disk: binary masks, aligned shapes, sides per patient, film counts."""
+    used = index[index["split"] != "unused"].copy()
+    side = used["split"].replace("validation", "train")
+    binary, aligned, marked = [], [], []
+    for image_id, where in zip(used["image_id"], side, strict=True):
+        image, mask = (read_png(folder / name / f"{image_id}.png") for name in (where, f"{where}_mask"))
+        binary.append(bool(np.isin(mask, (0, 255)).all()))
+        aligned.append(image.shape == mask.shape and image.dtype == mask.dtype == np.uint8)
+        marked.append(bool(mask.any()))
+    used["mask_binary"], used["mask_aligned"], used["mask_marked"] = binary, aligned, marked
+    used["sides_of_patient"] = side.groupby(used["patient_id"]).transform("nunique")
+    used["films_on_side"] = side.groupby(side).transform("size")
+    used["side"] = side
+    return used
+
+
+def dataset_suite(split: Split) -> list[Expectation]:
+    """Masks binary, aligned and where fractures are; no patient on both sides; the sizes that params.yaml asks for."""
+    rules: list[Expectation] = [
+        ("image ids are unique", "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
+        ("masks hold 0 and 255 only", "ExpectColumnValuesToBeInSet", {"column": "mask_binary", "value_set": [True]}),
+        (
+            "mask and image have one shape",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "mask_aligned", "value_set": [True]},
+        ),
+        (
+            "a mask is marked where there are boxes",
+            "ExpectColumnPairValuesToBeEqual",
+            {"column_A": "mask_marked", "column_B": "fracture"},
+        ),
+        (
+            "no patient stands on both sides",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "sides_of_patient", "value_set": [1]},
+        ),
+    ]
+    if split.by == "drawn":
+        for side, size in (("train", split.train), ("test", split.test)):
+            rules.append(
+                (
+                    f"{side} has {size} films",
+                    "ExpectColumnValuesToBeInSet",
+                    {
+                        "column": "films_on_side",
+                        "value_set": [size],
+                        "row_condition": f'side=="{side}"',
+                        "condition_parser": "pandas",
+                    },
+                )
+            )
+    return rules
