@@ -8,7 +8,7 @@ and scores on them say nothing about patients.
 Axes of the hand in millimetres: x towards the thumb, y towards the elbow, the radiocarpal joint at the origin.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -390,14 +390,15 @@ def ct_slice(anatomy: np.random.Generator, pose: np.random.Generator, fractures:
         bone = np.where(core > 0, 260 * grain, 1250 * ring)
         for fracture in (f for f in fractures if f.bone == name):
             local = np.array([[scale, 0], [0, scale]])
-            crack = Fracture(
-                name,
-                (0, 0),
-                90 + 3 * fracture.tilt,
-                fracture.step * 0.6,
-                fracture.angulation / 2,
-                fracture.gap,
-                fracture.visibility,
+            # Slices average over their thickness, so only a crack that is wide on the slice is seen at all.
+            crack = replace(
+                fracture,
+                centre=(0, 0),
+                tilt=90 + 3 * fracture.tilt,
+                step=fracture.step * 0.6,
+                angulation=fracture.angulation / 2,
+                gap=fracture.gap + 1.6,
+                visibility=min(1.0, fracture.visibility + 0.3),
             )
             bone, _, points = break_bone(bone.astype(np.float32), ring * 0, crack, local, middle, scale, pose)
             marks.append(points)

@@ -1,0 +1,73 @@
+"""The network that `train` fits and `evaluate` reads: a U-Net of segmentation-models-pytorch."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from stages.common.artifacts import need, write_bytes
+from stages.common.errors import Fault
+
+
+def build(encoder: str, channels: list[int]) -> nn.Module:
+    """A U-Net with random weights, one grey channel in, one logit per pixel out.
+
+    Args:
+        encoder: a name that segmentation-models-pytorch knows, such as resnet18.
+        channels: decoder channels from the deepest level up; their number is the depth of the encoder, 3..5.
+    Raises:
+        Fault: no such encoder. Weights are never downloaded.
+    """
+    try:
+        return smp.Unet(
+            encoder_name=encoder,
+            encoder_depth=len(channels),
+            encoder_weights=None,
+            decoder_channels=channels,
+            in_channels=1,
+            classes=1,
+        )
+    except KeyError:
+        raise Fault(
+            f"train.unet.encoder: expected an encoder of segmentation-models-pytorch, found {encoder!r}; "
+            "for instance resnet18, resnet34 or efficientnet-b0"
+        ) from None
+
+
+def to_input(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W) to float32 (N, 1, H, W) in -1..1, channels last."""
+    return (torch.from_numpy(images)[:, None].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def probabilities(network: nn.Module, images: np.ndarray, batch: int = 8) -> np.ndarray:
+    """Fracture probability of every pixel: float32 (N, H, W) in 0..1 for uint8 images (N, H, W)."""
+    network.eval()
+    parts = [network(to_input(images[i : i + batch])).float().sigmoid()[:, 0] for i in range(0, len(images), batch)]
+    return torch.cat(parts).cpu().numpy()
+
+
+def save_weights(path: Path, state: dict[str, Tensor]) -> None:
+    """Weights as safetensors: no code in the file, and the same bytes for the same tensors."""
+    write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}))
+
+
+def load_model(folder: Path) -> nn.Module:
+    """The trained network of models/<variant>, built as model.json says, in eval mode on the CPU.
+
+    Raises:
+        Fault: weights or description missing, damaged, or not of one another.
+    """
+    description = json.loads(need(folder / "model.json").read_text())
+    network = build(description["unet"]["encoder"], description["unet"]["channels"])
+    try:
+        network.load_state_dict(load_file(need(folder / "weights.safetensors")))
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Fault(f"{folder}: expected the weights of its model.json, found {reason}; run `dvc repro`") from None
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,93 @@
+"""Pixel metrics of the paper (equations 4 to 7) and IoU, from counts that are kept.
+
+What is undefined is NaN and never a silent 0 or 1: precision without a predicted pixel, recall without a reference
+pixel. F1 and IoU of an image on which both masks are empty are 1, since nothing was there and nothing was claimed
+(Maier-Hein et al. 2024, Metrics Reloaded).
+"""
+
+import numpy as np
+import pandas as pd
+
+METRICS = ("accuracy", "precision", "recall", "f1", "iou")
+BINS = 256
+
+
+def count_pixels(*, mask_pred: np.ndarray, mask_ref: np.ndarray) -> dict[str, int]:
+    """Pixels of one image by prediction and reference, both bool of one shape.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if mask_pred.shape != mask_ref.shape:
+        raise ValueError(f"expected masks of one shape, found {mask_pred.shape} and {mask_ref.shape}")
+    tp = int(np.count_nonzero(mask_pred & mask_ref))
+    fp, fn = int(np.count_nonzero(mask_pred)) - tp, int(np.count_nonzero(mask_ref)) - tp
+    return {"tp": tp, "fp": fp, "fn": fn, "tn": mask_ref.size - tp - fp - fn}
+
+
+def metrics(*, tp: float, fp: float, fn: float, tn: float) -> dict[str, float]:
+    """Accuracy, precision, recall, F1 and IoU of one row of counts; undefined ones are NaN."""
+    nothing = tp + fp + fn == 0
+    return {
+        "accuracy": ratio(tp + tn, tp + fp + fn + tn),
+        "precision": ratio(tp, tp + fp),
+        "recall": ratio(tp, tp + fn),
+        "f1": 1.0 if nothing else ratio(2 * tp, 2 * tp + fp + fn),
+        "iou": 1.0 if nothing else ratio(tp, tp + fp + fn),
+    }
+
+
+def ratio(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def score_images(probabilities: np.ndarray, masks: np.ndarray, threshold: float) -> pd.DataFrame:
+    """One row per image: counts and metrics of the mask `probability >= threshold`.
+
+    Args:
+        probabilities: float32 (N, H, W) in 0..1.
+        masks: bool (N, H, W).
+    """
+    counts = [count_pixels(mask_pred=p >= threshold, mask_ref=m) for p, m in zip(probabilities, masks, strict=True)]
+    return pd.DataFrame([row | metrics(**row) for row in counts])
+
+
+def summarise(table: pd.DataFrame) -> dict[str, dict[str, float | int | None]]:
+    """Pooled metrics (counts summed over images, as in the paper's overall row), means over images, and the counts behind them.
+
+    The mean over images leaves undefined values out; `undefined` says how many those were.
+    """
+    total = {name: int(table[name].sum()) for name in ("tp", "fp", "fn", "tn")}
+    pixels = sum(total.values())
+    return {
+        "pooled": {name: defined(value) for name, value in metrics(**total).items()},
+        "mean": {name: defined(float(table[name].mean())) for name in METRICS},
+        "undefined": {name: int(table[name].isna().sum()) for name in METRICS},
+        "test_set": {
+            "images": len(table),
+            "images_with_fracture": int(((table["tp"] + table["fn"]) > 0).sum()),
+            "prevalence": (total["tp"] + total["fn"]) / pixels,
+        },
+    }
+
+
+def defined(value: float) -> float | None:
+    """JSON has no NaN: undefined becomes null."""
+    return None if np.isnan(value) else value
+
+
+def precision_recall(probabilities: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
+    """The pooled precision-recall curve at 256 thresholds, from one histogram of probabilities per class.
+
+    Returns:
+        columns threshold, precision, recall, by rising threshold; thresholds that predict nothing are left out.
+    """
+    edges = np.linspace(0, 1, BINS + 1)
+    # The last bin of np.histogram includes 1.0, so a probability of exactly 1 counts at every threshold.
+    fracture = np.histogram(probabilities[masks], edges)[0][::-1].cumsum()[::-1]
+    other = np.histogram(probabilities[~masks], edges)[0][::-1].cumsum()[::-1]
+    predicted = fracture + other
+    kept = predicted > 0
+    recall = fracture / fracture[0] if fracture[0] else np.full(BINS, np.nan)
+    precision = fracture / np.maximum(predicted, 1)
+    return pd.DataFrame({"threshold": edges[:-1][kept], "precision": precision[kept], "recall": recall[kept]})
