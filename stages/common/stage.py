@@ -25,7 +25,7 @@ def run_stage(name: str, main: Callable[..., str], *arguments: str) -> None:
     die_with_parent()
     signal.signal(signal.SIGTERM, raise_exit)
     try:
-        settings = section_model(name).model_validate(read_params(Path("params.yaml"))[name])
+        settings = section_model(name).model_validate(read_params(Path("params.yaml")).get(name, {}))
         print(f"{name}: {main(settings, *arguments)}", flush=True)
     except Fault as fault:
         sys.exit(f"{name}: {fault}")

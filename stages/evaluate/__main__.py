@@ -11,10 +11,11 @@ import torch
 
 from stages.common.artifacts import new_folder, read_json, sha256, write_json, write_png, write_table
 from stages.common.dataset import Films, load_films
+from stages.common.metrics import score_images, summarise
 from stages.common.stage import run_stage
 from stages.common.tracking import log_test_metrics
 from stages.common.unet import load_model, probabilities
-from stages.evaluate.metrics import precision_recall, score_images, summarise
+from stages.evaluate.curves import precision_recall
 from stages.evaluate.params import Params
 from stages.evaluate.pictures import outline, overlay
 

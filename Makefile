@@ -1,0 +1,45 @@
+# make repro | make test | make lint: each sets up .venv by itself and does nothing twice.
+PYTHON ?= python3.11
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# No tool of the pipeline reports usage to anybody.
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export GX_ANALYTICS_ENABLED := false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint format clean
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with the pinned packages
+
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "expected Python 3.11 or newer as '$(PYTHON)', found none; install it or run: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"expected Python 3.11 or newer, found {sys.version.split()[0]}; run: make PYTHON=/path/to/python")'
+	@echo "setting up $(VENV) (a few minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@mkdir -p -m 700 .dvc/site-cache
+# DVC notes the paths of dependencies in a cache folder that all users of a machine share, unless it is told another.
+	@dvc config --local core.site_cache_dir $(CURDIR)/.dvc/site-cache
+	@touch $@
+
+repro: $(READY) ## run the pipeline and print the comparison
+	@dvc repro
+	@echo && cat reports/comparison.md && echo "The page: $(CURDIR)/reports/comparison.html"
+
+test: $(READY) ## run the tests
+	@python -m pytest
+
+lint: $(READY) ## check style and types
+	@ruff check . && ruff format --check . && mypy
+
+format: $(READY) ## mend style
+	@ruff check --fix . ; ruff format .
+
+clean: ## remove .venv, caches and outputs; the DVC cache stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .checkpoints build *.egg-info
