@@ -4,6 +4,7 @@ Run: python -m stages.annotate     (dvc repro annotate)
 """
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,7 +43,7 @@ def main(settings: Params, data: Path = DATA, target: Path = DATA / "dataset") -
     )
 
 
-def write_film(film: dict, pictures: Path, out: Path) -> dict[str, object]:
+def write_film(film: dict[Any, Any], pictures: Path, out: Path) -> dict[str, object]:
     """Write one film and its mask into its side's folders and return its row of split.csv."""
     affine = Affine(film["scale_x"], film["scale_y"], film["shift_x"], film["shift_y"])
     boxes = affine.boxes(parse_boxes(film["boxes"]))

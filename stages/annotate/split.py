@@ -1,4 +1,4 @@
-"""Train, validation and test by patient, stratified by source and fracture, drawn from a seed or given by the source."""
+"""Train, validation and test by patient, stratified by source and fracture, drawn or given by the source."""
 
 import numpy as np
 import pandas as pd

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.close()
             scratch.chmod(0o644)
-            os.replace(scratch, path)
+            scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
 

@@ -11,12 +11,11 @@ from stages.common.errors import Fault
 
 @dataclass(frozen=True)
 class Films:
-    """Images uint8 (N, H, W) and masks bool (N, H, W) in the order of `ids`, with a row of split.csv per film."""
+    """Images uint8 (N, H, W) and masks bool (N, H, W) in the order of `ids`."""
 
     ids: list[str]
     images: np.ndarray
     masks: np.ndarray
-    rows: list[dict[str, object]]
 
 
 def load_films(folder: Path, split: str) -> Films:
@@ -33,4 +32,4 @@ def load_films(folder: Path, split: str) -> Films:
     ids = list(chosen["image_id"])
     images = np.stack([read_png(folder / side / f"{name}.png") for name in ids])
     masks = np.stack([read_png(folder / f"{side}_mask" / f"{name}.png") > 0 for name in ids])
-    return Films(ids, images, masks, [dict(row) for row in chosen.to_dict("records")])
+    return Films(ids, images, masks)

@@ -34,7 +34,8 @@ class Affine:
         """Boxes (n, 4) as left, top, right, bottom, carried to the new grid in float64."""
         scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y])
         shift = np.array([self.shift_x, self.shift_y, self.shift_x, self.shift_y])
-        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * scale + shift
+        moved: np.ndarray = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * scale + shift
+        return moved
 
 
 def fill_boxes(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -5,6 +5,8 @@ pixel. F1 and IoU of an image on which both masks are empty are 1, since nothing
 (Maier-Hein et al. 2024, Metrics Reloaded).
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -51,8 +53,8 @@ def score_images(probabilities: np.ndarray, masks: np.ndarray, threshold: float)
     return pd.DataFrame([row | metrics(**row) for row in counts])
 
 
-def summarise(table: pd.DataFrame) -> dict[str, dict[str, float | int | None]]:
-    """Pooled metrics (counts summed over images, as in the paper's overall row), means over images, and the counts behind them.
+def summarise(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Pooled metrics (counts summed over images, as in the paper's overall row), means over images, and what is behind.
 
     The mean over images leaves undefined values out; `undefined` says how many those were.
     """

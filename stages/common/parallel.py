@@ -29,7 +29,7 @@ def executor() -> Iterator[Executor]:
 
 
 def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:
-    """`work` on every item, results in the order of the items, with a progress bar on a terminal and nothing in a log."""
+    """`work` on every item, results in order, with a progress bar on a terminal and nothing in a log."""
     chunk = max(1, len(items) // 64)
     results: Iterable[Result] = pool.map(work, items, chunksize=chunk)
     return list(tqdm(results, desc=label, total=len(items), disable=None, leave=False))

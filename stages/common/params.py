@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.common.errors import Fault, faults
 
@@ -49,8 +50,7 @@ def read_params(path: Path) -> dict[str, Any]:
 
 
 def section_model(name: str) -> type[Strict]:
-    model = import_module(f"stages.{name}.params").Params
-    assert issubclass(model, Strict)
+    model: type[Strict] = import_module(f"stages.{name}.params").Params
     return model
 
 

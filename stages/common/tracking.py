@@ -1,5 +1,6 @@
 """MLflow as a mirror of what the stages write: one run per training, found again by its tags."""
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 
 from stages.common.errors import Fault
+
+# Its database chatter is no news to a user; errors are raised.
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("alembic").setLevel(logging.ERROR)
 
 EXPERIMENT = "wrist-fracture"
 

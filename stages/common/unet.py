@@ -24,7 +24,7 @@ def build(encoder: str, channels: list[int]) -> nn.Module:
         Fault: no such encoder. Weights are never downloaded.
     """
     try:
-        return smp.Unet(
+        network: nn.Module = smp.Unet(
             encoder_name=encoder,
             encoder_depth=len(channels),
             encoder_weights=None,
@@ -32,6 +32,7 @@ def build(encoder: str, channels: list[int]) -> nn.Module:
             in_channels=1,
             classes=1,
         )
+        return network
     except KeyError:
         raise Fault(
             f"train.unet.encoder: expected an encoder of segmentation-models-pytorch, found {encoder!r}; "
@@ -70,4 +71,4 @@ def load_model(folder: Path) -> nn.Module:
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Fault(f"{folder}: expected the weights of its model.json, found {reason}; run `dvc repro`") from None
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.eval().to(memory_format=torch.channels_last)

@@ -34,6 +34,7 @@ def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: s
     """
     import great_expectations as gx  # 2 to 3 s: only where a suite runs
     from great_expectations import expectations as gxe
+    from great_expectations.checkpoint.actions import UpdateDataDocsAction
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
@@ -54,7 +55,7 @@ def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: s
             name=name,
             validation_definitions=[definition],
             result_format=format_,
-            actions=[gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["local"])],
+            actions=[UpdateDataDocsAction(name="docs", site_names=["local"])],
         )
     )
     with warnings.catch_warnings():

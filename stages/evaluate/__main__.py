@@ -33,11 +33,11 @@ def main(
     predicted = probabilities(network, films.images)
     table = score_images(predicted, films.masks, settings.threshold)
     table.insert(0, "image_id", films.ids)
-    summary = summarise(table) | {"threshold": settings.threshold}
+    summary = summarise(table)
     with new_folder(target / variant) as out:
         write_table(out / "per_image.csv", table)
         write_table(out / "precision_recall.csv", precision_recall(predicted, films.masks))
-        write_json(out / "metrics.json", summary)
+        write_json(out / "metrics.json", summary | {"threshold": settings.threshold})
         draw(out, films, predicted, settings.threshold)
     pooled, test_set = summary["pooled"], summary["test_set"]
     log_test_metrics(

@@ -96,5 +96,5 @@ def read_coco(path: Path) -> dict[str, np.ndarray]:
     return {name: as_boxes(boxes) for name, boxes in found.items()}
 
 
-def as_boxes(boxes: list) -> np.ndarray:
+def as_boxes(boxes: list[list[float]] | list[np.ndarray]) -> np.ndarray:
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)

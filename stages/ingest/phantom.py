@@ -18,6 +18,7 @@ from scipy.interpolate import CubicSpline
 MU_SOFT, MU_CORTICAL, MU_TRABECULAR, MU_LEAD = 0.018, 0.085, 0.022, 3.0
 CORTEX_MM = {"long": 1.7, "short": 0.8}
 Points = list[tuple[float, float]]
+Ray = tuple[tuple[float, float], tuple[float, float], tuple[float, float, float]]
 
 RADIUS: Points = [
     *[(1.5, 150), (12.5, 150), (12.5, 60), (13.5, 36), (16.5, 20), (19, 7), (18.8, -3), (15.5, -7)],
@@ -38,14 +39,14 @@ CARPALS: dict[str, Points] = {
     "hamate": [(-14, -17), (-7, -13.5), (-5.5, -21), (-4.5, -30), (-14, -30), (-16, -23)],
 }
 # base, head, half-widths of base, shaft and head
-METACARPALS = [
+METACARPALS: list[Ray] = [
     ((12, -32.5), (17, -91), (6.5, 4.0, 6.5)),
     ((1.5, -33), (2, -93), (6.2, 4.0, 6.5)),
     ((-7, -32), (-11, -86), (5.2, 3.4, 5.8)),
     ((-14, -31), (-22.5, -78), (5.2, 3.3, 5.5)),
     ((24.5, -29), (43, -60), (6.3, 4.6, 6.0)),
 ]
-PHALANGES = [
+PHALANGES: list[Ray] = [
     ((17.5, -95.5), (21, -135), (6.2, 4.2, 5.0)),
     ((2, -97.5), (1, -142), (6.4, 4.3, 5.2)),
     ((-11.5, -90.5), (-15.5, -131), (5.8, 3.9, 4.8)),
@@ -94,7 +95,7 @@ class Body:
 def draw_fractures(rng: np.random.Generator) -> list[Fracture]:
     """One to two breaks of a patient: distal radius most often, then distal ulna and scaphoid."""
     kinds = [["radius"], ["ulna"], ["scaphoid"], ["radius", "ulna"]]
-    bones = kinds[rng.choice(4, p=[0.5, 0.12, 0.16, 0.22])]
+    bones = kinds[rng.choice(4, p=[0.52, 0.1, 0.1, 0.28])]
     return [draw_fracture(bone, rng) for bone in bones]
 
 
@@ -108,8 +109,8 @@ def draw_fracture(bone: str, rng: np.random.Generator) -> Fracture:
         tilt=float(rng.normal(0, 12)) + (-38 if bone == "scaphoid" else 0),
         step=float(rng.normal(0, 2.2)) * calm,
         angulation=float(rng.normal(0, 7)) * calm,
-        gap=float(rng.uniform(0.5, 1.3)),
-        visibility=float(rng.uniform(0.45, 1.0)),
+        gap=float(rng.uniform(0.7, 1.5)),
+        visibility=float(rng.uniform(0.5, 1.0)),
     )
 
 
@@ -157,14 +158,14 @@ def build(
 
     def outline(points: Points) -> np.ndarray:
         jittered = np.array(points) + anatomy.normal(0, wobble, (len(points), 2))
-        return smooth(jittered) @ matrix.T + origin
+        return np.asarray(smooth(jittered) @ matrix.T + origin)
 
-    long_bones = [(*ends, widths) for *ends, widths in METACARPALS + PHALANGES]
+    long_bones = METACARPALS + PHALANGES
     bones: list[tuple[str, np.ndarray, str]] = [("radius", outline(RADIUS), "long"), ("ulna", outline(ULNA), "long")]
     bones += [(name, outline(crowd(points)), "short") for name, points in CARPALS.items()]
     bones += [("hand", outline(dumb_bell(a, b, w)), "long") for a, b, w in long_bones]
 
-    body = Body(*(np.zeros(shape, np.float32) for _ in range(3)))
+    body = Body(np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     texture = trabeculae(shape, pixels_per_mm, pose)
     for name, points, kind in bones:
         cortical, trabecular = inflate_bone(points, shape, pixels_per_mm, CORTEX_MM[kind])
@@ -215,9 +216,10 @@ def polygon_depth(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def inflate(depth: np.ndarray, radius: float) -> np.ndarray:
-    """Thickness of a rounded solid whose outline lies `depth` pixels away: a circle's chord near the rim, flat inside."""
+    """Thickness of a rounded solid `depth` pixels inside its outline: a circle's chord near the rim, flat inside."""
     near = np.minimum(depth, radius)
-    return 2 * np.sqrt(np.maximum(near * (2 * radius - near), 0)).astype(np.float32)
+    chord: np.ndarray = 2 * np.sqrt(np.maximum(near * (2 * radius - near), 0))
+    return chord.astype(np.float32)
 
 
 def inflate_bone(
@@ -228,8 +230,8 @@ def inflate_bone(
     radius = max(float(depth.max()), 1.0)
     outer = inflate(depth, radius)
     inner = inflate(np.maximum(depth - cortex_mm * pixels_per_mm, 0), max(radius - cortex_mm * pixels_per_mm, 1.0))
-    inner = np.minimum(inner, outer)
-    return (outer - inner) / pixels_per_mm, inner / pixels_per_mm
+    core: np.ndarray = np.minimum(inner, outer) / pixels_per_mm
+    return outer / pixels_per_mm - core, core
 
 
 def trabeculae(shape: tuple[int, int], pixels_per_mm: float, rng: np.random.Generator) -> np.ndarray:
@@ -238,7 +240,8 @@ def trabeculae(shape: tuple[int, int], pixels_per_mm: float, rng: np.random.Gene
         rng.standard_normal(shape).astype(np.float32), (0, 0), 0.25 * pixels_per_mm, None, 0.7 * pixels_per_mm
     )
     slow = cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), 3.0 * pixels_per_mm)
-    return np.clip(1 + 0.2 * fine / fine.std() + 0.15 * slow / slow.std(), 0.1, None).astype(np.float32)
+    texture = 1 + 0.2 * fine / fine.std() + 0.15 * slow / slow.std()
+    return np.asarray(np.maximum(texture, 0.1), dtype=np.float32)
 
 
 def break_bone(
@@ -256,16 +259,16 @@ def break_bone(
     """
     centre = matrix @ np.array(fracture.centre) + origin
     tilt = np.deg2rad(fracture.tilt)
-    across = matrix @ np.array([np.cos(tilt), np.sin(tilt)])
-    across /= np.linalg.norm(across)
-    distal = matrix @ np.array([np.sin(tilt), -np.cos(tilt)])
-    distal -= across * (distal @ across)
-    distal /= np.linalg.norm(distal)
+    across: np.ndarray = matrix @ np.array([np.cos(tilt), np.sin(tilt)])
+    across = across / np.linalg.norm(across)
+    distal: np.ndarray = matrix @ np.array([np.sin(tilt), -np.cos(tilt)])
+    distal = distal - across * (distal @ across)
+    distal = distal / np.linalg.norm(distal)
 
     rows, columns = np.indices(cortical.shape, dtype=np.float32)
     along = (columns - centre[0]) * across[0] + (rows - centre[1]) * across[1]
     knots = np.arange(-40, 41, 2.5) * pixels_per_mm
-    jag = np.interp(along, knots, rng.normal(0, 0.8 * pixels_per_mm, len(knots))).astype(np.float32)
+    jag: np.ndarray = np.interp(along, knots, rng.normal(0, 0.8 * pixels_per_mm, len(knots))).astype(np.float32)
     beyond = (columns - centre[0]) * distal[0] + (rows - centre[1]) * distal[1] - jag
 
     far = (beyond > 0).astype(np.float32)
@@ -276,14 +279,17 @@ def break_bone(
     half = max(fracture.gap * pixels_per_mm / 2, 0.5)
     lucent = 1 - fracture.visibility * np.exp(-((beyond / half) ** 2))
     whole = cortical + trabecular
-    moved = [lucent * (part * (1 - far) + cv2.warpAffine(part * far, move, size)) for part in (cortical, trabecular)]
+
+    def displace(part: np.ndarray) -> np.ndarray:
+        return np.asarray(lucent * (part * (1 - far) + cv2.warpAffine(part * far, move, size)), dtype=np.float32)
+
     on_line = (np.abs(beyond) < 0.6) & (whole > 0.5)
-    return moved[0], moved[1], np.stack([columns[on_line], rows[on_line]], axis=1)
+    return displace(cortical), displace(trabecular), np.stack([columns[on_line], rows[on_line]], axis=1)
 
 
 def soft_tissue(
     arm: np.ndarray,
-    long_bones: list[tuple],
+    long_bones: list[Ray],
     matrix: np.ndarray,
     origin: np.ndarray,
     shape: tuple[int, int],
@@ -327,7 +333,7 @@ def collimate(shape: tuple[int, ...], boxes: np.ndarray, rng: np.random.Generato
         turned = corners @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         half = np.maximum(half, np.abs(turned).max(axis=0) + 6)
     edge = np.minimum(half[0] - np.abs(u), half[1] - np.abs(v))
-    return (1 / (1 + np.exp(-edge / 1.2))).astype(np.float32)
+    return np.asarray(1 / (1 + np.exp(-edge / 1.2)), dtype=np.float32)
 
 
 def marker(
@@ -356,7 +362,7 @@ def expose(path: np.ndarray, frame: np.ndarray, spacing: float, rng: np.random.G
     density = -np.log(np.maximum(counts, 1) / photons)
     base, contrast = rng.uniform(0.02, 0.1), rng.uniform(0.30, 0.42)
     shown = np.clip(base + contrast * np.maximum(density + 0.06, 0), 0, 1) ** rng.uniform(0.8, 1.1)
-    return (shown * frame).astype(np.float32)
+    return np.asarray(shown * frame, dtype=np.float32)
 
 
 def ct_slice(anatomy: np.random.Generator, pose: np.random.Generator, fractures: list[Fracture], width: int) -> Film:
@@ -403,8 +409,8 @@ def ct_slice(anatomy: np.random.Generator, pose: np.random.Generator, fractures:
             bone, _, points = break_bone(bone.astype(np.float32), ring * 0, crack, local, middle, scale, pose)
             marks.append(points)
         image = np.where(bone > 20, bone, image).astype(np.float32)
-    image = cv2.GaussianBlur(image, (0, 0), 0.35 * scale) + pose.normal(0, 22, shape)
-    return Film(image.astype(np.float32), mark_boxes(marks, 3.0 * scale, shape), spacing, "R" if right else "L")
+    noisy = cv2.GaussianBlur(image, (0, 0), 0.35 * scale) + pose.normal(0, 22, shape)
+    return Film(noisy.astype(np.float32), mark_boxes(marks, 3.0 * scale, shape), spacing, "R" if right else "L")
 
 
 def ellipse(

@@ -147,7 +147,7 @@ def dicom_file(plan: Plan, film: Film, seed: int) -> bytes:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = KINDS[plan.modality], uids[0]
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = KINDS[plan.modality], uids[0]
     data.StudyInstanceUID, data.SeriesInstanceUID = uids[1], uids[2]
     data.Modality, data.BodyPartExamined = plan.modality, "WRIST"

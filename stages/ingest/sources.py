@@ -5,7 +5,9 @@ import hashlib
 import hmac
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import StringIO
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +24,7 @@ IMAGE_COLUMNS, PATIENT_COLUMNS = ("image_id", "filename", "filestem", "image"), 
 
 
 def pseudonym(key: bytes, kind: str, value: str) -> str:
-    """Keyed HMAC-SHA256 of an identifier, 16 hex digits: the same person gets the same name, and only the key links back."""
+    """Keyed HMAC-SHA256 of an identifier, 16 hex digits: one name per person, and only the key links back."""
     return hmac.new(key, f"{kind}\0{value.strip()}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
@@ -35,7 +37,7 @@ def read_key() -> bytes:
     path = os.environ.get(KEY_VARIABLE, "")
     if not path or not Path(path).is_file():
         raise Fault(
-            f"{KEY_VARIABLE}: expected the path of a secret key file outside the repository, found {path or 'nothing'!r}; "
+            f"{KEY_VARIABLE}: expected the path of a secret key outside the repository, found {path or 'nothing'!r}; "
             "make one with `head -c 32 /dev/urandom > FILE`, keep it safe, and export the variable"
         )
     key = Path(path).read_bytes()
@@ -73,7 +75,7 @@ def kaggle_archive(path: Path, source: str, licence: str) -> Iterator[Callable[[
 
     for name in sorted(names):
         if PurePosixPath(name).parent.name == "images" and name.lower().endswith(SUFFIXES):
-            yield lambda name=name: read(name)
+            yield partial(read, name)
 
 
 def member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -83,7 +85,7 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
         raise Fault(f"{name}: expected a member of at most {MAX_MEMBER_BYTES} bytes, found {size}; unpack it by hand")
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, zipfile.zlib.error, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
         raise Fault(f"{name}: expected a whole archive member, found {error}; download the archive again") from None
 
 
@@ -121,7 +123,7 @@ def hospital_export(folder: Path, source: str, licence: str, key: bytes) -> Iter
         )
 
     for number, path in enumerate(sorted(folder.rglob("*.dcm")), start=1):
-        yield lambda number=number, path=path: read(number, path)
+        yield partial(read, number, path)
 
 
 def local_folder(folder: Path, annotations: str, licence: str) -> Iterator[Callable[[], Record]]:
@@ -155,7 +157,7 @@ def local_folder(folder: Path, annotations: str, licence: str) -> Iterator[Calla
 
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            yield lambda path=path: read(path)
+            yield partial(read, path)
 
 
 def coco_boxes(folder: Path) -> dict[str, np.ndarray]:

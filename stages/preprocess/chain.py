@@ -137,7 +137,8 @@ def equalise(frame: Frame, settings: Params) -> Frame:
 
     MATLAB's histeq maps to 64 output levels; this maps continuously, from `equalise_bins` input bins.
     """
-    return frame.on_film(equalize_hist(frame.image[frame.film], nbins=settings.equalise_bins).astype(np.float32))
+    levelled: np.ndarray = equalize_hist(frame.image[frame.film], nbins=settings.equalise_bins)  # type: ignore[no-untyped-call]
+    return frame.on_film(levelled.astype(np.float32))
 
 
 STEPS = {

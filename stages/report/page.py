@@ -133,6 +133,12 @@ def film_picture(root: Path, variant: str, what: str, image_id: str) -> str:
 def sources(manifest: pd.DataFrame) -> list[list[str]]:
     """Each source with its films, patients, fractured films and licence."""
     return [
-        [str(name), str(len(rows)), str(rows["patient_id"].nunique()), str(int(rows["boxes"].notna().sum())), licence]
+        [
+            str(name),
+            str(len(rows)),
+            str(rows["patient_id"].nunique()),
+            str(int(rows["boxes"].notna().sum())),
+            str(licence),
+        ]
         for (name, licence), rows in manifest.groupby(["source", "licence"])
     ]

@@ -1,4 +1,4 @@
-"""The report has no knobs of its own."""
+"""The report has no knobs of its own, and so params.yaml has no section for it."""
 
 from stages.common.params import Strict
 

@@ -16,7 +16,8 @@ def trivial(table: pd.DataFrame, *, fracture: bool) -> pd.DataFrame:
     none = 0 * positive
     columns = (positive, negative, none, none) if fracture else (none, none, positive, negative)
     counts = pd.DataFrame(dict(zip(COUNTS, columns, strict=True)))
-    return pd.DataFrame([row | metrics(**row) for row in counts.to_dict("records")])
+    rows = [{name: int(row[name]) for name in COUNTS} for row in counts.to_dict("records")]
+    return pd.DataFrame([row | metrics(**row) for row in rows])
 
 
 def compare(baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:

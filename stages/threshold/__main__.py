@@ -5,6 +5,7 @@ Run: python -m stages.threshold     (dvc repro threshold)
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ def main(settings: Params, source: Path = Path("data/preprocessed"), target: Pat
     return f"{len(index)} films in {settings.classes} levels by {settings.criterion} -> {target}"
 
 
-def split_file(film: dict[str, object], settings: Params, source: Path, out: Path) -> dict[str, object]:
+def split_file(film: dict[str, Any], settings: Params, source: Path, out: Path) -> dict[str, object]:
     """Split one film, padding left out of its histogram, and return its row of index.csv: the thresholds."""
     image_id = film["image_id"]
     image = read_png(source / "images" / f"{image_id}.png")

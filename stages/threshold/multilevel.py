@@ -64,9 +64,10 @@ def interval_scores(counts: np.ndarray, levels: np.ndarray, criterion: Criterion
 def between(values: np.ndarray) -> np.ndarray:
     """sum[a, b] = values[a] + ... + values[b]; float64 (L, L), meaningful for b >= a."""
     total = np.concatenate([[0.0], np.cumsum(values)])
-    return total[None, 1:] - total[:-1, None]
+    sums: np.ndarray = total[None, 1:] - total[:-1, None]
+    return sums
 
 
 def split_levels(image: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """The class of every pixel, 0 for the darkest: uint8 of the image's shape; a level at a threshold falls below it."""
+    """The class of every pixel, 0 for the darkest: uint8 like the image; a level at a threshold falls below it."""
     return np.searchsorted(thresholds, image, side="left").astype(np.uint8)

@@ -1,8 +1,9 @@
 """Training from films to weights: one epoch after the other, in the order in which things happen."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -41,6 +42,10 @@ class State:
         self.epoch, self.history, self.best = content["epoch"], content["history"], content["best"]
 
 
+# Fabric and its kin announce the precision on stderr; model.json records it instead.
+logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+
+
 def make_fabric(settings: Params) -> Fabric:
     """CPU or the first GPU, in bf16 where the hardware multiplies it, else in fp32.
 
@@ -62,7 +67,7 @@ def cpu_has_bf16() -> bool:
 def begin(fabric: Fabric, settings: Params, films: int) -> State:
     """Network, optimiser and learning-rate schedule before the first epoch; initial weights follow from the seed."""
     torch.manual_seed(settings.loop.seed)
-    network = build(settings.unet.encoder, settings.unet.channels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build(settings.unet.encoder, settings.unet.channels).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(
         network.parameters(), settings.loop.learning_rate, weight_decay=settings.loop.weight_decay, fused=True
     )
@@ -126,7 +131,7 @@ def fit_epoch(
 def check_epoch(
     fabric: Fabric, network: nn.Module, films: Films, settings: Loss, alpha: float, beta: float
 ) -> dict[str, float]:
-    """Mean losses over the validation films, and the mean Dice of the masks at probability 0.5 (1 where both are empty)."""
+    """Mean losses over the validation films, and the mean Dice of their masks at 0.5 (1 where both are empty)."""
     network.eval()
     parts, scores = [], []
     for chosen in np.array_split(np.arange(len(films.ids)), -(-len(films.ids) // EVALUATION_BATCH)):
