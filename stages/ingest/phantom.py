@@ -265,7 +265,7 @@ def break_bone(
     distal = distal - across * (distal @ across)
     distal = distal / np.linalg.norm(distal)
 
-    rows, columns = np.indices(cortical.shape, dtype=np.float32)
+    rows, columns = pixel_grid(cortical.shape)
     along = (columns - centre[0]) * across[0] + (rows - centre[1]) * across[1]
     knots = np.arange(-40, 41, 2.5) * pixels_per_mm
     jag: np.ndarray = np.interp(along, knots, rng.normal(0, 0.8 * pixels_per_mm, len(knots))).astype(np.float32)
@@ -273,18 +273,25 @@ def break_bone(
 
     far = (beyond > 0).astype(np.float32)
     move = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), fracture.angulation, 1.0)
-    move[:, 2] += across * fracture.step * pixels_per_mm
+    move[:, 2] = move[:, 2] + across * fracture.step * pixels_per_mm
     size = cortical.shape[1], cortical.shape[0]
     # The line's half-width in pixels; below half a pixel it would vanish between samples.
     half = max(fracture.gap * pixels_per_mm / 2, 0.5)
-    lucent = 1 - fracture.visibility * np.exp(-((beyond / half) ** 2))
+    lucent: np.ndarray = 1 - fracture.visibility * np.exp(-((beyond / half) ** 2))
     whole = cortical + trabecular
 
     def displace(part: np.ndarray) -> np.ndarray:
-        return np.asarray(lucent * (part * (1 - far) + cv2.warpAffine(part * far, move, size)), dtype=np.float32)
+        whole_again = part * (1 - far) + cv2.warpAffine(part * far, move, size)
+        return np.asarray(lucent * whole_again, dtype=np.float32)
 
     on_line = (np.abs(beyond) < 0.6) & (whole > 0.5)
     return displace(cortical), displace(trabecular), np.stack([columns[on_line], rows[on_line]], axis=1)
+
+
+def pixel_grid(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the column of every pixel, each float32 (H, W)."""
+    grid: np.ndarray = np.indices(shape, dtype=np.float32)
+    return grid[0], grid[1]
 
 
 def soft_tissue(
@@ -325,7 +332,7 @@ def collimate(shape: tuple[int, ...], boxes: np.ndarray, rng: np.random.Generato
     height, width = shape
     angle = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.6 else 0.0)
     half = np.array([rng.uniform(0.40, 0.56) * width, rng.uniform(0.43, 0.56) * height])
-    rows, columns = np.indices(shape, dtype=np.float32)
+    rows, columns = pixel_grid(shape)
     x, y = columns - width / 2, rows - height / 2
     u, v = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     for left, top, right, bottom in boxes:

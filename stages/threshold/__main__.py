@@ -5,17 +5,14 @@ Run: python -m stages.threshold     (dvc repro threshold)
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from stages.common.artifacts import new_folder, read_png, read_table, write_png, write_table
-from stages.common.errors import Fault
+from stages.common.artifacts import new_folder, read_table, write_table
 from stages.common.parallel import executor, track
 from stages.common.stage import run_stage
-from stages.threshold.multilevel import multilevel_thresholds, split_levels
 from stages.threshold.params import Params
+from stages.threshold.work import split_file
 
 
 def main(settings: Params, source: Path = Path("data/preprocessed"), target: Path = Path("data/levels")) -> str:
@@ -25,23 +22,6 @@ def main(settings: Params, source: Path = Path("data/preprocessed"), target: Pat
         rows = track(pool, work, index.to_dict("records"), "threshold")
         write_table(out / "index.csv", pd.DataFrame(rows))
     return f"{len(index)} films in {settings.classes} levels by {settings.criterion} -> {target}"
-
-
-def split_file(film: dict[str, Any], settings: Params, source: Path, out: Path) -> dict[str, object]:
-    """Split one film, padding left out of its histogram, and return its row of index.csv: the thresholds."""
-    image_id = film["image_id"]
-    image = read_png(source / "images" / f"{image_id}.png")
-    shown = image[int(film["top"]) : int(film["bottom"]), int(film["left"]) : int(film["right"])]
-    try:
-        thresholds = multilevel_thresholds(
-            np.bincount(shown.ravel(), minlength=256), settings.classes, settings.criterion
-        )
-    except ValueError as error:
-        raise Fault(f"{image_id}: {error}; the film is nearly blank: remove it, or lower threshold.classes") from None
-    levels = split_levels(image, thresholds)
-    # Spread over 0..255, so that the picture shows its levels to a person.
-    write_png(out / "images" / f"{image_id}.png", (levels * (255 // (settings.classes - 1))).astype(np.uint8))
-    return {"image_id": image_id, "thresholds": " ".join(map(str, thresholds))}
 
 
 if __name__ == "__main__":
