@@ -73,7 +73,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def read_table(path: Path) -> pd.DataFrame:
     """CSV in which ids stay text: every column named `*_id`, `sha256` or `split` is read as str, empty as ''."""
     text = {"image_id", "patient_id", "sha256", "file_sha256", "split", "source", "source_file", "licence"}
-    table = pd.read_csv(need(path), dtype=dict.fromkeys(text, str), float_precision="round_trip")
+    table = pd.read_csv(need(path), dtype=dict.fromkeys(text, str))
     return table.fillna(dict.fromkeys(text & set(table.columns), ""))
 
 

@@ -54,7 +54,6 @@ def open_client() -> tuple[mlflow.MlflowClient, str]:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
     try:
         with FileLock(home / "mlflow.db.lock"):
-            mlflow.set_tracking_uri(uri)
             client = mlflow.MlflowClient(uri)
             found = client.get_experiment_by_name(EXPERIMENT)
             location = None if os.environ.get("MLFLOW_TRACKING_URI") else (home / "mlruns").as_uri()

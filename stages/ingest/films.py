@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, config, dcmread
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from stages.common.errors import Fault
 
+# Warnings of the header check quote the values that they dislike; none of those may reach a log.
+config.settings.reading_validation_mode = config.IGNORE
 FORMATS = ("PNG", "JPEG", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_PIXELS = 64_000_000  # the largest flat-panel detectors have some 18 million
@@ -52,24 +54,34 @@ def read_dicom(content: bytes, name: str) -> tuple[Dataset, np.ndarray]:
     """
     try:
         dataset = dcmread(BytesIO(content))
-        shape = int(dataset.Rows), int(dataset.Columns)
-        frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.SamplesPerPixel)
-        interpretation, modality = str(dataset.PhotometricInterpretation), str(dataset.Modality)
-        if frames != 1 or samples != 1 or interpretation not in ("MONOCHROME1", "MONOCHROME2"):
-            raise ValueError(
-                f"{frames} frames, {samples} samples per pixel, {interpretation}: one grey frame is needed"
-            )
-        if modality not in MODALITIES:
-            raise ValueError(f"Modality {modality}: one of {', '.join(MODALITIES)} is needed")
-        if shape[0] * shape[1] > MAX_PIXELS:
-            raise ValueError(f"{shape[0]} x {shape[1]} pixels")
-        values, low, high = display_values(dataset)
+        unfit = why_unfit(dataset)
+        interpretation = str(dataset.PhotometricInterpretation)
+        values, low, high = (np.zeros(0), 0.0, 1.0) if unfit else display_values(dataset)
     except Exception as error:  # pydicom and its codecs raise a dozen types on damaged files
-        raise Fault(f"{name}: expected a readable DICOM film, found {error}; export it again") from None
+        # The type alone: messages quote header values, and those may be a patient's.
+        unfit = f"{type(error).__name__} while reading it"
+    if unfit:
+        raise Fault(f"{name}: expected a readable DICOM film, found {unfit}; export it again")
     share = (np.clip(values, low, high) - low) / (high - low)
     if interpretation == "MONOCHROME1":
         share = 1 - share
     return dataset, np.round(share * 65535).astype(np.uint16)
+
+
+def why_unfit(dataset: Dataset) -> str:
+    """What keeps a data set from being one grey film, in words without any header text; '' if nothing does."""
+    frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.SamplesPerPixel)
+    if frames != 1 or samples != 1:
+        return f"{frames} frames of {samples} samples per pixel where one grey frame is needed"
+    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        return "a PhotometricInterpretation other than MONOCHROME1 and MONOCHROME2"
+    if dataset.Modality not in MODALITIES:
+        return f"a Modality other than {', '.join(MODALITIES)}"
+    if int(dataset.Rows) * int(dataset.Columns) > MAX_PIXELS:
+        return f"{int(dataset.Rows)} x {int(dataset.Columns)} pixels where {MAX_PIXELS:,} are the most"
+    if dataset.get("WindowWidth") is not None and first(dataset.WindowWidth) < 1:
+        return "a WindowWidth below 1"
+    return ""
 
 
 def display_values(dataset: Dataset) -> tuple[np.ndarray, float, float]:
@@ -81,8 +93,6 @@ def display_values(dataset: Dataset) -> tuple[np.ndarray, float, float]:
         return np.asarray(shown, dtype=np.float64), 0.0, float(2**depth - 1)
     if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
         centre, width = first(dataset.WindowCenter), first(dataset.WindowWidth)
-        if width < 1:
-            raise ValueError(f"WindowWidth {width:g}, at least 1 is needed")
         # PS3.3 C.11.2.1.2.1, linear: black at centre - 0.5 - (width - 1) / 2
         return values, centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2 + 1e-9
     if dataset.Modality == "CT":

@@ -167,12 +167,12 @@ def build(
 
     body = Body(np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     texture = trabeculae(shape, pixels_per_mm, pose)
+    # A stream of its own, so that the same hand with and without a break differs by the break alone.
+    jag = np.random.default_rng(pose.integers(2**63))
     for name, points, kind in bones:
         cortical, trabecular = inflate_bone(points, shape, pixels_per_mm, CORTEX_MM[kind])
         for fracture in (f for f in fractures if f.bone == name):
-            cortical, trabecular, marks = break_bone(
-                cortical, trabecular, fracture, matrix, origin, pixels_per_mm, pose
-            )
+            cortical, trabecular, marks = break_bone(cortical, trabecular, fracture, matrix, origin, pixels_per_mm, jag)
             body.marks.append(marks)
         body.cortical += cortical
         body.trabecular += trabecular * texture

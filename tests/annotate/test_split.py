@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from stages.annotate.params import Split
+from stages.annotate.split import assign
+from stages.common.errors import Fault
+
+
+def films(sizes: list[int], seed: int = 0) -> pd.DataFrame:
+    """Patients with the given numbers of films, of two sources, nine in ten with a fracture."""
+    rng = np.random.default_rng(seed)
+    patients = np.repeat([f"p{i:03d}" for i in range(len(sizes))], sizes)
+    source = np.repeat(rng.choice(["kaggle", "hospital"], len(sizes), p=[0.7, 0.3]), sizes)
+    fracture = np.repeat(rng.random(len(sizes)) < 0.9, sizes)
+    ids = [f"i{i:04d}" for i in range(len(patients))]
+    return pd.DataFrame({"image_id": ids, "patient_id": patients, "source": source, "fracture": fracture, "split": ""})
+
+
+PAPER = Split(by="drawn", seed=11, train=120, test=40, validation=20)
+
+
+@given(st.lists(st.integers(1, 4), min_size=80, max_size=120), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_sizes_are_exact_and_no_patient_stands_on_both_sides(sizes: list[int], seed: int) -> None:
+    table = films(sizes)
+    assume(len(table) >= 160)
+    chosen = assign(table, PAPER.model_copy(update={"seed": seed}))
+    counts = chosen.value_counts()
+    assert (counts["test"], counts["train"] + counts["validation"], counts["validation"]) == (40, 120, 20)
+    used = table[chosen != "unused"].assign(part=chosen)
+    assert (used.groupby("patient_id")["part"].nunique() == 1).all()
+
+
+def test_shares_of_sources_and_fractures_are_kept() -> None:
+    table = films([1, 2, 1, 3] * 24)
+    chosen = assign(table, PAPER)
+    for column in ("source", "fracture"):
+        whole = pd.get_dummies(table[column]).mean()
+        test = pd.get_dummies(table.loc[chosen == "test", column]).mean()
+        assert (whole - test).abs().max() < 0.06
+
+
+def test_order_of_rows_never_matters_and_the_seed_does() -> None:
+    table = films([1, 2, 1, 3] * 24)
+    shuffled = table.sample(frac=1, random_state=0)
+    by_id = assign(table, PAPER).set_axis(table["image_id"])
+    assert by_id.equals(assign(shuffled, PAPER).set_axis(shuffled["image_id"]).reindex(by_id.index))
+    assert not by_id.equals(assign(table, PAPER.model_copy(update={"seed": 12})).set_axis(table["image_id"]))
+
+
+def test_too_few_films_are_said() -> None:
+    with pytest.raises(Fault, match=r"at least 160 films \(120 train \+ 40 test\), found 50"):
+        assign(films([1] * 50), PAPER)
+
+
+def test_sizes_that_whole_patients_cannot_make_are_said() -> None:
+    with pytest.raises(Fault, match="whole patients with 5 films for test"):
+        assign(films([2] * 10), Split(by="drawn", seed=0, train=10, test=5, validation=2))
+
+
+def test_a_given_split_is_used_as_it_is() -> None:
+    table = films([2] * 12).assign(split=["train"] * 16 + ["test"] * 6 + ["spare"] * 2)
+    chosen = assign(table, Split(by="given", seed=0, train=120, test=40, validation=4))
+    assert chosen.value_counts().to_dict() == {"train": 12, "test": 6, "validation": 4, "unused": 2}
+
+
+def test_a_given_split_that_leaks_is_refused() -> None:
+    table = films([2] * 6).assign(split=["train"] * 7 + ["test"] * 5)
+    with pytest.raises(Fault, match="found both for i0006, i0007"):
+        assign(table, PAPER.model_copy(update={"by": "given", "validation": 2}))
+
+
+def test_a_source_without_a_split_is_told_apart() -> None:
+    with pytest.raises(Fault, match="marks as train, found none"):
+        assign(films([2] * 6), PAPER.model_copy(update={"by": "given"}))

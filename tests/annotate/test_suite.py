@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.annotate.params import Split
+from stages.annotate.suite import dataset_facts, dataset_suite
+from stages.common.artifacts import write_png
+from stages.common.errors import Fault
+from stages.common.validation import validate
+
+SPLIT = Split(by="drawn", seed=0, train=3, test=1, validation=1)
+
+
+@pytest.fixture
+def index(here: Path) -> pd.DataFrame:
+    """A sound data set of three train films (one for validation) and one test film."""
+    rows = []
+    for i, split in enumerate(["train", "train", "validation", "test"]):
+        side, mask = ("test" if split == "test" else "train"), np.zeros((8, 8), bool)
+        mask[2:4, 2:4] = i > 0
+        write_png(here / side / f"f{i}.png", np.zeros((8, 8), np.uint8))
+        write_png(here / f"{side}_mask" / f"f{i}.png", mask)
+        rows.append({"image_id": f"f{i}", "split": split, "patient_id": f"p{i}", "fracture": i > 0})
+    return pd.DataFrame(rows)
+
+
+def check(index: pd.DataFrame) -> list[dict[str, object]]:
+    return validate("dataset", dataset_facts(index, Path()), dataset_suite(SPLIT), "image_id")
+
+
+def test_a_sound_data_set_passes(index: pd.DataFrame) -> None:
+    assert len(check(index)) == 7
+
+
+def test_a_grey_mask_is_named(index: pd.DataFrame) -> None:
+    write_png(Path("train_mask/f1.png"), np.full((8, 8), 128, np.uint8))
+    with pytest.raises(Fault, match="masks hold 0 and 255 only; failed rows: f1"):
+        check(index)
+
+
+def test_a_mask_of_another_shape_is_named(index: pd.DataFrame) -> None:
+    write_png(Path("test_mask/f3.png"), np.full((8, 9), 255, np.uint8))
+    with pytest.raises(Fault, match="one shape; failed rows: f3"):
+        check(index)
+
+
+def test_an_empty_mask_of_a_fracture_is_named(index: pd.DataFrame) -> None:
+    write_png(Path("train_mask/f2.png"), np.zeros((8, 8), bool))
+    with pytest.raises(Fault, match="marked where there are boxes; failed rows: f2"):
+        check(index)
+
+
+def test_a_patient_on_both_sides_is_named(index: pd.DataFrame) -> None:
+    index.loc[3, "patient_id"] = "p0"
+    with pytest.raises(Fault, match="no patient stands on both sides; failed rows: f0, f3"):
+        check(index)
+
+
+def test_wrong_sizes_are_named(index: pd.DataFrame) -> None:
+    index.loc[0, "split"] = "unused"
+    with pytest.raises(Fault, match="train has 3 films"):
+        check(index)

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.common.errors import Fault
+from stages.common.validation import Expectation, keep_docs_offline, parse_boxes, validate
+
+SUITE: list[Expectation] = [
+    ("ids are unique", "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
+    ("widths are positive", "ExpectColumnValuesToBeBetween", {"column": "width", "min_value": 1}),
+]
+
+
+def test_a_sound_table_passes_with_a_record_that_holds_no_times(here: Path) -> None:
+    table = pd.DataFrame({"image_id": ["a", "b"], "width": [3, 4]})
+    first, second = (validate("sound", table, SUITE, "image_id") for _ in range(2))
+    assert first == second
+    assert [record["expectation"] for record in first] == ["ids are unique", "widths are positive"]
+    pages = list((here / "reports/data_docs/sound").rglob("*.html"))
+    assert pages
+    assert not any('src="http' in page.read_text() or "cdn" in page.read_text() for page in pages)
+
+
+def test_violations_name_rule_and_rows(here: Path) -> None:
+    table = pd.DataFrame({"image_id": ["a", "b", "b"], "width": [3, 0, 4]})
+    with pytest.raises(Fault) as fault:
+        validate("broken", table, SUITE, "image_id")
+    assert "ids are unique; failed rows: b, b" in str(fault.value)
+    assert "widths are positive; failed rows: b" in str(fault.value)
+
+
+def test_a_missing_column_is_a_violation_too(here: Path) -> None:
+    with pytest.raises(Fault, match="widths are positive"):
+        validate("lacking", pd.DataFrame({"image_id": ["a"]}), SUITE, "image_id")
+
+
+def test_docs_lose_what_calls_other_hosts(tmp_path: Path) -> None:
+    page = tmp_path / "x.html"
+    page.write_text('<script src="https://a.example/x.js"></script><link href="https://b.example/y.css"><p>kept</p>')
+    keep_docs_offline(tmp_path)
+    assert page.read_text() == "<p>kept</p>"
+
+
+def test_boxes_are_read_back() -> None:
+    np.testing.assert_array_equal(parse_boxes("1 2 3 4.5;5 6 7 8"), [[1, 2, 3, 4.5], [5, 6, 7, 8]])
+    assert parse_boxes("").shape == parse_boxes(float("nan")).shape == (0, 4)

@@ -1,0 +1,88 @@
+"""What tests share: a toy project that takes seconds, and real data where it is at hand."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+# No test talks to a tracking server, or writes into a cache that other users of the machine share.
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+os.environ |= {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false"}
+for name in ("DVC_STAGE", "DVC_ROOT", "DVC_EXP_NAME"):
+    os.environ.pop(name, None)
+
+TOY: dict[str, Any] = {
+    "ingest": {"sample": {"films": 24, "width": 96}},
+    "preprocess": {"size": 64},
+    "annotate": {"split": {"train": 16, "test": 8, "validation": 4}},
+    "train": {"unet": {"channels": [16, 8, 8]}, "loop": {"epochs": 2, "batch": 4, "threads": 1}},
+}
+
+
+def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the leaves of `change`, as new dictionaries."""
+    out = dict(base)
+    for key, value in change.items():
+        out[key] = merge(out[key], value) if isinstance(value, dict) else value
+    return out
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path.read_text())
+
+
+def tree_hash(folder: Path) -> str:
+    """One hash over names and bytes of a folder, or of one file."""
+    total = hashlib.sha256()
+    for path in [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def toy_params() -> dict[str, Any]:
+    return merge(read_yaml(ROOT / "params.yaml"), TOY)
+
+
+def make_project(folder: Path, params: dict[str, Any]) -> Path:
+    """A git repository with the files of this one as they are now, and `params` as its params.yaml."""
+    names = run(ROOT, "git", "ls-files", "-co", "--exclude-standard", "-z").split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    with (folder / "params.yaml").open("w") as file:
+        YAML(typ="safe").dump(params, file)
+    (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder / '.dvc/site-cache'}\n")
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "toy")
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has activated the project's virtual environment."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(folder: Path, *words: str, code: int = 0) -> str:
+    """Run a command that must end with `code`; returns stdout followed by stderr."""
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
