@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,8 +36,10 @@ class Tracker:
     def __init__(self, client: mlflow.MlflowClient, run_id: str) -> None:
         self.client, self.run_id = client, run_id
 
-    def log(self, values: dict[str, float], step: int, time_ms: int) -> None:
-        metrics = [Metric(name, float(value), time_ms, step) for name, value in values.items()]
+    def log(self, row: dict[str, float]) -> None:
+        """The values of one epoch, whose number is `row["epoch"]`."""
+        now, step = int(time.time() * 1000), int(row["epoch"])
+        metrics = [Metric(name, float(value), now, step) for name, value in row.items() if name != "epoch"]
         self.client.log_batch(self.run_id, metrics=metrics)
 
     def finish(self, folder: Path, tags: dict[str, str]) -> None:

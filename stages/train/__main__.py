@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,10 @@ def main(
         progress = tqdm(
             rows, desc=f"train {variant}", initial=state.epoch, total=settings.loop.epochs, disable=None, leave=False
         )
+        for row in state.history:  # of an earlier, cut run
+            run.log(row)
         for row in progress:
-            run.log(row, step=int(row["epoch"]), time_ms=int(time.time() * 1000))
+            run.log(row)
             progress.set_postfix(loss=f"{row['train_loss']:.3f}", dice=f"{row['validation_dice']:.3f}")
             save_checkpoint(checkpoint, state)
         best = max(state.history, key=lambda row: row["validation_dice"])
@@ -70,17 +71,17 @@ def describe_machine(fabric: Fabric, threads: int) -> dict[str, Any]:
     return {"torch": torch.__version__, "device": device, "precision": precision, "threads": threads}
 
 
-def folder_sha256(folder: Path) -> str:
-    """One hash over the names and bytes of every file below a folder."""
+def folder_sha256(folder: Path, pattern: str = "*") -> str:
+    """One hash over the names and bytes of the files below a folder."""
     total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob(pattern) if path.is_file()):
         total.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
     return total.hexdigest()
 
 
 def fingerprint(chosen: dict[str, Any], machine: dict[str, Any], data_hash: str) -> str:
     """The name of a training: a checkpoint is taken up only when params, data, code and machine are the same."""
-    code = [folder_sha256(Path(__file__).parents[1] / room) for room in ("train", "common")]
+    code = [folder_sha256(Path(__file__).parents[1] / room, "*.py") for room in ("train", "common")]
     return hashlib.sha256(json.dumps([chosen, machine, data_hash, code], sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -98,7 +99,8 @@ def resume(state: State, path: Path) -> None:
     try:
         state.unpack(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged file fails in many ways, and each means: start again
-        raise Fault(f"{path}: expected a checkpoint of this training, found {error}; delete the file") from None
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise Fault(f"{path}: expected a checkpoint of this training, found {reason}; delete the file") from None
     print(f"train: goes on after epoch {state.epoch - 1} from its checkpoint", file=sys.stderr)
 
 

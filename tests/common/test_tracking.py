@@ -15,8 +15,8 @@ def test_a_run_holds_params_metrics_tags_and_files(here: Path, monkeypatch: pyte
     (here / "model").mkdir()
     (here / "model/weights").write_text("w")
     with training_run("adaptive", {"loop": {"epochs": 2}}, "abc") as run:
-        run.log({"train_loss": 0.5}, step=0, time_ms=1)
-        run.log({"train_loss": 0.25}, step=1, time_ms=2)
+        run.log({"epoch": 0, "train_loss": 0.5})
+        run.log({"epoch": 1, "train_loss": 0.25})
         run.finish(here / "model", {"weights.sha256": "123"})
     assert log_test_metrics("123", {"f1": 0.75}) == 1
     assert log_test_metrics("other", {"f1": 0.75}) == 0

@@ -63,11 +63,9 @@ def test_the_drawn_film_comes_back_from_dicom(patient: int, modality: str) -> No
     plan = Plan(5, patient, "hospital", modality)
     film = draw(plan, SETTINGS)
     dataset, pixels = read_dicom(dicom_file(plan, film, 3), "x")
-    if modality == "CT":
-        # PS3.3 C.11.2.1.2.1 for centre 400 and width 2000
-        density = np.clip((np.round(film.density) - 399.5) / 1999 + 0.5, 0, 1)
-    else:
-        density = film.density
+    # PS3.3 C.11.2.1.2.1 for centre 400 and width 2000
+    window = np.clip((np.round(film.density) - 399.5) / 1999 + 0.5, 0, 1)
+    density = window if modality == "CT" else film.density
     # 12 stored bits of which the window uses four fifths
     np.testing.assert_allclose(pixels / 65535, density, atol=1.5 / (0.8 * 4095))
     assert dataset.PhotometricInterpretation == (

@@ -1,0 +1,135 @@
+"""No dead options: changing any leaf of params.yaml changes what its stage writes."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.common.params import section_model
+from tests.conftest import ROOT, merge, read_yaml, tree_hash
+
+CHANGES: list[tuple[str, Any]] = [
+    ("ingest.sample.seed", 8),
+    ("ingest.sample.films", 25),
+    ("ingest.sample.width", 100),
+    ("preprocess.steps", ["normalise", "resize"]),
+    ("preprocess.size", 96),
+    ("preprocess.crop.level", 0.3),
+    ("preprocess.crop.margin", 0.0),
+    ("preprocess.stretch.low", 0.2),
+    ("preprocess.stretch.high", 0.8),
+    ("preprocess.filter_px", 1),
+    ("preprocess.equalise_bins", 8),
+    ("threshold.criterion", "kapur"),
+    ("threshold.classes", 3),
+    ("annotate.image", "levels"),
+    ("annotate.split.seed", 12),
+    ("annotate.split.train", 15),
+    ("annotate.split.test", 7),
+    ("annotate.split.validation", 5),
+    ("train.unet.encoder", "resnet34"),
+    ("train.unet.channels", [8, 8, 8]),
+    ("train.loss.dice_over", "image"),
+    ("train.loss.smooth", 10.0),
+    ("train.augment.flip", 0.0),
+    ("train.augment.rotate_deg", 0.0),
+    ("train.augment.scale", 0.0),
+    ("train.augment.shift", 0.0),
+    ("train.augment.contrast", 0.0),
+    ("train.loop.seed", 2),
+    ("train.loop.epochs", 3),
+    ("train.loop.batch", 8),
+    ("train.loop.learning_rate", 0.001),
+    ("train.loop.weight_decay", 0.5),
+    ("train.loop.precision", "fp32"),
+    ("train.loop.threads", 2),
+    ("train.adaptive.alpha.start", 0.6),
+    ("train.adaptive.alpha.end", 0.1),
+    ("train.adaptive.beta.start", 0.6),
+    ("train.adaptive.beta.end", 0.1),
+    ("train.adaptive.beta_reading", "start_to_end"),
+    ("evaluate.threshold", 0.3),
+]
+# Shown elsewhere: the doors of ingest in tests/ingest/test_sources.py, a given split in tests/annotate/test_split.py,
+# and baseline's weights are read by the same code as adaptive's (tests/train/test_loop.py).
+ELSEWHERE = {"ingest.sources", "ingest.inbox", "ingest.annotations", "ingest.licence", "annotate.split.by"}
+OUTPUTS = {
+    "ingest": "data/raw",
+    "preprocess": "data/preprocessed",
+    "threshold": "data/levels",
+    "annotate": "data/dataset",
+    "train": "models/adaptive",
+    "evaluate": "reports/evaluation/adaptive",
+}
+
+
+def leaves(content: dict[str, Any], prefix: str = "") -> set[str]:
+    out = set()
+    for key, value in content.items():
+        out |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"}
+    return out
+
+
+def test_every_leaf_is_listed() -> None:
+    listed = {name for name, _ in CHANGES} | ELSEWHERE
+    found = {name for name in leaves(read_yaml(ROOT / "params.yaml")) if not name.startswith("train.baseline.")}
+    assert listed == found
+
+
+def run_stage(room: str, params: dict[str, Any]) -> str:
+    """Run a stage in the current folder and return the hash of what it wrote."""
+    settings = section_model(room).model_validate(params[room])
+    words = ["adaptive"] if room in ("train", "evaluate") else []
+    importlib.import_module(f"stages.{room}.__main__").main(settings, *words)
+    return tree_hash(Path(OUTPUTS[room]))
+
+
+@pytest.fixture(scope="module")
+def base(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The toy project with all its outputs, and their hashes."""
+    folder = tmp_path_factory.mktemp("base")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        # In bf16 the tiny network sees too little of a tiny weight decay; and "auto" must differ from "fp32".
+        return folder, {room: run_stage(room, use(toy_params)) for room in OUTPUTS}
+
+
+def use(params: dict[str, Any]) -> dict[str, Any]:
+    return merge(params, {"train": {"loop": {"precision": "bf16"}}})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "value"), CHANGES, ids=[name for name, _ in CHANGES])
+def test_it_changes_the_output(
+    name: str, value: Any, base: tuple[Path, dict[str, str]], toy_params: dict[str, Any], here: Path
+) -> None:
+    folder, hashes = base
+    room, *path = name.split(".")
+    for part in ("data", "models", "reports"):
+        (here / part).mkdir()
+        for output in (folder / part).iterdir():
+            (here / part / output.name).symlink_to(output)
+    change: Any = value
+    for key in reversed(path):
+        change = {key: change}
+    target = here / OUTPUTS[room]
+    if target.is_symlink():
+        target.unlink()
+    else:  # reports/evaluation is itself a link
+        (here / "reports/evaluation").unlink()
+    assert run_stage(room, merge(use(toy_params), {room: change})) != hashes[room]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", OUTPUTS)
+def test_nothing_changed_nothing_changes(
+    room: str, base: tuple[Path, dict[str, str]], toy_params: dict[str, Any], here: Path
+) -> None:
+    test_unchanged = base[1][room]
+    for part in ("data", "models", "reports"):
+        (here / part).mkdir()
+        for output in (base[0] / part).iterdir():
+            if str(Path(part) / output.name) not in OUTPUTS[room]:
+                (here / part / output.name).symlink_to(output)
+    assert run_stage(room, use(toy_params)) == test_unchanged

@@ -1,0 +1,195 @@
+"""The whole pipeline through DVC in a temporary repository: cold, warm, forced, swept, killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import SHARED, environment, make_project, merge, read_yaml, run, tree_hash
+
+pytestmark = pytest.mark.slow
+STAGES = ["ingest", "preprocess", "threshold", "annotate"]
+STAGES += [f"{stage}@{variant}" for stage in ("train", "evaluate") for variant in ("baseline", "adaptive")] + ["report"]
+
+
+def ran(output: str) -> set[str]:
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+def outputs(project: Path) -> dict[str, str]:
+    listed = read_yaml(project / "dvc.lock")["stages"]
+    return {out["path"]: tree_hash(project / out["path"]) for stage in listed.values() for out in stage["outs"]}
+
+
+def set_param(project: Path, change: dict[str, Any]) -> None:
+    content = merge(read_yaml(project / "params.yaml"), change)
+    with (project / "params.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+
+
+@pytest.fixture(scope="module")
+def project(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("project"), toy_params)
+    said = run(folder, "dvc", "repro")
+    assert ran(said) == set(STAGES)
+    return folder
+
+
+def test_a_second_call_runs_nothing(project: Path) -> None:
+    assert ran(run(project, "dvc", "repro")) == set()
+    assert "up to date" in run(project, "dvc", "status")
+
+
+def test_every_output_is_the_same_byte_for_byte_when_forced(project: Path) -> None:
+    lock, before = (project / "dvc.lock").read_bytes(), outputs(project)
+    assert ran(run(project, "dvc", "repro", "--force")) == set(STAGES)
+    assert outputs(project) == before
+    assert (project / "dvc.lock").read_bytes() == lock
+
+
+def test_the_report_sets_all_rows_side_by_side(project: Path) -> None:
+    table = pd.read_csv(project / "reports/comparison.csv")
+    assert list(table["row"]) == [
+        *("baseline", "adaptive", "adaptive - baseline", "everything is fracture", "nothing is fracture"),
+        *("paper, fixed weights", "paper, adaptive weights"),
+    ]
+    page = (project / "reports/comparison.html").read_text()
+    assert "Synthetic films." in page
+    assert page.count('<img src="data:image') == 5 + 4 + 3 * 8
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "synthetic" in (project / "reports/comparison.md").read_text()
+
+
+def test_dvc_shows_metrics_plots_and_the_graph(project: Path) -> None:
+    shown = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
+    assert set(shown) == {f"reports/evaluation/{variant}/metrics.json" for variant in ("baseline", "adaptive")}
+    for content in shown.values():
+        assert content["data"]["test_set"]["images"] == 8
+    run(project, "dvc", "plots", "show", "--out", "plots")
+    page = (project / "plots/index.html").read_text()
+    for title in ("Training and validation loss", "Weights of the two losses", "Precision and recall"):
+        assert title in page
+    assert "train@adaptive" in run(project, "dvc", "dag", "--mermaid")
+
+
+def test_mlflow_holds_one_run_per_training_with_test_metrics(project: Path) -> None:
+    script = (
+        "import json, mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db');"
+        "e = c.get_experiment_by_name('wrist-fracture').experiment_id;"
+        "rows = [[r.info.run_name, r.info.status, sorted(r.data.metrics), r.data.tags] for r in c.search_runs([e])];"
+        "print(json.dumps(rows))"
+    )
+    runs = json.loads(run(project, sys.executable, "-c", script).splitlines()[0])
+    assert {name for name, *_ in runs} == {"baseline", "adaptive"}
+    for name, status, metrics, tags in runs:
+        assert status == "FINISHED"
+        assert {"alpha", "beta", "train_loss", "validation_loss", "test_f1"} <= set(metrics)
+        assert tags["dvc.stage"] == f"train@{name}"
+        assert len(tags["data.sha256"]) == 64
+        assert tags["git.commit"]
+
+
+def test_an_adaptive_weight_reruns_only_what_follows_from_it(project: Path) -> None:
+    set_param(project, {"train": {"adaptive": {"alpha": {"end": 0.9}}}})
+    assert ran(run(project, "dvc", "repro")) == {"train@adaptive", "evaluate@adaptive", "report"}
+    assert "adaptive.alpha.end" in run(project, "dvc", "params", "diff")
+    run(project, "git", "checkout", "params.yaml")
+    # The run cache knows the old weights: nothing is trained again.
+    assert "train@adaptive" not in ran(run(project, "dvc", "repro"))
+
+
+def test_an_experiment_with_another_weight_leaves_data_and_baseline_alone(project: Path) -> None:
+    said = run(project, "dvc", "exp", "run", "-n", "steep", "-S", "train.adaptive.alpha.start=0.1")
+    assert ran(said) == {"train@adaptive", "evaluate@adaptive", "report"}
+    assert "steep" in run(project, "dvc", "exp", "show", "--csv")
+    run(project, "git", "checkout", "params.yaml")
+    run(project, "dvc", "repro")
+
+
+def test_a_wrong_param_of_a_late_stage_stops_the_first_one_in_a_sentence(project: Path) -> None:
+    set_param(project, {"train": {"loop": {"epochs": -1}}, "ingest": {"sample": {"seed": 99}}})
+    said = run(project, "dvc", "repro", code=255)
+    assert "train.loop.epochs: Input should be greater than or equal to 1 (found -1)" in said
+    assert "Traceback" not in said
+    run(project, "git", "checkout", "params.yaml")
+    run(project, "dvc", "checkout", "data/raw")
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_stage_leaves_the_last_good_output_or_none(
+    sign: signal.Signals, toy_params: dict[str, Any], tmp_path: Path
+) -> None:
+    params = merge(toy_params, {"ingest": {"sample": {"films": 400}}})
+    project = make_project(tmp_path, params)
+    (project / "data/raw").mkdir()
+    (project / "data/raw/good").write_text("good")
+    stage = subprocess.Popen(
+        [sys.executable, "-m", "stages.ingest"], cwd=project, env=environment(), stderr=subprocess.PIPE
+    )
+    wait_for(lambda: len(list((project / "data").glob(".raw-partial-*/images/*"))) > 5)
+    stage.send_signal(sign)
+    stage.wait()
+    assert [p.name for p in (project / "data/raw").iterdir()] == ["good"]
+    if sign == signal.SIGTERM:
+        assert stage.returncode == 143
+        assert not list((project / "data").glob(".raw-partial-*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
+def test_a_killed_dvc_takes_its_stage_down_with_it(toy_params: dict[str, Any], tmp_path: Path) -> None:
+    project = make_project(tmp_path, merge(toy_params, {"ingest": {"sample": {"films": 400}}}))
+    command = ["dvc", "repro", "ingest"]
+    dvc = subprocess.Popen(
+        command, cwd=project, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: bool(list((project / "data").glob(".raw-partial-*"))))
+    (stage,) = children(dvc.pid)
+    os.kill(dvc.pid, signal.SIGKILL)
+    dvc.wait()
+    wait_for(lambda: not alive(stage), 20)
+    assert not (project / "data/raw").exists()
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+def test_real_films_go_through_the_data_stages_without_an_edited_file(
+    toy_params: dict[str, Any], tmp_path: Path
+) -> None:
+    project = make_project(tmp_path, merge(toy_params, {"annotate": {"split": {"validation": 20}}}))
+    said = run(
+        project, "dvc", "exp", "run", "annotate",
+        "-S", "ingest.sources=[folder]", "-S", f"ingest.inbox={SHARED / 'fracatlas-wrist'}",
+        "-S", "annotate.split.by=given",
+    )  # fmt: skip
+    assert ran(said) == {"ingest", "preprocess", "threshold", "annotate"}
+    manifest, split = pd.read_csv(project / "data/raw/manifest.csv"), pd.read_csv(project / "data/dataset/split.csv")
+    assert len(manifest) == 196
+    assert manifest["boxes"].str.count(";").sum() + manifest["boxes"].notna().sum() == 192
+    assert split["split"].value_counts().to_dict() == {"train": 100, "validation": 20, "test": 40, "unused": 36}
+    assert split.loc[split["split"] == "test", "prevalence"].mean() < 0.02
