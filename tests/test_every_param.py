@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stages.common.artifacts import read_table
 from stages.common.params import section_model
 from tests.conftest import ROOT, merge, read_yaml, tree_hash
 
@@ -78,11 +79,18 @@ def test_every_leaf_is_listed() -> None:
 
 
 def run_stage(room: str, params: dict[str, Any]) -> str:
-    """Run a stage in the current folder and return the hash of what it wrote."""
+    """Run a stage in the current folder and return the proof of its work."""
     settings = section_model(room).model_validate(params[room])
     words = ["adaptive"] if room in ("train", "evaluate") else []
     importlib.import_module(f"stages.{room}.__main__").main(settings, *words)
-    return tree_hash(Path(OUTPUTS[room]))
+    return proof(room)
+
+
+def proof(room: str) -> str:
+    """A hash of what a stage worked out. model.json and metrics.json repeat their params: a dead one would pass there."""
+    if room == "train":
+        return read_table(Path("models/adaptive/history.csv"))[["train_dice_loss", "validation_bce_loss"]].to_csv()
+    return tree_hash(Path("reports/evaluation/adaptive/per_image.csv" if room == "evaluate" else OUTPUTS[room]))
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +134,9 @@ def test_it_changes_the_output(
 def test_nothing_changed_nothing_changes(
     room: str, base: tuple[Path, dict[str, str]], toy_params: dict[str, Any], here: Path
 ) -> None:
-    test_unchanged = base[1][room]
     for part in ("data", "models", "reports"):
         (here / part).mkdir()
         for output in (base[0] / part).iterdir():
             if str(Path(part) / output.name) not in OUTPUTS[room]:
                 (here / part / output.name).symlink_to(output)
-    assert run_stage(room, use(toy_params)) == test_unchanged
+    assert run_stage(room, use(toy_params)) == base[1][room]

@@ -181,7 +181,9 @@ def test_a_killed_dvc_takes_its_stage_down_with_it(toy_params: dict[str, Any], t
 def test_real_films_go_through_the_data_stages_without_an_edited_file(
     toy_params: dict[str, Any], tmp_path: Path
 ) -> None:
-    project = make_project(tmp_path, merge(toy_params, {"annotate": {"split": {"validation": 20}}}))
+    project = make_project(
+        tmp_path, merge(toy_params, {"annotate": {"split": {"train": 120, "test": 40, "validation": 20}}})
+    )
     said = run(
         project, "dvc", "exp", "run", "annotate",
         "-S", "ingest.sources=[folder]", "-S", f"ingest.inbox={SHARED / 'fracatlas-wrist'}",

@@ -32,7 +32,7 @@ def main(settings: Params, data: Path = DATA, target: Path = DATA / "dataset") -
         rows = [write_film(film, pictures, out) for film in films.to_dict("records")]
         index = pd.DataFrame(rows)
         write_table(out / "split.csv", index)
-        facts = dataset_facts(index, out)
+        facts = dataset_facts(index, out, settings.split)
         write_json(out / "validation.json", validate("dataset", facts, dataset_suite(settings.split), "image_id"))
     count = index["split"].value_counts()
     train, validation, test = (int(count.get(name, 0)) for name in ("train", "validation", "test"))
