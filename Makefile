@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format clean
+.PHONY: help setup repro test lint format readme clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ lint: $(READY) ## check style and types
 
 format: $(READY) ## mend style
 	@ruff check --fix . ; ruff format .
+
+readme: $(READY) ## put the table and the picture of the last run into README.md
+	@python tools/readme.py
 
 clean: ## remove .venv, caches and outputs; the DVC cache stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .checkpoints build *.egg-info

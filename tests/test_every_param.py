@@ -87,7 +87,7 @@ def run_stage(room: str, params: dict[str, Any]) -> str:
 
 
 def proof(room: str) -> str:
-    """A hash of what a stage worked out. model.json and metrics.json repeat their params: a dead one would pass there."""
+    """What a stage worked out, hashed; model.json and metrics.json repeat their params, so a dead one would pass."""
     if room == "train":
         return read_table(Path("models/adaptive/history.csv"))[["train_dice_loss", "validation_bce_loss"]].to_csv()
     return tree_hash(Path("reports/evaluation/adaptive/per_image.csv" if room == "evaluate" else OUTPUTS[room]))

@@ -1,6 +1,7 @@
 """The rules that hold the house up, checked on the code itself."""
 
 import ast
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,13 @@ def test_data_weights_and_caches_stay_out_of_git() -> None:
     for name in filter(None, names):
         assert Path(name).suffix not in (".dcm", ".safetensors", ".ckpt", ".pt", ".db", ".zip", ".jpg"), name
         assert not (ROOT / name).is_file() or (ROOT / name).stat().st_size < 1_000_000, name
+
+
+def test_the_table_in_the_readme_is_the_one_that_the_lock_recorded() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme.split("<!-- comparison.md -->\n")[1].split("<!-- end -->")[0]
+    (out,) = (o for o in read_yaml(ROOT / "dvc.lock")["stages"]["report"]["outs"] if o["path"].endswith(".md"))
+    assert hashlib.md5(table.encode(), usedforsecurity=False).hexdigest() == out["md5"], "run `make readme`"
 
 
 def test_every_stage_has_a_readme_row_and_a_test_folder() -> None:
