@@ -162,6 +162,22 @@ def test_a_killed_stage_leaves_the_last_good_output_or_none(
         assert not list((project / "data").glob(".raw-partial-*"))
 
 
+def test_a_killed_training_goes_on_to_the_same_bytes(project: Path, toy_params: dict[str, Any], tmp_path: Path) -> None:
+    twin = make_project(tmp_path, merge(toy_params, {"train": {"loop": {"epochs": 6}}}))
+    (twin / "data/dataset").symlink_to(project / "data/dataset")
+    command = [sys.executable, "-m", "stages.train", "adaptive"]
+    run(twin, *command)
+    whole = tree_hash(twin / "models/adaptive")
+    stage = subprocess.Popen(command, cwd=twin, env=environment())
+    wait_for(lambda: bool(list((twin / ".checkpoints").glob("*.ckpt"))))
+    stage.kill()
+    stage.wait()
+    assert tree_hash(twin / "models/adaptive") == whole, "the last good model stays until the new one is whole"
+    assert "goes on after epoch" in run(twin, *command)
+    assert tree_hash(twin / "models/adaptive") == whole
+    assert not list((twin / ".checkpoints").glob("*.ckpt"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
 def test_a_killed_dvc_takes_its_stage_down_with_it(toy_params: dict[str, Any], tmp_path: Path) -> None:
     project = make_project(tmp_path, merge(toy_params, {"ingest": {"sample": {"films": 400}}}))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from stages.common.errors import Fault
-from stages.common.validation import Expectation, keep_docs_offline, parse_boxes, validate
+from stages.common.validation import OFFLINE_STYLE, Expectation, keep_docs_offline, parse_boxes, validate
 
 SUITE: list[Expectation] = [
     ("ids are unique", "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
@@ -38,9 +38,10 @@ def test_a_missing_column_is_a_violation_too(here: Path) -> None:
 
 def test_docs_lose_what_calls_other_hosts(tmp_path: Path) -> None:
     page = tmp_path / "x.html"
-    page.write_text('<script src="https://a.example/x.js"></script><link href="https://b.example/y.css"><p>kept</p>')
+    remote = '<script src="https://a.example/x.js"></script><link href="https://b.example/y.css">'
+    page.write_text(f"<head>{remote}</head><p>kept</p>")
     keep_docs_offline(tmp_path)
-    assert page.read_text() == "<p>kept</p>"
+    assert page.read_text() == f"<head>{OFFLINE_STYLE}</head><p>kept</p>"
 
 
 def test_boxes_are_read_back() -> None:
