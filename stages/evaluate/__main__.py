@@ -11,6 +11,7 @@ import torch
 
 from stages.common.artifacts import new_folder, read_json, sha256, write_json, write_png, write_table
 from stages.common.dataset import Films, load_films
+from stages.common.errors import Fault
 from stages.common.metrics import score_images, summarise
 from stages.common.stage import run_stage
 from stages.common.tracking import log_test_metrics
@@ -22,11 +23,13 @@ from stages.evaluate.pictures import outline, overlay
 
 def main(
     settings: Params,
-    variant: str,
+    variant: str = "",
     source: Path = Path("data/dataset"),
     models: Path = Path("models"),
     target: Path = Path("reports/evaluation"),
 ) -> str:
+    if not variant or not (models / variant).is_dir():
+        raise Fault(f"expected the name of a folder in {models} after `python -m stages.evaluate`, found {variant!r}")
     network = load_model(models / variant)
     torch.set_num_threads(read_json(models / variant / "model.json")["machine"]["threads"])
     films = load_films(source, "test")
