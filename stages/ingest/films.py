@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from pydicom import Dataset, config, dcmread
+from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from stages.common.errors import Fault
 
-# Warnings of the header check quote the values that they dislike; none of those may reach a log.
-config.settings.reading_validation_mode = config.IGNORE
 FORMATS = ("PNG", "JPEG", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_PIXELS = 64_000_000  # the largest flat-panel detectors have some 18 million
@@ -53,10 +51,12 @@ def read_dicom(content: bytes, name: str) -> tuple[Dataset, np.ndarray]:
         Fault: no DICOM, no single grey frame, too large, or pixels that no decoder reads.
     """
     try:
-        dataset = dcmread(BytesIO(content))
-        unfit = why_unfit(dataset)
-        interpretation = str(dataset.PhotometricInterpretation)
-        values, low, high = (np.zeros(0), 0.0, 1.0) if unfit else display_values(dataset)
+        with warnings.catch_warnings():  # pydicom's quote the values that they dislike; none may reach a log
+            warnings.simplefilter("ignore")
+            dataset = dcmread(BytesIO(content))
+            unfit = why_unfit(dataset)
+            interpretation = str(dataset.PhotometricInterpretation)
+            values, low, high = (np.zeros(0), 0.0, 1.0) if unfit else display_values(dataset)
     except Exception as error:  # pydicom and its codecs raise a dozen types on damaged files
         # The type alone: messages quote header values, and those may be a patient's.
         unfit = f"{type(error).__name__} while reading it"

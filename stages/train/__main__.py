@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from stages.train.loop import State, begin, epochs, make_fabric
 from stages.train.params import Params
 
 VARIANTS = ("baseline", "adaptive")
+CHECKPOINT_SHARE = 0.01  # of the time: the state of a resnet18 U-Net is 200 MB, too much for every epoch
 
 
 def main(
@@ -48,10 +50,12 @@ def main(
         )
         for row in state.history:  # of an earlier, cut run
             run.log(row)
+        due = 0.0
         for row in progress:
             run.log(row)
             progress.set_postfix(loss=f"{row['train_loss']:.3f}", dice=f"{row['validation_dice']:.3f}")
-            save_checkpoint(checkpoint, state)
+            if time.monotonic() >= due:
+                due = time.monotonic() + save_checkpoint(checkpoint, state) / CHECKPOINT_SHARE
         best = max(state.history, key=lambda row: row["validation_dice"])
         save_weights(out / "weights.safetensors", state.best)
         write_table(out / "history.csv", pd.DataFrame(state.history).astype({"epoch": int}))
@@ -85,11 +89,13 @@ def fingerprint(chosen: dict[str, Any], machine: dict[str, Any], data_hash: str)
     return hashlib.sha256(json.dumps([chosen, machine, data_hash, code], sort_keys=True).encode()).hexdigest()[:24]
 
 
-def save_checkpoint(path: Path, state: State) -> None:
-    """The whole state, written beside its place and renamed: a kill leaves the last whole epoch."""
+def save_checkpoint(path: Path, state: State) -> float:
+    """Write the whole state beside its place, rename it, so that a kill leaves the last one, and return the seconds."""
+    start = time.monotonic()
     buffer = io.BytesIO()
     torch.save(state.pack(), buffer)
     write_bytes(path, buffer.getvalue())
+    return time.monotonic() - start
 
 
 def resume(state: State, path: Path) -> None:
