@@ -10,9 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from stages.common.artifacts import read_json, read_png, read_table
 from stages.report import figures
 from stages.report.published import PUBLISHED, everything_f1, implied_prevalence
-from stages.report.tables import RESAMPLES, cells_of, number, verdict
+from stages.report.tables import HEAD, RESAMPLES, cells_of, number, verdict
 
-HEAD = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "mean F1", "prevalence", "images"]
 SHOWN = ("accuracy", "precision", "recall", "f1")
 VARIANTS = ("baseline", "adaptive")
 

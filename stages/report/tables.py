@@ -7,6 +7,7 @@ from stages.common.metrics import METRICS, metrics, summarise
 from stages.report.published import PUBLISHED, implied_prevalence
 
 RESAMPLES = 2000
+HEAD = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "mean F1", "prevalence", "images"]
 COUNTS = ["tp", "fp", "fn", "tn"]
 
 
@@ -110,14 +111,13 @@ def verdict(comparison: pd.DataFrame) -> str:
 
 def markdown(comparison: pd.DataFrame) -> str:
     """The comparison as a Markdown table with three decimals."""
-    head = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "mean F1", "prevalence", "images"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in cells_of(comparison)]
     return "\n".join(lines) + "\n"
 
 
 def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
-    """The comparison as text, in the columns that `markdown` names."""
+    """The comparison as text, in the columns of HEAD."""
     rows = []
     for row in comparison.to_dict("records"):
         shown = "+.3f" if row["row"] == "adaptive - baseline" else ".3f"
