@@ -56,7 +56,7 @@ def kaggle_archive(path: Path, source: str, licence: str) -> Iterator[Callable[[
     except (OSError, zipfile.BadZipFile) as error:
         raise Fault(f"{path.name}: expected a zip archive, found {error}; download it again") from None
     names = {name for name in archive.namelist() if not name.endswith("/")}
-    tables = [table_rows(member(archive, n).decode("utf-8-sig"), n) for n in sorted(names) if n.endswith("dataset.csv")]
+    tables = [table_rows(decode(member(archive, n), n), n) for n in sorted(names) if n.endswith("dataset.csv")]
     patients = {name: found["patient"] for table in tables for name, found in table.items() if found["patient"]}
 
     def read(name: str) -> Record:
@@ -68,7 +68,7 @@ def kaggle_archive(path: Path, source: str, licence: str) -> Iterator[Callable[[
             raise Fault(
                 f"{path.name}/{name}: expected its boxes in {label} (empty for no fracture), found no such file"
             )
-        text = member(archive, label).decode()
+        text = decode(member(archive, label), f"{path.name}/{label}")
         boxes = read_yolo(text, pixels.shape[1], pixels.shape[0], f"{path.name}/{label}")
         patient = pseudonym(b"public data set", "patient", f"{source}/{patients.get(stem, stem)}")
         return picture_record(content, pixels, stem, source, name, patient, licence, boxes)
@@ -85,8 +85,22 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
         raise Fault(f"{name}: expected a member of at most {MAX_MEMBER_BYTES} bytes, found {size}; unpack it by hand")
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError) as error:  # RuntimeError: locked by a password
         raise Fault(f"{name}: expected a whole archive member, found {error}; download the archive again") from None
+
+
+def decode(content: bytes, name: str) -> str:
+    """The text of a label file or table, with or without a byte-order mark.
+
+    Raises:
+        Fault: not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Fault(
+            f"{name}: expected text in UTF-8, found another encoding ({error.reason}); save it as UTF-8"
+        ) from None
 
 
 def hospital_export(folder: Path, source: str, licence: str, key: bytes) -> Iterator[Callable[[], Record]]:
@@ -132,7 +146,7 @@ def local_folder(folder: Path, annotations: str, licence: str) -> Iterator[Calla
     A film without an annotation is a film without a fracture. A CSV with an image column (image_id, filename,
     filestem or image) may give `patient_id` (or `group`) and `split`; a film without patient is its own patient.
     """
-    tables = [table_rows(path.read_text("utf-8-sig"), path.name) for path in sorted(folder.rglob("*.csv"))]
+    tables = [table_rows(decode(path.read_bytes(), path.name), path.name) for path in sorted(folder.rglob("*.csv"))]
     known = {name: found for table in tables for name, found in table.items()}
     coco = coco_boxes(folder) if annotations == "coco" else {}
     suffix = {"voc": ".xml", "yolo": ".txt"}.get(annotations, "")
@@ -150,7 +164,8 @@ def local_folder(folder: Path, annotations: str, licence: str) -> Iterator[Calla
         elif annotations == "voc":
             boxes = read_voc(beside[path.stem].read_bytes(), width, height, beside[path.stem].name)
         else:
-            boxes = read_yolo(beside[path.stem].read_text(), width, height, beside[path.stem].name)
+            label = beside[path.stem].name
+            boxes = read_yolo(decode(beside[path.stem].read_bytes(), label), width, height, label)
         found = known.get(path.name) or known.get(path.stem) or {"patient": "", "split": ""}
         patient = pseudonym(b"public data set", "patient", f"folder/{found['patient'] or path.stem}")
         return picture_record(content, pixels, path.stem, "folder", name, patient, licence, boxes, found["split"])

@@ -6,6 +6,7 @@ import pandas as pd
 
 from stages.common.artifacts import sha256
 from stages.common.validation import Expectation, parse_boxes
+from stages.ingest.records import on_film
 
 
 def manifest_facts(manifest: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -13,8 +14,8 @@ def manifest_facts(manifest: pd.DataFrame, folder: Path) -> pd.DataFrame:
     facts = manifest.copy()
     facts["found_sha256"] = [sha256(folder / file) if (folder / file).exists() else "missing" for file in facts["file"]]
     facts["boxes_inside"] = [
-        all(-0.5 <= b[0] < b[2] <= w + 0.5 and -0.5 <= b[1] < b[3] <= h + 0.5 for b in parse_boxes(boxes))
-        for boxes, w, h in zip(facts["boxes"], facts["width"], facts["height"], strict=True)
+        bool(on_film(parse_boxes(boxes), width, height).all())
+        for boxes, width, height in zip(facts["boxes"], facts["width"], facts["height"], strict=True)
     ]
     return facts
 

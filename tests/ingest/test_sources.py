@@ -173,6 +173,29 @@ def test_an_empty_or_missing_inbox_is_said(inbox: Path) -> None:
         main(settings("folder"))
 
 
+def test_text_in_another_encoding_is_said(inbox: Path) -> None:
+    archive(inbox, images__x_dot_png=png(), labels__x_dot_txt=b"\xff\xfe0")
+    with pytest.raises(Fault, match=r"labels/x\.txt: expected text in UTF-8"):
+        main(settings("kaggle"))
+    (inbox / "a.png").write_bytes(png())
+    (inbox / "a.txt").write_bytes(b"\xff")
+    with pytest.raises(Fault, match=r"a\.txt: expected text in UTF-8"):
+        main(settings("folder", annotations="yolo"))
+    (inbox / "p.csv").write_bytes(b"\xff")
+    with pytest.raises(Fault, match=r"p\.csv: expected text in UTF-8"):
+        main(settings("folder", annotations="voc"))
+
+
+def test_a_locked_member_is_said(inbox: Path) -> None:
+    archive(inbox, images__x_dot_png=png(), labels__x_dot_txt="")
+    content = bytearray((inbox / "set.zip").read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + flags] |= 1  # bit 0: encrypted (APPNOTE 4.4.4)
+    (inbox / "set.zip").write_bytes(content)
+    with pytest.raises(Fault, match=r"images/x\.png: expected a whole archive member"):
+        main(settings("kaggle"))
+
+
 def test_a_broken_archive_is_said(inbox: Path) -> None:
     (inbox / "x.zip").write_bytes(b"PK no")
     with pytest.raises(Fault, match=r"x\.zip: expected a zip archive"):
