@@ -59,7 +59,8 @@ def test_rooms_import_no_other_rooms(stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
-def test_a_command_is_one_simple_command(stage: str) -> None:
+def test_a_command_is_one_simple_command_behind_exec(stage: str) -> None:
+    assert PIPELINE[stage]["cmd"].startswith("exec python -m stages.")
     assert not set("&|;<>`$") & set(PIPELINE[stage]["cmd"].replace("${item.variant}", "x"))
 
 

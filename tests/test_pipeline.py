@@ -179,12 +179,13 @@ def test_a_killed_training_goes_on_to_the_same_bytes(project: Path, toy_params: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
-def test_a_killed_dvc_takes_its_stage_down_with_it(toy_params: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash", ""])
+def test_a_killed_dvc_takes_its_stage_down_with_it(shell: str, toy_params: dict[str, Any], tmp_path: Path) -> None:
     project = make_project(tmp_path, merge(toy_params, {"ingest": {"sample": {"films": 400}}}))
     command = ["dvc", "repro", "ingest"]
-    dvc = subprocess.Popen(
-        command, cwd=project, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    variables = {name: value for name, value in environment().items() if name != "SHELL"}
+    variables |= {"SHELL": shell} if shell else {}  # DVC runs a stage in $SHELL, or in /bin/sh where it is not set
+    dvc = subprocess.Popen(command, cwd=project, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: bool(list((project / "data").glob(".raw-partial-*"))))
     (stage,) = children(dvc.pid)
     os.kill(dvc.pid, signal.SIGKILL)

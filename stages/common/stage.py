@@ -54,7 +54,8 @@ def describe_os_error(error: OSError) -> str:
 def die_with_parent() -> None:
     """Ask Linux for SIGTERM when the parent dies, so that a killed `dvc repro` leaves no orphan that writes on.
 
-    It reaches this process only while `cmd:` in dvc.yaml is one simple command, which the shell replaces itself with.
+    It reaches this process only while `cmd:` in dvc.yaml is one command behind `exec`, which the shell replaces
+    itself with.
     """
     if sys.platform == "linux" and "DVC_STAGE" in os.environ:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
