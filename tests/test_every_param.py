@@ -14,6 +14,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("ingest.sample.seed", 8),
     ("ingest.sample.films", 25),
     ("ingest.sample.width", 100),
+    ("ingest.hospital.ct_window", [40, 400]),
     ("preprocess.steps", ["normalise", "resize"]),
     ("preprocess.size", 96),
     ("preprocess.crop.level", 0.3),
@@ -52,9 +53,19 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.adaptive.beta_reading", "start_to_end"),
     ("evaluate.threshold", 0.3),
 ]
-# Shown elsewhere: the doors of ingest in tests/ingest/test_sources.py, a given split in tests/annotate/test_split.py,
-# and baseline's weights are read by the same code as adaptive's (tests/train/test_loop.py).
-ELSEWHERE = {"ingest.sources", "ingest.inbox", "ingest.annotations", "ingest.licence", "annotate.split.by"}
+# Shown elsewhere: what the doors of ingest do with other films than the sample's (tests/ingest), polygons and a given
+# split (tests/annotate); baseline's weights are read by the same code as adaptive's (tests/train/test_loop.py).
+ELSEWHERE = {
+    *("ingest.sources", "ingest.inbox", "ingest.on_error", "ingest.near_duplicate_bits", "ingest.kaggle"),
+    *(f"ingest.limits.{name}" for name in ("megapixels", "file_mb", "archive_gb", "archive_ratio")),
+    *(
+        f"ingest.{source}.{name}"
+        for source in ("folder", "hospital")
+        for name in ("annotations", "classes", "other_classes", "unlabelled", "licence")
+    ),
+    *(f"ingest.hospital.{name}" for name in ("burned_in", "corner", "ct_slices")),
+    *("annotate.outline", "annotate.split.by"),
+}
 OUTPUTS = {
     "ingest": "data/raw",
     "preprocess": "data/preprocessed",

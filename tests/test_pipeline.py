@@ -204,11 +204,11 @@ def test_real_films_go_through_the_data_stages_without_an_edited_file(
     said = run(
         project, "dvc", "exp", "run", "annotate",
         "-S", "ingest.sources=[folder]", "-S", f"ingest.inbox={SHARED / 'fracatlas-wrist'}",
-        "-S", "annotate.split.by=given",
+        "-S", "annotate.split.by=given", "-S", "annotate.outline=polygon",
     )  # fmt: skip
     assert ran(said) == {"ingest", "preprocess", "threshold", "annotate"}
     manifest, split = pd.read_csv(project / "data/raw/manifest.csv"), pd.read_csv(project / "data/dataset/split.csv")
     assert len(manifest) == 196
-    assert manifest["boxes"].str.count(";").sum() + manifest["boxes"].notna().sum() == 192
+    assert manifest["fractures"].sum() == 192
     assert split["split"].value_counts().to_dict() == {"train": 100, "validation": 20, "test": 40, "unused": 36}
     assert split.loc[split["split"] == "test", "prevalence"].mean() < 0.02

@@ -1,4 +1,4 @@
-"""Annotate: boxes become masks on the preprocessed grid, and films a train and a test folder without leaks.
+"""Annotate: shapes become masks on the preprocessed grid, and films a train and a test folder without leaks.
 
 Run: python -m stages.annotate     (dvc repro annotate)
 """
@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from stages.annotate.params import Params
+from stages.annotate.params import Outline, Params
 from stages.annotate.split import assign
 from stages.annotate.suite import dataset_facts, dataset_suite
 from stages.common.artifacts import new_folder, read_png, read_table, write_json, write_png, write_table
-from stages.common.geometry import Affine, fill_boxes
+from stages.common.geometry import Affine
+from stages.common.shapes import Shape, fill_shapes, read_rings
 from stages.common.stage import run_stage
-from stages.common.validation import parse_boxes, validate
+from stages.common.validation import validate
 
 DATA = Path("data")
 
@@ -23,13 +24,17 @@ def main(settings: Params, data: Path = DATA, target: Path = DATA / "dataset") -
     films = read_table(data / "raw" / "manifest.csv").merge(
         read_table(data / "preprocessed" / "index.csv"), on="image_id"
     )
-    films["fracture"] = films["boxes"].map(lambda text: len(parse_boxes(text)) > 0)
+    films["fracture"] = films["fractures"] > 0
+    shapes = read_shapes(read_table(data / "raw" / "annotations.csv"))
     films["split"] = assign(films, settings.split)
     pictures = data / ("preprocessed" if settings.image == "film" else "levels") / "images"
     with new_folder(target) as out:
         for side in ("train", "train_mask", "test", "test_mask"):
             (out / side).mkdir()
-        rows = [write_film(film, pictures, out) for film in films.to_dict("records")]
+        rows = [
+            write_film(film, shapes.get(film["image_id"], []), settings.outline, pictures, out)
+            for film in films.to_dict("records")
+        ]
         index = pd.DataFrame(rows)
         write_table(out / "split.csv", index)
         facts = dataset_facts(index, out, settings.split)
@@ -43,12 +48,23 @@ def main(settings: Params, data: Path = DATA, target: Path = DATA / "dataset") -
     )
 
 
-def write_film(film: dict[Any, Any], pictures: Path, out: Path) -> dict[str, object]:
+def read_shapes(annotations: pd.DataFrame) -> dict[str, list[Shape]]:
+    """What was drawn on each film, in pixels of the raw film."""
+    shapes: dict[str, list[Shape]] = {}
+    for row in annotations.to_dict("records"):
+        shape = Shape(row["label"], row["kind"], read_rings(row["points"]))
+        shapes.setdefault(row["image_id"], []).append(shape)
+    return shapes
+
+
+def write_film(
+    film: dict[Any, Any], drawn: list[Shape], outline: Outline, pictures: Path, out: Path
+) -> dict[str, object]:
     """Write one film and its mask into its side's folders and return its row of split.csv."""
     affine = Affine(film["scale_x"], film["scale_y"], film["shift_x"], film["shift_y"])
-    boxes = affine.boxes(parse_boxes(film["boxes"]))
+    shapes = [shape.mapped(affine) for shape in drawn]
     picture = read_png(pictures / f"{film['image_id']}.png")
-    mask = fill_boxes(boxes, picture.shape)
+    mask = fill_shapes(shapes, picture.shape, outline)
     if film["split"] != "unused":
         side = "test" if film["split"] == "test" else "train"
         write_png(out / side / f"{film['image_id']}.png", picture)
@@ -57,10 +73,11 @@ def write_film(film: dict[Any, Any], pictures: Path, out: Path) -> dict[str, obj
         "image_id": film["image_id"],
         "split": film["split"],
         "patient_id": film["patient_id"],
+        "group": film["group"],
         "source": film["source"],
         "fracture": film["fracture"],
         "prevalence": float(mask.mean()),
-        "boxes": ";".join(" ".join(f"{value:.6g}" for value in box) for box in boxes),
+        "boxes": ";".join(" ".join(f"{value:.6g}" for value in shape.box) for shape in shapes),
     }
 
 

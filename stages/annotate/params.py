@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from stages.common.params import Strict
 
+Outline = Literal["box", "polygon"]
+
 
 class Split(Strict):
     by: Literal["drawn", "given"]
@@ -23,4 +25,5 @@ class Split(Strict):
 
 class Params(Strict):
     image: Literal["film", "levels"]
+    outline: Outline
     split: Split

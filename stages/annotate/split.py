@@ -1,4 +1,4 @@
-"""Train, validation and test by patient, stratified by source and fracture, drawn or given by the source."""
+"""Train, validation and test by group, stratified by source and fracture, drawn or given by the source."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
     """`train`, `validation`, `test` or `unused` for every film; validation films belong to the paper's 120.
 
     Args:
-        films: columns image_id, patient_id, source, fracture (bool), split (what the source says, may be '').
+        films: columns image_id, group, source, fracture (bool), split (what the source says, may be '').
     Returns:
         str, indexed like `films`. The order of the rows never matters.
     Raises:
@@ -51,9 +51,9 @@ def given(films: pd.DataFrame) -> pd.Series:
                 f"annotate.split.by: expected films that their source marks as {side}, found none; "
                 "add a column `split` to its table, or set annotate.split.by to drawn"
             )
-    sides = films[chosen != "unused"].groupby("patient_id").apply(lambda rows: chosen[rows.index].nunique())
+    sides = films[chosen != "unused"].groupby("group").apply(lambda rows: chosen[rows.index].nunique())
     if (sides > 1).any():
-        both = films[films["patient_id"].isin(sides[sides > 1].index)]["image_id"]
+        both = films[films["group"].isin(sides[sides > 1].index)]["image_id"]
         raise Fault(
             f"annotate.split.by: expected every patient on one side, found both for {', '.join(both[:10])}; "
             "correct the source's table, or set annotate.split.by to drawn"
@@ -70,7 +70,7 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str) -> 
         Fault: no combination of whole patients has that many films.
     """
     strata = films["source"] + films["fracture"].map({True: "+", False: "-"})
-    table = pd.crosstab(films["patient_id"], strata)
+    table = pd.crosstab(films["group"], strata)
     counts = table.to_numpy()
     goal = counts.sum(axis=0) * (size / counts.sum())
     rng = np.random.default_rng([seed, purpose])
@@ -89,4 +89,4 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str) -> 
             f"annotate.split: expected whole patients with {size} films for {name}, found no such combination among "
             f"{len(counts)} patients; change the numbers in params.yaml"
         )
-    return films.index[films["patient_id"].isin(table.index[best])]
+    return films.index[films["group"].isin(table.index[best])]

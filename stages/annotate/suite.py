@@ -21,7 +21,7 @@ def dataset_facts(index: pd.DataFrame, folder: Path, split: Split) -> pd.DataFra
         aligned.append(image.shape == mask.shape and image.dtype == mask.dtype == np.uint8)
         marked.append(bool(mask.any()))
     used["mask_binary"], used["mask_aligned"], used["mask_marked"] = binary, aligned, marked
-    used["sides_of_patient"] = side.groupby(used["patient_id"]).transform("nunique")
+    used["sides_of_group"] = side.groupby(used["group"]).transform("nunique")
     used["films_on_side"] = side.groupby(side).transform("size")
     used["films_asked"] = side.map({"train": split.train, "test": split.test})
     return used
@@ -43,9 +43,9 @@ def dataset_suite(split: Split) -> list[Expectation]:
             {"column_A": "mask_marked", "column_B": "fracture"},
         ),
         (
-            "no patient stands on both sides",
+            "no patient and no copy of a film stands on both sides",
             "ExpectColumnValuesToBeInSet",
-            {"column": "sides_of_patient", "value_set": [1]},
+            {"column": "sides_of_group", "value_set": [1]},
         ),
     ]
     if split.by == "drawn":

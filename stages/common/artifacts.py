@@ -71,8 +71,19 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """CSV in which ids stay text: every column named `*_id`, `sha256` or `split` is read as str, empty as ''."""
-    text = {"image_id", "patient_id", "sha256", "file_sha256", "split", "source", "source_file", "licence"}
+    """CSV in which ids, hashes, labels and names stay text, empty as ''."""
+    text = {
+        "image_id",
+        "patient_id",
+        "group",
+        "sha256",
+        "file_sha256",
+        "pixel_sha256",
+        "split",
+        "source",
+        "source_file",
+    }
+    text |= {"licence", "label", "file", "reason", "pixel_spacing_mm", "imager_pixel_spacing_mm", "key_id", "points"}
     table = pd.read_csv(need(path), dtype=dict.fromkeys(text, str))
     return table.fillna(dict.fromkeys(text & set(table.columns), ""))
 

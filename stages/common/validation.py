@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from stages.common.errors import faults
@@ -23,12 +22,6 @@ table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem .
 .fa-check-circle::before { content: "\\2713"; color: green; } .fa-times::before { content: "\\2717"; color: #c00; }
 i { font-style: normal; } footer { display: none; }
 </style>"""
-
-
-def parse_boxes(text: object) -> np.ndarray:
-    """The manifest's `left top right bottom;...` as float64 (n, 4); blank means no box."""
-    boxes = [[float(v) for v in box.split()] for box in str(text).split(";")] if isinstance(text, str) and text else []
-    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
 def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: str) -> list[dict[str, Any]]:

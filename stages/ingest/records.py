@@ -1,74 +1,89 @@
-"""What every source hands over: one Record per film, whatever format it came in."""
+"""What the doors hand to the workers, one Film each, and what comes back."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from stages.common.shapes import Shape, write_rings
+from stages.ingest.bundles import Bundle
+from stages.ingest.labels import FilmLabels
+
 
 @dataclass(frozen=True)
-class Record:
-    """One film with its boxes and where it came from, before it is written to data/raw.
+class Annotator:
+    """How a source labels its films: which classes are fractures, which are known and left out."""
 
-    `pixels` is uint8 or uint16 (H, W), bone bright; `boxes` float64 (n, 4) left, top, right, bottom in pixels,
-    half-open; `photometric` is the source's PhotometricInterpretation (the pixels are MONOCHROME2 by now);
-    `sha256` is that of the source file; `split` is '' or what the source itself says (train, test, ...).
-    `source_file` is '' where a file name could identify a patient.
+    format: str
+    classes: list[str]
+    other_classes: list[str]
+    unlabelled: str
+    names: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film that is there to be read.
+
+    `told` is what messages and tables may call it: for hospital films a number, since file names hold names and
+    dates. `labels` come from a file of many films, `label_file` is a file of its own; without either the film has
+    no annotation. `pinned` is the sha256 that its bytes must have, or ''.
     """
 
     image_id: str
     source: str
-    source_file: str
-    sha256: str
-    patient_id: str
-    modality: str
-    spacing_mm: float | None
-    photometric: str
     licence: str
-    pixels: np.ndarray
-    boxes: np.ndarray
+    bundle: Bundle
+    name: str
+    told: str
+    annotator: Annotator
+    labels: FilmLabels | None = None
+    label_file: str = ""
+    label_told: str = ""
+    patient: str = ""
     split: str = ""
+    pinned: dict[str, str] = field(default_factory=dict)
+    hospital: bool = False
 
 
-def row(record: Record, file: str, file_sha256: str) -> dict[str, object]:
-    """The manifest row of a record; boxes as `left top right bottom` with `;` between boxes."""
+@dataclass
+class Outcome:
+    """A film that was taken, with its rows for the tables, or the reasons why it was not."""
+
+    image_id: str
+    source: str
+    told: str
+    row: dict[str, Any] = field(default_factory=dict)
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, str]] = field(default_factory=list)
+    hashes: np.ndarray = field(default_factory=lambda: np.zeros((8, 32), dtype=np.uint8))
+    refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What a door found: films, what is wrong with files that belong to no film, and what a person should know."""
+
+    films: list[Film] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)  # source, told, reason
+    notes: list[str] = field(default_factory=list)
+    stated: dict[str, dict[str, str]] = field(default_factory=dict)  # rows of the source's table by image id
+
+
+def shape_row(film: Film, shape: Shape) -> dict[str, Any]:
+    """The row of annotations.csv of one shape."""
     return {
-        "image_id": record.image_id,
-        "file": file,
-        "source": record.source,
-        "source_file": record.source_file,
-        "sha256": record.sha256,
-        "file_sha256": file_sha256,
-        "patient_id": record.patient_id,
-        "split": record.split,
-        "modality": record.modality,
-        "width": record.pixels.shape[1],
-        "height": record.pixels.shape[0],
-        "bits": record.pixels.dtype.itemsize * 8,
-        "pixel_spacing_mm": record.spacing_mm,
-        "photometric_interpretation": record.photometric,
-        "licence": record.licence,
-        "boxes": ";".join(" ".join(f"{value:.10g}" for value in box) for box in record.boxes),
+        "image_id": film.image_id,
+        "label": shape.label,
+        "kind": shape.kind,
+        "points": write_rings(shape),
+        "file": "" if film.hospital else film.label_told,
+        "line": shape.line,
     }
 
 
 def image_id(text: str) -> str:
     """A name that is safe as a file name on every system: letters, digits, dot, dash and underscore."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._") or "image"
-
-
-def on_film(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which boxes (n, 4) are not empty and leave their film by half a pixel at most, as rounding may; bool (n,)."""
-    left, top, right, bottom = boxes.T
-    inside = (left >= -0.5) & (top >= -0.5) & (right <= width + 0.5) & (bottom <= height + 0.5)
-    return np.asarray(inside & (left < right) & (top < bottom))
-
-
-def box_findings(record: Record) -> list[str]:
-    """One sentence for every box that does not lie on its film."""
-    height, width = record.pixels.shape
-    return [
-        f"{record.image_id}: expected boxes inside the film of {width} x {height} pixels, found "
-        f"[{left:g}, {top:g}, {right:g}, {bottom:g}] (left, top, right, bottom); correct the annotation"
-        for left, top, right, bottom in record.boxes[~on_film(record.boxes, width, height)]
-    ]

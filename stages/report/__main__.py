@@ -20,9 +20,7 @@ def main(settings: Params, root: Path = Path()) -> str:
     if list(tables["baseline"]["image_id"]) != list(tables["adaptive"]["image_id"]):
         raise Fault("reports/evaluation: expected both models on the same films, found others; run `dvc repro`")
     split = read_table(root / "data/dataset/split.csv").set_index("image_id")
-    comparison = compare(
-        tables["baseline"], tables["adaptive"], split.loc[tables["baseline"]["image_id"], "patient_id"]
-    )
+    comparison = compare(tables["baseline"], tables["adaptive"], split.loc[tables["baseline"]["image_id"], "group"])
     note = SYNTHETIC if is_synthetic(read_table(root / "data/raw/manifest.csv")) else ""
     page = render(root, comparison, tables)
     write_table(root / "reports/comparison.csv", comparison)

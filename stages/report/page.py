@@ -136,7 +136,7 @@ def sources(manifest: pd.DataFrame) -> list[list[str]]:
             str(name),
             str(len(rows)),
             str(rows["patient_id"].nunique()),
-            str(int(rows["boxes"].notna().sum())),
+            str(int((rows["fractures"] > 0).sum())),
             str(licence),
         ]
         for (name, licence), rows in manifest.groupby(["source", "licence"])

@@ -16,7 +16,7 @@ def films(sizes: list[int], seed: int = 0) -> pd.DataFrame:
     source = np.repeat(rng.choice(["kaggle", "hospital"], len(sizes), p=[0.7, 0.3]), sizes)
     fracture = np.repeat(rng.random(len(sizes)) < 0.9, sizes)
     ids = [f"i{i:04d}" for i in range(len(patients))]
-    return pd.DataFrame({"image_id": ids, "patient_id": patients, "source": source, "fracture": fracture, "split": ""})
+    return pd.DataFrame({"image_id": ids, "group": patients, "source": source, "fracture": fracture, "split": ""})
 
 
 PAPER = Split(by="drawn", seed=11, train=120, test=40, validation=20)
@@ -31,7 +31,7 @@ def test_sizes_are_exact_and_no_patient_stands_on_both_sides(sizes: list[int], s
     counts = chosen.value_counts()
     assert (counts["test"], counts["train"] + counts["validation"], counts["validation"]) == (40, 120, 20)
     used = table[chosen != "unused"].assign(part=chosen)
-    assert used.groupby("patient_id")["part"].nunique().max() == 1
+    assert used.groupby("group")["part"].nunique().max() == 1
 
 
 def test_shares_of_sources_and_fractures_are_kept() -> None:

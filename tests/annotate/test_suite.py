@@ -22,7 +22,7 @@ def index(here: Path) -> pd.DataFrame:
         mask[2:4, 2:4] = i > 0
         write_png(here / side / f"f{i}.png", np.zeros((8, 8), np.uint8))
         write_png(here / f"{side}_mask" / f"f{i}.png", mask)
-        rows.append({"image_id": f"f{i}", "split": split, "patient_id": f"p{i}", "fracture": i > 0})
+        rows.append({"image_id": f"f{i}", "split": split, "group": f"p{i}", "fracture": i > 0})
     return pd.DataFrame(rows)
 
 
@@ -53,8 +53,8 @@ def test_an_empty_mask_of_a_fracture_is_named(index: pd.DataFrame) -> None:
 
 
 def test_a_patient_on_both_sides_is_named(index: pd.DataFrame) -> None:
-    index.loc[3, "patient_id"] = "p0"
-    with pytest.raises(Fault, match="no patient stands on both sides; failed rows: f0, f3"):
+    index.loc[3, "group"] = "p0"
+    with pytest.raises(Fault, match="no patient and no copy of a film stands on both sides; failed rows: f0, f3"):
         check(index)
 
 

@@ -1,11 +1,10 @@
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from stages.common.errors import Fault
-from stages.common.validation import OFFLINE_STYLE, Expectation, keep_docs_offline, parse_boxes, validate
+from stages.common.validation import OFFLINE_STYLE, Expectation, keep_docs_offline, validate
 
 SUITE: list[Expectation] = [
     ("ids are unique", "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
@@ -42,8 +41,3 @@ def test_docs_lose_what_calls_other_hosts(tmp_path: Path) -> None:
     page.write_text(f"<head>{remote}</head><p>kept</p>")
     keep_docs_offline(tmp_path)
     assert page.read_text() == f"<head>{OFFLINE_STYLE}</head><p>kept</p>"
-
-
-def test_boxes_are_read_back() -> None:
-    np.testing.assert_array_equal(parse_boxes("1 2 3 4.5;5 6 7 8"), [[1, 2, 3, 4.5], [5, 6, 7, 8]])
-    assert parse_boxes("").shape == parse_boxes(float("nan")).shape == (0, 4)

@@ -8,29 +8,35 @@ import pytest
 from stages.common.artifacts import sha256, write_png
 from stages.common.errors import Fault
 from stages.common.validation import validate
-from stages.ingest.records import Record, row
 from stages.ingest.suite import manifest_facts, manifest_suite
 
 
 @pytest.fixture
 def manifest(here: Path) -> pd.DataFrame:
-    """A sound manifest of two films of 40 x 30 pixels, one with a box."""
+    """A sound manifest of two films of 40 x 30 pixels, the first with a box."""
     rows = []
-    for name, boxes in (("a", [[10.0, 5.0, 20.0, 15.0]]), ("b", [])):
-        pixels = np.zeros((30, 40), np.uint8)
-        write_png(here / f"{name}.png", pixels)
-        places = np.array(boxes).reshape(-1, 4)
-        film = Record(name, "folder", "f", "s", "p", "OT", None, "MONOCHROME2", "CC BY 4.0", pixels, places)
-        rows.append(row(film, f"{name}.png", sha256(here / f"{name}.png")))
+    for name, fractures in (("a", 1), ("b", 0)):
+        write_png(here / f"{name}.png", np.zeros((30, 40), np.uint8))
+        facts = {"patient_id": "p", "group": "p", "licence": "CC BY 4.0", "modality": "OT", "bits": 8}
+        size = {"width": 40, "height": 30, "file": f"{name}.png", "file_sha256": sha256(here / f"{name}.png")}
+        rows.append({"image_id": name, "fractures": fractures} | facts | size)
     return pd.DataFrame(rows)
 
 
-def check(manifest: pd.DataFrame) -> int:
-    return len(validate("raw manifest", manifest_facts(manifest, Path()), manifest_suite(), "image_id"))
+def check(manifest: pd.DataFrame, points: str = "10 5 20 15") -> int:
+    annotations = pd.DataFrame({"image_id": ["a"], "points": [points]})
+    facts = manifest_facts(manifest, annotations, Path())
+    return len(validate("raw manifest", facts, manifest_suite(), "image_id"))
 
 
 def test_a_sound_manifest_passes(manifest: pd.DataFrame) -> None:
-    assert check(manifest) == 7
+    assert check(manifest) == 9
+
+
+@pytest.mark.parametrize("points", ["10 5 41 15", "-1 5 20 15", "1 1 2 2 3 1;5 5 6 6 7 31"])
+def test_a_shape_beside_its_film_is_named(points: str, manifest: pd.DataFrame) -> None:
+    with pytest.raises(Fault, match="every shape lies on its film; failed rows: a"):
+        check(manifest, points)
 
 
 def put(column: str, value: object) -> Callable[[pd.DataFrame], None]:
@@ -46,9 +52,9 @@ def put(column: str, value: object) -> Callable[[pd.DataFrame], None]:
         (put("image_id", "b"), "image ids are unique; failed rows: b, b"),
         (put("file_sha256", "0"), "stated hash; failed rows: a"),
         (put("file", "gone.png"), "stated hash; failed rows: a"),
-        (put("boxes", "10 5 41 15"), "every box lies on its film; failed rows: a"),
-        (put("boxes", "20 5 10 15"), "every box lies on its film; failed rows: a"),
+        (put("fractures", 2), "every stated fracture has its shape; failed rows: a"),
         (put("patient_id", ""), "every film has a patient; failed rows: a"),
+        (put("group", ""), "every film has a group; failed rows: a"),
         (put("licence", ""), "every film has a licence; failed rows: a"),
         (put("bits", 12), "films have 8 or 16 bits; failed rows: a"),
         (put("modality", "MR"), "modalities are known; failed rows: a"),

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.signal import medfilt2d
 
 from stages.common.geometry import Affine
-from stages.ingest.boxes import read_coco
+from stages.ingest.formats_json import read_coco
 from stages.preprocess.chain import STEPS, Frame, limb_box, prepare
 from stages.preprocess.params import Crop, Params, Stretch
 from tests.conftest import SHARED
@@ -139,8 +139,11 @@ def test_sixteen_bits_are_not_cut_to_eight_before_the_end() -> None:
 def test_no_real_fracture_is_cropped_away() -> None:
     folder = SHARED / "fracatlas-wrist"
     kept = []
-    for name, boxes in read_coco(folder / "coco.json").items():
+    for name, film in read_coco((folder / "coco.json").read_bytes()).films.items():
         image = np.asarray(Image.open(Path(folder / "images" / name)).convert("L")).astype(np.float32) / 255
         left, top, right, bottom = limb_box(image, DEFAULT.crop.level, DEFAULT.crop.margin)
-        kept += [left <= b[0] and top <= b[1] and right >= b[2] and bottom >= b[3] for b in boxes]
+        kept += [
+            left <= b[0] and top <= b[1] and right >= b[2] and bottom >= b[3]
+            for b in (shape.box for shape in film.shapes)
+        ]
     assert (sum(kept), len(kept)) == (192, 192)

@@ -1,0 +1,116 @@
+"""Ingest against decoding and encoding alone, on the same files in one run; and its time and memory as films grow.
+
+Run: python benchmarks/ingest.py [films ...]     (160 1600 16000, some minutes)
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from pydicom import dcmread
+from ruamel.yaml import YAML
+
+from stages.ingest.params import Sample
+from stages.ingest.sample import Plan, dicom_file, draw, voc_file
+
+ROOT = Path(__file__).parents[1]
+PNG = [cv2.IMWRITE_PNG_COMPRESSION, 4]  # as ingest writes them
+WIDTH, HEIGHT = 373, 454  # as most films of FracAtlas
+CHILD = """
+import json, resource, sys, time
+from pathlib import Path
+from stages.ingest.__main__ import main
+from stages.ingest.params import Params
+if __name__ == "__main__":
+    params = Params.model_validate(json.loads(sys.argv[1]))
+    start = time.perf_counter()
+    main(params, Path(sys.argv[2]) / "raw", Path(sys.argv[2]) / "quality.md")
+    spent = time.perf_counter() - start
+    peaks = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(json.dumps([spent, *peaks]))
+"""
+
+
+def write_pictures(folder: Path, films: int) -> None:
+    """Distinct grey JPEGs of the size of real ones, with a YOLO box each."""
+    folder.mkdir()
+    for number in range(films):
+        rough = np.random.default_rng(number).integers(0, 255, (24, 20), dtype=np.uint8)
+        smooth = cv2.resize(rough, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        Image.fromarray(smooth).save(folder / f"f{number:05d}.jpg", quality=90)
+        (folder / f"f{number:05d}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+
+
+def write_export(folder: Path, films: int) -> None:
+    """DICOM films of the embedded sample with their annotations."""
+    folder.mkdir()
+    for number in range(films):
+        plan = Plan(number, number, "hospital", "CR")
+        film = draw(plan, Sample(seed=7, films=16, width=420))
+        (folder / f"f{number:05d}.dcm").write_bytes(dicom_file(plan, film, 7))
+        (folder / f"f{number:05d}.xml").write_bytes(voc_file(plan, film))
+
+
+def decode_and_encode(folder: Path, target: Path) -> float:
+    """Seconds for what nobody can leave out: read the pixels, write them as PNG."""
+    target.mkdir()
+    start = time.perf_counter()
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".jpg":
+            cv2.imwrite(str(target / f"{path.stem}.png"), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), PNG)
+        elif path.suffix == ".dcm":
+            cv2.imwrite(str(target / f"{path.stem}.png"), dcmread(BytesIO(path.read_bytes())).pixel_array, PNG)
+    return time.perf_counter() - start
+
+
+def ingest(folder: Path, source: str, workers: int) -> tuple[float, int, int]:
+    """Seconds of the stage in a process of its own, and the peak MB of the parent and of its largest worker."""
+    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["ingest"]
+    params |= {"sources": [source], "inbox": str(folder)}
+    params["folder"]["annotations"] = "yolo"
+    environment = os.environ | {
+        "WORKERS": str(workers),
+        "PSEUDONYM_KEY": "a key for a benchmark of 32 bytes",
+        "PYTHONPATH": str(ROOT),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        script = Path(scratch) / "child.py"
+        script.write_text(CHILD)
+        done = subprocess.run(
+            [sys.executable, str(script), json.dumps(params), scratch],
+            env=environment, cwd=scratch, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    seconds, parent, worker = json.loads(done.stdout.splitlines()[-1])
+    return seconds, parent, worker
+
+
+if __name__ == "__main__":
+    counts = [int(word) for word in sys.argv[1:]] or [160, 1600, 16000]
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch)
+        write_pictures(here / "pictures", 400)
+        write_export(here / "export", 100)
+        print("films          alone (films/s)   ingest, 1 worker   2 workers   (ratio to alone)")
+        for name, source, films in (("400 JPEG", "folder", 400), ("100 DICOM", "hospital", 100)):
+            folder = here / ("pictures" if source == "folder" else "export")
+            alone = films / min(decode_and_encode(folder, here / f"{source}-{i}") for i in range(3))
+            ours = [films / min(ingest(folder, source, workers)[0] for _ in range(2)) for workers in (1, 2)]
+            shares = [f"{rate:10.0f} ({rate / alone:.2f})" for rate in ours]
+            print(f"{name:12s} {alone:14.0f} {shares[0]:>20s} {shares[1]:>20s}")
+        print("\nfilms    ms a film (2 workers)   ratio to the first   parent MB   worker MB")
+        first = 0.0
+        for films in counts:
+            write_pictures(here / f"n{films}", films)
+            seconds, parent, worker = ingest(here / f"n{films}", "folder", 2)
+            first = first or seconds / films
+            print(
+                f"{films:6d} {1000 * seconds / films:12.1f} {seconds / films / first:22.2f} {parent:16d} {worker:10d}"
+            )

@@ -1,0 +1,280 @@
+"""The stage as a whole on pictures: folders and archives in every format, stop and quarantine."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from stages.common.artifacts import read_table
+from stages.common.errors import Fault
+from stages.common.shapes import read_rings
+from stages.ingest.__main__ import main
+from stages.ingest.doors import table_rows
+from stages.ingest.labels import Unreadable
+from stages.ingest.matching import class_names, match
+from stages.ingest.params import Params
+from stages.ingest.records import image_id
+from tests.conftest import ROOT, merge, read_yaml, tree_hash
+
+
+def settings(**changes: Any) -> Params:
+    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": ["folder"], "inbox": "in"}
+    return Params.model_validate(merge(base, changes))
+
+
+def folder(annotations: str, **changes: Any) -> Params:
+    return settings(folder={"annotations": annotations} | changes)
+
+
+def png(seed: int = 0, width: int = 40, height: int = 30, **options: Any) -> bytes:
+    buffer = BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 65535, (height, width), dtype=np.uint16)
+    Image.fromarray(pixels).save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def inbox(here: Path) -> Path:
+    (here / "in").mkdir()
+    return here / "in"
+
+
+def put(inbox: Path, **files: bytes | str) -> None:
+    for name, content in files.items():
+        path = inbox / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def manifest() -> pd.DataFrame:
+    return read_table(Path("data/raw/manifest.csv")).set_index("image_id")
+
+
+BOX = "<bndbox><xmin>10</xmin><ymin>6</ymin><xmax>30</xmax><ymax>18</ymax></bndbox>"
+FORMATS: dict[str, tuple[str, str]] = {
+    "yolo": ("labels__a_dot_txt", "0 0.5 0.4 0.5 0.4"),
+    "voc": ("labels__a_dot_xml", f"<annotation><object><name>f</name>{BOX}</object></annotation>"),
+    "voc_devkit": (
+        "labels__a_dot_xml",
+        f"<annotation><object>{BOX.replace('>10<', '>11<').replace('>6<', '>7<')}</object></annotation>",
+    ),
+    "labelme": ("a_dot_json", '{"shapes": [{"label": "f", "shape_type": "rectangle", "points": [[10, 6], [30, 18]]}]}'),
+    "coco": (
+        "coco_dot_json",
+        '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"image_id": 1, "bbox": [10, 6, 20, 12]}]}',
+    ),
+    "label_studio": (
+        "studio_dot_json",
+        '[{"data": {"image": "s3://x/a.png"}, "annotations": [{"result": [{"type": "rectanglelabels",'
+        ' "original_width": 40, "original_height": 30,'
+        ' "value": {"x": 25, "y": 20, "width": 50, "height": 40, "rectanglelabels": ["f"]}}]}]}]',
+    ),
+    "cvat": (
+        "cvat_dot_xml",
+        '<annotations><image name="a.png" width="40" height="30"><box label="f" xtl="10" ytl="6" xbr="30" ybr="18"/>'
+        "</image></annotations>",
+    ),
+    "via": (
+        "via_dot_json",
+        '{"a": {"filename": "a.png", "regions": [{"shape_attributes": {"name": "rect", "x": 10, "y": 6, "width": 20, '
+        '"height": 12}, "region_attributes": {}}]}}',
+    ),
+    "csv": ("boxes_dot_csv", "filename,xmin,ymin,xmax,ymax\na.png,10,6,30,18\n"),
+}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_local_folder_is_read_in_every_format(format_: str, inbox: Path) -> None:
+    name, content = FORMATS[format_]
+    put(inbox, films__a_dot_png=png(1), films__b_dot_png=png(2), **{name: content})
+    put(inbox, patients_dot_csv="filename,group,split\na.png,g1,train\nb.png,g1,test\n")
+    main(folder(format_, licence="CC BY 4.0"))
+    found, shapes = manifest(), read_table(Path("data/raw/annotations.csv"))
+    np.testing.assert_allclose(read_rings(shapes["points"][0])[0], [[10, 6], [30, 18]])
+    assert list(shapes["image_id"]) == ["a"]
+    assert shapes["line"][0] >= 1
+    assert list(found["fractures"]) == [1, 0]
+    assert len(set(found["patient_id"])) == 1
+    assert list(found["split"]) == ["train", "test"]
+    assert (found["bits"] == 16).all()
+    assert set(found["licence"]) == {"CC BY 4.0"}
+    assert "group" in Path("reports/data_quality.md").read_text(), "the given split leaks, and is told"
+
+
+def test_all_faults_are_told_and_the_old_output_stays(inbox: Path) -> None:
+    put(inbox, x_dot_png=png(), x_dot_txt="")
+    main(folder("yolo"))
+    before = tree_hash(Path("data/raw")), Path("reports/data_quality.md").read_text()
+    put(inbox, cut_dot_png=png(1)[:60], wild_dot_png=png(2), wild_dot_txt="\n0 0.9 0.5 0.5 0.5", bad_dot_png=png(3))
+    put(inbox, bad_dot_txt="0 1 2", text_dot_png="no picture", lost_dot_txt="0 0.5 0.5 0.1 0.1")
+    with pytest.raises(Fault) as fault:
+        main(folder("yolo"))
+    assert "(5)" in str(fault.value)
+    for part in (
+        "cut.png: expected a whole grey PNG", "wild.txt, line 2: expected a box inside the film of 40 x 30",
+        "bad.txt, line 1: expected `class cx cy w h`", "text.png: expected a whole grey PNG",
+        "lost.txt, line 1: expected a film of the same name, found none",
+    ):  # fmt: skip
+        assert part in str(fault.value)
+    assert (tree_hash(Path("data/raw")), Path("reports/data_quality.md").read_text()) == before
+    assert [p.name for p in Path("data").iterdir()] == ["raw"]
+
+
+def test_quarantine_takes_the_rest(inbox: Path) -> None:
+    put(inbox, good_dot_png=png(1), cut_dot_png=png(2)[:60], tiny_dot_png=png(3, 1, 1), text_dot_png="no picture")
+    said = main(settings(on_error="quarantine", folder={"annotations": "voc"}))
+    assert said.startswith("1 films of 1 patients, 0 fractures, 3 files refused")
+    table = read_table(Path("data/raw/quarantine.csv")).set_index("file")
+    assert set(table.index) == {"cut.png", "tiny.png", "text.png"}
+    assert "1 x 1 pixels" in table.loc["tiny.png", "reason"]
+    assert sorted(p.name for p in Path("data/raw/images").iterdir()) == ["good.png"]
+    assert (inbox / "cut.png").exists()
+    (inbox / "good.png").unlink()
+    with pytest.raises(Fault, match="no film could be used"):
+        main(settings(on_error="quarantine", folder={"annotations": "voc"}))
+
+
+def test_labels_of_missing_films_and_films_listed_twice_are_named(inbox: Path) -> None:
+    put(inbox, p__a_dot_png=png(1), q__a_dot_png=png(2), c_dot_png=png(3))
+    put(inbox, boxes_dot_csv="filename,xmin,ymin,xmax,ymax\na.png,1,1,9,9\nz.png,1,1,9,9\nq/a.png,1,1,9,9\nc,1,1,9,9\n")
+    put(inbox, more_dot_csv="filename,xmin,ymin,xmax,ymax\nc.png,1,1,9,9\n")
+    with pytest.raises(Fault) as fault:
+        main(folder("csv"))
+    for part in (
+        "boxes.csv, line 2: expected a name of one film, found 'a.png', which 2 have",
+        "boxes.csv, line 3: expected labels of films that are there, found those of 'z.png'",
+        "more.csv, line 2: expected every film once, found 'c.png' a second time",
+        "q/a.png: expected a file name of its own, found that of p/a.png",
+    ):
+        assert part in str(fault.value)
+
+
+def test_label_files_are_found_beside_their_film(inbox: Path) -> None:
+    for side in ("train", "valid"):
+        put(inbox, **{f"{side}__images__a_dot_png": png(), f"{side}__labels__a_dot_txt": "", "README_dot_txt": "hello"})
+    from stages.ingest.bundles import Folder
+
+    found = match(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], "yolo")
+    assert found.file_of == {f"{side}/images/a.png": f"{side}/labels/a.txt" for side in ("train", "valid")}
+    assert not found.problems
+
+
+def test_two_label_files_of_one_name_are_one_too_many(inbox: Path) -> None:
+    put(inbox, a_dot_png=png(), p__a_dot_txt="", q__a_dot_txt="")
+    with pytest.raises(Fault, match=r"a\.png: expected one label file of the film's name, found 2"):
+        main(folder("yolo"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data_dot_yaml", "names: [x, fracture]"),
+        ("data_dot_yaml", "names: {1: fracture}"),
+        ("classes_dot_txt", "x\nfracture\n"),
+        ("obj_dot_names", "x\nfracture\n"),
+    ],
+)
+def test_yolo_classes_have_names(name: str, content: str, inbox: Path) -> None:
+    put(inbox, a_dot_png=png(), a_dot_txt="1 0.5 0.5 0.1 0.1", **{name: content})
+    main(folder("yolo", classes=["fracture"]))
+    assert read_table(Path("data/raw/annotations.csv"))["label"][0] == "fracture"
+
+
+def test_a_broken_list_of_names_is_passed_over(inbox: Path) -> None:
+    from stages.ingest.bundles import Folder
+
+    put(inbox, data_dot_yaml="names: [", other_dot_yaml="- 1")
+    assert class_names(Folder(inbox, settings().limits)) == {}
+
+
+def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
+    put(inbox, a_dot_png=png(), a_dot_txt="0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(Fault, match=r"a\.txt, line 2: expected one of the classes 0, found '1'; add it to `classes`"):
+        main(folder("yolo", classes=["0"]))
+    main(folder("yolo", classes=["0"], other_classes=["1"]))
+    assert manifest().loc["a", "fractures"] == 1
+    main(folder("yolo"))
+    assert manifest().loc["a", "fractures"] == 2
+
+
+def test_a_film_without_labels_is_refused_when_told(inbox: Path) -> None:
+    put(inbox, a_dot_png=png())
+    with pytest.raises(Fault, match=r"a\.png: expected its labels"):
+        main(folder("yolo", unlabelled="refuse"))
+
+
+@pytest.mark.parametrize("limit", [{"megapixels": 1}, {"file_mb": 1}])
+def test_limits_are_kept(limit: dict[str, int], inbox: Path) -> None:
+    put(inbox, a_dot_png=png(0, 1100, 1000))
+    with pytest.raises(Fault, match=f"ingest.limits.{next(iter(limit))}"):
+        main(settings(folder={"annotations": "yolo"}, limits=limit))
+
+
+def test_exif_rotation_is_told(inbox: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    put(inbox, a_dot_png=png(0, exif=exif), a_dot_txt="0 0.5 0.5 0.1 0.1")
+    main(folder("yolo"))
+    assert (manifest().loc["a", "width"], manifest().loc["a", "height"]) == (30, 40)
+    assert "nothing says in which frame its labels were drawn: a" in Path("reports/data_quality.md").read_text()
+
+
+def test_names_that_would_overwrite_one_another_are_refused(inbox: Path) -> None:
+    put(inbox, p__Film_dot_png=png(1), q__film_dot_png=png(2))
+    with pytest.raises(Fault, match=r"q/film\.png: expected a file name of its own, found that of p/Film\.png"):
+        main(folder("yolo"))
+
+
+def test_an_empty_or_missing_inbox_and_missing_annotations_are_said(inbox: Path) -> None:
+    with pytest.raises(Fault, match="at least one film"):
+        main(folder("yolo"))
+    put(inbox, a_dot_png=png())
+    with pytest.raises(Fault, match=r"expected coco annotations in a \*\.json file with .*, found none"):
+        main(folder("coco"))
+    (inbox / "a.png").unlink()
+    inbox.rmdir()
+    with pytest.raises(Fault, match=r"ingest\.inbox: expected a folder of films, found none at in"):
+        main(folder("yolo"))
+
+
+def test_text_in_another_encoding_is_said(inbox: Path) -> None:
+    put(inbox, a_dot_png=png(), a_dot_txt=b"\xff", p_dot_csv=b"\xff")
+    with pytest.raises(Fault) as fault:
+        main(folder("yolo"))
+    assert "a.txt: expected text in UTF-8" in str(fault.value)
+    assert "p.csv: expected text in UTF-8" in str(fault.value)
+
+
+def test_a_table_with_a_film_twice_is_refused() -> None:
+    with pytest.raises(Unreadable) as refused:
+        table_rows(b"image_id,patient_id\na,1\na,2\n")
+    assert (refused.value.problem.line, refused.value.problem.found) == (3, "'a' a second time")
+    assert table_rows(b"x,y\n1,2\n") == {}
+    assert table_rows(b"image_id,xmin,ymin,xmax,ymax\na,1,2,3,4\na,1,2,3,4\n") == {}
+
+
+def test_image_ids_are_safe_file_names() -> None:
+    assert image_id("../a b/ü:1") == "a_b_1"
+    assert image_id("...") == "image"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"folder": {"annotations": "supervisely"}},
+        {"hospital": {"ct_window": [400, 1]}},
+        {"hospital": {"ct_window": [400]}},
+        {"near_duplicate_bits": 65},
+        {"limits": {"megapixels": 0}},
+        {"kaggle": [{"handle": "owner/set"}]},
+        {"on_error": "ignore"},
+    ],
+)
+def test_impossible_params_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        settings(**change)
