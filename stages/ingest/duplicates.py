@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 SIDE = 64  # imagehash's own working size for 256 bits, so that the eight turned films cost next to nothing
-BLOCK = 2048
+BLOCK = 1024
 
 
 def pixel_hash(pixels: np.ndarray) -> str:
@@ -53,7 +53,10 @@ def near_pairs(hashes: np.ndarray, most: int) -> list[tuple[int, int, int]]:
         rows = signs(hashes[films[start : start + BLOCK], :1])[:, 0]
         for other in range(start, len(films), BLOCK):
             columns = signs(hashes[films[other : other + BLOCK]])
-            closest = (256 - np.max([np.abs(rows @ columns[:, k].T) for k in range(8)], axis=0)) / 2
+            alike = np.abs(rows @ columns[:, 0].T)
+            for k in range(1, 8):
+                np.maximum(alike, np.abs(rows @ columns[:, k].T), out=alike)
+            closest = (256 - alike) / 2
             for i, j in np.argwhere(closest <= most):
                 if start + i < other + j:
                     pairs.append((int(films[start + i]), int(films[other + j]), round(float(closest[i, j]))))
