@@ -6,45 +6,57 @@ Run: python -m stages.annotate     (dvc repro annotate)
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from stages.annotate.params import Outline, Params
+from stages.annotate.masks import contact_sheet, draw_mask
+from stages.annotate.params import Params
 from stages.annotate.split import assign
 from stages.annotate.suite import dataset_facts, dataset_suite
 from stages.common.artifacts import new_folder, read_png, read_table, write_json, write_png, write_table
 from stages.common.geometry import Affine
-from stages.common.shapes import Shape, fill_shapes, read_rings
+from stages.common.shapes import Shape, read_rings
 from stages.common.stage import run_stage
 from stages.common.validation import validate
 
 DATA = Path("data")
+SHEET = 1600  # films; a larger sheet opens in no viewer
 
 
-def main(settings: Params, data: Path = DATA, target: Path = DATA / "dataset") -> str:
+def main(
+    settings: Params, data: Path = DATA, target: Path = DATA / "dataset", sheet: Path = Path("reports/labels.png")
+) -> str:
     films = read_table(data / "raw" / "manifest.csv").merge(
         read_table(data / "preprocessed" / "index.csv"), on="image_id"
     )
     films["fracture"] = films["fractures"] > 0
     shapes = read_shapes(read_table(data / "raw" / "annotations.csv"))
     films["split"] = assign(films, settings.split)
-    pictures = data / ("preprocessed" if settings.image == "film" else "levels") / "images"
     with new_folder(target) as out:
         for side in ("train", "train_mask", "test", "test_mask"):
             (out / side).mkdir()
-        rows = [
-            write_film(film, shapes.get(film["image_id"], []), settings.outline, pictures, out)
-            for film in films.to_dict("records")
-        ]
+        rows: list[dict[str, object]] = []
+        shown: list[tuple[str, np.ndarray, np.ndarray]] = []
+        for film in films.to_dict("records"):
+            film_name = f"{film['image_id']}.png"
+            pictures = {kind: read_png(data / kind / "images" / film_name) for kind in ("preprocessed", "levels")}
+            placed = [shape.mapped(affine_of(film)) for shape in shapes.get(film["image_id"], [])]
+            mask = draw_mask(placed, pictures["levels"].shape, settings.mask, pictures["levels"])
+            write_film(film, pictures["preprocessed" if settings.image == "film" else "levels"], mask, out)
+            rows.append(row(film, placed, mask))
+            if film["split"] != "unused" and len(shown) < SHEET:
+                shown.append((film["image_id"], pictures["preprocessed"], mask))
         index = pd.DataFrame(rows)
         write_table(out / "split.csv", index)
         facts = dataset_facts(index, out, settings.split)
         write_json(out / "validation.json", validate("dataset", facts, dataset_suite(settings.split), "image_id"))
+    write_png(sheet, contact_sheet(shown))
     count = index["split"].value_counts()
     train, validation, test = (int(count.get(name, 0)) for name in ("train", "validation", "test"))
     prevalence = index.loc[index["split"] != "unused", "prevalence"].mean()
     return (
         f"{train + validation} train (of which {validation} validation) and {test} test films, "
-        f"{prevalence:.2%} of the pixels marked -> {target}"
+        f"{prevalence:.2%} of the pixels marked -> {target}, {sheet}"
     )
 
 
@@ -57,18 +69,21 @@ def read_shapes(annotations: pd.DataFrame) -> dict[str, list[Shape]]:
     return shapes
 
 
-def write_film(
-    film: dict[Any, Any], drawn: list[Shape], outline: Outline, pictures: Path, out: Path
-) -> dict[str, object]:
-    """Write one film and its mask into its side's folders and return its row of split.csv."""
-    affine = Affine(film["scale_x"], film["scale_y"], film["shift_x"], film["shift_y"])
-    shapes = [shape.mapped(affine) for shape in drawn]
-    picture = read_png(pictures / f"{film['image_id']}.png")
-    mask = fill_shapes(shapes, picture.shape, outline)
+def affine_of(film: dict[Any, Any]) -> Affine:
+    """The map from the raw film to the preprocessed grid."""
+    return Affine(film["scale_x"], film["scale_y"], film["shift_x"], film["shift_y"])
+
+
+def write_film(film: dict[Any, Any], picture: np.ndarray, mask: np.ndarray, out: Path) -> None:
+    """Write a film that is used, and its mask, into its side's folders."""
     if film["split"] != "unused":
         side = "test" if film["split"] == "test" else "train"
         write_png(out / side / f"{film['image_id']}.png", picture)
         write_png(out / f"{side}_mask" / f"{film['image_id']}.png", mask)
+
+
+def row(film: dict[Any, Any], shapes: list[Shape], mask: np.ndarray) -> dict[str, object]:
+    """The film's row of split.csv."""
     return {
         "image_id": film["image_id"],
         "split": film["split"],

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from stages.common.params import Strict
 
-Outline = Literal["box", "polygon"]
+Mask = Literal["box", "polygon", "box_levels"]
 
 
 class Split(Strict):
@@ -25,5 +25,5 @@ class Split(Strict):
 
 class Params(Strict):
     image: Literal["film", "levels"]
-    outline: Outline
+    mask: Mask
     split: Split

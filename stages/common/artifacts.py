@@ -27,7 +27,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in sorted(target.parent.glob(f".{target.name}-partial-*")):
         shutil.rmtree(stale)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-partial-", dir=target.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-partial-", dir=target.parent.resolve()))
     scratch.chmod(0o755)  # mkdtemp's 0700 would lock colleagues out of a shared data folder
     try:
         yield scratch

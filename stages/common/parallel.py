@@ -2,10 +2,10 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -14,22 +14,70 @@ from stages.common.errors import Fault
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+# Each worker has one core: libraries that start a thread per core would fight over them.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+BATCHES = 64
 
 
 @contextmanager
 def executor() -> Iterator[Executor]:
-    """Worker processes, as many as this process may use cores, or as `WORKERS` in the environment says.
+    """Worker processes here, or those of the Dask cluster that DASK_SCHEDULER_ADDRESS names.
 
-    The number of workers never changes a result, so it is no parameter of the pipeline.
+    Here they are as many as this process may use cores, or as `WORKERS` in the environment says. Neither their number
+    nor their place ever changes a result, so they are no parameters of the pipeline. Work gets absolute paths; a
+    cluster's workers need the same file system and virtual environment, and one thread each.
     """
-    context = get_context("spawn")
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    with cluster(address) if address else processes() as pool:
+        yield pool
+
+
+@contextmanager
+def processes() -> Iterator[Executor]:
+    """Processes of this machine."""
     # Ctrl-C reaches the whole process group; the parent answers it for all.
-    with ProcessPoolExecutor(count_workers(), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    with one_thread(), ProcessPoolExecutor(count_workers(), get_context("spawn"), signal.signal, ignore) as pool:
         try:
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Nobody may still write into a folder that its owner is about to remove.
+            for child in active_children():
+                child.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes that are started in the block inherit libraries of one thread; those that the user set stay."""
+    added = {name: "1" for name in ONE_THREAD if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """The workers of a Dask cluster. A batch whose worker dies is done again by another.
+
+    Raises:
+        Fault: no scheduler answers.
+    """
+    from distributed import Client  # a second, and only where a cluster is used
+
+    try:
+        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise Fault(
+            f"DASK_SCHEDULER_ADDRESS: expected a Dask scheduler at {address}, found none ({type(error).__name__}); "
+            "start one with `dask scheduler`, or unset the variable"
+        ) from None
+    with client, client.get_executor(pure=False) as pool:  # type: ignore[no-untyped-call]
+        yield pool
 
 
 def count_workers() -> int:
@@ -46,6 +94,15 @@ def count_workers() -> int:
 
 def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:
     """`work` on every item, results in order, with a progress bar on a terminal and nothing in a log."""
-    chunk = max(1, len(items) // 64)
-    results: Iterable[Result] = pool.map(work, items, chunksize=chunk)
-    return list(tqdm(results, desc=label, total=len(items), disable=None, leave=False))
+    size = max(1, len(items) // BATCHES)
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    results: list[Result] = []
+    with tqdm(desc=label, total=len(items), disable=None, leave=False) as bar:
+        for done in pool.map(run_batch, [work] * len(batches), batches):
+            results += done
+            bar.update(len(done))
+    return results
+
+
+def run_batch(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [work(item) for item in items]

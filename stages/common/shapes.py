@@ -52,15 +52,9 @@ def box_shape(left: float, top: float, right: float, bottom: float, label: str =
     return Shape(label, "box", (np.array([[left, top], [right, bottom]], dtype=np.float64),), line)
 
 
-def fill_shapes(shapes: list[Shape], size: tuple[int, int], outline: Literal["box", "polygon"]) -> np.ndarray:
-    """The mask (H, W) bool of all pixels in at least one shape: in its box, or in what was drawn."""
-    mask = np.zeros(size, dtype=bool)
-    for shape in shapes:
-        if outline == "box" or shape.kind == "box":
-            mask |= fill_boxes(shape.box, size)
-        else:
-            mask |= fill_polygon(shape.rings, size)
-    return mask
+def fill_shape(shape: Shape, size: tuple[int, int]) -> np.ndarray:
+    """The mask (H, W) bool of what was drawn."""
+    return fill_boxes(shape.box, size) if shape.kind == "box" else fill_polygon(shape.rings, size)
 
 
 def write_rings(shape: Shape) -> str:

@@ -57,9 +57,9 @@ def main(settings: Params, target: Path = Path("data/raw"), page: Path = Path("r
 
 def open_doors(settings: Params, scratch: Path, pool: Executor) -> Iterator[tuple[Plan, Key | None]]:
     """The films of all sources in the order of `ingest.sources`, with the key of those that need one."""
-    inbox, limits = Path(settings.inbox), settings.limits
+    inbox, limits = Path(settings.inbox).resolve(), settings.limits
     if settings.sources != ["sample"] and not inbox.is_dir():
-        raise Fault(f"ingest.inbox: expected a folder of films, found none at {inbox}; correct the path")
+        raise Fault(f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path")
     plans: list[tuple[Plan, Key | None]] = []
     for source in settings.sources:
         if source == "sample":

@@ -19,7 +19,7 @@ def main(settings: Params, source: Path = Path("data/raw"), target: Path = Path(
     manifest = read_table(source / "manifest.csv")
     films = list(zip(manifest["image_id"], manifest["file"], strict=True))
     with new_folder(target) as out, executor() as pool:
-        work = partial(prepare_file, settings=settings, source=source, out=out)
+        work = partial(prepare_file, settings=settings, source=source.resolve(), out=out)
         index = pd.DataFrame(track(pool, work, films, "preprocess"))
         write_table(out / "index.csv", index)
     kept = index["kept_share"].mean()

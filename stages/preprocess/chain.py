@@ -1,36 +1,42 @@
 """The paper's chain as pure functions: crop, normalise, resize, contrast stretch, filter, equalise.
 
-The authors used MATLAB 2024a and give no settings; each step names the MATLAB function whose defaults it follows.
+The authors used MATLAB 2024a and give no settings, so each step bears the name of the MATLAB function whose defaults it
+follows; alternatives of the field stand beside them. Order and choice are `preprocess.steps`. Images stay float32 from
+the raw film's 8 or 16 bits to the last step, and are quantised once, at the end.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_opening, gaussian_filter, label, median_filter, zoom
-from skimage.exposure import equalize_hist
+from scipy.ndimage import median_filter
 
 from stages.common.geometry import Affine
+from stages.preprocess.limb import limb_box
 from stages.preprocess.params import Params
+
+BINS = 256  # MATLAB's imhist of a double image
 
 
 @dataclass(frozen=True)
 class Frame:
     """An image on its way through the chain.
 
-    `image` is float32 (H, W); `affine` maps coordinates of the raw film to this grid; `film` is the part of the
-    grid that shows film (the rest is padding), so that statistics never see the padding.
+    `image` is float32 (H, W) in 0..1; `affine` maps coordinates of the raw film to this grid; `film` is the part of
+    the grid that shows film (the rest is padding), so that statistics never see the padding.
     """
 
     image: np.ndarray
     affine: Affine
     film: tuple[slice, slice]
 
-    def on_film(self, image: np.ndarray) -> "Frame":
-        """This frame with another image on the film and zero on the padding."""
-        padded = np.zeros_like(self.image)
-        padded[self.film] = image
-        return replace(self, image=padded)
+    def on_film(self, work: Callable[[np.ndarray], np.ndarray]) -> "Frame":
+        """This frame with `work` done on its film; the padding stays zero."""
+        image = np.zeros_like(self.image)
+        image[self.film] = work(np.ascontiguousarray(self.image[self.film]))
+        return replace(self, image=image)
 
 
 def prepare(raw: np.ndarray, settings: Params) -> tuple[np.ndarray, Frame]:
@@ -42,110 +48,174 @@ def prepare(raw: np.ndarray, settings: Params) -> tuple[np.ndarray, Frame]:
         uint8 (size, size), quantised once at the end, and the last Frame (image in 0..1, affine, film region).
     """
     whole = (slice(0, raw.shape[0]), slice(0, raw.shape[1]))
-    frame = Frame(raw.astype(np.float32) / np.iinfo(raw.dtype).max, Affine(), whole)
+    frame = Frame(raw.astype(np.float32) / np.float32(np.iinfo(raw.dtype).max), Affine(), whole)
     for step in settings.steps:
         frame = STEPS[step](frame, settings)
     return np.round(np.clip(frame.image, 0, 1) * 255).astype(np.uint8), frame
 
 
 def crop(frame: Frame, settings: Params) -> Frame:
-    """Cut to the limb with a margin; a film on which no limb stands out stays whole."""
+    """Cut to the limb with a margin; a film on which no limb stands out stays whole. No MATLAB function does this."""
     image = frame.image[frame.film]
-    left, top, right, bottom = limb_box(image, settings.crop.level, settings.crop.margin)
+    left, top, right, bottom = limb_box(np.ascontiguousarray(image), settings.crop.level, settings.crop.margin)
     offset_y, offset_x = frame.film[0].start, frame.film[1].start
     moved = frame.affine.then(Affine(shift_x=-(left + offset_x), shift_y=-(top + offset_y)))
     return Frame(image[top:bottom, left:right], moved, (slice(0, bottom - top), slice(0, right - left)))
 
 
-def limb_box(image: np.ndarray, level: float, margin: float) -> tuple[int, int, int, int]:
-    """The box round everything on a film that may be limb, as left, top, right, bottom in pixels.
+def mat2gray(frame: Frame, settings: Params) -> Frame:
+    """Minimum to 0 and maximum to 1. A constant film becomes 0, where MATLAB clips its value to 0..1."""
 
-    Limb is what is brighter than the background by `level` of the film's range, after smoothing. Every piece of at
-    least 1 % of the film counts, not only the largest: on real films a plaster, a tag or the film's edge can be
-    the largest piece, and a crop that keeps too much costs resolution while one that keeps too little costs the
-    fracture.
+    def scale(image: np.ndarray) -> np.ndarray:
+        low, high = float(image.min()), float(image.max())
+        return (image - low) / (high - low) if high > low else np.zeros_like(image)
 
-    Args:
-        image: float32 (H, W), bone bright.
-        level: share of the range between background (10th percentile) and bright bone (99th), 0..1.
-        margin: share of the box's longer side added all round.
-    """
-    height, width = image.shape
-    shrink = min(1.0, 256 / max(height, width))
-    small = gaussian_filter(zoom(image, shrink, order=1) if shrink < 1 else image, 1.5)
-    dark, bright = np.percentile(small, [10, 99])
-    limb = binary_opening(small > dark + level * (bright - dark), iterations=2)
-    pieces, count = label(limb)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    kept = np.isin(pieces, 1 + np.flatnonzero(sizes >= 0.01 * limb.size))
-    if not kept.any():
-        return 0, 0, width, height
-    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
-    scale_y, scale_x = height / small.shape[0], width / small.shape[1]
-    top, bottom = rows[0] * scale_y, (rows[-1] + 1) * scale_y
-    left, right = columns[0] * scale_x, (columns[-1] + 1) * scale_x
-    extra = margin * max(bottom - top, right - left)
-    return (
-        max(0, int(left - extra)),
-        max(0, int(top - extra)),
-        min(width, int(np.ceil(right + extra))),
-        min(height, int(np.ceil(bottom + extra))),
-    )
+    return frame.on_film(scale)
 
 
-def normalise(frame: Frame, settings: Params) -> Frame:
-    """Minimum to 0 and maximum to 1, as MATLAB's mat2gray; a constant film becomes 0."""
-    image = frame.image[frame.film]
-    low, high = float(image.min()), float(image.max())
-    return frame.on_film((image - low) / (high - low) if high > low else np.zeros_like(image))
-
-
-def resize(frame: Frame, settings: Params) -> Frame:
+def imresize(frame: Frame, settings: Params) -> Frame:
     """Bicubic with antialiasing to `size` along the longer side, centred on a square of zeros.
 
-    As MATLAB's imresize (a = -0.5, kernel widened when shrinking) except within a few pixels of the border, where
-    Pillow renormalises the truncated kernel and MATLAB mirrors the image.
+    MATLAB's kernel (Keys, a = -0.5, widened by the shrink factor) with MATLAB's mirrored border: Pillow has the
+    kernel, and the film is mirrored round its edges before Pillow sees it. OpenCV's INTER_CUBIC has another kernel
+    (a = -0.75) and no antialiasing. Values beyond 0..1, which the kernel's negative lobes make, are clipped, as
+    MATLAB's integer images are.
     """
     image = frame.image[frame.film]
     height, width = image.shape
     scale = settings.size / max(height, width)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-    small = np.asarray(Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC))
+    small = resized(image, new_height, new_width)
     top, left = (settings.size - new_height) // 2, (settings.size - new_width) // 2
     film = (slice(top, top + new_height), slice(left, left + new_width))
     # The stored map uses the rounded size, so that boxes land where the pixels did.
     to_film = Affine(shift_x=-float(frame.film[1].start), shift_y=-float(frame.film[0].start))
     shrink = Affine(new_width / width, new_height / height, float(left), float(top))
-    square = Frame(np.zeros((settings.size, settings.size), np.float32), frame.affine.then(to_film).then(shrink), film)
-    return square.on_film(np.clip(small, 0, 1))
+    square = np.zeros((settings.size, settings.size), np.float32)
+    square[film] = np.clip(small, 0, 1)
+    return Frame(square, frame.affine.then(to_film).then(shrink), film)
 
 
-def stretch(frame: Frame, settings: Params) -> Frame:
-    """The `low` and `high` quantiles to 0 and 1, as MATLAB's imadjust with stretchlim (which bins first)."""
-    image = frame.image[frame.film]
-    low, high = np.quantile(image, [settings.stretch.low, settings.stretch.high])
-    return frame.on_film(np.clip((image - low) / (high - low), 0, 1) if high > low else image)
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """MATLAB's `imresize(image, [height width])` of a float32 image (H, W)."""
+    # The cubic kernel reaches 2 pixels of the coarser grid, and one more for rounding.
+    reach_y = int(np.ceil(2 * max(1.0, image.shape[0] / height))) + 1
+    reach_x = int(np.ceil(2 * max(1.0, image.shape[1] / width))) + 1
+    mirrored = np.pad(image, ((reach_y, reach_y), (reach_x, reach_x)), mode="symmetric")
+    box = (reach_x, reach_y, reach_x + image.shape[1], reach_y + image.shape[0])
+    return np.asarray(Image.fromarray(mirrored).resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
-def smooth(frame: Frame, settings: Params) -> Frame:
-    """Median over filter_px x filter_px pixels with zeros beyond the border, as MATLAB's medfilt2."""
-    return frame.on_film(median_filter(frame.image[frame.film], settings.filter_px, mode="constant", cval=0.0))
+def imadjust(frame: Frame, settings: Params) -> Frame:
+    """The quantiles `low` and `high` to 0 and 1, clipped: imadjust with the limits of stretchlim.
 
-
-def equalise(frame: Frame, settings: Params) -> Frame:
-    """Histogram equalisation by the cumulative histogram of the film.
-
-    MATLAB's histeq maps to 64 output levels; this maps continuously, from `equalise_bins` input bins.
+    As in MATLAB the limits are bins of a histogram of 256: the first whose cumulative share is above `low`, and the
+    first whose share reaches `high`. Where both are one bin, nothing is stretched.
     """
-    levelled: np.ndarray = equalize_hist(frame.image[frame.film], nbins=settings.equalise_bins)  # type: ignore[no-untyped-call]
-    return frame.on_film(levelled.astype(np.float32))
+
+    def stretch(image: np.ndarray) -> np.ndarray:
+        share = np.cumsum(histogram(image)) / image.size
+        low = int(np.searchsorted(share, settings.imadjust.low, side="right"))
+        high = int(np.searchsorted(share, settings.imadjust.high, side="left"))
+        if low >= high:
+            return image
+        return np.asarray(np.clip((image - np.float32(low / (BINS - 1))) * np.float32((BINS - 1) / (high - low)), 0, 1))
+
+    return frame.on_film(stretch)
 
 
-STEPS = {
+def window(frame: Frame, settings: Params) -> Frame:
+    """Percentile window, the field's usual stretch: interpolated between pixels, with no bins as imadjust has."""
+
+    def stretch(image: np.ndarray) -> np.ndarray:
+        low, high = np.percentile(image, [settings.window.low, settings.window.high]).astype(np.float32)
+        return np.clip((image - low) / (high - low), 0, 1) if high > low else image
+
+    return frame.on_film(stretch)
+
+
+def medfilt2(frame: Frame, settings: Params) -> Frame:
+    """Median over a square window with zeros beyond the border, as MATLAB's; OpenCV alone would repeat the edge."""
+    side = settings.medfilt2.window_px
+
+    def smooth(image: np.ndarray) -> np.ndarray:
+        if side > 5:  # OpenCV's float median ends there
+            return np.asarray(median_filter(image, side, mode="constant", cval=0.0))
+        reach = side // 2
+        padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+        return np.asarray(cv2.medianBlur(padded, side)[reach : reach + image.shape[0], reach : reach + image.shape[1]])
+
+    return frame.on_film(smooth)
+
+
+def bilateral(frame: Frame, settings: Params) -> Frame:
+    """OpenCV's bilateral filter: smooths and keeps edges.
+
+    MATLAB's imbilatfilt has a Gaussian of 1 pixel, a degree of smoothing in place of a standard deviation of grey
+    levels, and repeats the edge; OpenCV mirrors it.
+    """
+    options = settings.bilateral
+    return frame.on_film(
+        lambda image: cv2.bilateralFilter(image, options.window_px, options.sigma_level, options.sigma_px)
+    )
+
+
+def histeq(frame: Frame, settings: Params) -> Frame:
+    """Histogram equalisation to `levels` equally filled grey levels, by MATLAB's matching rule.
+
+    A level of the film's 256-bin histogram goes to the lowest output level whose target count reaches its cumulative
+    count, short of half its own count (none for the first and the last bin). scikit-image and OpenCV map to the
+    cumulative histogram itself instead and are up to tens of grey levels away.
+    """
+
+    def equalise(image: np.ndarray) -> np.ndarray:
+        counts = histogram(image)
+        levels = settings.histeq.levels
+        tolerance = counts / 2
+        tolerance[[0, -1]] = 0
+        target = image.size / levels * np.arange(1, levels + 1)
+        reached = np.cumsum(counts) - tolerance - image.size * np.sqrt(np.finfo(np.float64).eps)
+        chosen = np.minimum(np.searchsorted(target, reached, side="left"), levels - 1)
+        table = (chosen / (levels - 1)).astype(np.float32)
+        return np.asarray(table[bins_of(image)])
+
+    return frame.on_film(equalise)
+
+
+def clahe(frame: Frame, settings: Params) -> Frame:
+    """Contrast-limited adaptive equalisation, OpenCV's, on 16 bits.
+
+    Its clip limit counts multiples of an even histogram (2 is the field's habit); MATLAB's adapthisteq takes a share
+    of 0..1 and matches another distribution, so that the two numbers do not compare.
+    """
+    options = settings.clahe
+    filter_ = cv2.createCLAHE(options.clip, (options.tiles, options.tiles))
+
+    def equalise(image: np.ndarray) -> np.ndarray:
+        deep = np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16)
+        return np.asarray(filter_.apply(deep).astype(np.float32) / np.float32(65535))
+
+    return frame.on_film(equalise)
+
+
+def bins_of(image: np.ndarray) -> np.ndarray:
+    """The bin of every pixel as MATLAB's imhist has them, uint8: bin k is centred on k / 255."""
+    return np.asarray(np.clip(image, 0, 1) * np.float32(BINS - 1) + np.float32(0.5)).astype(np.uint8)
+
+
+def histogram(image: np.ndarray) -> np.ndarray:
+    """Counts of the 256 bins, float64."""
+    return np.bincount(bins_of(image).ravel(), minlength=BINS).astype(np.float64)
+
+
+STEPS: dict[str, Callable[[Frame, Params], Frame]] = {
     "crop": crop,
-    "normalise": normalise,
-    "resize": resize,
-    "stretch": stretch,
-    "filter": smooth,
-    "equalise": equalise,
+    "mat2gray": mat2gray,
+    "imresize": imresize,
+    "imadjust": imadjust,
+    "window": window,
+    "medfilt2": medfilt2,
+    "bilateral": bilateral,
+    "histeq": histeq,
+    "clahe": clahe,
 }

@@ -12,15 +12,16 @@ from stages.common.artifacts import new_folder, read_table, write_table
 from stages.common.parallel import executor, track
 from stages.common.stage import run_stage
 from stages.threshold.params import Params
-from stages.threshold.work import split_file
+from stages.threshold.work import legend, split_file
 
 
 def main(settings: Params, source: Path = Path("data/preprocessed"), target: Path = Path("data/levels")) -> str:
     index = read_table(source / "index.csv")
     with new_folder(target) as out, executor() as pool:
-        work = partial(split_file, settings=settings, source=source, out=out)
+        work = partial(split_file, settings=settings, source=source.resolve(), out=out)
         rows = track(pool, work, index.to_dict("records"), "threshold")
         write_table(out / "index.csv", pd.DataFrame(rows))
+        write_table(out / "legend.csv", legend(settings.classes))
     return f"{len(index)} films in {settings.classes} levels by {settings.criterion} -> {target}"
 
 

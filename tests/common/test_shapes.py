@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
 from stages.common.geometry import Affine, fill_boxes, fill_polygon
-from stages.common.shapes import Shape, box_shape, fill_shapes, read_rings, write_rings
+from stages.common.shapes import Shape, box_shape, fill_shape, read_rings, write_rings
 
 coordinate = st.floats(-5, 45, allow_nan=False)
 rings = st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=8).map(np.array)
@@ -49,7 +49,7 @@ def test_an_upright_rectangle_is_its_box(left: int, top: int, width: float, heig
 def test_the_box_on_which_libraries_differ_has_100_pixels() -> None:
     ring = np.array([[10, 10], [20, 10], [20, 20], [10, 20]])
     assert fill_polygon((ring,), (40, 40)).sum() == 100
-    assert fill_shapes([box_shape(10, 10, 20, 20)], (40, 40), "box").sum() == 100
+    assert fill_shape(box_shape(10, 10, 20, 20), (40, 40)).sum() == 100
 
 
 def test_a_ring_in_a_ring_is_a_hole_and_neighbours_share_nothing() -> None:
@@ -65,11 +65,10 @@ def test_a_sliver_marks_one_pixel_and_one_beside_the_film_none() -> None:
     assert not fill_polygon((sliver + 50,), (8, 8)).any()
 
 
-def test_the_outline_decides_what_a_polygon_marks() -> None:
+def test_what_was_drawn_is_marked() -> None:
     triangle = Shape("f", "polygon", (np.array([[0.0, 0], [10, 0], [0, 10]]),))
-    assert fill_shapes([triangle], (10, 10), "box").sum() == 100
-    assert fill_shapes([triangle], (10, 10), "polygon").sum() == 45
-    assert not fill_shapes([], (10, 10), "box").any()
+    assert fill_shape(triangle, (10, 10)).sum() == 45
+    assert triangle.box.tolist() == [0, 0, 10, 10]
 
 
 @given(st.lists(rings, min_size=1, max_size=3))
