@@ -56,8 +56,15 @@ def read_key(root: Path = Path()) -> Key:
     """The site's key: what the file that PSEUDONYM_KEY_FILE names holds, or the value of PSEUDONYM_KEY.
 
     Raises:
-        Fault: neither is there, the file lies in the project, or the key is short enough to be guessed.
+        Fault: neither is there, the file lies in the project, the key is short enough to be guessed, or it would
+            travel to a cluster in clear.
     """
+    cluster = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    if cluster and not cluster.startswith("tls://"):
+        raise Fault(
+            "DASK_SCHEDULER_ADDRESS: expected a tls:// address for hospital films, whose key goes to the workers, "
+            "found another; unset the variable for ingest, or secure the cluster"
+        )
     path, value = os.environ.get(FILE_VARIABLE, ""), os.environ.get(VALUE_VARIABLE, "")
     if path:
         file = Path(path)

@@ -3,9 +3,14 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import cv2
+
 from stages.common.artifacts import read_png, write_png
 from stages.preprocess.chain import prepare
 from stages.preprocess.params import Params
+
+# A worker has one core. Processes that we start inherit this; a cluster's workers, started by others, do not.
+cv2.setNumThreads(1)
 
 
 def prepare_file(film: tuple[str, str], settings: Params, source: Path, out: Path) -> dict[str, object]:

@@ -269,6 +269,12 @@ def test_hospital_films_need_a_secret_key_outside_the_project(inbox: Path, monke
     assert manifest()["key_id"][0] == KEY.id
 
 
+def test_the_key_does_not_travel_in_clear(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://localhost:8786")
+    with pytest.raises(Fault, match="expected a tls:// address for hospital films"):
+        read_key()
+
+
 def test_a_deeper_annotation_file_of_many_films_is_read(inbox: Path) -> None:
     bring(inbox, "DOE/1", 1, label=False)
     (inbox / "labels.csv").write_text("filename,label,xmin,ymin,xmax,ymax\nDOE/1,f,1,2,30,40\n")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from skimage import data
 from skimage.filters import threshold_li, threshold_multiotsu
 
@@ -228,3 +229,29 @@ def test_sixteen_classes_of_sixteen_levels_are_the_levels(criterion: Criterion) 
     histogram = np.zeros(256, dtype=int)
     histogram[5::16] = 3
     assert multilevel_thresholds(histogram, 16, criterion).tolist() == list(range(5, 245, 16))
+
+
+def nelder_mead(histogram: np.ndarray, classes: int) -> np.ndarray:
+    """How MATLAB's multithresh looks for three thresholds and more: downhill from evenly spaced ones, then rounded."""
+    levels = np.flatnonzero(histogram)
+    start = np.linspace(levels[0], levels[-1], classes + 1)[1:-1]
+
+    def loss(thresholds: np.ndarray) -> float:
+        return -objective(histogram, np.sort(np.clip(np.round(thresholds), 0, len(histogram) - 1)).astype(int))
+
+    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1.0}).x
+    return np.sort(np.clip(np.round(found), 0, len(histogram) - 1)).astype(int)
+
+
+@pytest.mark.parametrize("name", ["camera", "coins", "moon", "page", "text", "clock"])
+@pytest.mark.parametrize("classes", [4, 5, 6])
+def test_never_below_a_search_as_matlabs(name: str, classes: int) -> None:
+    histogram = np.bincount(getattr(data, name)().ravel(), minlength=256)
+    ours = objective(histogram, multilevel_thresholds(histogram, classes))
+    assert ours >= objective(histogram, nelder_mead(histogram, classes)) - 1e-9
+
+
+def test_the_whole_is_of_use_by_itself() -> None:
+    from stages.threshold import multilevel_thresholds as exported
+
+    assert exported is multilevel_thresholds
