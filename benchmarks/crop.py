@@ -13,7 +13,7 @@ from tests.preprocess.test_limb import removed
 if __name__ == "__main__":
     print("| level | films | fractures kept whole | background removed, mean | median | films with over half removed |")
     print("|---|---|---|---|---|---|")
-    for level, inverted in ((0.08, False), (0.1, False), (0.12, False), (0.12, True), (0.15, False), (0.18, False)):
+    for level, inverted in ((0.08, False), (0.12, False), (0.15, False), (0.15, True), (0.18, False), (0.22, False)):
         kept, total, gone = removed(Path(sys.argv[1]), level, inverted)
         name = f"{level}{', inverted films' if inverted else ''}"
         over = sum(share > 0.5 for share in gone)

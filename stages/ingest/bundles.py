@@ -1,5 +1,6 @@
 """Where files come from: a folder, or a zip archive that is taken for hostile until shown otherwise."""
 
+import os
 import stat
 import unicodedata
 import zipfile
@@ -37,15 +38,27 @@ class Folder:
     label: str = ""
 
     def names(self) -> list[str]:
-        return sorted(p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file())
+        found = []
+        for folder, _, files in os.walk(self.path, onerror=self.refuse):
+            found += [(Path(folder) / file).relative_to(self.path).as_posix() for file in files]
+        return sorted(found)
+
+    def refuse(self, error: OSError) -> None:
+        """A folder that cannot be listed would lose its films without a word. Its name may be a patient's."""
+        raise Fault(
+            f"{self.label or 'the inbox'}: expected folders that can be read, found one that cannot "
+            f"({error.strerror}); make it readable"
+        )
 
     def read(self, name: str) -> bytes:
-        size = (self.path / name).stat().st_size
-        if size > self.limits.file_mb * 2**20:
-            raise Unreadable(
-                f"a file of at most {self.limits.file_mb} MB", f"{size / 2**20:.0f} MB", "raise ingest.limits.file_mb"
-            )
-        return (self.path / name).read_bytes()
+        most = self.limits.file_mb
+        try:
+            size = (self.path / name).stat().st_size
+            if size <= most * 2**20:
+                return (self.path / name).read_bytes()
+        except OSError as error:  # whose text holds the path, and that a patient's name
+            raise Unreadable("a file that can be read", f"{error.strerror}", "make it readable") from None
+        raise Unreadable(f"a file of at most {most} MB", f"{size / 2**20:.0f} MB", "raise ingest.limits.file_mb")
 
 
 @dataclass(frozen=True)

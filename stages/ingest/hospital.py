@@ -56,7 +56,8 @@ def hospital_films(folder: Path, source: str, settings: Hospital, limits: Limits
     bundle, plan = Folder(folder, limits), Plan()
     names = bundle.names()
     told = {name: f"file {number} of the export (sorted by path)" for number, name in enumerate(names, start=1)}
-    seen = dict(zip(names, track(pool, partial(look, folder, key), names, "look through the export"), strict=True))
+    headers = track(pool, partial(look, folder, key, limits.file_mb), names, "look through the export")
+    seen = dict(zip(names, headers, strict=True))
     films = one_each(seen, told, plan, source)
     check_directories(seen, plan, source, told)
     others = sum(1 for name in names if seen[name].kind == "other" and not name.lower().endswith(ANNOTATIONS))
@@ -86,11 +87,16 @@ def hospital_films(folder: Path, source: str, settings: Hospital, limits: Limits
     return plan
 
 
-def look(folder: Path, key: Key, name: str) -> Seen:
+def look(folder: Path, key: Key, most_mb: int, name: str) -> Seen:
     """Read one file's header, without its pixels."""
     path = folder / name
-    with path.open("rb") as file:
-        head = file.read(65536)
+    try:
+        if path.stat().st_size > most_mb * 2**20:
+            return Seen("refused", f"more than the {most_mb} MB of ingest.limits.file_mb")
+        with path.open("rb") as file:
+            head = file.read(65536)
+    except OSError as error:  # whose text holds the path
+        return Seen("refused", f"a file that cannot be read ({error.strerror})")
     suffix = PurePosixPath(name).suffix.lower()
     if not is_dicom(head):
         return Seen("other") if suffix in NOT_DICOM else Seen("refused", "no DICM after 128 bytes")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from stages.ingest.bundles import Folder
+from stages.ingest.hospital import look
 from stages.ingest.params import Params, Sample
 from stages.ingest.pseudonyms import Key
 from stages.ingest.records import Annotator, Film
@@ -84,6 +85,8 @@ def fuzz(folder: Path) -> dict[str, int]:
             f"f{number % 4}", "fuzz", "none", Folder(folder, params.limits), f"film.{picture}", f"film.{picture}",
             Annotator(format_, [], [], "no_fracture"), label_file=f"film.{kind}" if label else "", hospital=hospital,
         )  # fmt: skip
+        if hospital:
+            assert look(folder, Key(b"k" * 32), params.limits.file_mb, film.name).kind in ("film", "refused", "other")
         outcome = take(film, params, Key(b"k" * 32), folder)
         assert bool(outcome.row) != bool(outcome.refused), "either taken or refused with a reason"
         counts["taken" if outcome.row else "refused"] += 1

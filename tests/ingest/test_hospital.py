@@ -14,6 +14,7 @@ from stages.common.artifacts import read_png, read_table
 from stages.common.errors import Fault
 from stages.common.shapes import read_rings
 from stages.ingest.__main__ import main
+from stages.ingest.hospital import hospital_films
 from stages.ingest.params import Params, Sample
 from stages.ingest.pseudonyms import Key, read_key
 from stages.ingest.sample import Plan, dicom_file, draw, voc_file
@@ -238,6 +239,32 @@ def test_labels_of_another_class_are_refused_without_their_name(inbox: Path) -> 
     assert "expected one of the classes wrist, found another class" in said
     main(settings(hospital={"classes": ["wrist"], "other_classes": ["fracture"]}))
     assert manifest()["fractures"].sum() == 0
+
+
+def test_a_file_beyond_the_limit_is_not_opened(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    with (inbox / "DOE/2").open("wb") as file:
+        file.truncate(2 * 2**20)
+    assert "file 3 of the export (sorted by path): expected a DICOM film, found more than the 1 MB" in refused(
+        limits={"file_mb": 1}
+    )
+
+
+def test_a_dangling_link_and_a_closed_folder_are_told_without_their_names(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    (inbox / "DOE/2").symlink_to(inbox / "DOE/nowhere")
+    assert "file 3 of the export (sorted by path): expected a DICOM film, found a file that cannot be read" in refused()
+    (inbox / "DOE/2").unlink()
+
+    def closed(top: object, onerror: Callable[[OSError], None], **_: object) -> object:
+        onerror(PermissionError(13, "Permission denied", str(inbox / "DOE")))
+        return iter(())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.walk", closed)  # root, who runs tests in containers, may read everything
+        with pytest.raises(Fault, match="found one that cannot") as fault:
+            hospital_films(inbox, "hospital", settings().hospital, settings().limits, KEY, None)  # type: ignore[arg-type]
+    assert "DOE" not in str(fault.value)
 
 
 def test_unlabelled_films_are_refused_or_have_no_fracture(inbox: Path) -> None:
