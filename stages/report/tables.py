@@ -101,11 +101,13 @@ def verdict(comparison: pd.DataFrame) -> str:
     """Whether adaptive beats baseline, in a sentence that the interval supports."""
     rows = comparison.set_index("row")
     gain = rows.loc["adaptive - baseline"]
+    # The interval comes from drawing films anew. Training anew moves the difference as well, and can turn its sign.
+    luck = "The interval covers the choice of films, not the luck of one training: repeat with other seeds."
     numbers = f"F1 differs by {gain['f1']:+.3f}, 95 % interval {gain['f1_low']:+.3f} to {gain['f1_high']:+.3f}"
     if gain["f1_low"] > 0:
-        return f"On these films, with one seed, adaptive beats baseline ({numbers})."
+        return f"On these films, with one seed, adaptive beats baseline ({numbers}). {luck}"
     if gain["f1_high"] < 0:
-        return f"On these films, with one seed, adaptive loses to baseline ({numbers})."
+        return f"On these films, with one seed, adaptive loses to baseline ({numbers}). {luck}"
     return f"Adaptive and baseline cannot be told apart on these films ({numbers})."
 
 
