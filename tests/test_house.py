@@ -24,7 +24,9 @@ def imports(path: Path) -> set[Path]:
             names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
         for name in names:
             base = ROOT / name.replace(".", "/")
-            found |= {p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()}
+            # A module's package runs before it.
+            packages = (base / "__init__.py", base.parent / "__init__.py")
+            found |= {p for p in (base.with_suffix(".py"), *packages) if p.is_file()}
     return {p for p in found if p.is_relative_to(ROOT / "stages")}
 
 
