@@ -183,17 +183,18 @@ def histeq(frame: Frame, settings: Params) -> Frame:
 
 
 def clahe(frame: Frame, settings: Params) -> Frame:
-    """Contrast-limited adaptive equalisation, OpenCV's, on 16 bits.
+    """Contrast-limited adaptive equalisation, OpenCV's, on 8 bits; so let it be the last step.
 
-    Its clip limit counts multiples of an even histogram (2 is the field's habit); MATLAB's adapthisteq takes a share
-    of 0..1 and matches another distribution, so that the two numbers do not compare.
+    On 16 bits its limit, shared out over 65,536 bins, comes to less than one pixel and clips all alike. The limit
+    counts multiples of an even histogram (2 is the field's habit); MATLAB's adapthisteq takes a share of 0..1 and
+    matches another distribution, so that the two numbers do not compare.
     """
     options = settings.clahe
     filter_ = cv2.createCLAHE(options.clip, (options.tiles, options.tiles))
 
     def equalise(image: np.ndarray) -> np.ndarray:
-        deep = np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16)
-        return np.asarray(filter_.apply(deep).astype(np.float32) / np.float32(65535))
+        levels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+        return np.asarray(filter_.apply(levels).astype(np.float32) / np.float32(255))
 
     return frame.on_film(equalise)
 

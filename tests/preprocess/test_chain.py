@@ -165,11 +165,15 @@ def test_histeq_by_hand() -> None:
     np.testing.assert_array_equal(apply("histeq", image, change(histeq={"levels": 2})), [[0, 0, 0, 1]])
 
 
-def test_clahe_is_opencvs_on_sixteen_bits() -> None:
+def test_clahe_is_opencvs_on_eight_bits_where_its_limit_means_something() -> None:
     image = np.random.default_rng(0).beta(2, 6, (64, 64)).astype(np.float32)
-    deep = np.round(image * 65535).astype(np.uint16)
-    expected = cv2.createCLAHE(2.0, (8, 8)).apply(deep) / 65535
+    levels = np.round(image * 255).astype(np.uint8)
+    expected = cv2.createCLAHE(2.0, (8, 8)).apply(levels) / 255
     np.testing.assert_allclose(apply("clahe", image), expected, atol=1e-6)
+    wide = change(clahe={"clip": 40.0, "tiles": 2})
+    assert np.abs(apply("clahe", image, wide) - apply("clahe", image, change(clahe={"tiles": 2}))).max() > 0.05
+    deep = np.round(image * 65535).astype(np.uint16)
+    np.testing.assert_array_equal(*(cv2.createCLAHE(clip, (8, 8)).apply(deep) for clip in (2.0, 40.0)))
 
 
 # --- filters ---
