@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ from stages.ingest.params import Kaggle, Limits, Params
 PINS = Path("data/pins")
 TRIES = 4
 AGAIN = "run the same command again: it goes on where it stopped"
+LOGIN = "put a token from kaggle.com/settings into KAGGLE_API_TOKEN or ~/.kaggle/access_token"
 
 
 def pin_file(entry: Kaggle, pins: Path = PINS) -> Path:
@@ -123,7 +125,7 @@ class Broken(Exception):
     """A connection that ended too early."""
 
 
-def fetch(handle: "object", path: Path) -> None:
+def fetch(handle: Any, path: Path) -> None:
     """One attempt, which goes on from what `path` holds already."""
     import requests
     from kagglehub.clients import build_kaggle_client, download_file
@@ -131,8 +133,8 @@ def fetch(handle: "object", path: Path) -> None:
     from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
 
     request = ApiDownloadDatasetRequest()
-    request.owner_slug, request.dataset_slug = handle.owner, handle.dataset  # type: ignore[attr-defined]
-    request.dataset_version_number = handle.version  # type: ignore[attr-defined]
+    request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
+    request.dataset_version_number = handle.version
     try:
         with build_kaggle_client() as client:
             api = client.datasets.dataset_api_client
@@ -154,14 +156,9 @@ def fetch(handle: "object", path: Path) -> None:
         ) from None
 
 
-LOGIN = "put a token from kaggle.com/settings into KAGGLE_API_TOKEN or ~/.kaggle/access_token"
-
-
-def explain(response: "object") -> str:
+def explain(response: Any) -> str:
     """A sentence for what Kaggle answered; neither its text nor the request is quoted, since they hold credentials."""
-    status = getattr(response, "status_code", 0)
-    headers = getattr(response, "headers", {})
-    waits = headers.get("Retry-After", "")
+    status, waits = response.status_code, response.headers.get("Retry-After", "")
     sentences = {
         401: f"expected valid Kaggle credentials, found none or expired ones (401); {LOGIN}",
         403: "expected permission, found none (403); open its page on kaggle.com as this user and accept its rules",
