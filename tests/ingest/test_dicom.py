@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -16,6 +17,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     RLELossless,
     SecondaryCaptureImageStorage,
 )
@@ -177,7 +179,21 @@ def test_a_cr_in_every_lossless_syntax_that_can_be_written_here(syntax: str) -> 
     np.testing.assert_array_equal(display_pixels(again, stored_values(again), WINDOW), plain)
 
 
-def test_jpeg_baseline_and_lossless_process_14_are_decoded() -> None:
+def test_a_cr_in_jpeg_baseline_shows_what_pillow_shows() -> None:
+    grey = Image.fromarray((np.add.outer(np.arange(64), np.arange(48)) * 2).astype(np.uint8))
+    buffer = BytesIO()
+    grey.save(buffer, "JPEG", quality=95)
+    header = small(Rows=64, Columns=48, BitsAllocated=8, BitsStored=8, HighBit=7)
+    header.PixelData = encapsulate([buffer.getvalue()])
+    header["PixelData"].VR = "OB"
+    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    again = read_header(BytesIO(to_bytes(header)))
+    assert not why_unfit(again, 64)
+    pixels = display_pixels(again, stored_values(again), WINDOW)
+    np.testing.assert_allclose(pixels / 257, np.asarray(Image.open(buffer)), atol=1)
+
+
+def test_jpeg_lossless_process_14_is_decoded() -> None:
     assert stored_values(read_header(MORE / "bad_sequence.dcm")).shape == (512, 512)
     assert stored_values(read_header(Path(str(get_testdata_file("JPGLosslessP14SV1_1s_1f_8b.dcm"))))).max() > 0
 

@@ -53,6 +53,8 @@ def server(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         for name, value in {
             "KAGGLE_API_ENVIRONMENT": "LOCALHOST", "KAGGLE_API_TOKEN": TOKEN, "HOME": str(here / "home"),
             "KAGGLEHUB_CACHE": str(here / "cache"),
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
         }.items():  # fmt: skip
             monkeypatch.setenv(name, value)
         for name in ("KAGGLE_USERNAME", "KAGGLE_KEY"):
