@@ -34,8 +34,11 @@ class Frame:
 
     def on_film(self, work: Callable[[np.ndarray], np.ndarray]) -> "Frame":
         """This frame with `work` done on its film; the padding stays zero."""
+        shown = self.image[self.film]
+        if shown.shape == self.image.shape:
+            return replace(self, image=work(shown))
         image = np.zeros_like(self.image)
-        image[self.film] = work(np.ascontiguousarray(self.image[self.film]))
+        image[self.film] = work(np.ascontiguousarray(shown))
         return replace(self, image=image)
 
 
@@ -48,7 +51,7 @@ def prepare(raw: np.ndarray, settings: Params) -> tuple[np.ndarray, Frame]:
         uint8 (size, size), quantised once at the end, and the last Frame (image in 0..1, affine, film region).
     """
     whole = (slice(0, raw.shape[0]), slice(0, raw.shape[1]))
-    frame = Frame(raw.astype(np.float32) / np.float32(np.iinfo(raw.dtype).max), Affine(), whole)
+    frame = Frame(np.divide(raw, np.float32(np.iinfo(raw.dtype).max), dtype=np.float32), Affine(), whole)
     for step in settings.steps:
         frame = STEPS[step](frame, settings)
     return np.round(np.clip(frame.image, 0, 1) * 255).astype(np.uint8), frame
@@ -101,7 +104,7 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     # The cubic kernel reaches 2 pixels of the coarser grid, and one more for rounding.
     reach_y = int(np.ceil(2 * max(1.0, image.shape[0] / height))) + 1
     reach_x = int(np.ceil(2 * max(1.0, image.shape[1] / width))) + 1
-    mirrored = np.pad(image, ((reach_y, reach_y), (reach_x, reach_x)), mode="symmetric")
+    mirrored = cv2.copyMakeBorder(image, reach_y, reach_y, reach_x, reach_x, cv2.BORDER_REFLECT)
     box = (reach_x, reach_y, reach_x + image.shape[1], reach_y + image.shape[0])
     return np.asarray(Image.fromarray(mirrored).resize((width, height), Image.Resampling.BICUBIC, box=box))
 
@@ -206,7 +209,7 @@ def bins_of(image: np.ndarray) -> np.ndarray:
 
 def histogram(image: np.ndarray) -> np.ndarray:
     """Counts of the 256 bins, float64."""
-    return np.bincount(bins_of(image).ravel(), minlength=BINS).astype(np.float64)
+    return np.asarray(cv2.calcHist([bins_of(image)], [0], None, [BINS], [0, BINS])).ravel().astype(np.float64)
 
 
 STEPS: dict[str, Callable[[Frame, Params], Frame]] = {
