@@ -1,6 +1,6 @@
 """What the crop keeps and removes on real films with annotated fractures (COCO), by the test's own measure.
 
-Run: python benchmarks/crop.py FOLDER     (a folder with images/ and coco.json, as FracAtlas has them)
+Run: PYTHONPATH=. python benchmarks/crop.py FOLDER     (a folder with images/ and coco.json, as FracAtlas has them)
 """
 
 import sys
