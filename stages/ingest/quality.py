@@ -8,6 +8,8 @@ from stages.ingest.records import Outcome, Plan
 
 SHOWN = 50
 YES, NO = {"1", "yes", "true"}, {"0", "no", "false"}
+# Columns that say whether a film has a fracture, and what a blank cell in them means.
+FLAGS = {"fractured": "", "fracture_visible": "0"}
 
 
 def duplicate_findings(manifest: pd.DataFrame, pairs: list[tuple[int, int, int]]) -> list[str]:
@@ -56,7 +58,7 @@ def table_findings(manifest: pd.DataFrame, stated: dict[str, dict[str, str]]) ->
     findings = []
     for image_id, fractures in zip(manifest["image_id"], manifest["fractures"], strict=True):
         row = stated.get(image_id, {})
-        says = {name: row[name].strip().lower() for name in ("fractured", "fracture_visible") if name in row}
+        says = {name: row[name].strip().lower() or blank for name, blank in FLAGS.items() if name in row}
         count = row.get("fracture_count", "").strip()
         flags = {value in YES for value in says.values() if value in YES | NO}
         if count.isdecimal() and flags and (int(count) > 0) not in flags:

@@ -110,6 +110,12 @@ def test_a_table_that_contradicts_itself_or_the_labels_is_told(here: Path) -> No
     assert "b: its table says fracture_count 2 and the opposite in `fractured`" in said
     assert "c: its table says {'fractured': '1'}, its labels hold 0 fractures" in said
     assert "## Tables against labels: 2" in said
+    # As GRAZPEDWRI-DX has it: blank means no.
+    Path("in/t.csv").write_text("filestem,fracture_visible\na,\nb,1\nc,\nd,\n")
+    said = report()
+    assert "a: its table says {'fracture_visible': '0'}, its labels hold 1 fractures" in said
+    assert "b: its table says {'fracture_visible': '1'}, its labels hold 0 fractures" in said
+    assert "## Tables against labels: 2" in said
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
