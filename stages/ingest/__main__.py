@@ -3,6 +3,7 @@
 Run: python -m stages.ingest     (dvc repro ingest)
 """
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -22,7 +23,9 @@ from stages.ingest.doors import picture_films
 from stages.ingest.duplicates import groups, near_pairs
 from stages.ingest.hospital import hospital_films
 from stages.ingest.kaggle import compare, obtain, read_pins
+from stages.ingest.matching import OF_ONE
 from stages.ingest.params import Hospital, Kaggle, Labelled, Params
+from stages.ingest.pictures import SUFFIXES
 from stages.ingest.pseudonyms import Key, read_key
 from stages.ingest.quality import quality_report
 from stages.ingest.records import Film, Outcome, Plan
@@ -93,7 +96,13 @@ def from_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> Plan:
     """The films of one Kaggle data set, which must be what was pinned."""
     pins = read_pins(entry)
     archive = obtain(entry, inbox, settings.limits)
-    compare(entry, pins, dict.fromkeys(archive.names(), ""))
+    # Films and label files of one film are hashed by the worker that reads them; what many share is hashed here.
+    own = (*SUFFIXES, OF_ONE[entry.annotations][0]) if entry.annotations in OF_ONE else SUFFIXES
+    hashes = {
+        name: "" if name.lower().endswith(own) else hashlib.sha256(archive.read(name)).hexdigest()
+        for name in archive.names()
+    }
+    compare(entry, pins, hashes)
     return picture_films(archive, f"kaggle {entry.handle} v{entry.version}", entry, entry.include, pins)
 
 

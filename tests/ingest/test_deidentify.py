@@ -22,7 +22,7 @@ from stages.ingest.dicom import read_header, stored_values
 from stages.ingest.params import Sample
 from stages.ingest.pseudonyms import Key
 from stages.ingest.sample import Plan, dicom_file, draw, voc_file
-from tests.conftest import environment, make_project, merge, run
+from tests.conftest import make_project, merge, run
 
 KEY = Key(b"k" * 32)
 SAMPLE = Sample(seed=3, films=16, width=96)
@@ -275,4 +275,3 @@ def test_the_stage_prints_no_warning_of_a_library(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(buffer.getvalue())
     said = run(Path(__file__).parents[2], sys.executable, "-c", script)
     assert "JANE" not in said
-    assert environment()

@@ -211,6 +211,16 @@ def test_a_later_change_upstream_names_the_files(server: Server, here: Path) -> 
         main(settings(entry()))
 
 
+def test_a_changed_file_that_many_films_share_is_named(server: Server, here: Path) -> None:
+    kaggle.main(settings(entry()))
+    server.content = data_set(**{"set/dataset.csv": b"filestem,patient_id\na,1\nb,2\n"})
+    server.md5 = hashlib.md5(server.content).digest()
+    for path in (here / "cache").rglob("*.archive*"):
+        path.unlink()
+    with pytest.raises(Fault, match=r"set/dataset\.csv: changed"):
+        main(settings(entry()))
+
+
 def test_an_archive_in_the_inbox_needs_no_connection(server: Server) -> None:
     with_archive = settings(entry(archive="set.zip"))
     with pytest.raises(Fault, match=r"expected the archive of owner/set at in/set\.zip, found none"):
