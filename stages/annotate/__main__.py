@@ -33,8 +33,8 @@ def main(
     shapes = read_shapes(read_table(data / "raw" / "annotations.csv"))
     films["split"] = assign(films, settings.split)
     with new_folder(target) as out:
-        for side in ("train", "train_mask", "test", "test_mask"):
-            (out / side).mkdir()
+        for folder in (f"{side}{kind}" for side in ("train", "test") for kind in ("", "_levels", "_mask")):
+            (out / folder).mkdir()
         rows: list[dict[str, object]] = []
         shown: list[tuple[str, np.ndarray, np.ndarray]] = []
         for film in films.to_dict("records"):
@@ -42,7 +42,7 @@ def main(
             pictures = {kind: read_png(data / kind / "images" / film_name) for kind in ("preprocessed", "levels")}
             placed = [shape.mapped(affine_of(film)) for shape in shapes.get(film["image_id"], [])]
             mask = draw_mask(placed, pictures["levels"].shape, settings.mask, pictures["levels"])
-            write_film(film, pictures["preprocessed" if settings.image == "film" else "levels"], mask, out)
+            write_film(film, {"": pictures["preprocessed"], "_levels": pictures["levels"], "_mask": mask}, out)
             rows.append(row(film, placed, mask))
             if film["split"] != "unused" and len(shown) < SHEET:
                 shown.append((film["image_id"], pictures["preprocessed"], mask))
@@ -74,12 +74,12 @@ def affine_of(film: dict[Any, Any]) -> Affine:
     return Affine(film["scale_x"], film["scale_y"], film["shift_x"], film["shift_y"])
 
 
-def write_film(film: dict[Any, Any], picture: np.ndarray, mask: np.ndarray, out: Path) -> None:
-    """Write a film that is used, and its mask, into its side's folders."""
+def write_film(film: dict[Any, Any], pictures: dict[str, np.ndarray], out: Path) -> None:
+    """Write a film that is used, its levels and its mask into its side's folders."""
     if film["split"] != "unused":
         side = "test" if film["split"] == "test" else "train"
-        write_png(out / side / f"{film['image_id']}.png", picture)
-        write_png(out / f"{side}_mask" / f"{film['image_id']}.png", mask)
+        for kind, picture in pictures.items():
+            write_png(out / f"{side}{kind}" / f"{film['image_id']}.png", picture)
 
 
 def row(film: dict[Any, Any], shapes: list[Shape], mask: np.ndarray) -> dict[str, object]:

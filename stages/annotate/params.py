@@ -24,6 +24,5 @@ class Split(Strict):
 
 
 class Params(Strict):
-    image: Literal["film", "levels"]
     mask: Mask
     split: Split

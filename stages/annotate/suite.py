@@ -16,9 +16,10 @@ def dataset_facts(index: pd.DataFrame, folder: Path, split: Split) -> pd.DataFra
     side = used["split"].replace("validation", "train")
     binary, aligned, marked = [], [], []
     for image_id, where in zip(used["image_id"], side, strict=True):
-        image, mask = (read_png(folder / name / f"{image_id}.png") for name in (where, f"{where}_mask"))
+        kinds = (where, f"{where}_levels", f"{where}_mask")
+        image, levels, mask = (read_png(folder / kind / f"{image_id}.png") for kind in kinds)
         binary.append(bool(np.isin(mask, (0, 255)).all()))
-        aligned.append(image.shape == mask.shape and image.dtype == mask.dtype == np.uint8)
+        aligned.append({(p.shape, str(p.dtype)) for p in (image, levels, mask)} == {(mask.shape, "uint8")})
         marked.append(bool(mask.any()))
     used["mask_binary"], used["mask_aligned"], used["mask_marked"] = binary, aligned, marked
     used["sides_of_group"] = side.groupby(used["group"]).transform("nunique")
@@ -33,7 +34,7 @@ def dataset_suite(split: Split) -> list[Expectation]:
         ("image ids are unique", "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
         ("masks hold 0 and 255 only", "ExpectColumnValuesToBeInSet", {"column": "mask_binary", "value_set": [True]}),
         (
-            "mask and image have one shape",
+            "film, levels and mask have one shape",
             "ExpectColumnValuesToBeInSet",
             {"column": "mask_aligned", "value_set": [True]},
         ),

@@ -11,15 +11,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from stages.common.artifacts import need, write_bytes
+from stages.common.dataset import Input
 from stages.common.errors import Fault
 
 
-def build(encoder: str, channels: list[int]) -> nn.Module:
-    """A U-Net with random weights, one grey channel in, one logit per pixel out.
+def build(encoder: str, channels: list[int], what: Input) -> nn.Module:
+    """A U-Net with random weights, one or two grey channels in, one logit per pixel out.
 
     Args:
         encoder: a name that segmentation-models-pytorch knows, such as resnet18.
         channels: decoder channels from the deepest level up; their number is the depth of the encoder, 3..5.
+        what: that it sees; `both` are two channels.
     Raises:
         Fault: no such encoder. Weights are never downloaded.
     """
@@ -29,7 +31,7 @@ def build(encoder: str, channels: list[int]) -> nn.Module:
             encoder_depth=len(channels),
             encoder_weights=None,
             decoder_channels=channels,
-            in_channels=1,
+            in_channels=2 if what == "both" else 1,
             classes=1,
         )
         return network
@@ -40,17 +42,17 @@ def build(encoder: str, channels: list[int]) -> nn.Module:
         ) from None
 
 
-def to_input(images: np.ndarray) -> Tensor:
-    """uint8 (N, H, W) to float32 (N, 1, H, W) in -1..1, channels last."""
-    return (torch.from_numpy(images)[:, None].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+def to_input(inputs: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) to float32 in -1..1, channels last, on the same device."""
+    return (inputs.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
-def probabilities(network: nn.Module, images: np.ndarray, batch: int = 8) -> np.ndarray:
-    """Fracture probability of every pixel: float32 (N, H, W) in 0..1 for uint8 images (N, H, W)."""
+def probabilities(network: nn.Module, inputs: np.ndarray, batch: int = 8) -> np.ndarray:
+    """Fracture probability of every pixel: float32 (N, H, W) in 0..1 for uint8 inputs (N, C, H, W)."""
     network.eval()
-    parts = [network(to_input(images[i : i + batch])).float().sigmoid()[:, 0] for i in range(0, len(images), batch)]
-    return torch.cat(parts).cpu().numpy()
+    blocks = (torch.from_numpy(inputs[i : i + batch]) for i in range(0, len(inputs), batch))
+    return torch.cat([network(to_input(block)).float().sigmoid()[:, 0] for block in blocks]).cpu().numpy()
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
@@ -65,7 +67,8 @@ def load_model(folder: Path) -> nn.Module:
         Fault: weights or description missing, damaged, or not of one another.
     """
     description = json.loads(need(folder / "model.json").read_text())
-    network = build(description["unet"]["encoder"], description["unet"]["channels"])
+    shape = description["unet"]
+    network = build(shape["encoder"], shape["channels"], shape["input"])
     try:
         network.load_state_dict(load_file(need(folder / "weights.safetensors")))
     except (SafetensorError, RuntimeError) as error:

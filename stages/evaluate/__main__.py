@@ -31,9 +31,10 @@ def main(
     if not variant or not (models / variant).is_dir():
         raise Fault(f"expected the name of a folder in {models} after `python -m stages.evaluate`, found {variant!r}")
     network = load_model(models / variant)
-    torch.set_num_threads(read_json(models / variant / "model.json")["machine"]["threads"])
-    films = load_films(source, "test")
-    predicted = probabilities(network, films.images)
+    description = read_json(models / variant / "model.json")
+    torch.set_num_threads(description["machine"]["threads"])
+    films = load_films(source, "test", description["unet"]["input"])
+    predicted = probabilities(network, films.inputs)
     table = score_images(predicted, films.masks, settings.threshold)
     table.insert(0, "image_id", films.ids)
     summary = summarise(table)
@@ -54,7 +55,7 @@ def main(
 
 def draw(out: Path, films: Films, predicted: np.ndarray, threshold: float) -> None:
     """Probability maps (8 bit), overlays with errors in colour, and the films with their labels."""
-    for name, image, mask, chance in zip(films.ids, films.images, films.masks, predicted, strict=True):
+    for name, image, mask, chance in zip(films.ids, films.inputs[:, 0], films.masks, predicted, strict=True):
         write_png(out / "probability" / f"{name}.png", np.round(chance * 255).astype(np.uint8))
         write_png(out / "overlay" / f"{name}.png", overlay(image, mask_pred=chance >= threshold, mask_ref=mask))
         write_png(out / "label" / f"{name}.png", outline(image, mask))

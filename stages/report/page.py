@@ -46,8 +46,9 @@ def render(root: Path, comparison: pd.DataFrame, tables: dict[str, pd.DataFrame]
         implied_all=f"{everything_f1(prevalence):.3f}",
         recomputed=f"{2 * precision * recall / (precision + recall):.4f}",
         charts=charts(root, float(comparison["prevalence"].iloc[0])),
-        reading=models["adaptive"]["weights"]["beta_reading"].replace("_", " "),
-        best=", ".join(f"{name} epoch {models[name]['best_epoch']}" for name in VARIANTS),
+        methods=[describe(name, models[name]["weights"]) for name in VARIANTS],
+        select=models["adaptive"]["loop"]["select"],
+        kept=", ".join(f"{name} epoch {models[name]['epoch']}" for name in VARIANTS),
         steps=steps(root, manifest, split),
         films=films(root, tables),
         sources=sources(manifest),
@@ -57,6 +58,17 @@ def render(root: Path, comparison: pd.DataFrame, tables: dict[str, pd.DataFrame]
             for check in read_json(root / f"data/{name}/validation.json")
         ],
     )
+
+
+def describe(name: str, weights: dict[str, Any]) -> str:
+    """How a model's loss was weighted, in words."""
+    ends = {loss: f"{weights[loss]['start']:g} to {weights[loss]['end']:g}" for loss in ("alpha", "beta")}
+    reading = weights["beta_reading"].replace("_", " ")
+    about = {
+        "fixed": f"fixed at alpha {weights['alpha']['start']:g}, beta {weights['beta']['start']:g}",
+        "linear": f"linear (equation 3, beta {reading}), alpha {ends['alpha']}, beta {ends['beta']}",
+    }
+    return f"{name}: {about.get(weights['method'], weights['method'].replace('_', ' '))}"
 
 
 def is_synthetic(manifest: pd.DataFrame) -> bool:
@@ -81,7 +93,7 @@ def charts(root: Path, prevalence: float) -> list[dict[str, str]]:
         found.append({"alt": title, "uri": figures.lines(title, "alpha Dice + beta BCE", curves, table["epoch"])})
     table = history["adaptive"]
     weights = {"alpha (Dice)": table["alpha"], "beta (BCE)": table["beta"]}
-    title = "Weights of the adaptive loss (equation 3)"
+    title = "Weights of the adaptive loss"
     found.append({"alt": title, "uri": figures.lines(title, "weight", weights, table["epoch"])})
     dice = {name: history[name]["validation_dice"] for name in VARIANTS}
     title = "Mean Dice on the validation films"

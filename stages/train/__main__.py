@@ -1,32 +1,64 @@
 """Train: one U-Net under a fixed (baseline) or adaptive weighting of Dice and BCE; the code is the same.
 
-Run: python -m stages.train adaptive     (dvc repro train@adaptive)
+One process:                python -m stages.train adaptive          (dvc repro train@adaptive)
+4 GPUs of this machine:     dvc exp run -S train.loop.devices=4
+2 machines of 4 GPUs each:  torchrun --nnodes 2 --nproc-per-node 4 ... -m stages.train adaptive
+
+A training that was cut goes on when it is called again. SIGTERM writes a checkpoint and ends with the exit code 75.
 """
 
-import hashlib
-import io
-import json
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pandas as pd
-import torch
+from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
-from tqdm import tqdm
 
-from stages.common.artifacts import new_folder, sha256, write_bytes, write_json, write_table
+from stages.common.artifacts import new_folder, sha256, write_json, write_table
 from stages.common.dataset import load_films
 from stages.common.errors import Fault
 from stages.common.stage import run_stage
-from stages.common.tracking import root, training_run
+from stages.common.tracking import Tracker, training_run
 from stages.common.unet import save_weights
-from stages.train.loop import State, begin, epochs, make_fabric
-from stages.train.params import Params
+from stages.train.checkpoint import (
+    checkpoint_path,
+    fingerprint,
+    folder_sha256,
+    forget,
+    json_sha256,
+    load_checkpoint,
+    save_checkpoint,
+)
+from stages.train.loop import Preempted, State, begin, epochs, resident
+from stages.train.machine import describe, make_fabric, memory_faults
+from stages.train.params import Params, Weights
+from stages.train.progress import Report, reporting
+from stages.train.served import mlflow_model
 
 VARIANTS = ("baseline", "adaptive")
-CHECKPOINT_SHARE = 0.01  # of the time: the state of a resnet18 U-Net is 200 MB, too much for every epoch
+CHECKPOINT_SHARE = 0.05  # of the time at most; where an epoch is shorter than that allows, not every epoch is written
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, run it again
+INTERRUPTED = 130
+
+
+class Stop:
+    """Whether Ctrl-C or SIGTERM asked training to stop, and the exit code that says so."""
+
+    def __init__(self) -> None:
+        self.asked, self.code = False, TRY_AGAIN
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def hear(self, signum: int, frame: FrameType | None) -> None:
+        self.asked, self.code = True, (INTERRUPTED if signum == signal.SIGINT else TRY_AGAIN)
+        signal.signal(signum, signal.SIG_DFL)  # whoever asks twice is in a hurry
 
 
 def main(
@@ -34,80 +66,124 @@ def main(
 ) -> str:
     if variant not in VARIANTS:
         raise Fault(f"expected one of {', '.join(VARIANTS)} after `python -m stages.train`, found {variant!r}")
-    train, validation = load_films(source, "train"), load_films(source, "validation")
-    fabric = make_fabric(settings)
-    chosen = settings.model_dump(exclude=set(VARIANTS)) | {"weights": getattr(settings, variant).model_dump()}
-    machine = describe_machine(fabric, settings.loop.threads)
-    data_hash = folder_sha256(source)
-    checkpoint = root() / ".checkpoints" / f"{fingerprint(chosen, machine, data_hash)}.ckpt"
+    weights: Weights = getattr(settings, variant)
+    with stopping() as stop, memory_faults(settings.loop.batch):
+        fabric = make_fabric(settings.loop)
+        fabric.launch()
+        train, validation = (load_films(source, side, settings.unet.input) for side in ("train", "validation"))
+        state = begin(fabric, settings, weights, len(train.ids))
+        rows = epochs(fabric, state, resident(fabric, train), resident(fabric, validation), settings, stop)
+        if not fabric.is_global_zero:
+            follow(fabric, state, rows, stop)
+        chosen = settings.model_dump(exclude=set(VARIANTS)) | {"weights": weights.model_dump()}
+        chosen["machine"] = describe(fabric, settings.loop.threads)
+        data = folder_sha256(source)
+        name = fingerprint(chosen, data)
+        checkpoint = checkpoint_path(name)
 
-    with new_folder(models / variant) as out, training_run(variant, chosen | machine, data_hash) as run:
-        state = begin(fabric, settings, len(train.ids))
-        resume(state, checkpoint)
-        rows = epochs(fabric, state, train, validation, settings, getattr(settings, variant))
-        progress = tqdm(
-            rows, desc=f"train {variant}", initial=state.epoch, total=settings.loop.epochs, disable=None, leave=False
-        )
-        for row in state.history:  # of an earlier, cut run
-            run.log(row)
-        due = 0.0
-        for row in progress:
-            run.log(row)
-            progress.set_postfix(loss=f"{row['train_loss']:.3f}", dice=f"{row['validation_dice']:.3f}")
-            if time.monotonic() >= due:
-                due = time.monotonic() + save_checkpoint(checkpoint, state) / CHECKPOINT_SHARE
-        best = max(state.history, key=lambda row: row["validation_dice"])
-        save_weights(out / "weights.safetensors", state.best)
-        write_table(out / "history.csv", pd.DataFrame(state.history).astype({"epoch": int}))
-        write_json(out / "model.json", chosen | {"machine": machine, "best_epoch": int(best["epoch"])})
-        run.finish(out, {"weights.sha256": sha256(out / "weights.safetensors")})
-    checkpoint.unlink(missing_ok=True)
+        def save() -> None:
+            save_checkpoint(checkpoint, name, state.pack())
+
+        marks = {"training": name, "params.sha256": json_sha256(chosen), "data.sha256": data}
+        with only_one(checkpoint), training_run(variant, marks) as run:
+            run.log_params(chosen)
+            run.log_data(str(source), data, {"train": len(train.ids), "validation": len(validation.ids)})
+            resume(fabric, state, load_checkpoint(checkpoint, name))
+            try:
+                with reporting(variant, settings.loop.epochs, state.epoch) as report:
+                    lead(state, rows, run, len(train.ids), report, save)
+            except Preempted:
+                save()
+                print(
+                    f"train: stopped in epoch {state.epoch}, step {state.step}; run it again to go on", file=sys.stderr
+                )
+                sys.exit(stop.code)
+            kept = keep(state, models / variant, chosen)
+            run.tag({"weights.sha256": sha256(models / variant / "weights.safetensors")})
+            with mlflow_model(models / variant, train.inputs.shape[1]) as folder:
+                run.log_files(folder, "model")
+        forget(checkpoint)
     return (
-        f"{variant}: {settings.loop.epochs} epochs in {machine['precision']}, best validation Dice "
-        f"{best['validation_dice']:.3f} after epoch {int(best['epoch'])} -> {models / variant}"
+        f"{variant}: {settings.loop.epochs} epochs in {chosen['machine']['precision']}, validation Dice "
+        f"{kept['validation_dice']:.3f} after epoch {int(kept['epoch'])} -> {models / variant}"
     )
 
 
-def describe_machine(fabric: Fabric, threads: int) -> dict[str, Any]:
-    """What besides code, data and params decides the last bits of the weights."""
-    device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    precision = str(fabric._precision.precision)
-    return {"torch": torch.__version__, "device": device, "precision": precision, "threads": threads}
+def lead(
+    state: State, rows: Iterator[dict[str, float]], run: Tracker, films: int, report: Report, save: Callable[[], None]
+) -> None:
+    """The first process: each epoch goes to MLflow, the screen and, when it is due, the checkpoint."""
+    for row in state.history:  # of an earlier, cut call
+        run.log(row)
+    start = due = time.monotonic()
+    for row in rows:
+        seconds = time.monotonic() - start
+        speed = films / seconds
+        run.log(row | {"images_per_second": speed})
+        report.epoch(row, speed, seconds)
+        before = time.monotonic()
+        if before >= due:
+            save()
+            due = before + (time.monotonic() - before) / CHECKPOINT_SHARE
+        start = time.monotonic()
 
 
-def folder_sha256(folder: Path, pattern: str = "*") -> str:
-    """One hash over the names and bytes of the files below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob(pattern) if path.is_file()):
-        total.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
-    return total.hexdigest()
-
-
-def fingerprint(chosen: dict[str, Any], machine: dict[str, Any], data_hash: str) -> str:
-    """The name of a training: a checkpoint is taken up only when params, data, code and machine are the same."""
-    code = [folder_sha256(Path(__file__).parents[1] / room, "*.py") for room in ("train", "common")]
-    return hashlib.sha256(json.dumps([chosen, machine, data_hash, code], sort_keys=True).encode()).hexdigest()[:24]
-
-
-def save_checkpoint(path: Path, state: State) -> float:
-    """Write the whole state beside its place, rename it, so that a kill leaves the last one, and return the seconds."""
-    start = time.monotonic()
-    buffer = io.BytesIO()
-    torch.save(state.pack(), buffer)
-    write_bytes(path, buffer.getvalue())
-    return time.monotonic() - start
-
-
-def resume(state: State, path: Path) -> None:
-    """Take up a checkpoint of the same training, if there is one."""
-    if not path.exists():
-        return
+def follow(fabric: Fabric, state: State, rows: Iterator[dict[str, float]], stop: Stop) -> NoReturn:
+    """Any other process: it trains along and writes nothing."""
+    resume(fabric, state, None)
     try:
-        state.unpack(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged file fails in many ways, and each means: start again
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise Fault(f"{path}: expected a checkpoint of this training, found {reason}; delete the file") from None
-    print(f"train: goes on after epoch {state.epoch - 1} from its checkpoint", file=sys.stderr)
+        for _ in rows:
+            pass
+    except Preempted:
+        sys.exit(stop.code)
+    sys.exit(0)
+
+
+def resume(fabric: Fabric, state: State, content: dict[str, Any] | None) -> None:
+    """Take up what the first process found, in all of them."""
+    content = fabric.broadcast(content)
+    if content is not None:
+        state.unpack(content)
+        if fabric.is_global_zero:
+            print(f"train: goes on in epoch {state.epoch}, step {state.step} from its checkpoint", file=sys.stderr)
+
+
+def keep(state: State, target: Path, chosen: dict[str, Any]) -> dict[str, float]:
+    """Write models/<variant>; returns the row of the epoch whose weights it holds."""
+    kept = state.history[state.kept_epoch]
+    with new_folder(target) as out:
+        save_weights(out / "weights.safetensors", state.kept)
+        write_table(out / "history.csv", pd.DataFrame(state.history).astype({"epoch": int}))
+        write_json(out / "model.json", chosen | {"epoch": state.kept_epoch})
+    return kept
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Signals stop training between two steps while the block runs."""
+    stop = Stop()
+    before = {signum: signal.signal(signum, stop.hear) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def only_one(checkpoint: Path) -> Iterator[None]:
+    """Two equal trainings at once, as a queue may hold them, would write one checkpoint: the second waits."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(checkpoint.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("train: waits for another process that trains the very same", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 if __name__ == "__main__":

@@ -1,156 +1,304 @@
 """Training from films to weights: one epoch after the other, in the order in which things happen."""
 
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.common.dataset import Films
 from stages.common.errors import Fault
 from stages.common.unet import build, to_input
 from stages.train.augment import augment, draw
 from stages.train.loss import bce_loss, dice_loss
-from stages.train.params import Loss, Params, Weights
-from stages.train.schedule import weights_at
+from stages.train.machine import everywhere, over_processes, shared
+from stages.train.params import Loss, Optimiser, Params, Weights
+from stages.train.weighting import Losses, Weighting, make_weighting
 
 EVALUATION_BATCH = 8
+COLUMNS = ("alpha", "beta", "ratio", "loss", "dice_loss", "bce_loss", "gradient_norm", "dice_norm", "bce_norm")
+
+
+class Preempted(BaseException):
+    """Training was asked to stop; its state is whole, between two steps."""
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass
 class State:
-    """All that the next epoch depends on; random numbers are derived, so there is no generator among it."""
+    """All that the next step depends on; random numbers are derived, so there is no generator among it."""
 
-    network: nn.Module
+    network: nn.Module  # as built; its parameters are those of `model`
+    model: nn.Module  # what is called: the network behind Fabric's precision and its processes
     optimiser: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    epoch: int
-    history: list[dict[str, float]]
-    best: dict[str, Tensor]
+    average: AveragedModel | None
+    weighting: Weighting
+    by_iteration: bool
+    steps: int  # in an epoch
+    epoch: int = 0
+    step: int = 0  # done in this epoch
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(COLUMNS))  # over this epoch's steps
+    losses: Losses | None = None  # since the weighting's last tick
+    in_force: tuple[float, float] = (0.0, 0.0)  # alpha, beta
+    history: list[dict[str, float]] = field(default_factory=list)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    kept_epoch: int = 0
+    features: list[Tensor] = field(default_factory=list)  # what the last layer saw, where the weighting asks for norms
+
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept: the moving average where there is one."""
+        return self.average.module if self.average is not None else self.network
 
     def pack(self) -> dict[str, Any]:
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "optimiser", "scheduler")}
-        return {**parts, "epoch": self.epoch, "history": self.history, "best": self.best}
+        losses = None if self.losses is None else [self.losses.values, self.losses.norms]
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict()["state"],
+            "average": None if self.average is None else self.average.state_dict(),
+            "weighting": self.weighting.state(),
+            "losses": losses,
+            **{
+                name: getattr(self, name)
+                for name in ("epoch", "step", "sums", "in_force", "history", "kept", "kept_epoch")
+            },
+        }
 
     def unpack(self, content: dict[str, Any]) -> None:
-        for name in ("network", "optimiser", "scheduler"):
-            getattr(self, name).load_state_dict(content[name])
-        self.epoch, self.history, self.best = content["epoch"], content["history"], content["best"]
+        self.network.load_state_dict(content["network"])
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": content["optimiser"], "param_groups": groups})
+        for parameter, moments in self.optimiser.state.items():
+            for name, value in moments.items():
+                if value.shape == parameter.shape:  # in the memory order of the parameter, as the fused step needs it
+                    moments[name] = torch.empty_like(parameter).copy_(value)
+        if self.average is not None:
+            self.average.load_state_dict(content["average"])
+        self.weighting.restore(content["weighting"])
+        self.losses = content["losses"] and Losses(*(tuple(pair) for pair in content["losses"]))
+        self.in_force = tuple(content["in_force"])
+        for name in ("epoch", "step", "sums", "history", "kept", "kept_epoch"):
+            setattr(self, name, content[name])
 
 
-# Fabric and its kin announce the precision on stderr; model.json records it instead.
-logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+@dataclass(frozen=True)
+class Side:
+    """Films on the device: inputs uint8 (N, C, H, W) and masks uint8 (N, 1, H, W) of 0 and 1."""
+
+    inputs: Tensor
+    masks: Tensor
+
+    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Inputs float32 (n, C, H, W) in -1..1 and masks float32 (n, 1, H, W)."""
+        index = torch.from_numpy(chosen).to(self.inputs.device)
+        return to_input(self.inputs[index]), self.masks[index].float()
 
 
-def make_fabric(settings: Params) -> Fabric:
-    """CPU or the first GPU, in bf16 where the hardware multiplies it, else in fp32.
-
-    Threads change the order of sums and so the last bits of a result: they are set, not guessed.
-    """
-    torch.set_num_threads(settings.loop.threads)
-    torch.use_deterministic_algorithms(True, warn_only=False)
-    wanted = settings.loop.precision
-    fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else cpu_has_bf16()
-    bf16 = wanted == "bf16" or (wanted == "auto" and fast)
-    return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if bf16 else "32-true")
+def resident(fabric: Fabric, films: Films) -> Side:
+    """The films as bytes on the device, once: 160 of 256 x 256 take 20 MB."""
+    masks = torch.from_numpy(films.masks)[:, None].to(torch.uint8)
+    return Side(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
 
 
-def cpu_has_bf16() -> bool:
-    """Whether the processor has matrix or vector instructions for bf16; emulated, it would be slower than fp32."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-
-
-def begin(fabric: Fabric, settings: Params, films: int) -> State:
-    """Network, optimiser and learning-rate schedule before the first epoch; initial weights follow from the seed."""
+def begin(fabric: Fabric, settings: Params, weights: Weights, films: int) -> State:
+    """Everything as it stands before the first step; initial weights follow from the seed."""
     torch.manual_seed(settings.loop.seed)
-    network = build(settings.unet.encoder, settings.unet.channels).to(memory_format=torch.channels_last)
+    network = build(settings.unet.encoder, settings.unet.channels, settings.unet.input)
+    channels = 2 if settings.unet.input == "both" else 1
+    network = shared(network.to(fabric.device).to(memory_format=torch.channels_last), channels, fabric)
+    average = None
+    if settings.optimiser.ema > 0:
+        mean = get_ema_multi_avg_fn(settings.optimiser.ema)  # type: ignore[no-untyped-call]
+        average = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
+    if settings.unet.compile:
+        network.compile()
     optimiser = torch.optim.AdamW(
-        network.parameters(), settings.loop.learning_rate, weight_decay=settings.loop.weight_decay, fused=True
+        network.parameters(),
+        settings.optimiser.learning_rate,
+        weight_decay=settings.optimiser.weight_decay,
+        fused=True,
     )
-    network, optimiser = fabric.setup(network, optimiser)
-    steps = settings.loop.epochs * -(-films // settings.loop.batch)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.loop.learning_rate, total_steps=steps)
-    return State(network, optimiser, scheduler, epoch=0, history=[], best={})
+    model, wrapped = fabric.setup(network, optimiser)
+    steps = -(-films // settings.loop.batch)
+    weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, settings.loop.seed)
+    state = State(network, model, wrapped, average, weighting, by_iteration, steps)
+    if weighting.asks_norms:
+        state.features.append(torch.empty(0))
+        head = network.get_submodule("segmentation_head")
+        head.register_forward_pre_hook(lambda _, seen: state.features.__setitem__(0, seen[0].detach()))
+    return state
 
 
 def epochs(
-    fabric: Fabric, state: State, train: Films, validation: Films, settings: Params, weights: Weights
+    fabric: Fabric, state: State, train: Side, validation: Side, settings: Params, stop: Callable[[], bool] = never
 ) -> Iterator[dict[str, float]]:
     """Train the epochs that `state` still lacks and yield the row of history.csv after each.
 
-    The weights kept in `state.best` are those of the epoch with the highest validation Dice, the first of equals:
-    losses of different epochs do not compare, since the weights of their terms differ.
+    The weights in `state.kept` are those of the epoch with the highest validation Dice, the first of equals (losses of
+    different epochs do not compare, since the weights of their terms differ), or of the last epoch (`select: last`).
 
     Raises:
-        Fault: the loss is no longer a finite number.
+        Fault: a loss or a gradient is no longer a finite number.
+        Preempted: `stop()` said so; the state is that after a whole step.
     """
     while state.epoch < settings.loop.epochs:
-        alpha, beta = weights_at(state.epoch, settings.loop.epochs, weights)
-        rate = float(state.scheduler.get_last_lr()[0])
-        fitted = fit_epoch(fabric, state, train, settings, alpha, beta)
-        checked = check_epoch(fabric, state.network, validation, settings.loss, alpha, beta)
-        row = {"epoch": state.epoch, "alpha": alpha, "beta": beta, "learning_rate": rate}
-        row |= {f"train_{name}": value for name, value in fitted.items()}
-        row |= {f"validation_{name}": value for name, value in checked.items()}
-        if not all(np.isfinite(value) for value in row.values()):
-            raise Fault(f"train: the loss is not finite in epoch {state.epoch}; lower train.loop.learning_rate")
-        if row["validation_dice"] > max((old["validation_dice"] for old in state.history), default=-1.0):
-            module = cast(nn.Module, state.network.module)
-            state.best = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+        rate = learning_rate(state.epoch * state.steps, state.steps * settings.loop.epochs, settings.optimiser)
+        fitted = fit_epoch(fabric, state, train, settings, stop)
+        checked = check_epoch(fabric, state.judged(), validation, settings.loss)
+        weighted = fitted["alpha"] * checked["dice_loss"] + fitted["beta"] * checked["bce_loss"]
+        row = {"epoch": state.epoch, **{name: fitted[name] for name in ("alpha", "beta", "ratio")}}
+        row |= {"learning_rate": rate, "gradient_norm": fitted["gradient_norm"]}
+        row |= {f"train_{name}": fitted[name] for name in ("loss", "dice_loss", "bce_loss")}
+        row |= {f"validation_{name}": value for name, value in ({"loss": weighted} | checked).items()}
+        best = max((old["validation_dice"] for old in state.history), default=-1.0)
+        last = state.epoch == settings.loop.epochs - 1
+        if last if settings.loop.select == "last" else row["validation_dice"] > best:
+            state.kept_epoch = state.epoch
+            state.kept = {name: tensor.detach().cpu().clone() for name, tensor in state.judged().state_dict().items()}
         state.history.append(row)
-        state.epoch += 1
+        state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0] * len(COLUMNS)
         yield row
 
 
 def fit_epoch(
-    fabric: Fabric, state: State, films: Films, settings: Params, alpha: float, beta: float
+    fabric: Fabric, state: State, films: Side, settings: Params, stop: Callable[[], bool] = never
 ) -> dict[str, float]:
-    """One pass over the films in an order that follows from (seed, epoch); mean losses over its batches."""
-    state.network.train()
-    order = np.random.default_rng([settings.loop.seed, state.epoch]).permutation(len(films.ids))
-    sums = np.zeros(3)
-    batches = np.array_split(order, -(-len(order) // settings.loop.batch))
-    for chosen in batches:
-        images, masks = batch(fabric, films, chosen)
-        images, masks = augment(images, masks, draw(settings.loop.seed, state.epoch, chosen), settings.augment)
-        dice, bce = losses(state.network(images), masks, settings.loss)
-        total = alpha * dice + beta * bce
-        state.optimiser.zero_grad(set_to_none=True)
-        fabric.backward(total)
-        state.optimiser.step()
-        state.scheduler.step()
-        sums += [total.item(), dice.item(), bce.item()]
-    return dict(zip(("loss", "dice_loss", "bce_loss"), (sums / len(batches)).tolist(), strict=True))
+    """The steps that this epoch still lacks, in an order that follows from (seed, epoch); means over all its steps."""
+    state.model.train()
+    order = np.random.default_rng([settings.loop.seed, state.epoch]).permutation(len(films.inputs))
+    batches = np.array_split(order, state.steps)
+    while state.step < state.steps:
+        if agreed(fabric, stop()):
+            raise Preempted
+        if state.by_iteration or state.step == 0:
+            tick(state)
+        values = fit_step(fabric, state, films, batches[state.step], settings)
+        state.sums = [before + value for before, value in zip(state.sums, values, strict=True)]
+        state.step += 1
+        if state.by_iteration or state.step == state.steps:
+            seen = values if state.by_iteration else [total / state.steps for total in state.sums]
+            state.losses = Losses((seen[4], seen[5]), (seen[7], seen[8]))
+    return {name: total / state.steps for name, total in zip(COLUMNS, state.sums, strict=True)}
+
+
+def tick(state: State) -> None:
+    """Ask the weighting for alpha and beta from now on."""
+    t = state.epoch + state.step / state.steps if state.by_iteration else float(state.epoch)
+    alpha, beta = state.weighting.weights(t, state.losses)
+    scale = alpha + beta if state.weighting.settings.normalise else 1.0
+    state.in_force = alpha / scale, beta / scale
+
+
+def fit_step(fabric: Fabric, state: State, films: Side, chosen: np.ndarray, settings: Params) -> list[float]:
+    """Forward, backward, step on the chosen films, shared among the processes; the values of COLUMNS."""
+    loop, rank, world = settings.loop, fabric.global_rank, fabric.world_size
+    # Encoders with dropout draw from torch's own generator: what it gives follows from the step, too.
+    torch.manual_seed(int(np.random.SeedSequence([loop.seed, state.epoch, state.step, rank]).generate_state(1)[0]))
+    mine = chosen[rank::world]
+    images, masks = films.batch(mine)
+    images, masks = augment(images, masks, draw(loop.seed, state.epoch, mine), settings.augment)
+    # Means over unequal shares: weigh them, so that their mean over the processes is that over the batch.
+    share = len(mine) * world / len(chosen)
+    dice, bce = losses(state.model(images), masks, settings.loss, share)
+    alpha, beta = state.in_force
+    total = alpha * dice + beta * bce
+    norms = gradient_norms(fabric, state, masks, settings.loss, share) if state.features else torch.zeros(2).to(total)
+    state.optimiser.zero_grad(set_to_none=True)
+    fabric.backward(total)
+    norm = fabric.clip_gradients(
+        state.model, state.optimiser, max_norm=settings.optimiser.clip, error_if_nonfinite=False
+    )
+    found = torch.stack([total.detach(), dice.detach(), bce.detach(), torch.as_tensor(norm).to(total), *norms])
+    values: list[float] = everywhere(fabric, found, "mean").tolist()
+    refuse_what_is_not_finite(values, state)
+    done = state.epoch * state.steps + state.step
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(done, loop.epochs * state.steps, settings.optimiser)
+    state.optimiser.step()
+    if state.average is not None:
+        state.average.update_parameters(state.network)
+    return [alpha, beta, alpha / (alpha + beta), *values]
+
+
+def refuse_what_is_not_finite(values: list[float], state: State) -> None:
+    """Stop before a step that would spoil the weights.
+
+    Raises:
+        Fault: the loss or the norm of its gradient is infinite or no number.
+    """
+    total, dice, bce, norm, *_ = values
+    where = f"in epoch {state.epoch}, step {state.step}"
+    if not math.isfinite(total):
+        raise Fault(
+            f"train: the loss is not finite {where} (Dice {dice:.4g}, BCE {bce:.4g}); "
+            "lower train.optimiser.learning_rate or train.optimiser.clip"
+        )
+    if not math.isfinite(norm):
+        raise Fault(
+            f"train: the gradient is not finite {where} (loss {total:.4g}); "
+            "lower train.optimiser.learning_rate, or train in fp32 (train.loop.precision)"
+        )
+
+
+def gradient_norms(fabric: Fabric, state: State, masks: Tensor, settings: Loss, share: float) -> Tensor:
+    """Norms of both losses' gradients in the layer that makes the logits, (2,).
+
+    That layer is run once more by itself, apart from the graph whose gradients processes exchange.
+    """
+    head = state.network.get_submodule("segmentation_head")
+    weight = state.network.get_parameter("segmentation_head.0.weight")
+    with fabric.autocast():
+        logits = head(state.features[0])
+    parts = [torch.autograd.grad(loss, weight, retain_graph=True)[0] for loss in losses(logits, masks, settings, share)]
+    return torch.stack([torch.linalg.vector_norm(everywhere(fabric, part.float(), "mean")) for part in parts])
+
+
+def learning_rate(step: int, total: int, settings: Optimiser) -> float:
+    """The rate of one step: rising in a line over the first `warmup` of all, then half a cosine to 0, or constant."""
+    warm = round(settings.warmup * total)
+    if step < warm:
+        return settings.learning_rate * (step + 1) / warm
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
 
 
 @torch.no_grad()
-def check_epoch(
-    fabric: Fabric, network: nn.Module, films: Films, settings: Loss, alpha: float, beta: float
-) -> dict[str, float]:
+def check_epoch(fabric: Fabric, network: nn.Module, films: Side, settings: Loss) -> dict[str, float]:
     """Mean losses over the validation films, and the mean Dice of their masks at 0.5 (1 where both are empty)."""
     network.eval()
-    parts, scores = [], []
-    for chosen in np.array_split(np.arange(len(films.ids)), -(-len(films.ids) // EVALUATION_BATCH)):
-        images, masks = batch(fabric, films, chosen)
-        logits = network(images)
-        dice, bce = losses(logits, masks, settings)
-        parts.append([(alpha * dice + beta * bce).item(), dice.item(), bce.item()])
+    count = len(films.inputs)
+    batches = np.array_split(np.arange(count), -(-count // EVALUATION_BATCH))
+    found = torch.zeros(3, dtype=torch.float64)
+    for chosen in batches[fabric.global_rank :: fabric.world_size]:
+        images, masks = films.batch(chosen)
+        with fabric.autocast():
+            logits = network(images)
+        dice = dice_loss(logits, masks, settings.dice_over, settings.smooth)
         marked = (logits > 0).float()
         overlap, total = (marked * masks).sum((1, 2, 3)), marked.sum((1, 2, 3)) + masks.sum((1, 2, 3))
-        scores += torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0).tolist()
-    means = np.mean(parts, axis=0).tolist()
-    return dict(zip(("loss", "dice_loss", "bce_loss", "dice"), [*means, float(np.mean(scores))], strict=True))
+        scores = torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0)
+        parts = torch.stack([dice, bce_loss(logits, masks), scores.mean()]).double().cpu()
+        found += parts * (len(chosen) / count)
+    sums = everywhere(fabric, found.to(fabric.device), "sum").tolist()
+    return dict(zip(("dice_loss", "bce_loss", "dice"), sums, strict=True))
 
 
-def losses(logits: Tensor, masks: Tensor, settings: Loss) -> tuple[Tensor, Tensor]:
-    return dice_loss(logits, masks, settings.dice_over, settings.smooth), bce_loss(logits, masks)
+def losses(logits: Tensor, masks: Tensor, settings: Loss, share: float) -> tuple[Tensor, Tensor]:
+    """Dice and BCE of this process's part of a batch, whose means over the processes are those of the batch."""
+    dice = dice_loss(logits, masks, settings.dice_over, settings.smooth, over_processes)
+    return (dice if settings.dice_over == "batch" else dice * share), bce_loss(logits, masks) * share
 
 
-def batch(fabric: Fabric, films: Films, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, H, W) in -1..1 and masks (n, 1, H, W) of 0 and 1, float32 on the device."""
-    masks = torch.from_numpy(films.masks[chosen])[:, None].float()
-    return fabric.to_device(to_input(films.images[chosen])), fabric.to_device(masks)
+def agreed(fabric: Fabric, flag: bool) -> bool:
+    """Whether any process says so, so that all stop before the same step."""
+    if fabric.world_size == 1:
+        return flag
+    return bool(everywhere(fabric, torch.tensor(float(flag), device=fabric.device), "sum") > 0)

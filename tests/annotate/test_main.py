@@ -18,8 +18,8 @@ def data(here: Path) -> Path:
     """Six films of 40 x 40 pixels on a grid of 20 x 20; the first has a triangle, the third a box."""
     names = [f"f{i}" for i in range(6)]
     for name in names:
-        for kind in ("preprocessed", "levels"):
-            write_png(here / f"data/{kind}/images/{name}.png", np.zeros((20, 20), np.uint8))
+        for kind, level in (("preprocessed", 10), ("levels", 20)):
+            write_png(here / f"data/{kind}/images/{name}.png", np.full((20, 20), level, np.uint8))
     facts = {"patient_id": names, "group": names, "source": "s", "split": "", "fractures": [1, 0, 1, 0, 0, 0]}
     write_table(here / "data/raw/manifest.csv", pd.DataFrame({"image_id": names} | facts))
     grid = {"scale_x": 0.5, "scale_y": 0.5, "shift_x": 0.0, "shift_y": 0.0}
@@ -33,7 +33,7 @@ def data(here: Path) -> Path:
 @pytest.mark.parametrize(("mask", "marked"), [("box", 400), ("polygon", 190), ("box_levels", 400)])
 def test_a_polygon_marks_its_box_or_itself(mask: str, marked: int, data: Path) -> None:
     split = Split(by="drawn", seed=1, train=4, test=2, validation=1)
-    main(Params(image="film", mask=mask, split=split))  # type: ignore[arg-type]
+    main(Params(mask=mask, split=split))  # type: ignore[arg-type]
     masks = {path.stem: read_png(path) for path in sorted((data / "dataset").glob("*_mask/*.png"))}
     assert {name: int((mask > 0).sum()) for name, mask in masks.items()} == {
         **{f"f{i}": 0 for i in range(6)},
@@ -41,6 +41,10 @@ def test_a_polygon_marks_its_box_or_itself(mask: str, marked: int, data: Path) -
         "f2": 4 * 6,
     }
     assert (masks["f2"][4:10, 2:6] == 255).all()
+    for kinds, level in ((("train", "test"), 10), (("train_levels", "test_levels"), 20)):
+        pictures = [read_png(path) for kind in kinds for path in (data / "dataset" / kind).glob("*.png")]
+        assert len(pictures) == 6
+        assert all((picture == level).all() for picture in pictures)
     table = read_table(data / "dataset/split.csv").set_index("image_id")
     assert table.loc["f0", "boxes"] == "0 0 20 20"
     assert read_png(data.parent / "reports/labels.png").ndim == 3

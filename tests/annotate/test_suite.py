@@ -21,6 +21,7 @@ def index(here: Path) -> pd.DataFrame:
         side, mask = ("test" if split == "test" else "train"), np.zeros((8, 8), bool)
         mask[2:4, 2:4] = i > 0
         write_png(here / side / f"f{i}.png", np.zeros((8, 8), np.uint8))
+        write_png(here / f"{side}_levels" / f"f{i}.png", np.zeros((8, 8), np.uint8))
         write_png(here / f"{side}_mask" / f"f{i}.png", mask)
         rows.append({"image_id": f"f{i}", "split": split, "group": f"p{i}", "fracture": i > 0})
     return pd.DataFrame(rows)

@@ -37,7 +37,7 @@ def test_the_shipped_file_is_accepted() -> None:
         ({"train": {"adaptive": {"alpha": {"start": -0.1}}}}, r"alpha\.start.*greater than or equal to 0"),
         ({"train": {"loop": {"epochs": True}}}, r"train\.loop\.epochs"),
         ({"train": {"loop": {"epochs": 2.5}}}, r"train\.loop\.epochs.*2\.5"),
-        ({"train": {"loop": {"learning_rate": float("nan")}}}, r"train\.loop\.learning_rate"),
+        ({"train": {"optimiser": {"learning_rate": float("nan")}}}, r"train\.optimiser\.learning_rate"),
         ({"preprocess": {"steps": ["crop", "crop", "imresize"]}}, "no step twice"),
         ({"preprocess": {"steps": ["crop"]}}, "must name `imresize`"),
         ({"preprocess": {"size": 100}}, r"preprocess\.size.*multiple of 32"),
@@ -65,9 +65,9 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 0.002", "learning_rate: 1e-3")
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 0.002   #", "learning_rate: 1e-3   #")
     (tmp_path / "params.yaml").write_text(text)
-    assert read_params(tmp_path / "params.yaml")["train"]["loop"]["learning_rate"] == 0.001
+    assert read_params(tmp_path / "params.yaml")["train"]["optimiser"]["learning_rate"] == 0.001
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2", "- 1", ""])

@@ -13,10 +13,10 @@ CHANNELS = [16, 8, 8]
 
 def store(folder: Path) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = build("resnet18", CHANNELS)
+    network = build("resnet18", CHANNELS, "image")
     folder.mkdir()
     save_weights(folder / "weights.safetensors", network.state_dict())
-    write_json(folder / "model.json", {"unet": {"encoder": "resnet18", "channels": CHANNELS}})
+    write_json(folder / "model.json", {"unet": {"encoder": "resnet18", "channels": CHANNELS, "input": "image"}})
     return network
 
 
@@ -31,7 +31,7 @@ def test_weights_come_back_exactly_and_as_the_same_bytes(tmp_path: Path) -> None
 def test_probabilities_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     store(tmp_path / "a")
     network = load_model(tmp_path / "a")
-    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (5, 1, 64, 64), dtype=np.uint8)
     whole = probabilities(network, images, batch=5)
     assert whole.shape == (5, 64, 64)
     assert 0 <= whole.min() <= whole.max() <= 1
@@ -40,7 +40,7 @@ def test_probabilities_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 
 def test_an_unknown_encoder_is_refused() -> None:
     with pytest.raises(Fault, match="resnet_18"):
-        build("resnet_18", CHANNELS)
+        build("resnet_18", CHANNELS, "image")
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\xff" * 64])
@@ -53,6 +53,6 @@ def test_damaged_weights_are_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     store(tmp_path / "a")
-    write_json(tmp_path / "a/model.json", {"unet": {"encoder": "resnet18", "channels": [32, 8, 8]}})
+    write_json(tmp_path / "a/model.json", {"unet": {"encoder": "resnet18", "channels": [32, 8, 8], "input": "image"}})
     with pytest.raises(Fault, match=r"expected the weights of its model\.json"):
         load_model(tmp_path / "a")

@@ -1,3 +1,7 @@
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,26 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common.dataset import Films
 from stages.common.errors import Fault
-from stages.train.__main__ import main, resume, save_checkpoint
-from stages.train.loop import State, begin, epochs, make_fabric
+from stages.train.checkpoint import load_checkpoint, save_checkpoint
+from stages.train.loop import Preempted, State, begin, epochs, gradient_norms, learning_rate, losses, resident
+from stages.train.machine import make_fabric
 from stages.train.params import Params
+from stages.train.weighting import WEIGHTINGS
 from tests.conftest import merge
+from tests.train.films import squares
 
-
-def films(n: int, seed: int) -> Films:
-    """Dark films with one bright square each: what a network must be able to learn."""
-    rng = np.random.default_rng(seed)
-    images, masks = rng.integers(0, 90, (n, 32, 32), dtype=np.uint8), np.zeros((n, 32, 32), bool)
-    for image, mask in zip(images, masks, strict=True):
-        y, x = rng.integers(2, 18, 2)
-        mask[y : y + 12, x : x + 12] = True
-        image[mask] = rng.integers(160, 255, 144)
-    return Films([f"f{i}" for i in range(n)], images, masks)
-
-
-TRAIN, VALIDATION = films(8, 0), films(4, 1)
+TRAIN, VALIDATION = squares(8, 0), squares(4, 1)
 
 
 @pytest.fixture
@@ -32,21 +26,50 @@ def settings(toy_params: dict[str, Any]) -> Params:
     return Params.model_validate(toy_params["train"])
 
 
-def change(settings: Params, **loop: object) -> Params:
-    return Params.model_validate(merge(settings.model_dump(), {"loop": loop}))
+def change(settings: Params, **rooms: Any) -> Params:
+    return Params.model_validate(merge(settings.model_dump(), rooms))
 
 
-def run(settings: Params, stop: int | None = None, checkpoint: Path | None = None, variant: str = "adaptive") -> State:
-    fabric = make_fabric(settings)
-    state = begin(fabric, settings, len(TRAIN.ids))
-    if checkpoint is not None:
-        resume(state, checkpoint)
-    for _ in epochs(fabric, state, TRAIN, VALIDATION, settings, getattr(settings, variant)):
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, state)
-        if state.epoch == stop:
-            break
+class Stop:
+    """Says stop before the n-th step."""
+
+    def __init__(self) -> None:
+        self.after = -1
+
+    def __call__(self) -> bool:
+        self.after -= 1
+        return self.after == -1
+
+
+def start(settings: Params, variant: str = "adaptive") -> tuple[State, Iterator[dict[str, float]], Stop]:
+    """A training that has not yet made a step, its epochs, and the way to stop it."""
+    fabric, stop = make_fabric(settings.loop), Stop()
+    channels = 2 if settings.unet.input == "both" else 1
+    films = [replace(side, inputs=np.repeat(side.inputs, channels, axis=1)) for side in (TRAIN, VALIDATION)]
+    state = begin(fabric, settings, getattr(settings, variant), len(TRAIN.ids))
+    train, validation = (resident(fabric, side) for side in films)
+    return state, epochs(fabric, state, train, validation, settings, stop), stop
+
+
+def run(settings: Params, variant: str = "adaptive") -> State:
+    state, rows, _ = start(settings, variant)
+    list(rows)
     return state
+
+
+def cut(settings: Params, steps: int, path: Path) -> State:
+    """A training that is stopped after some steps, written, and taken up by another process."""
+    first, rows, stop = start(settings)
+    stop.after = steps
+    with pytest.raises(Preempted):
+        list(rows)
+    save_checkpoint(path, "x", first.pack())
+    second, rows, _ = start(settings)
+    content = load_checkpoint(path, "x")
+    assert content is not None
+    second.unpack(content)
+    list(rows)
+    return second
 
 
 def weights(state: State) -> dict[str, torch.Tensor]:
@@ -58,7 +81,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_it_can_learn_at_all(settings: Params) -> None:
-    state = run(change(settings, epochs=25, learning_rate=0.01))
+    state = run(change(settings, loop={"epochs": 25}, optimiser={"learning_rate": 0.01}))
     assert state.history[0]["validation_dice"] < 0.6
     assert max(row["validation_dice"] for row in state.history) > 0.9
     assert state.history[-1]["train_loss"] < 0.5 * state.history[0]["train_loss"]
@@ -68,64 +91,196 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(settings: Params
     first, second = run(settings), run(settings)
     assert same(weights(first), weights(second))
     assert first.history == second.history
-    assert not same(weights(first), weights(run(change(settings, seed=2))))
+    assert not same(weights(first), weights(run(change(settings, loop={"seed": 2}))))
 
 
-def test_a_run_that_was_cut_goes_on_to_the_same_bits(settings: Params, tmp_path: Path) -> None:
-    longer = change(settings, epochs=4)
-    whole = run(longer)
-    run(longer, stop=2, checkpoint=tmp_path / "c.ckpt")
-    rest = run(longer, checkpoint=tmp_path / "c.ckpt")
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 7])
+def test_a_run_that_was_cut_goes_on_to_the_same_bits(steps: int, settings: Params, tmp_path: Path) -> None:
+    longer = change(settings, loop={"epochs": 4})
+    whole, rest = run(longer), cut(longer, steps, tmp_path / "c")
     assert same(weights(whole), weights(rest))
-    assert same(whole.best, rest.best)
+    assert same(whole.kept, rest.kept)
     assert whole.history == rest.history
 
 
-def test_a_damaged_checkpoint_is_said(settings: Params, tmp_path: Path) -> None:
-    (tmp_path / "c.ckpt").write_bytes(b"nonsense")
-    with pytest.raises(Fault, match=r"c\.ckpt: expected a checkpoint.*delete the file"):
-        run(settings, checkpoint=tmp_path / "c.ckpt")
+@pytest.mark.parametrize("method", sorted(WEIGHTINGS))
+def test_every_weighting_trains_and_is_taken_up_midway(method: str, settings: Params, tmp_path: Path) -> None:
+    adaptive = change(settings, adaptive={"method": method}, loop={"epochs": 4})
+    whole, rest = run(adaptive), cut(adaptive, 5, tmp_path / "c")
+    assert whole.history == rest.history
+    assert same(weights(whole), weights(rest))
+
+
+# resnet18 draws nothing in training; the other encoder drops whole paths at random
+@pytest.mark.parametrize(
+    "rooms", [{"optimiser": {"ema": 0.5}}, {"unet": {"encoder": "efficientnet-b0", "channels": [16, 8, 8]}}]
+)
+def test_averages_and_random_paths_are_taken_up_too(rooms: dict[str, Any], settings: Params, tmp_path: Path) -> None:
+    longer = change(settings, loop={"epochs": 3}, **rooms)
+    whole, rest = run(longer), cut(longer, 3, tmp_path / "c")
+    assert same(weights(whole), weights(rest))
+    assert same(whole.kept, rest.kept)
+
+
+def test_moments_keep_the_memory_order_of_their_parameters(settings: Params, tmp_path: Path) -> None:
+    # The fused step walks both by address.
+    rest = cut(change(settings, loop={"epochs": 3}), 3, tmp_path / "c")
+    for parameter, moments in rest.optimiser.state.items():
+        assert moments["exp_avg"].stride() == parameter.stride()
 
 
 def test_both_variants_start_from_the_same_weights_and_see_the_same_films(settings: Params) -> None:
     fixed = settings.model_copy(update={"adaptive": settings.baseline})
-    assert same(weights(run(fixed, variant="adaptive")), weights(run(settings, variant="baseline")))
+    assert same(weights(run(fixed, "adaptive")), weights(run(settings, "baseline")))
     # and only the weights make the difference
-    assert not same(weights(run(settings)), weights(run(settings, variant="baseline")))
+    assert not same(weights(run(settings)), weights(run(settings, "baseline")))
 
 
 def test_history_holds_the_weights_in_force(settings: Params) -> None:
-    history = run(change(settings, epochs=4)).history
+    history = run(change(settings, loop={"epochs": 4})).history
     assert [row["alpha"] for row in history] == pytest.approx([0.3, 0.4, 0.5, 0.6])
     assert [row["beta"] for row in history] == pytest.approx([0.7, 0.6, 0.5, 0.4])
     for row in history:
+        assert row["ratio"] == pytest.approx(row["alpha"] / (row["alpha"] + row["beta"]))
         for side in ("train", "validation"):
             total = row["alpha"] * row[f"{side}_dice_loss"] + row["beta"] * row[f"{side}_bce_loss"]
             assert row[f"{side}_loss"] == pytest.approx(total, rel=1e-5)
 
 
+def test_the_clock_may_count_iterations(settings: Params) -> None:
+    history = run(change(settings, adaptive={"clock": "iteration"}, loop={"epochs": 4})).history
+    # two steps in an epoch: the mean of t and t + 1/2
+    assert [row["alpha"] for row in history] == pytest.approx([0.325, 0.425, 0.525, 0.625])
+
+
+def test_normalised_weights_sum_to_one_and_keep_their_ratio(settings: Params) -> None:
+    rooms: dict[str, Any] = {"alpha": {"start": 2.0, "end": 6.0}, "beta": {"start": 3.0, "end": 2.0}}
+    plain = run(change(settings, adaptive=rooms)).history
+    summed = run(change(settings, adaptive=rooms | {"normalise": True})).history
+    assert [row["alpha"] + row["beta"] for row in summed] == pytest.approx([1, 1])
+    assert [row["ratio"] for row in summed] == pytest.approx([row["ratio"] for row in plain])
+
+
+def test_adam_does_not_see_a_common_factor(settings: Params) -> None:
+    # Why only alpha / (alpha + beta) matters: the loss times 1000, epsilon and clipping apart, is the same training.
+    rooms = {"optimiser": {"clip": 1e6, "learning_rate": 0.001}, "loop": {"precision": "fp32"}}
+    single = run(change(settings, baseline={"alpha": {"start": 0.5}, "beta": {"start": 0.5}}, **rooms), "baseline")
+    thousand = run(
+        change(settings, baseline={"alpha": {"start": 500.0}, "beta": {"start": 500.0}}, **rooms), "baseline"
+    )
+    a, b = (state.history[-1]["validation_bce_loss"] for state in (single, thousand))
+    assert a == pytest.approx(b, rel=0.01)
+
+
+def test_adaptive_weights_follow_the_mean_losses_of_the_epochs_before(settings: Params) -> None:
+    history = run(change(settings, adaptive={"method": "dwa"}, loop={"epochs": 4})).history
+    ratios = [history[1][f"train_{name}_loss"] / history[0][f"train_{name}_loss"] for name in ("dice", "bce")]
+    powers = np.exp(np.array(ratios) / 2)
+    assert (history[2]["alpha"], history[2]["beta"]) == pytest.approx(tuple(2 * powers / powers.sum()))
+
+
+def test_gradient_norms_are_those_of_the_last_layer(settings: Params) -> None:
+    settings = change(settings, adaptive={"method": "gradnorm"}, loop={"precision": "fp32"})
+    fabric, (state, _, _) = make_fabric(settings.loop), start(settings)
+    images, masks = resident(fabric, TRAIN).batch(np.arange(4))
+    pair = losses(state.model(images), masks, settings.loss, 1.0)
+    found = gradient_norms(fabric, state, masks, settings.loss, 1.0)
+    for loss, norm in zip(pair, found, strict=True):
+        state.network.zero_grad()
+        loss.backward(retain_graph=True)
+        gradient = state.network.get_parameter("segmentation_head.0.weight").grad
+        assert gradient is not None
+        assert norm.item() == pytest.approx(gradient.norm().item())
+
+
 def test_the_best_epoch_is_kept_and_the_first_of_equals(settings: Params) -> None:
-    state = run(change(settings, epochs=6, learning_rate=0.01))
+    longer = change(settings, loop={"epochs": 6}, optimiser={"learning_rate": 0.01})
+    state = run(longer)
     scores = [row["validation_dice"] for row in state.history]
-    again = run(change(settings, epochs=6, learning_rate=0.01), stop=1 + scores.index(max(scores)))
-    assert same(state.best, {k.removeprefix("_forward_module."): v for k, v in weights(again).items()})
+    assert state.kept_epoch == scores.index(max(scores))
+    again, rows, _ = start(longer)
+    for _ in range(1 + state.kept_epoch):
+        next(rows)
+    assert same(state.kept, weights(again))
 
 
-def test_a_loss_that_is_no_number_stops_with_a_sentence(settings: Params) -> None:
-    poisoned = change(settings, learning_rate=1.0, weight_decay=0.0, epochs=30)
-    fabric = make_fabric(poisoned)
-    state = begin(fabric, poisoned, len(TRAIN.ids))
+def test_or_the_last_epoch(settings: Params) -> None:
+    state = run(change(settings, loop={"epochs": 6, "select": "last"}, optimiser={"learning_rate": 0.01}))
+    assert state.kept_epoch == 5
+    assert same(state.kept, weights(state))
+
+
+def test_a_moving_average_is_that_of_the_steps(settings: Params) -> None:
+    averaged = change(settings, optimiser={"ema": 0.5}, loop={"epochs": 1})
+    name, expected = "segmentation_head.0.weight", None
+    state, rows, stop = start(averaged)
+    for step in range(2):  # the first average is the first weights
+        one, other, stop = start(averaged)
+        stop.after = step + 1
+        with contextlib.suppress(Preempted):
+            next(other)
+        now = weights(one)[name]
+        expected = now if expected is None else 0.5 * expected + 0.5 * now
+    next(rows)
+    assert expected is not None
+    torch.testing.assert_close(state.kept[name], expected)
+    assert not same(state.kept, weights(state))
+
+
+def test_gradients_are_clipped(settings: Params) -> None:
+    state = run(change(settings, optimiser={"clip": 0.01}))
+    norms = [
+        torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in state.network.parameters() if p.grad is not None]))
+    ]
+    assert float(norms[0]) == pytest.approx(0.01, rel=1e-2)
+    assert all(row["gradient_norm"] > 0.01 for row in state.history)  # logged before the cut
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    # a peak of 0.1, 2 of 8 steps of warm-up, then half a cosine over 6 steps, or nothing more
+    [("cosine", [0.05, 0.1, 0.1, 0.0933, 0.075, 0.05, 0.025, 0.0067]), ("constant", [0.05, *[0.1] * 7])],
+)
+def test_learning_rates_by_hand(schedule: str, expected: list[float], settings: Params) -> None:
+    optimiser = change(settings, optimiser={"learning_rate": 0.1, "schedule": schedule, "warmup": 0.25}).optimiser
+    assert [learning_rate(step, 8, optimiser) for step in range(8)] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("what", ["levels", "both"])
+def test_it_sees_what_it_is_asked_to(what: str, settings: Params) -> None:
+    state = run(change(settings, unet={"input": what}))
+    assert state.network.get_parameter("encoder.conv1.weight").shape[1] == (2 if what == "both" else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_learns_the_same(settings: Params) -> None:
+    compiled = run(change(settings, unet={"compile": True}, loop={"precision": "fp32", "epochs": 1}))
+    plain = run(change(settings, loop={"precision": "fp32", "epochs": 1}))
+    assert list(weights(compiled)) == list(weights(plain))
+    assert compiled.history[0]["train_loss"] == pytest.approx(plain.history[0]["train_loss"], rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_before_the_step_and_names_it(settings: Params) -> None:
+    state, rows, _ = start(settings)
     with torch.no_grad():
-        next(iter(state.network.parameters())).fill_(float("nan"))
-    with pytest.raises(Fault, match="loss is not finite in epoch 0"):
-        list(epochs(fabric, state, TRAIN, VALIDATION, poisoned, poisoned.adaptive))
+        state.network.get_parameter("segmentation_head.0.weight").fill_(float("nan"))
+    before = {name: tensor.clone() for name, tensor in state.network.named_parameters()}
+    with pytest.raises(Fault, match=r"loss is not finite in epoch 0, step 0 \(Dice nan, BCE nan\); lower"):
+        list(rows)
+    for name, parameter in state.network.named_parameters():
+        assert torch.equal(parameter.nan_to_num(), before[name].nan_to_num())
+
+
+def test_an_exploding_gradient_stops_and_names_the_step(settings: Params) -> None:
+    state, rows, _ = start(settings)
+    next(rows)
+    head = state.network.get_parameter("segmentation_head.0.weight")
+    head.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(Fault, match=r"gradient is not finite in epoch 1, step 0 \(loss 0\.\d+\); lower"):
+        list(rows)
 
 
 @pytest.mark.parametrize(("precision", "said"), [("fp32", "32-true"), ("bf16", "bf16-mixed")])
 def test_precision_is_what_was_asked(precision: str, said: str, settings: Params) -> None:
-    assert make_fabric(change(settings, precision=precision))._precision.precision == said
-
-
-def test_an_unknown_variant_is_said(settings: Params) -> None:
-    with pytest.raises(Fault, match="expected one of baseline, adaptive"):
-        main(settings, "adaptiv")
+    assert make_fabric(change(settings, loop={"precision": precision}).loop)._precision.precision == said

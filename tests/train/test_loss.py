@@ -4,7 +4,8 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from segmentation_models_pytorch.losses import DiceLoss
+from monai.losses import DiceLoss as MonaiDice
+from segmentation_models_pytorch.losses import DiceLoss, SoftBCEWithLogitsLoss
 from sklearn.metrics import log_loss
 from torch import Tensor
 
@@ -34,6 +35,20 @@ def test_dice_over_the_batch_equals_smp(seed: int) -> None:
     logits, target = example(seed)
     theirs = DiceLoss("binary", from_logits=True)(logits, target)
     assert dice_loss(logits, target, "batch", 1e-7).item() == pytest.approx(theirs.item(), abs=2e-6)
+
+
+@pytest.mark.parametrize("smooth", [1e-5, 1.0])
+@pytest.mark.parametrize("over", OVER)
+def test_dice_equals_monai(over: Literal["batch", "image"], smooth: float) -> None:
+    logits, target = example(3)
+    target[1] = 0  # an image without foreground
+    theirs = MonaiDice(sigmoid=True, batch=over == "batch", smooth_nr=smooth, smooth_dr=smooth)(logits, target)
+    assert dice_loss(logits, target, over, smooth).item() == pytest.approx(theirs.item(), abs=2e-6)
+
+
+def test_bce_equals_smp() -> None:
+    logits, target = example(4)
+    assert bce_loss(logits, target).item() == pytest.approx(SoftBCEWithLogitsLoss()(logits, target).item(), abs=1e-6)
 
 
 def test_dice_over_images_is_the_mean_of_images() -> None:

@@ -1,0 +1,200 @@
+"""Speed of training as ratios: against the compute limit, against plain loops, over numbers of films.
+
+Run: PYTHONPATH=. python benchmarks/train.py        (15 minutes, nothing else on the machine)
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from stages.common.artifacts import write_png
+from stages.common.dataset import Films, load_films
+from stages.train.checkpoint import save_checkpoint
+from stages.train.loop import Side, State, begin, check_epoch, fit_epoch, losses, resident
+from stages.train.machine import be_deterministic, make_fabric
+from stages.train.params import Params
+
+ROOT = Path(__file__).parents[1]
+SIDE, FILMS, VALIDATION, ROUNDS = 256, 104, 20, 5
+SIZES = (160, 1_600, 16_000)
+
+
+def films(count: int, side: int) -> Films:
+    """Noise of the shape of films: training's time does not depend on what it sees."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((count, side, side), bool)
+    masks[:, side // 4 : side // 2, side // 4 : side // 2] = True
+    return Films([str(i) for i in range(count)], rng.integers(0, 256, (count, 1, side, side), np.uint8), masks)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def settings(**loop: Any) -> Params:
+    content = dict(YAML(typ="safe").load((ROOT / "params.yaml").read_text())["train"])
+    return Params.model_validate(content | {"loop": content["loop"] | loop})
+
+
+class Run:
+    """A training of the sample's size, ready to make epochs."""
+
+    def __init__(self, params: Params, count: int = FILMS, side: int = SIDE) -> None:
+        self.params, self.fabric = params, make_fabric(params.loop)
+        self.state: State = begin(self.fabric, params, params.adaptive, count)
+        self.side: Side = resident(self.fabric, films(count, side))
+
+    def epoch(self) -> None:
+        fit_epoch(self.fabric, self.state, self.side, self.params)
+        self.state.step = 0
+
+    def limit(self) -> None:
+        """As many steps as an epoch has, each forward, backward and step on one batch that is there already."""
+        images, masks = self.side.batch(np.arange(self.params.loop.batch))
+        for _ in range(self.state.steps):
+            dice, bce = losses(self.state.model(images), masks, self.params.loss, 1.0)
+            self.state.optimiser.zero_grad(set_to_none=True)
+            self.fabric.backward(0.5 * dice + 0.5 * bce)
+            self.state.optimiser.step()
+
+
+def against_the_limit() -> None:
+    run = Run(settings())
+    run.epoch()
+    pairs = [(seconds(run.epoch), seconds(run.limit)) for _ in range(ROUNDS)]
+    loop, limit = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(b / a for a, b in pairs)
+    print(f"loop {FILMS / loop:.1f}, limit {FILMS / limit:.1f} images/s: {ratio:.3f}")
+    side = resident(run.fabric, films(VALIDATION, SIDE))
+    check = seconds(lambda: check_epoch(run.fabric, run.state.judged(), side, run.params.loss))
+    with tempfile.TemporaryDirectory() as folder:
+        run.state.kept = {name: tensor.clone() for name, tensor in run.state.network.state_dict().items()}
+        save = seconds(lambda: save_checkpoint(Path(folder, "c"), "x", run.state.pack()))
+    epoch = loop + check + save
+    print(f"of an epoch with both: validation {check / epoch:.1%}, checkpoint {save / epoch:.1%}")
+
+
+def determinism() -> None:
+    """The same steps with deterministic algorithms, without, and as torch has them, with memory filled."""
+    run, filled = Run(settings()), torch.utils.deterministic
+    run.limit()
+    found: dict[str, list[float]] = {"ours": [], "off": [], "filled": []}
+    for _ in range(ROUNDS):
+        be_deterministic(run.params.loop.threads)
+        found["ours"].append(seconds(run.limit))
+        filled.fill_uninitialized_memory = True  # type: ignore[attr-defined]
+        found["filled"].append(seconds(run.limit))
+        torch.use_deterministic_algorithms(False)
+        found["off"].append(seconds(run.limit))
+    be_deterministic(run.params.loop.threads)
+    for name in ("ours", "filled"):
+        ratio = statistics.median(a / b for a, b in zip(found[name], found["off"], strict=True))
+        print(f"deterministic ({name}): {ratio:.3f} of the time without")
+
+
+class Files(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Pairs of PNG files, decoded anew each time they are asked for."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder, self.count = folder, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image, mask = (np.asarray(Image.open(self.folder / kind / f"{i}.png")) for kind in ("image", "mask"))
+        return torch.from_numpy(image / 255.0).float()[None], torch.from_numpy(mask > 0).float()[None]
+
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def plain_epoch(loader: DataLoader[Any], network: nn.Module, step: torch.optim.Optimizer, loss: Loss) -> None:
+    network.train()
+    for images, masks in loader:
+        step.zero_grad()
+        loss(network(images), masks).backward()
+        step.step()
+
+
+def against_plain_loops() -> None:
+    """The same network in fp32, NCHW, fed by a DataLoader with two workers: what many public repositories have."""
+    run, unet = Run(settings()), settings().unet
+    torch.use_deterministic_algorithms(False)
+    bce, dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("binary")
+    with tempfile.TemporaryDirectory() as scratch:
+        data = films(FILMS, SIDE)
+        for i in range(FILMS):
+            write_png(Path(scratch, f"image/{i}.png"), data.inputs[i, 0])
+            write_png(Path(scratch, f"mask/{i}.png"), data.masks[i])
+        files = Files(Path(scratch), FILMS)
+
+        def plain(batch: int, loss: Loss, optimiser: type[torch.optim.Optimizer], **knobs: Any) -> Callable[[], None]:
+            network = smp.Unet(unet.encoder, len(unet.channels), None, decoder_channels=unet.channels, in_channels=1)
+            loader = DataLoader(files, batch, shuffle=True, num_workers=2)
+            step = optimiser(network.parameters(), **knobs)
+            return lambda: plain_epoch(loader, network, step, loss)
+
+        def both(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return bce(z, y) + dice(z, y)
+
+        references = {
+            "(a) classic, BCE + Dice, RMSprop, batch 8": plain(8, both, torch.optim.RMSprop, lr=1e-5, momentum=0.9),
+            "(b) smp's tutorial, Dice, Adam, batch 16": plain(16, dice, torch.optim.Adam, lr=2e-4),
+        }
+        for name, reference in references.items():
+            run.epoch()
+            pairs = [(seconds(reference), seconds(run.epoch)) for _ in range(3)]
+            times = statistics.median(a / b for a, b in pairs)
+            print(f"{name}: {FILMS / min(a for a, _ in pairs):.1f} images/s, ours {times:.2f} times")
+
+
+def one_size(count: int) -> None:
+    """Peak memory and seconds per epoch of a training on small films, in a process of its own."""
+    run = Run(settings(), count, 64)
+    run.epoch()
+    took = seconds(run.epoch)
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    print(json.dumps([took, int(peak.split()[1]) / 1024]))
+
+
+def over_sizes() -> None:
+    for count in SIZES:
+        said = subprocess.run([sys.executable, __file__, str(count)], capture_output=True, text=True, check=True).stdout
+        took, peak = json.loads(said)
+        print(f"{count} films of 64 x 64: {1000 * took / count:.2f} ms a film and epoch, {peak:.0f} MB")
+
+
+def start_up() -> None:
+    script = "import time; t = time.perf_counter(); import stages.train.__main__; print(time.perf_counter() - t)"
+    imports = [
+        float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    data = seconds(lambda: [load_films(Path("data/dataset"), side) for side in ("train", "validation")])
+    model = seconds(lambda: Run(settings(), 8))
+    print(f"start-up: imports {min(imports):.1f} s, data {data:.2f} s, model {model:.2f} s")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        one_size(int(sys.argv[1]))
+    else:
+        for part in (start_up, against_the_limit, determinism, against_plain_loops, over_sizes):
+            part()

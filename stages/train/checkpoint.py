@@ -1,0 +1,121 @@
+"""Checkpoints: everything that the next step depends on in one safetensors file, written whole or not at all.
+
+They lie outside the stage's outputs, which DVC removes before it runs a stage, and outside the workspace, since queued
+experiments run in temporary ones. Their name is the training's fingerprint: only the same training takes them up.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from stages.common.artifacts import sha256
+from stages.common.errors import Fault
+from stages.common.tracking import root
+
+
+def checkpoint_path(fingerprint: str) -> Path:
+    """Where the training keeps its state: CHECKPOINT_DIR, for runners that come and go, else the root's own folder."""
+    return Path(os.environ.get("CHECKPOINT_DIR") or root() / ".checkpoints") / f"{fingerprint}.safetensors"
+
+
+def fingerprint(chosen: dict[str, Any], data: str) -> str:
+    """The name of a training: 24 hex digits over params and machine (`chosen`), the data's hash, and the code."""
+    code = [folder_sha256(Path(__file__).parents[1] / room, "*.py") for room in ("train", "common")]
+    return json_sha256([chosen, data, code])[:24]
+
+
+def json_sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def folder_sha256(folder: Path, pattern: str = "*") -> str:
+    """One hash over the names and bytes of the files below a folder."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob(pattern) if path.is_file()):
+        total.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def save_checkpoint(path: Path, name: str, state: dict[str, Any]) -> None:
+    """Write a nested state of tensors and JSON values, under the fingerprint `name` of its training."""
+    tensors: dict[str, Tensor] = {}
+    plain = split(state, "", tensors)
+    header = json.dumps({"training": name, "state": plain, "crc32": crc32(tensors)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, partial(path), {"checkpoint": header})
+    partial(path).replace(path)
+
+
+def partial(path: Path) -> Path:
+    """Where a checkpoint is written; one process at a time does."""
+    return path.with_name(f".{path.name}-partial")
+
+
+def forget(path: Path) -> None:
+    """Remove the checkpoint of a training that is done."""
+    path.unlink(missing_ok=True)
+    partial(path).unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, name: str) -> dict[str, Any] | None:
+    """The state that `save_checkpoint` wrote, or None where there is none.
+
+    Raises:
+        Fault: the file is damaged, or belongs to another training.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})["checkpoint"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise Fault(f"{path}: expected a checkpoint of this training, found {reason}; delete the file") from None
+    if header["training"] != name:
+        raise Fault(f"{path}: expected a checkpoint of {name}, found one of {header['training']}; delete the file")
+    if crc32(tensors) != header["crc32"]:
+        raise Fault(f"{path}: expected the bytes that were written, found others; delete the file")
+    state: dict[str, Any] = join(header["state"], "", tensors)
+    return state
+
+
+def split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
+    """Move the tensors of a nested state into `tensors`, by their place; what stays is JSON."""
+    if isinstance(value, Tensor):
+        tensors[place] = value.detach().cpu().contiguous()
+        return {"tensor": place}
+    if isinstance(value, dict):
+        return {"dict": [[key, split(item, f"{place}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {"list": [split(item, f"{place}/{i}", tensors) for i, item in enumerate(value)]}
+    return {"value": value}
+
+
+def join(value: dict[str, Any], place: str, tensors: dict[str, Tensor]) -> Any:
+    """Undo `split`."""
+    ((kind, content),) = value.items()
+    if kind == "dict":
+        return {key: join(item, f"{place}/{key}", tensors) for key, item in content}
+    if kind == "list":
+        return [join(item, f"{place}/{i}", tensors) for i, item in enumerate(content)]
+    return tensors[content] if kind == "tensor" else content
+
+
+def crc32(tensors: dict[str, Tensor]) -> int:
+    """One checksum over names and bytes: safetensors itself does not notice a flipped bit."""
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(name.encode(), total)
+        if tensors[name].numel():
+            content: Any = tensors[name].reshape(-1).view(torch.uint8).numpy()
+            total = zlib.crc32(content, total)
+    return total

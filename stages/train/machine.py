@@ -1,0 +1,173 @@
+"""The machine that trains: devices, precision, threads, determinism, and what several processes owe each other."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from stages.common.errors import Fault
+from stages.train.params import Loop
+
+# Fabric and its kin announce the precision on stderr; model.json records it instead.
+logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+
+
+def make_fabric(settings: Loop) -> Fabric:
+    """CPU or GPUs, in bf16 where the hardware multiplies it, else in fp32; `launch` starts the other processes.
+
+    Under torchrun or SLURM the number of processes is theirs; else `settings.devices` on this machine.
+    """
+    be_deterministic(settings.threads)
+    gpu = has_gpu()
+    wanted = settings.precision
+    bf16 = wanted == "bf16" or (wanted == "auto" and (torch.cuda.is_bf16_supported() if gpu else cpu_has_bf16()))
+    world, local = (int(os.environ.get(name, settings.devices)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if gpu and local > torch.cuda.device_count():
+        raise Fault(f"train.loop.devices: expected at most {torch.cuda.device_count()} (the GPUs here), found {local}")
+    strategy: Strategy | str = "auto"
+    if world > 1:
+        strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=local,
+        num_nodes=max(1, world // local),
+        strategy=strategy,
+        precision="bf16-mixed" if bf16 else "32-true",
+    )
+
+
+def be_deterministic(threads: int) -> None:
+    """Same params, same machine, same bytes.
+
+    Threads change the order of sums and so the last bits of a result: they are set, not guessed. Filling fresh memory,
+    which torch does on top, would cost a few percent and guards against reading it only.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def has_gpu() -> bool:
+    """Whether there is a usable GPU.
+
+    Raises:
+        Fault: there is one, but its driver is too old for this torch, which would otherwise train on the CPU.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = torch.cuda.is_available()
+    for text in (str(warning.message) for warning in said):
+        if "driver" in text and "too old" in text:
+            raise Fault(
+                f"train: expected an NVIDIA driver for CUDA {torch.version.cuda}, found: {text.split('. ')[0]}; "
+                "update the driver, or set CUDA_VISIBLE_DEVICES= (empty) to train on the CPU"
+            )
+    return found
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor has matrix or vector instructions for bf16; emulated, it would be slower than fp32."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def describe(fabric: Fabric, threads: int) -> dict[str, Any]:
+    """What besides code, data and params decides the last bits of the weights."""
+    device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    precision = str(fabric._precision.precision)
+    return {
+        "torch": torch.__version__,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "processes": fabric.world_size,
+    }
+
+
+@contextmanager
+def memory_faults(batch: int) -> Iterator[None]:
+    """Turn what torch says about full memory into what to do about it."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
+            raise
+        where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "main"
+        raise Fault(
+            f"train: the {where} memory is full with {batch} films per step ({' '.join(text.split())[:160]}); lower "
+            "train.loop.batch, preprocess.size or the channels, or train on more devices. The last checkpoint stays"
+        ) from error
+
+
+def over_processes(sums: Tensor) -> Tensor:
+    """The sum over all processes, through which gradients flow back to each."""
+    return all_reduce(sums) if torch.distributed.is_initialized() else sums  # type: ignore[no-untyped-call]
+
+
+def everywhere(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
+    """The mean or sum of a tensor over all processes, without gradient."""
+    found = fabric.all_reduce(values, reduce_op=how)
+    assert isinstance(found, Tensor)
+    return found
+
+
+def shared(network: nn.Module, channels: int, fabric: Fabric) -> nn.Module:
+    """The network ready for several processes, with batch normalisation over the films of all, as one would have it."""
+    if fabric.world_size == 1:
+        return network
+    leave_out_unused(network, channels)
+    if fabric.device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm
+    return network
+
+
+def leave_out_unused(network: nn.Module, channels: int) -> None:
+    """Take parameters out of training that no output depends on: a shallow U-Net keeps the encoder's deepest layers.
+
+    Processes that exchange gradients would wait for theirs.
+    """
+    device = next(network.parameters()).device
+    network.eval()(torch.zeros(1, channels, 64, 64, device=device)).sum().backward()
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over all processes where torch's own SyncBatchNorm, which is for GPUs, refuses."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        if not self.training:
+            return super().forward(input)
+        wide, dims = input.float(), (0, 2, 3)
+        count = over_processes(torch.tensor([float(wide.numel() // wide.shape[1])], device=wide.device))
+        mean = over_processes(wide.sum(dims)) / count
+        centred = wide - mean[None, :, None, None]
+        variance = over_processes((centred * centred).sum(dims)) / count
+        self.update(mean.detach(), variance.detach() * count / (count - 1))
+        scaled = centred * (torch.rsqrt(variance + self.eps) * self.weight)[None, :, None, None]
+        return (scaled + self.bias[None, :, None, None]).to(input.dtype)
+
+    @torch.no_grad()
+    def update(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics as torch does."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked += 1

@@ -1,0 +1,74 @@
+"""What a person sees during training: a bar on a terminal, a line per epoch in a log."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Row = dict[str, float]
+
+
+class Report(Protocol):
+    """Says how far training is, on stderr."""
+
+    def epoch(self, row: Row, speed: float, seconds: float) -> None:
+        """One epoch is done: its row of history.csv, its images a second, and the seconds it took."""
+
+
+class Lines:
+    """A plain line per epoch."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total = name, total
+
+    def epoch(self, row: Row, speed: float, seconds: float) -> None:
+        done = int(row["epoch"]) + 1
+        left = clock(seconds * (self.total - done))
+        print(f"train {self.name}: epoch {done}/{self.total}, {describe(row, speed)}, {left} left", file=sys.stderr)
+
+
+class Bar:
+    """A bar that is redrawn."""
+
+    def __init__(self, progress: Progress, name: str, total: int, done: int) -> None:
+        self.progress = progress
+        self.task = progress.add_task(f"train {name}", total=total, completed=done, text="")
+
+    def epoch(self, row: Row, speed: float, seconds: float) -> None:
+        self.progress.update(self.task, completed=int(row["epoch"]) + 1, text=describe(row, speed))
+
+
+@contextmanager
+def reporting(name: str, total: int, done: int) -> Iterator[Report]:
+    """A bar where stderr is a terminal, lines where it is not."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines(name, total)
+    else:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        with Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
+        ) as progress:
+            yield Bar(progress, name, total, done)
+
+
+def describe(row: Row, speed: float) -> str:
+    """The numbers to watch: losses of both sides, validation Dice, images a second."""
+    return (
+        f"loss {row['train_loss']:.3f}, validation {row['validation_loss']:.3f}, "
+        f"Dice {row['validation_dice']:.3f}, {speed:.3g} images/s"
+    )
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, or hours and minutes."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes}:{rest:02}"

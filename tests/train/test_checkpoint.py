@@ -1,0 +1,79 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stages.common.errors import Fault
+from stages.train.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+
+STATE: dict[str, Any] = {
+    "network": {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3), "empty": torch.zeros(0)},
+    "optimiser": {0: {"step": torch.tensor(2.0), "exp_avg": torch.randn(2, 3).bfloat16()}},
+    "history": [{"epoch": 0, "loss": 0.1 + 0.2}],
+    "losses": None,
+    "in_force": (0.1, 1e-300),
+}
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b) and a.dtype == b.dtype
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", "name", STATE)
+    assert equal(load_checkpoint(tmp_path / "c", "name"), STATE)
+
+
+def test_where_there_is_none_there_is_nothing(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path / "c", "name") is None
+
+
+def test_one_of_another_training_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", "other", STATE)
+    with pytest.raises(Fault, match=r"c: expected a checkpoint of name, found one of other; delete the file"):
+        load_checkpoint(tmp_path / "c", "name")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_cut_one_is_said(share: float, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", "name", STATE)
+    content = (tmp_path / "c").read_bytes()
+    (tmp_path / "c").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(Fault, match=r"expected a checkpoint of this training, found .*; delete the file"):
+        load_checkpoint(tmp_path / "c", "name")
+
+
+def test_a_flipped_bit_is_said(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", "name", STATE)
+    content = bytearray((tmp_path / "c").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(Fault, match="expected the bytes that were written"):
+        load_checkpoint(tmp_path / "c", "name")
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    torch.save({"network": {}}, tmp_path / "c")
+    with pytest.raises(Fault, match="expected a checkpoint of this training"):
+        load_checkpoint(tmp_path / "c", "name")
+
+
+def test_the_name_follows_from_params_machine_and_data() -> None:
+    names = {fingerprint({"a": 1}, "d"), fingerprint({"a": 2}, "d"), fingerprint({"a": 1}, "e")}
+    assert len(names) == 3
+    assert fingerprint({"a": 1, "b": 2}, "d") == fingerprint({"b": 2, "a": 1}, "d")
+
+
+def test_runners_that_come_and_go_may_keep_them_elsewhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checkpoint_path("x") == here / ".checkpoints/x.safetensors"
+    monkeypatch.setenv("DVC_ROOT", str(here / "root"))  # a queued experiment runs in a copy
+    assert checkpoint_path("x") == here / "root/.checkpoints/x.safetensors"
+    monkeypatch.setenv("CHECKPOINT_DIR", "/mnt/share")
+    assert checkpoint_path("x") == Path("/mnt/share/x.safetensors")

@@ -1,0 +1,94 @@
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from stages.common.errors import Fault
+from stages.train.__main__ import main
+from stages.train.machine import has_gpu, make_fabric, memory_faults
+from stages.train.params import Params
+from tests.conftest import merge
+
+
+@pytest.fixture
+def settings(toy_params: dict[str, Any]) -> Params:
+    return Params.model_validate(toy_params["train"])
+
+
+def test_a_driver_that_is_too_old_is_said_rather_than_trained_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What torch 2.14 does: it warns, and reports that there is no GPU.
+    text = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update."
+
+    def available() -> bool:
+        warnings.warn(text, UserWarning, stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", available)
+    with pytest.raises(Fault, match=r"too old \(found version 11040\); update the driver, or set CUDA_VISIBLE_"):
+        has_gpu()
+
+
+def test_a_machine_without_gpu_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not has_gpu()
+
+
+def test_more_gpus_than_there_are_is_said(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(Fault, match=r"train\.loop\.devices: expected at most 2 \(the GPUs here\), found 4"):
+        make_fabric(settings.loop.model_copy(update={"devices": 4}))
+
+
+def test_full_memory_is_said_with_what_to_do() -> None:
+    with (
+        pytest.raises(Fault, match=r"the GPU memory is full with 64 films per step .*lower train\.loop\.batch"),
+        memory_faults(64),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+    # a real one: more than any machine has
+    with pytest.raises(Fault, match="the main memory is full with 8 films per step"), memory_faults(8):
+        torch.empty(2**50, dtype=torch.uint8)
+
+
+def test_other_errors_of_torch_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), memory_faults(8):
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_fewer_films_than_processes_are_refused(settings: Params) -> None:
+    with pytest.raises(ValueError, match=r"shared by loop\.devices processes"):
+        Params.model_validate(merge(settings.model_dump(), {"loop": {"batch": 2, "devices": 4}}))
+
+
+def test_an_unknown_variant_is_said(settings: Params, here: Path) -> None:
+    with pytest.raises(Fault, match="expected one of baseline, adaptive"):
+        main(settings, "adaptiv")
+
+
+def test_deterministic_algorithms_are_on_and_memory_is_not_filled(settings: Params) -> None:
+    make_fabric(settings.loop)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+
+
+def test_batch_normalisation_of_ours_is_that_of_torch() -> None:
+    from stages.train.machine import SharedBatchNorm
+
+    generator = torch.Generator().manual_seed(0)
+    theirs, ours = nn.BatchNorm2d(3), SharedBatchNorm(3)
+    for _ in range(3):
+        x = torch.randn(4, 3, 5, 6, generator=generator) * 2 + 1
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        found, expected = ours(b), theirs(a)
+        torch.testing.assert_close(found, expected)
+        (expected**3).sum().backward()
+        (found**3).sum().backward()
+        torch.testing.assert_close(b.grad, a.grad, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))

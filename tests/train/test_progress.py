@@ -1,0 +1,37 @@
+import io
+import re
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stages.train import progress
+from stages.train.progress import clock, reporting
+
+ROW = {"epoch": 2, "train_loss": 0.5, "validation_loss": 0.25, "validation_dice": 0.125}
+
+
+def test_a_log_gets_one_plain_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting("adaptive", 10, 2) as report:
+        report.epoch(ROW, 21.66, 30.0)
+    expected = "train adaptive: epoch 3/10, loss 0.500, validation 0.250, Dice 0.125, 21.7 images/s, 3:30 left\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+
+    def console(**_: Any) -> Console:
+        return Console(file=screen, force_terminal=True, width=140)
+
+    monkeypatch.setattr(progress, "Console", console)
+    with reporting("adaptive", 10, 2) as report:
+        report.epoch(ROW, 21.66, 30.0)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert "3/10" in shown
+    assert "loss 0.500, validation 0.250, Dice 0.125, 21.7 images/s" in shown
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (7380, "2 h 3 min")])
+def test_times(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
