@@ -169,13 +169,34 @@ def test_a_killed_training_goes_on_to_the_same_bytes(project: Path, toy_params: 
     run(twin, *command)
     whole = tree_hash(twin / "models/adaptive")
     stage = subprocess.Popen(command, cwd=twin, env=environment())
-    wait_for(lambda: bool(list((twin / ".checkpoints").glob("*.ckpt"))))
+    wait_for(lambda: bool(list((twin / ".checkpoints").glob("*.safetensors"))))
     stage.kill()
     stage.wait()
     assert tree_hash(twin / "models/adaptive") == whole, "the last good model stays until the new one is whole"
-    assert "goes on after epoch" in run(twin, *command)
+    assert "goes on in epoch" in run(twin, *command)
     assert tree_hash(twin / "models/adaptive") == whole
-    assert not list((twin / ".checkpoints").glob("*.ckpt"))
+    assert not list((twin / ".checkpoints").glob("*.safetensors"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
+def test_a_training_whose_dvc_was_killed_writes_its_state_and_goes_on(
+    project: Path, toy_params: dict[str, Any], tmp_path: Path
+) -> None:
+    twin = make_project(tmp_path, merge(toy_params, {"train": {"loop": {"epochs": 60}}}))
+    (twin / "data/dataset").symlink_to(project / "data/dataset")
+    command = ["dvc", "repro", "--single-item", "train@adaptive"]
+    dvc = subprocess.Popen(command, cwd=twin, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: bool(list((twin / ".checkpoints").glob("*.safetensors"))))
+    (stage,) = children(dvc.pid)
+    os.kill(dvc.pid, signal.SIGKILL)
+    dvc.wait()
+    wait_for(lambda: not alive(stage), 20)
+    assert not (twin / "models/adaptive").exists()
+    (twin / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    assert "goes on in epoch" in run(twin, *command)
+    cut = tree_hash(twin / "models/adaptive")
+    run(twin, sys.executable, "-m", "stages.train", "adaptive")
+    assert tree_hash(twin / "models/adaptive") == cut
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,23 +54,10 @@ def write_params(folder: Path, params: dict[str, Any], **train: Any) -> None:
     (folder / "params.yaml").write_text(json.dumps(merge(params, {"train": train})))
 
 
-def start(folder: Path, **variables: str) -> subprocess.Popen[str]:
+def start(folder: Path, command: list[str] = COMMAND) -> subprocess.Popen[str]:
     code = {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        COMMAND,
-        cwd=folder,
-        env=environment() | code | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment() | code, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_it_writes_weights_history_and_what_made_them(settings: Params, dataset: Path) -> None:
@@ -211,34 +197,55 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict
     assert not list((dataset / "models").glob(".*partial*"))
 
 
-def trained(folder: Path, params: dict[str, Any], **variables: str) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
-    process = start(folder, **variables)
+def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
+    process = start(folder, command)
     said = process.communicate()[1]
     assert process.returncode == 0, said
-    return pd.read_csv(folder / "models/adaptive/history.csv"), load_file(
-        folder / "models/adaptive/weights.safetensors"
-    )
+    model = folder / "models/adaptive"
+    return pd.read_csv(model / "history.csv"), load_file(model / "weights.safetensors")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("over", ["batch", "image"])
-@pytest.mark.parametrize("method", ["linear", "gradnorm"])
+@pytest.mark.parametrize(("over", "method"), [("batch", "linear"), ("image", "linear"), ("batch", "gradnorm")])
 def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: dict[str, Any], dataset: Path) -> None:
-    if (over, method) == ("image", "gradnorm"):
-        pytest.skip("both are covered by the other three")
-    # 9 films in batches of 4: the last ones hold 3, which two processes share unequally
+    # 9 films in batches of 4: three steps of 3, which two processes share unequally
     loop = {"epochs": 3, "precision": "fp32", "select": "last"}
     change = {"loop": loop, "loss": {"dice_over": over}, "adaptive": {"method": method}}
     write_params(dataset, toy_params, **change)
-    alone, weights = trained(dataset, toy_params)
+    alone, weights = trained(dataset)
     write_params(dataset, toy_params, **merge(change, {"loop": {"devices": 2}}))
-    together, shared = trained(dataset, toy_params)
+    together, shared = trained(dataset)
     for column in alone.columns:
         # sums in another order; a pixel near 0.5 may tip, and with it the Dice of these small films
         loose = 0.02 if column == "validation_dice" else 1e-4
         np.testing.assert_allclose(together[column], alone[column], rtol=2e-3, atol=loose, err_msg=column)
     for name, tensor in weights.items():
         torch.testing.assert_close(shared[name], tensor, atol=0.02, rtol=0.02, msg=name)
-    again, bits = trained(dataset, toy_params)
-    assert again.equals(together)
-    assert all(torch.equal(bits[name], shared[name]) for name in bits), "the same rank count, the same bits"
+
+
+@pytest.mark.slow
+def test_torchrun_starts_as_many_and_trains_the_same_bits(toy_params: dict[str, Any], dataset: Path) -> None:
+    write_params(dataset, toy_params, loop={"devices": 2})
+    history, weights = trained(dataset)
+    write_params(dataset, toy_params)  # torchrun's number counts
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    again, bits = trained(dataset, [*launcher, *COMMAND[1:]])
+    assert again.equals(history)
+    assert all(torch.equal(bits[name], weights[name]) for name in weights)
+    assert json.loads((dataset / "models/adaptive/model.json").read_text())["machine"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_several_processes_stop_together_and_go_on(toy_params: dict[str, Any], dataset: Path) -> None:
+    write_params(dataset, toy_params, loop={"devices": 2, "epochs": 20})
+    whole, weights = trained(dataset)
+    cut = start(dataset)
+    assert cut.stderr is not None
+    while "epoch 4/20" not in cut.stderr.readline():
+        pass
+    cut.send_signal(signal.SIGTERM)  # to the first process alone, as DVC and most runners do
+    cut.communicate()
+    assert cut.returncode == TRY_AGAIN
+    again, bits = trained(dataset)
+    assert again.equals(whole)
+    assert all(torch.equal(bits[name], weights[name]) for name in weights)

@@ -252,6 +252,21 @@ def test_gradnorm_evens_out_gradients_of_losses_that_fall_alike() -> None:
     assert alpha * 0.3 == pytest.approx(beta * 0.1, rel=0.1)
 
 
+def test_gradnorm_favours_the_loss_that_lags_and_the_more_the_higher_its_power() -> None:
+    found = []
+    for power in (0.0, 1.5, 3.0):
+        weighting = made("gradnorm", 400, gradnorm={"power": power})[0]
+        weighting.weights(0, None)
+        weighting.weights(0.2, Losses((1.0, 1.0), (0.2, 0.2)))
+        for k in range(2, 2000):  # Dice fell to 0.9 of its first value, BCE to 0.6; the rates are 1.2 and 0.8
+            alpha, beta = weighting.weights(k / STEPS, Losses((0.9, 0.6), (0.2, 0.2)))
+        found.append(alpha / beta)
+    # at rest w_i is mean(G) r_i^power / |grad|, up to the sum of 2
+    assert found[0] == pytest.approx(1, rel=0.1)
+    assert found[1] > 1.3
+    assert found[2] > found[1]
+
+
 def test_random_weights_sum_to_one_and_follow_from_seed_and_tick() -> None:
     found = run(made("random")[0], times(True))
     assert [alpha + beta for alpha, beta in found] == pytest.approx([1.0] * len(found))
