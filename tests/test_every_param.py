@@ -78,6 +78,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.adaptive.relobralo.lookback", 0.0),
     ("train.adaptive.gradnorm.learning_rate", 0.5),
     ("evaluate.threshold", 0.3),
+    ("evaluate.boundary_px", 9.0),
 ]
 # Shown elsewhere: what the doors of ingest do with other films than the sample's (tests/ingest), a given split
 # (tests/annotate), which epoch is kept, sums that are 1 already, several processes, a pull that two epochs do

@@ -90,10 +90,24 @@ def row(film: dict[Any, Any], shapes: list[Shape], mask: np.ndarray) -> dict[str
         "patient_id": film["patient_id"],
         "group": film["group"],
         "source": film["source"],
+        "modality": film["modality"],
         "fracture": film["fracture"],
         "prevalence": float(mask.mean()),
         "boxes": ";".join(" ".join(f"{value:.6g}" for value in shape.box) for shape in shapes),
-    }
+    } | pixel_size(film)
+
+
+def pixel_size(film: dict[Any, Any]) -> dict[str, object]:
+    """Height and width of a pixel of the grid in mm, blank where the source does not say, and what they rest on.
+
+    PixelSpacing (0028,0030) is at the patient where it was calibrated; ImagerPixelSpacing (0018,1164) at the detector,
+    so that what is measured with it is the shadow, some percent larger than the bone.
+    """
+    for name in ("pixel_spacing_mm", "imager_pixel_spacing_mm"):
+        if film[name]:
+            height, width = (float(value) for value in film[name].split())
+            return {"row_mm": height / film["scale_y"], "column_mm": width / film["scale_x"], "mm_from": name[:-3]}
+    return {"row_mm": "", "column_mm": "", "mm_from": ""}
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ def read_table(path: Path) -> pd.DataFrame:
         "source_file",
     }
     text |= {"licence", "label", "file", "reason", "pixel_spacing_mm", "imager_pixel_spacing_mm", "key_id", "points"}
+    text |= {"modality", "boxes", "mm_from"}
     table = pd.read_csv(need(path), dtype=dict.fromkeys(text, str))
     return table.fillna(dict.fromkeys(text & set(table.columns), ""))
 

@@ -1,16 +1,18 @@
-"""Pixel metrics of the paper (equations 4 to 7) and IoU, from counts that are kept.
+"""Pixel metrics of the paper (equations 4 to 7) and what they leave out, from counts that are kept.
 
 What is undefined is NaN and never a silent 0 or 1: precision without a predicted pixel, recall without a reference
-pixel. F1 and IoU of an image on which both masks are empty are 1, since nothing was there and nothing was claimed
-(Maier-Hein et al. 2024, Metrics Reloaded).
+pixel, specificity without background, MCC where a row or column of the confusion matrix is empty. F1 and IoU of an
+image on which both masks are empty are 1, since nothing was there and nothing was claimed (Maier-Hein et al. 2024,
+Metrics Reloaded).
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-METRICS = ("accuracy", "precision", "recall", "f1", "iou")
+METRICS = ("accuracy", "precision", "recall", "f1", "iou", "specificity", "balanced_accuracy", "mcc")
 
 
 def count_pixels(*, mask_pred: np.ndarray, mask_ref: np.ndarray) -> dict[str, int]:
@@ -27,14 +29,22 @@ def count_pixels(*, mask_pred: np.ndarray, mask_ref: np.ndarray) -> dict[str, in
 
 
 def metrics(*, tp: float, fp: float, fn: float, tn: float) -> dict[str, float]:
-    """Accuracy, precision, recall, F1 and IoU of one row of counts; undefined ones are NaN."""
+    """METRICS of one row of counts; undefined ones are NaN.
+
+    Balanced accuracy is the mean of recall and specificity, MCC Matthews' correlation coefficient, -1..1.
+    """
     nothing = tp + fp + fn == 0
+    recall, specificity = ratio(tp, tp + fn), ratio(tn, tn + fp)
+    margins = math.sqrt(tp + fp) * math.sqrt(tp + fn) * math.sqrt(tn + fp) * math.sqrt(tn + fn)
     return {
         "accuracy": ratio(tp + tn, tp + fp + fn + tn),
         "precision": ratio(tp, tp + fp),
-        "recall": ratio(tp, tp + fn),
+        "recall": recall,
         "f1": 1.0 if nothing else ratio(2 * tp, 2 * tp + fp + fn),
         "iou": 1.0 if nothing else ratio(tp, tp + fp + fn),
+        "specificity": specificity,
+        "balanced_accuracy": (recall + specificity) / 2,
+        "mcc": ratio(tp * tn - fp * fn, margins),
     }
 
 
@@ -66,7 +76,10 @@ def summarise(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
         "undefined": {name: int(table[name].isna().sum()) for name in METRICS},
         "test_set": {
             "images": len(table),
-            "images_with_fracture": int(((table["tp"] + table["fn"]) > 0).sum()),
+            "images_with_fracture": int((table["tp"] + table["fn"] > 0).sum()),
+            "both_empty": int((table["tp"] + table["fn"] + table["fp"] == 0).sum()),
+            "only_prediction_empty": int(((table["tp"] + table["fp"] == 0) & (table["fn"] > 0)).sum()),
+            "only_label_empty": int(((table["tp"] + table["fn"] == 0) & (table["fp"] > 0)).sum()),
             "prevalence": (total["tp"] + total["fn"]) / pixels,
         },
     }

@@ -3,20 +3,32 @@
 Run: python -m stages.evaluate adaptive     (dvc repro evaluate@adaptive)
 """
 
+import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from stages.common.artifacts import new_folder, read_json, sha256, write_json, write_png, write_table
+from stages.common.artifacts import new_folder, read_json, read_table, sha256, write_json, write_png, write_table
 from stages.common.dataset import Films, load_films
 from stages.common.errors import Fault
-from stages.common.metrics import score_images, summarise
+from stages.common.metrics import defined, score_images, summarise
 from stages.common.stage import run_stage
 from stages.common.tracking import log_test_metrics
 from stages.common.unet import load_model, probabilities
-from stages.evaluate.curves import precision_recall
+from stages.evaluate.boundary import boundary
+from stages.evaluate.curves import (
+    average_precision,
+    best_threshold,
+    brier,
+    calibration_error,
+    precision_recall,
+    reliability,
+)
+from stages.evaluate.detection import detection, read_boxes
 from stages.evaluate.params import Params
 from stages.evaluate.pictures import outline, overlay
 
@@ -35,14 +47,21 @@ def main(
     torch.set_num_threads(description["machine"]["threads"])
     films = load_films(source, "test", description["unet"]["input"])
     predicted = probabilities(network, films.inputs)
-    table = score_images(predicted, films.masks, settings.threshold)
-    table.insert(0, "image_id", films.ids)
-    summary = summarise(table)
+    threshold = settings.threshold
+    if threshold == "validation":
+        known = load_films(source, "validation", description["unet"]["input"])
+        threshold = best_threshold(probabilities(network, known.inputs), known.masks)
+    facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
+    table = score(films, predicted, threshold, settings.boundary_px, facts)
+    summary = summarise(table) | over_all(table, predicted, films.masks)
+    origin = "validation" if settings.threshold == "validation" else "params"
+    summary["threshold"] = {"value": threshold, "from": origin}
     with new_folder(target / variant) as out:
         write_table(out / "per_image.csv", table)
         write_table(out / "precision_recall.csv", precision_recall(predicted, films.masks))
-        write_json(out / "metrics.json", summary | {"threshold": settings.threshold})
-        draw(out, films, predicted, settings.threshold)
+        write_table(out / "reliability.csv", reliability(predicted, films.masks))
+        write_json(out / "metrics.json", summary)
+        draw(out, films, predicted, threshold)
     pooled, test_set = summary["pooled"], summary["test_set"]
     log_test_metrics(
         sha256(models / variant / "weights.safetensors"), {k: v for k, v in pooled.items() if v is not None}
@@ -51,6 +70,46 @@ def main(
         f"{variant}: pooled F1 {pooled['f1']:.3f} on {test_set['images']} films at a prevalence of "
         f"{test_set['prevalence']:.2%} -> {target / variant}"
     )
+
+
+def score(films: Films, predicted: np.ndarray, threshold: float, tolerance: float, facts: pd.DataFrame) -> pd.DataFrame:
+    """One row per film: counts, pixel metrics, area under precision and recall, outline, fractures found, Brier score.
+
+    Args:
+        predicted: float32 (N, H, W).
+        tolerance: pixels, of the outline.
+        facts: rows of split.csv in the order of the films.
+    """
+    rows = []
+    for chances, mask, fact in zip(predicted, films.masks, facts.to_dict("records"), strict=True):
+        known = not math.isnan(fact["row_mm"])
+        spacing = (fact["row_mm"], fact["column_mm"]) if known else None
+        outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)
+        found = detection(chances, threshold, read_boxes(fact["boxes"]))
+        rows.append({"auprc": average_precision(chances, mask), **outline, **found, "brier": brier(chances, mask)})
+    table = pd.concat([score_images(predicted, films.masks, threshold), pd.DataFrame(rows)], axis=1)
+    table.insert(0, "image_id", films.ids)
+    return table
+
+
+def over_all(table: pd.DataFrame, predicted: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
+    """What the pixels or fractures of all films say together."""
+    boxes, fractured = int(table["boxes"].sum()), table["boxes"] > 0
+    return {
+        "auprc": defined(average_precision(predicted, masks)),
+        "boundary": {name: defined(float(table[name].mean())) for name in ("nsd", "hd95_px", "hd95_mm")},
+        "detection": {
+            "fractures": boxes,
+            "found_iou": int(table["found_iou"].sum()),
+            "found_centre": int(table["found_centre"].sum()),
+            "false_regions_per_image": float(table["false_regions"].mean()),
+            "pointing": defined(float(table.loc[fractured, "pointing"].mean())),
+        },
+        "calibration": {
+            "ece": calibration_error(reliability(predicted, masks)),
+            "brier": float(table["brier"].mean()),
+        },
+    }
 
 
 def draw(out: Path, films: Films, predicted: np.ndarray, threshold: float) -> None:

@@ -10,20 +10,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from stages.common.artifacts import read_json, read_png, read_table
 from stages.report import figures
 from stages.report.published import PUBLISHED, everything_f1, implied_prevalence
-from stages.report.tables import HEAD, RESAMPLES, cells_of, number, verdict
+from stages.report.statistics import RESAMPLES
+from stages.report.tables import FEW, HEAD, cells_of, number
 
 SHOWN = ("accuracy", "precision", "recall", "f1")
 VARIANTS = ("baseline", "adaptive")
 
 
-def render(root: Path, comparison: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
+def render(root: Path, results: dict[str, pd.DataFrame], tables: dict[str, pd.DataFrame], verdict: str) -> str:
     """The HTML of the report.
 
     Args:
         root: the folder that holds data/, models/ and reports/.
-        comparison: of `tables.compare`.
+        results: comparison, statistics, subgroups and paper_audit.
         tables: per-image metrics of each variant.
+        verdict: of `tables.verdict`.
     """
+    comparison = results["comparison"]
+    evaluations = {name: read_json(root / f"reports/evaluation/{name}/metrics.json") for name in VARIANTS}
     split = read_table(root / "data/dataset/split.csv")
     manifest = read_table(root / "data/raw/manifest.csv")
     models = {name: read_json(root / f"models/{name}/model.json") for name in VARIANTS}
@@ -37,11 +41,17 @@ def render(root: Path, comparison: pd.DataFrame, tables: dict[str, pd.DataFrame]
         validation=int(count["validation"]),
         test=int(count["test"]),
         synthetic=is_synthetic(manifest),
-        verdict=verdict(comparison),
+        verdict=verdict,
         head=HEAD,
         comparison=[{"kind": kind(cells[0]), "cells": cells} for cells in cells_of(comparison)],
         resamples=RESAMPLES,
-        threshold=read_json(root / "reports/evaluation/baseline/metrics.json")["threshold"],
+        thresholds=", ".join(f"{name} {evaluations[name]['threshold']['value']:g}" for name in VARIANTS),
+        origin=evaluations["baseline"]["threshold"]["from"],
+        more={name: beyond_pixels(evaluation) for name, evaluation in evaluations.items()},
+        statistics=paired_cells(results["statistics"]),
+        subgroups=subgroup_cells(results["subgroups"]),
+        audit=audit_cells(results["paper_audit"]),
+        few=FEW,
         implied=f"{prevalence:.0%}",
         implied_all=f"{everything_f1(prevalence):.3f}",
         recomputed=f"{2 * precision * recall / (precision + recall):.4f}",
@@ -69,6 +79,67 @@ def describe(name: str, weights: dict[str, Any]) -> str:
         "linear": f"linear (equation 3, beta {reading}), alpha {ends['alpha']}, beta {ends['beta']}",
     }
     return f"{name}: {about.get(weights['method'], weights['method'].replace('_', ' '))}"
+
+
+def beyond_pixels(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
+    """What pixel metrics do not tell, in words and numbers."""
+    found, outline, calibration = (evaluation[name] for name in ("detection", "boundary", "calibration"))
+    of = f"of {found['fractures']}"
+
+    def shown(value: float | None, style: str = ".3f", unit: str = "") -> str:
+        return "–" if value is None else format(value, style) + unit
+
+    return [
+        ("AUPRC of all pixels", shown(evaluation["auprc"])),
+        ("boxes met by a region, IoU at least 0.5", f"{found['found_iou']} {of}"),
+        ("boxes with a region's centre in them", f"{found['found_centre']} {of}"),
+        ("regions outside every box, per film", shown(found["false_regions_per_image"], ".2f")),
+        ("films whose most probable pixel lies in a box", shown(found["pointing"], ".0%")),
+        ("outline within tolerance (NSD), mean", shown(outline["nsd"])),
+        ("95 % Hausdorff distance, mean, pixels", shown(outline["hd95_px"], ".1f")),
+        ("the same in mm, where spacing is known", shown(outline["hd95_mm"], ".1f")),
+        ("calibration error (ECE, 15 steps)", shown(calibration["ece"], ".4f")),
+        ("Brier score", shown(calibration["brier"], ".4f")),
+        ("films with both masks empty", str(evaluation["test_set"]["both_empty"])),
+        ("films where only the prediction is empty", str(evaluation["test_set"]["only_prediction_empty"])),
+        ("films where only the label is empty", str(evaluation["test_set"]["only_label_empty"])),
+    ]
+
+
+def span(row: dict[Any, Any]) -> str:
+    """A difference with its interval, or a dash where there is none."""
+    if np.isnan(row["low"]):
+        return number(row["difference"], "+.3f")
+    return f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+
+
+def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
+    styles = {"wilcoxon": ".2g", "permutation": ".2g", "holm": ".2g", "effect": "+.2f", "detectable": ".3f"}
+    styles |= {"false_claim": ".2g", "patients": "d"}
+    rows = statistics.to_dict("records")
+    return [[row["metric"], span(row), *(number(row[name], style) for name, style in styles.items())] for row in rows]
+
+
+def subgroup_cells(table: pd.DataFrame) -> list[list[str]]:
+    rows = []
+    for row in table.to_dict("records"):
+        scores = (f"{row[name]:.3f}" for name in ("baseline", "adaptive"))
+        rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *scores, span(row)])
+    return rows
+
+
+def audit_cells(table: pd.DataFrame) -> list[list[str]]:
+    shown = (
+        "accuracy",
+        "f1",
+        "f1_recomputed",
+        "prevalence",
+        "specificity",
+        "mcc",
+        "everything_accuracy",
+        "everything_f1",
+    )
+    return [[row["row"], *(f"{row[name]:.3f}" for name in shown)] for row in table.to_dict("records")]
 
 
 def is_synthetic(manifest: pd.DataFrame) -> bool:

@@ -1,62 +1,45 @@
 """The comparison: our two models, what costs nothing, and what the paper printed."""
 
+import math
+
 import numpy as np
 import pandas as pd
 
-from stages.common.metrics import METRICS, metrics, summarise
+from stages.common.metrics import METRICS, summarise
 from stages.report.published import PUBLISHED, implied_prevalence
+from stages.report.statistics import LEVEL, pooled_f1_interval
 
-RESAMPLES = 2000
-HEAD = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "mean F1", "prevalence", "images"]
-COUNTS = ["tp", "fp", "fn", "tn"]
-
-
-def trivial(table: pd.DataFrame, *, fracture: bool) -> pd.DataFrame:
-    """The per-image table of a predictor that calls every pixel a fracture, or none."""
-    positive, negative = table["tp"] + table["fn"], table["fp"] + table["tn"]
-    none = 0 * positive
-    columns = (positive, negative, none, none) if fracture else (none, none, positive, negative)
-    counts = pd.DataFrame(dict(zip(COUNTS, columns, strict=True)))
-    rows = [{name: int(row[name]) for name in COUNTS} for row in counts.to_dict("records")]
-    return pd.DataFrame([row | metrics(**row) for row in rows])
+HEAD = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "MCC", "mean F1", "prevalence", "images"]
+PAIRED = ("f1", "iou", "precision", "recall", "specificity", "mcc", "auprc", "nsd")  # compared patient by patient
+FEW = 10  # patients; below, a subgroup gets no interval
+THIRDS = ("small", "middle", "large")
 
 
-def compare(baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:
+def compare(
+    baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Series, naive: dict[str, pd.DataFrame]
+) -> pd.DataFrame:
     """One row per predictor: pooled metrics, mean F1 over images, an interval, prevalence and n.
 
     Args:
         baseline, adaptive: per-image counts and metrics, the same images in the same order.
         patients: the patient of each row.
+        naive: the same of predictors that cost nothing.
     Returns:
-        columns row, accuracy, precision, recall, f1, f1_low, f1_high, iou, mean_f1, prevalence, images.
+        columns row, METRICS, f1_low, f1_high, mean_f1, prevalence, images.
     """
-    draws = resample(patients)
-    ours = {"baseline": baseline, "adaptive": adaptive}
-    pooled = {name: pooled_f1(table, draws) for name, table in ours.items()}
-    rows = [row_of(name, table, interval(pooled[name])) for name, table in ours.items()]
+    rows = [
+        row_of("baseline", baseline, pooled_f1_interval(baseline, None, patients)),
+        row_of("adaptive", adaptive, pooled_f1_interval(adaptive, None, patients)),
+    ]
     gain: dict[str, object] = {"row": "adaptive - baseline", "images": len(baseline)}
     gain |= {name: rows[1][name] - rows[0][name] for name in (*METRICS, "mean_f1")}  # type: ignore[operator]
-    gain |= dict(zip(("f1_low", "f1_high"), interval(pooled["adaptive"] - pooled["baseline"]), strict=True))
+    gain |= dict(zip(("f1_low", "f1_high"), pooled_f1_interval(baseline, adaptive, patients), strict=True))
     rows.append(gain)
-    for name, fracture in (("everything is fracture", True), ("nothing is fracture", False)):
-        rows.append(row_of(name, trivial(baseline, fracture=fracture), (np.nan, np.nan)))
+    rows += [row_of(name, table, (np.nan, np.nan)) for name, table in naive.items()]
     for name, printed in PUBLISHED.items():
         prevalence = implied_prevalence(printed["accuracy"], printed["precision"], printed["recall"])
         rows.append({"row": name, **printed, "prevalence": prevalence, "images": 40})
-    order = [
-        "row",
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "f1_low",
-        "f1_high",
-        "iou",
-        "mean_f1",
-        "prevalence",
-        "images",
-    ]
-    return pd.DataFrame(rows)[order]
+    return pd.DataFrame(rows)[["row", *METRICS, "f1_low", "f1_high", "mean_f1", "prevalence", "images"]]
 
 
 def row_of(name: str, table: pd.DataFrame, f1_interval: tuple[float, float]) -> dict[str, object]:
@@ -73,40 +56,56 @@ def row_of(name: str, table: pd.DataFrame, f1_interval: tuple[float, float]) -> 
     }
 
 
-def resample(patients: pd.Series) -> np.ndarray:
-    """How often each image is drawn when patients are drawn with replacement: int (RESAMPLES, images).
+def subgroups(baseline: pd.DataFrame, adaptive: pd.DataFrame, facts: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:
+    """The comparison within sources, modalities and thirds of marked area.
 
-    Patients, not images, are the independent units: films of one patient are alike.
+    Args:
+        facts: columns source and modality, a row per image.
+    Returns:
+        columns subgroup, images, patients, baseline, adaptive (pooled F1), difference, low, high; no interval for fewer
+        than 10 patients.
     """
-    codes, names = pd.factorize(patients)
-    chosen = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
-    times = np.stack([np.bincount(row, minlength=len(names)) for row in chosen])
-    return np.asarray(times[:, codes])
+    area = baseline["tp"] + baseline["fn"]
+    size, marked = pd.Series("none", index=area.index), area > 0
+    size[marked] = "any"
+    if marked.sum() >= len(THIRDS):
+        size[marked] = pd.qcut(area[marked].rank(method="first"), len(THIRDS), labels=THIRDS).astype(str)
+    keys = {"source": facts["source"], "modality": facts["modality"], "fracture": size}
+    rows = []
+    for kind, values in keys.items():
+        values = pd.Series(values.to_numpy())
+        for value in sorted(values.unique()):
+            chosen = (values == value).to_numpy()
+            sides, units = [table[chosen] for table in (baseline, adaptive)], patients[chosen]
+            scores = [float(summarise(side)["pooled"]["f1"]) for side in sides]
+            known = units.nunique() >= FEW
+            low, high = pooled_f1_interval(sides[0], sides[1], units) if known else (math.nan, math.nan)
+            rows.append(
+                {"subgroup": f"{kind}: {value or 'unknown'}", "images": int(chosen.sum()), "patients": units.nunique()}
+                | {"baseline": scores[0], "adaptive": scores[1], "difference": scores[1] - scores[0]}
+                | {"low": low, "high": high}
+            )
+    return pd.DataFrame(rows)
 
 
-def pooled_f1(table: pd.DataFrame, draws: np.ndarray) -> np.ndarray:
-    """Pooled F1 of each resample, float64 (RESAMPLES,); a resample without any marked pixel counts as 1."""
-    tp, fp, fn = (draws @ table[name].to_numpy(np.float64) for name in ("tp", "fp", "fn"))
-    whole = 2 * tp + fp + fn
-    return np.where(whole > 0, 2 * tp / np.maximum(whole, 1), 1.0)
+def verdict(comparison: pd.DataFrame, paired: pd.DataFrame) -> str:
+    """Whether adaptive beats baseline, in a sentence that the numbers support.
 
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The central 95 % of resampled values (percentile bootstrap)."""
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def verdict(comparison: pd.DataFrame) -> str:
-    """Whether adaptive beats baseline, in a sentence that the interval supports."""
-    rows = comparison.set_index("row")
-    gain = rows.loc["adaptive - baseline"]
+    A claim needs both: an interval of the pooled F1's difference without 0, and a permutation test of the patients'
+    mean F1 that agrees in sign at 5 %.
+    """
+    gain = comparison.set_index("row").loc["adaptive - baseline"]
+    test = paired.set_index("metric").loc["f1"]
     # The interval comes from drawing films anew. Training anew moves the difference as well, and can turn its sign.
-    luck = "The interval covers the choice of films, not the luck of one training: repeat with other seeds."
-    numbers = f"F1 differs by {gain['f1']:+.3f}, 95 % interval {gain['f1_low']:+.3f} to {gain['f1_high']:+.3f}"
-    if gain["f1_low"] > 0:
+    luck = "This covers the choice of films, not the luck of one training: repeat with other seeds."
+    numbers = (
+        f"F1 differs by {gain['f1']:+.3f}, 95 % interval {gain['f1_low']:+.3f} to {gain['f1_high']:+.3f}; "
+        f"permutation test over {test['patients']:.0f} patients: p = {test['permutation']:.2g}"
+    )
+    agrees = test["permutation"] < LEVEL and np.sign(test["difference"]) == np.sign(gain["f1"])
+    if agrees and gain["f1_low"] > 0:
         return f"On these films, with one seed, adaptive beats baseline ({numbers}). {luck}"
-    if gain["f1_high"] < 0:
+    if agrees and gain["f1_high"] < 0:
         return f"On these films, with one seed, adaptive loses to baseline ({numbers}). {luck}"
     return f"Adaptive and baseline cannot be told apart on these films ({numbers})."
 
@@ -127,7 +126,7 @@ def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
         if not np.isnan(row["f1_low"]):
             f1 += f" ({number(row['f1_low'], shown)} to {number(row['f1_high'], shown)})"
         middle = [number(row[name], shown) for name in ("accuracy", "precision", "recall")]
-        last = [number(row["iou"], shown), number(row["mean_f1"], shown), number(row["prevalence"], ".3f")]
+        last = [number(row[name], shown) for name in ("iou", "mcc", "mean_f1")] + [number(row["prevalence"], ".3f")]
         rows.append([str(row["row"]), *middle, f1, *last, str(int(row["images"]))])
     return rows
 

@@ -36,7 +36,7 @@ from stages.train.checkpoint import (
     save_checkpoint,
 )
 from stages.train.loop import Preempted, State, begin, epochs, resident
-from stages.train.machine import describe, make_fabric, memory_faults
+from stages.train.machine import describe, machine_faults, make_fabric
 from stages.train.params import Params, Weights
 from stages.train.progress import Report, reporting
 from stages.train.served import mlflow_model
@@ -67,7 +67,7 @@ def main(
     if variant not in VARIANTS:
         raise Fault(f"expected one of {', '.join(VARIANTS)} after `python -m stages.train`, found {variant!r}")
     weights: Weights = getattr(settings, variant)
-    with stopping() as stop, memory_faults(settings.loop.batch):
+    with stopping() as stop, machine_faults(settings.loop.batch, settings.unet.encoder):
         fabric = make_fabric(settings.loop)
         fabric.launch()
         train, validation = (load_films(source, side, settings.unet.input) for side in ("train", "validation"))
@@ -85,7 +85,7 @@ def main(
             save_checkpoint(checkpoint, name, state.pack())
 
         marks = {"training": name, "params.sha256": json_sha256(chosen), "data.sha256": data}
-        with only_one(checkpoint), training_run(variant, marks) as run:
+        with only_one(checkpoint, stop), training_run(variant, marks) as run:
             run.log_params(chosen)
             run.log_data(str(source), data, {"train": len(train.ids), "validation": len(validation.ids)})
             resume(fabric, state, load_checkpoint(checkpoint, name))
@@ -171,15 +171,19 @@ def stopping() -> Iterator[Stop]:
 
 
 @contextmanager
-def only_one(checkpoint: Path) -> Iterator[None]:
+def only_one(checkpoint: Path, stop: Stop) -> Iterator[None]:
     """Two equal trainings at once, as a queue may hold them, would write one checkpoint: the second waits."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(checkpoint.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("train: waits for another process that trains the very same", file=sys.stderr)
-        lock.acquire()
+    lock, said = FileLock(checkpoint.with_suffix(".lock")), False
+    while not lock.is_locked:
+        if stop():
+            sys.exit(stop.code)
+        try:
+            lock.acquire(timeout=float(said))
+        except Timeout:
+            if not said:
+                print("train: waits for another process that trains the very same", file=sys.stderr)
+            said = True
     try:
         yield
     finally:

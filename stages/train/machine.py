@@ -94,18 +94,23 @@ def describe(fabric: Fabric, threads: int) -> dict[str, Any]:
 
 
 @contextmanager
-def memory_faults(batch: int) -> Iterator[None]:
-    """Turn what torch says about full memory into what to do about it."""
+def machine_faults(batch: int, encoder: str) -> Iterator[None]:
+    """Turn what torch says about full memory and about what a GPU cannot do reproducibly into what to do about it."""
     try:
         yield
     except RuntimeError as error:
-        text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
+        text = " ".join(str(error).split())[:160]
+        if "does not have a deterministic implementation" in str(error):
+            raise Fault(
+                f"train.unet.encoder: expected layers that a GPU computes the same way twice, found {encoder}: {text}; "
+                "choose one without them, such as resnet18, or train on the CPU (CUDA_VISIBLE_DEVICES=)"
+            ) from error
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "main"
         raise Fault(
-            f"train: the {where} memory is full with {batch} films per step ({' '.join(text.split())[:160]}); lower "
-            "train.loop.batch, preprocess.size or the channels, or train on more devices. The last checkpoint stays"
+            f"train: the {where} memory is full with {batch} films per step ({text}); lower train.loop.batch, "
+            "preprocess.size or the channels, or train on more devices. The last checkpoint stays"
         ) from error
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Row = dict[str, float]
 
@@ -38,7 +38,7 @@ class Bar:
         self.task = progress.add_task(f"train {name}", total=total, completed=done, text="")
 
     def epoch(self, row: Row, speed: float, seconds: float) -> None:
-        self.progress.update(self.task, completed=int(row["epoch"]) + 1, text=describe(row, speed))
+        self.progress.update(self.task, completed=int(row["epoch"]) + 1, text=brief(row, speed))
 
 
 @contextmanager
@@ -50,13 +50,11 @@ def reporting(name: str, total: int, done: int) -> Iterator[Report]:
     else:
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        with Progress(
-            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
-        ) as progress:
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
             yield Bar(progress, name, total, done)
 
 
@@ -66,6 +64,12 @@ def describe(row: Row, speed: float) -> str:
         f"loss {row['train_loss']:.3f}, validation {row['validation_loss']:.3f}, "
         f"Dice {row['validation_dice']:.3f}, {speed:.3g} images/s"
     )
+
+
+def brief(row: Row, speed: float) -> str:
+    """The same for a bar on a terminal of 80 columns."""
+    dice = row["validation_dice"]
+    return f"loss {row['train_loss']:.3f}/{row['validation_loss']:.3f} Dice {dice:.3f} {speed:.3g}/s"
 
 
 def clock(seconds: float) -> str:

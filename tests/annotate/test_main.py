@@ -20,7 +20,9 @@ def data(here: Path) -> Path:
     for name in names:
         for kind, level in (("preprocessed", 10), ("levels", 20)):
             write_png(here / f"data/{kind}/images/{name}.png", np.full((20, 20), level, np.uint8))
-    facts = {"patient_id": names, "group": names, "source": "s", "split": "", "fractures": [1, 0, 1, 0, 0, 0]}
+    spacing = {"pixel_spacing_mm": ["0.2 0.1", *[""] * 5], "imager_pixel_spacing_mm": ["9 9", "0.3 0.3", *[""] * 4]}
+    facts = {"modality": "CR", "patient_id": names, "group": names, "source": "s", "split": "", **spacing}
+    facts["fractures"] = [1, 0, 1, 0, 0, 0]
     write_table(here / "data/raw/manifest.csv", pd.DataFrame({"image_id": names} | facts))
     grid = {"scale_x": 0.5, "scale_y": 0.5, "shift_x": 0.0, "shift_y": 0.0}
     write_table(here / "data/preprocessed/index.csv", pd.DataFrame({"image_id": names} | grid))
@@ -47,5 +49,9 @@ def test_a_polygon_marks_its_box_or_itself(mask: str, marked: int, data: Path) -
         assert all((picture == level).all() for picture in pictures)
     table = read_table(data / "dataset/split.csv").set_index("image_id")
     assert table.loc["f0", "boxes"] == "0 0 20 20"
+    # the grid has half the pixels, so that each is twice as large; a calibrated spacing goes before the detector's
+    assert list(table.loc["f0", ["row_mm", "column_mm", "mm_from"]]) == [0.4, 0.2, "pixel_spacing"]
+    assert list(table.loc["f1", ["row_mm", "column_mm", "mm_from"]]) == [0.6, 0.6, "imager_pixel_spacing"]
+    assert table.loc["f2", ["row_mm", "column_mm"]].isna().all()
     assert read_png(data.parent / "reports/labels.png").ndim == 3
     assert list(table["group"]) == list(table.index)

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
-from sklearn.metrics import precision_score, recall_score
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, recall_score
 
-from stages.evaluate.curves import precision_recall
+from stages.evaluate.curves import (
+    average_precision,
+    best_threshold,
+    brier,
+    calibration_error,
+    precision_recall,
+    reliability,
+)
 
 
 def test_agrees_with_scikit_learn_at_every_threshold() -> None:
@@ -24,3 +32,51 @@ def test_a_perfect_and_an_empty_case() -> None:
     empty = precision_recall(np.full((1, 1, 2), 0.5, np.float32), np.zeros((1, 1, 2), bool))
     assert empty["recall"].isna().all()
     assert (empty["precision"] == 0).all()
+
+
+def noisy(seed: int, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((2, 30, 30)) < share
+    return np.clip(rng.normal(0.3 + 0.3 * masks, 0.2), 0, 1).astype(np.float32), masks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_average_precision_agrees_with_scikit_learn(seed: int) -> None:
+    chances, masks = noisy(seed)
+    expected = average_precision_score(masks.ravel(), chances.ravel())
+    assert average_precision(chances, masks) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_predictor_that_knows_nothing_gets_the_prevalence() -> None:
+    _, masks = noisy(0)
+    assert average_precision(np.full(masks.shape, 0.3, np.float32), masks) == pytest.approx(masks.mean())
+
+
+def test_without_fracture_there_is_no_area() -> None:
+    assert np.isnan(average_precision(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), bool)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_threshold_is_the_best_of_all(seed: int) -> None:
+    chances, masks = noisy(seed)
+    scores = [f1_score(masks.ravel(), chances.ravel() >= i / 256, zero_division=0) for i in range(256)]
+    assert best_threshold(chances, masks) == int(np.argmax(scores)) / 256
+
+
+def test_reliability_by_hand() -> None:
+    chances = np.array([[0.01, 0.05, 0.5, 0.52, 1.0]], np.float32)
+    table = reliability(chances, np.array([[False, False, True, False, True]]))
+    assert list(table["pixels"]) == [2, 2, 1]
+    assert list(table["low"]) == pytest.approx([0, 7 / 15, 14 / 15])
+    assert list(table["predicted"]) == pytest.approx([0.03, 0.51, 1.0])
+    assert list(table["observed"]) == pytest.approx([0, 0.5, 1])
+    assert calibration_error(table) == pytest.approx((2 * 0.03 + 2 * 0.01 + 0) / 5)
+
+
+def test_calibration_and_brier_agree_with_scikit_learn() -> None:
+    chances, masks = noisy(1)
+    observed, predicted = calibration_curve(masks.ravel(), chances.ravel(), n_bins=15)
+    table = reliability(chances, masks)
+    np.testing.assert_allclose(table["observed"], observed, atol=1e-6)
+    np.testing.assert_allclose(table["predicted"], predicted, atol=1e-6)
+    assert brier(chances, masks) == pytest.approx(brier_score_loss(masks.ravel(), chances.ravel()), rel=1e-5)

@@ -1,13 +1,68 @@
+import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
+from stages.common.artifacts import write_json, write_png, write_table
+from stages.common.dataset import load_films
 from stages.common.errors import Fault
+from stages.common.unet import build, load_model, probabilities, save_weights
 from stages.evaluate.__main__ import main
+from stages.evaluate.curves import best_threshold
 from stages.evaluate.params import Params
+from tests.train.films import squares
 
 
 @pytest.mark.parametrize("variant", ["", "adaptiv"])
 def test_a_model_that_is_not_there_is_said(variant: str, here: Path) -> None:
     with pytest.raises(Fault, match="expected the name of a folder in models"):
-        main(Params(threshold=0.5), variant)
+        main(Params(threshold=0.5, boundary_px=3.0), variant)
+
+
+@pytest.fixture
+def project(here: Path) -> Path:
+    """Four test films, the last without a fracture, three validation films, and a network that has learnt nothing."""
+    rows = []
+    for split, count in (("test", 4), ("validation", 3)):
+        films, side = squares(count, len(split)), "test" if split == "test" else "train"
+        for i, (image, mask) in enumerate(zip(films.inputs[:, 0], films.masks, strict=True)):
+            fractured = split != "test" or i < 3
+            write_png(here / f"data/dataset/{side}/{split}{i}.png", image)
+            write_png(here / f"data/dataset/{side}_mask/{split}{i}.png", mask & fractured)
+            top, left = np.argwhere(mask)[0]
+            box = f"{left} {top} {left + 12} {top + 12}" if fractured else ""
+            size = 0.5 if i == 0 else ""
+            rows.append({"image_id": f"{split}{i}", "split": split, "boxes": box, "row_mm": size, "column_mm": size})
+    write_table(here / "data/dataset/split.csv", pd.DataFrame(rows))
+    torch.manual_seed(0)
+    unet = {"encoder": "resnet18", "channels": [16, 8, 8], "input": "image"}
+    save_weights(here / "models/adaptive/weights.safetensors", build("resnet18", [16, 8, 8], "image").state_dict())
+    write_json(here / "models/adaptive/model.json", {"unet": unet, "machine": {"threads": 1}})
+    return here
+
+
+def test_what_it_writes_can_be_recomputed(project: Path) -> None:
+    main(Params(threshold=0.5, boundary_px=3.0), "adaptive")
+    out = project / "reports/evaluation/adaptive"
+    table, found = pd.read_csv(out / "per_image.csv"), json.loads((out / "metrics.json").read_text())
+    assert list(table["image_id"]) == ["test0", "test1", "test2", "test3"]
+    assert (table[["tp", "fp", "fn", "tn"]].sum(axis=1) == 32 * 32).all()
+    assert found["pooled"]["recall"] == table["tp"].sum() / (table["tp"] + table["fn"]).sum()
+    assert found["detection"]["fractures"] == 3
+    assert found["threshold"] == {"value": 0.5, "from": "params"}
+    assert found["test_set"]["only_label_empty"] + found["test_set"]["both_empty"] == 1
+    assert table["hd95_mm"].notna().tolist() == [True, False, False, False]  # one film has a known spacing
+    assert table["auprc"].isna().tolist() == [False, False, False, True]  # one has no fracture
+    assert pd.read_csv(out / "reliability.csv")["pixels"].sum() == 4 * 32 * 32
+
+
+def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
+    main(Params(threshold="validation", boundary_px=3.0), "adaptive")
+    found = json.loads((project / "reports/evaluation/adaptive/metrics.json").read_text())["threshold"]
+    films = load_films(Path("data/dataset"), "validation")
+    expected = best_threshold(probabilities(load_model(Path("models/adaptive")), films.inputs), films.masks)
+    assert found == {"value": expected, "from": "validation"}
+    assert expected != 0.5

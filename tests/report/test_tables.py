@@ -1,30 +1,45 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap
 
 from stages.common.metrics import metrics
-from stages.report.tables import compare, interval, markdown, pooled_f1, resample, trivial, verdict
+from stages.report.naive import NAIVE, naive_tables
+from stages.report.statistics import compare_metrics
+from stages.report.tables import compare, markdown, subgroups, verdict
+
+COUNTS = ("tp", "fp", "fn", "tn")
+
+
+def scored(rows: list[tuple[int, ...]]) -> pd.DataFrame:
+    counts = [dict(zip(COUNTS, map(int, row), strict=True)) for row in rows]
+    return pd.DataFrame([row | metrics(**row) for row in counts])
 
 
 def table(seed: int, skill: float, images: int = 40) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    size = rng.integers(50, 400, images)
+    size = np.random.default_rng(0).integers(50, 400, images)
     tp = np.round(size * np.clip(np.random.default_rng(seed).normal(skill, 0.15, images), 0, 1)).astype(int)
     fp = np.random.default_rng(seed).integers(0, 60, images)
-    rows = [
-        {"tp": int(a), "fp": int(b), "fn": int(s - a), "tn": int(4096 - s - b)}
-        for a, b, s in zip(tp, fp, size, strict=True)
-    ]
-    return pd.DataFrame([row | metrics(**row) for row in rows])
+    return scored([(a, b, s - a, 4096 - s - b) for a, b, s in zip(tp, fp, size, strict=True)])
 
 
 PATIENTS = pd.Series([f"p{i // 2}" for i in range(40)])
 
 
+def naive(like: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All and nothing, from the counts of a model's table."""
+    positive, negative, none = like["tp"] + like["fn"], like["fp"] + like["tn"], 0 * like["tp"]
+    sides = {NAIVE[0]: (positive, negative, none, none), NAIVE[1]: (none, none, positive, negative)}
+    return {name: scored(list(zip(*columns, strict=True))) for name, columns in sides.items()}
+
+
+def said(baseline: pd.DataFrame, adaptive: pd.DataFrame) -> str:
+    comparison = compare(baseline, adaptive, PATIENTS, {})
+    return verdict(comparison, compare_metrics(baseline, adaptive, PATIENTS, ("f1",)))
+
+
 def test_rows_and_their_numbers() -> None:
     baseline, adaptive = table(1, 0.5), table(2, 0.8)
-    found = compare(baseline, adaptive, PATIENTS).set_index("row")
+    found = compare(baseline, adaptive, PATIENTS, naive(baseline)).set_index("row")
     total = baseline[["tp", "fp", "fn"]].sum()
     assert found.loc["baseline", "f1"] == pytest.approx(2 * total["tp"] / (2 * total["tp"] + total["fp"] + total["fn"]))
     assert found.loc["adaptive - baseline", "f1"] == pytest.approx(
@@ -39,46 +54,63 @@ def test_rows_and_their_numbers() -> None:
     assert (found["images"] == 40).all()
 
 
-def test_interval_agrees_with_scipy_where_every_image_is_a_patient() -> None:
-    data, alone = table(1, 0.6), pd.Series([f"p{i}" for i in range(40)])
-    ours = interval(pooled_f1(data, resample(alone)))
-    counts = data[["tp", "fp", "fn"]].to_numpy()
-
-    def f1(rows: np.ndarray) -> float:
-        tp, fp, fn = counts[rows].sum(axis=0)
-        return float(2 * tp / (2 * tp + fp + fn))
-
-    theirs = bootstrap(
-        (np.arange(40),), f1, vectorized=False, n_resamples=2000, method="percentile", rng=np.random.default_rng(1)
-    )
-    np.testing.assert_allclose(ours, theirs.confidence_interval, atol=0.012)
-
-
-def test_films_of_one_patient_are_drawn_together() -> None:
-    times = resample(PATIENTS)
-    np.testing.assert_array_equal(times[:, 0::2], times[:, 1::2])
-    assert (times[:, ::2].sum(axis=1) == 20).all()
-
-
 @pytest.mark.parametrize(
-    ("skill", "said"), [(0.85, "adaptive beats"), (0.2, "adaptive loses"), (0.5, "cannot be told apart")]
+    ("skill", "expected"), [(0.85, "adaptive beats"), (0.2, "adaptive loses"), (0.5, "cannot be told apart")]
 )
-def test_the_verdict_follows_the_interval(skill: float, said: str) -> None:
-    assert said in verdict(compare(table(1, 0.5), table(3, skill), PATIENTS))
+def test_the_verdict_follows_the_numbers(skill: float, expected: str) -> None:
+    assert expected in said(table(1, 0.5), table(3, skill))
 
 
 def test_identical_models_cannot_be_told_apart() -> None:
-    assert "cannot be told apart" in verdict(compare(table(1, 0.5), table(1, 0.5), PATIENTS))
+    assert "cannot be told apart" in said(table(1, 0.5), table(1, 0.5))
 
 
-def test_trivial_predictors_count_every_pixel_once() -> None:
-    data = table(1, 0.5)
-    for fracture in (True, False):
-        assert (trivial(data, fracture=fracture)[["tp", "fp", "fn", "tn"]].sum(axis=1) == 4096).all()
+def test_an_interval_alone_makes_no_claim() -> None:
+    baseline, adaptive = table(1, 0.5), table(3, 0.85)
+    comparison = compare(baseline, adaptive, PATIENTS, {})
+    paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1",))
+    assert "adaptive beats" in verdict(comparison, paired)
+    assert "cannot be told apart" in verdict(comparison, paired.assign(permutation=0.2))
+    assert "cannot be told apart" in verdict(comparison, paired.assign(difference=-0.1))
+
+
+def test_subgroups_cover_all_films_and_small_ones_claim_nothing() -> None:
+    facts = pd.DataFrame({"source": ["a"] * 36 + ["b"] * 4, "modality": ["CR", "DX"] * 20})
+    baseline, adaptive = table(1, 0.5), table(2, 0.8)
+    found = subgroups(baseline, adaptive, facts, PATIENTS).set_index("subgroup")
+    for kind in ("source", "modality", "fracture"):
+        assert found[found.index.str.startswith(kind)]["images"].sum() == 40
+    assert found.loc["source: a", ["low", "high"]].notna().all()
+    assert found.loc["source: b", ["low", "high"]].isna().all()
+    assert found.loc["source: b", "patients"] == 2
+    assert {"fracture: small", "fracture: middle", "fracture: large"} <= set(found.index)
+    whole = baseline[36:][["tp", "fp", "fn"]].sum()
+    expected = 2 * whole["tp"] / (2 * whole["tp"] + whole["fp"] + whole["fn"])
+    assert found.loc["source: b", "baseline"] == pytest.approx(expected)
+
+
+def test_naive_predictors_by_hand() -> None:
+    image = np.array([[10, 10, 200, 200]] * 2, np.uint8)
+    levels = np.array([[0, 0, 0, 255]] * 2, np.uint8)
+    mask = np.array([[False, False, True, False]] * 2)
+    tables = naive_tables([(image, levels, mask)])
+    assert {name: rows[list(COUNTS)].iloc[0].astype(int).tolist() for name, rows in tables.items()} == {
+        "everything is fracture": [2, 6, 0, 0],
+        "nothing is fracture": [0, 0, 2, 6],
+        "random at the prevalence": [0, 2, 2, 4],  # a quarter of 2 and of 6, rounded to even
+        "largest grey level": [2, 4, 0, 2],
+        "Otsu's threshold": [2, 2, 0, 4],
+    }
+
+
+def test_a_constant_film_has_no_otsu_threshold() -> None:
+    flat = np.full((4, 4), 7, np.uint8)
+    found = naive_tables([(flat, flat, np.eye(4, dtype=bool))])["Otsu's threshold"]
+    assert found[["tp", "fp"]].to_numpy().sum() == 0
 
 
 def test_markdown_says_what_is_undefined() -> None:
-    text = markdown(compare(table(1, 0.5), table(2, 0.8), PATIENTS))
+    text = markdown(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5))))
     lines = text.splitlines()
     assert lines[0].startswith("|  | accuracy | precision")
     assert len(lines) == 2 + 7

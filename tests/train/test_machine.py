@@ -8,7 +8,7 @@ from torch import nn
 
 from stages.common.errors import Fault
 from stages.train.__main__ import main
-from stages.train.machine import has_gpu, make_fabric, memory_faults
+from stages.train.machine import has_gpu, machine_faults, make_fabric
 from stages.train.params import Params
 from tests.conftest import merge
 
@@ -47,16 +47,24 @@ def test_more_gpus_than_there_are_is_said(settings: Params, monkeypatch: pytest.
 def test_full_memory_is_said_with_what_to_do() -> None:
     with (
         pytest.raises(Fault, match=r"the GPU memory is full with 64 films per step .*lower train\.loop\.batch"),
-        memory_faults(64),
+        machine_faults(64, "resnet18"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
     # a real one: more than any machine has
-    with pytest.raises(Fault, match="the main memory is full with 8 films per step"), memory_faults(8):
+    with pytest.raises(Fault, match="the main memory is full with 8 films per step"), machine_faults(8, "resnet18"):
         torch.empty(2**50, dtype=torch.uint8)
 
 
+def test_an_encoder_that_no_gpu_computes_the_same_way_twice_is_said() -> None:
+    # what torch says for the squeeze-and-excitation blocks of EfficientNets
+    text = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set"
+    expected = r"train\.unet\.encoder: .*efficientnet-b0: adaptive_avg_pool2d.*; choose one without them"
+    with pytest.raises(Fault, match=expected), machine_faults(8, "efficientnet-b0"):
+        raise RuntimeError(text)
+
+
 def test_other_errors_of_torch_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), memory_faults(8):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), machine_faults(8, "resnet18"):
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 

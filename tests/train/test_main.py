@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from stages.common.artifacts import write_png, write_table
@@ -155,6 +156,26 @@ def test_a_stopped_training_writes_its_state_and_goes_on(
     assert tree_hash(dataset / "models/adaptive") == expected
     client, experiment = open_client()
     assert sorted(run.info.status for run in client.search_runs([experiment])) == ["FINISHED", "FINISHED", "KILLED"]
+
+
+@pytest.mark.slow
+def test_the_very_same_training_twice_at_once_waits_or_can_be_stopped(
+    settings: Params, toy_params: dict[str, Any], dataset: Path
+) -> None:
+    write_params(dataset, toy_params)
+    main(settings, "adaptive")
+    (lock,) = (dataset / ".checkpoints").glob("*.lock")
+    with FileLock(lock):
+        stopped, waiting = start(dataset), start(dataset)
+        for process in (stopped, waiting):
+            assert process.stderr is not None
+            while "waits for another process" not in process.stderr.readline():
+                pass
+        stopped.send_signal(signal.SIGTERM)
+        stopped.communicate()
+        assert stopped.returncode == TRY_AGAIN
+    waiting.communicate()
+    assert waiting.returncode == 0
 
 
 def quietly(folder: str, params: dict[str, Any]) -> None:

@@ -22,14 +22,14 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
 
     def console(**_: Any) -> Console:
-        return Console(file=screen, force_terminal=True, width=140)
+        return Console(file=screen, force_terminal=True, width=80)
 
     monkeypatch.setattr(progress, "Console", console)
     with reporting("adaptive", 10, 2) as report:
         report.epoch(ROW, 21.66, 30.0)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "3/10" in shown
-    assert "loss 0.500, validation 0.250, Dice 0.125, 21.7 images/s" in shown
+    assert "loss 0.500/0.250 Dice 0.125 21.7/s" in shown
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (7380, "2 h 3 min")])

@@ -1,0 +1,60 @@
+"""Evaluation and report against what bounds them: the forward pass; imports and start-up are not counted.
+
+Run: PYTHONPATH=. python benchmarks/evaluate.py      (1 minute; needs the outputs of `make repro`)
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from stages.common.artifacts import read_json, read_table
+from stages.common.dataset import load_films
+from stages.common.unet import load_model, probabilities
+from stages.evaluate import __main__ as evaluate
+from stages.evaluate.params import Params
+from stages.report import __main__ as report
+from stages.report.params import Params as ReportParams
+from stages.report.statistics import compare_metrics, pooled_f1_interval
+from stages.report.tables import PAIRED
+
+ROUNDS = 5
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    network, films = load_model(Path("models/adaptive")), load_films(Path("data/dataset"), "test")
+    torch.set_num_threads(read_json(Path("models/adaptive/model.json"))["machine"]["threads"])
+    evaluate.log_test_metrics = lambda *_: 0  # MLflow's store is another benchmark
+    with tempfile.TemporaryDirectory() as folder:
+
+        def whole() -> None:
+            evaluate.main(Params(threshold=0.5, boundary_px=3.0), "adaptive", target=Path(folder))
+
+        whole()
+        pairs = [(seconds(whole), seconds(lambda: probabilities(network, films.inputs))) for _ in range(ROUNDS)]
+    forward = statistics.median(b for _, b in pairs)
+    ratio = statistics.median(a / b for a, b in pairs)
+    print(f"{len(films.ids)} films: forward pass {forward:.2f} s, evaluation {ratio:.2f} times that")
+    tables = [read_table(Path(f"reports/evaluation/{name}/per_image.csv")) for name in ("baseline", "adaptive")]
+    patients = read_table(Path("data/dataset/split.csv")).set_index("image_id").loc[tables[0]["image_id"], "group"]
+
+    def all_statistics() -> None:
+        compare_metrics(*tables, patients, PAIRED)
+        for pair in ((tables[0], None), (tables[1], None), (tables[0], tables[1])):
+            pooled_f1_interval(*pair, patients)
+
+    print(f"statistics with 10,000 draws: {seconds(all_statistics):.1f} s")
+    print(f"report: {seconds(lambda: report.main(ReportParams())):.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Whether the fractures were found: predictions as regions, labels as boxes."""
+
+import math
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from skimage.measure import label, regionprops
+
+OVERLAP = 0.5  # of two boxes, as usual in detection
+
+
+def detection(chances: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[str, float]:
+    """Regions of pixels that reach the threshold (joined over edges and corners) against the boxes of one image.
+
+    Args:
+        chances: float (H, W), probabilities.
+        boxes: float (K, 4), left, top, right, bottom in pixels.
+    Returns:
+        boxes: K. found_iou: boxes paired one to one with a region whose own box overlaps with IoU >= 0.5.
+        found_centre: boxes in which the centre of a region lies. false_regions: regions whose centre lies in no box.
+        pointing: whether the most probable pixel lies in a box (pointing game); NaN without boxes.
+    """
+    marked = label(chances >= threshold, connectivity=2)  # type: ignore[no-untyped-call]
+    regions = regionprops(marked)  # type: ignore[no-untyped-call]
+    found = np.array([(left, top, right, bottom) for top, left, bottom, right in (r.bbox for r in regions)], float)
+    centres = np.array([(x + 0.5, y + 0.5) for y, x in (r.centroid for r in regions)], float)
+    pairs = overlaps(boxes, found.reshape(-1, 4)) >= OVERLAP
+    inside = within(boxes, centres.reshape(-1, 2))
+    row, column = np.unravel_index(int(np.argmax(chances)), chances.shape)
+    summit = np.array([[column + 0.5, row + 0.5]])
+    return {
+        "boxes": len(boxes),
+        "found_iou": int(pairs[linear_sum_assignment(pairs, maximize=True)].sum()),
+        "found_centre": int(inside.any(axis=1).sum()),
+        "false_regions": int((~inside.any(axis=0)).sum()),
+        "pointing": float(within(boxes, summit).any()) if len(boxes) else math.nan,
+    }
+
+
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of each pair of boxes, float (len(a), len(b))."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b)]
+    whole = areas[0][:, None] + areas[1][None] - common
+    return np.asarray(common / np.where(whole > 0, whole, 1))
+
+
+def within(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether each box holds each point, bool (len(boxes), len(points))."""
+    after = (points[None] >= boxes[:, None, :2]).all(axis=2)
+    return np.asarray(after & (points[None] < boxes[:, None, 2:]).all(axis=2))
+
+
+def read_boxes(text: str) -> np.ndarray:
+    """Boxes of split.csv, float (K, 4)."""
+    return np.array([[float(value) for value in box.split()] for box in text.split(";") if box], float).reshape(-1, 4)

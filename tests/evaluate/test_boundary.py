@@ -1,0 +1,55 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_erosion, distance_transform_edt
+
+from stages.evaluate.boundary import boundary
+
+
+def square(top: int, left: int, side: int = 20, size: int = 64) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def blob(seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).random((48, 40))
+    return np.asarray(distance_transform_edt(noise < 0.98) < 4)
+
+
+def brute(a: np.ndarray, b: np.ndarray, tolerance: float, spacing: tuple[float, float]) -> tuple[float, float]:
+    """Both measures from the distances of all pairs of outline pixels (masks that touch no border)."""
+    edges = [np.argwhere(mask & ~binary_erosion(mask)) * np.array(spacing) for mask in (a, b)]
+    far = np.linalg.norm(edges[0][:, None] - edges[1][None], axis=2)
+    there, back = far.min(axis=1), far.min(axis=0)
+    nsd = ((there <= tolerance).sum() + (back <= tolerance).sum()) / (len(there) + len(back))
+    return nsd, max(np.percentile(there, 95), np.percentile(back, 95))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_against_all_pairs_of_outline_pixels(seed: int) -> None:
+    a, b = np.pad(blob(seed), 3), np.pad(blob(seed + 50), 3)
+    found = boundary(mask_pred=a, mask_ref=b, tolerance=2.0, spacing=(0.5, 0.25))
+    nsd, hd95 = brute(a, b, 2.0, (1.0, 1.0))
+    assert found["nsd"] == pytest.approx(nsd, abs=1e-6)
+    assert found["hd95_px"] == pytest.approx(hd95, rel=1e-5)
+    assert found["hd95_mm"] == pytest.approx(brute(a, b, 2.0, (0.5, 0.25))[1], rel=1e-5)
+
+
+def test_a_square_that_is_moved_by_hand() -> None:
+    found = boundary(mask_pred=square(10, 10), mask_ref=square(10, 15), tolerance=5.0)
+    assert found["hd95_px"] == 5
+    assert found["nsd"] == 1
+    assert math.isnan(found["hd95_mm"])  # no spacing, no millimetres
+    assert boundary(mask_pred=square(10, 10), mask_ref=square(10, 15), tolerance=4.9)["nsd"] < 1
+
+
+def test_empty_masks_are_defined() -> None:
+    empty, full = np.zeros((30, 40), bool), np.zeros((30, 40), bool)
+    full[5:9, 5:9] = True
+    nothing = {"nsd": 1.0, "hd95_px": 0.0, "hd95_mm": 0.0}
+    assert boundary(mask_pred=empty, mask_ref=empty, tolerance=2.0, spacing=(2.0, 1.0)) == nothing
+    for pred, ref in ((empty, full), (full, empty)):
+        found = boundary(mask_pred=pred, mask_ref=ref, tolerance=2.0, spacing=(2.0, 1.0))
+        assert found == {"nsd": 0.0, "hd95_px": 50.0, "hd95_mm": pytest.approx(math.hypot(60, 40))}
