@@ -5,6 +5,7 @@ Run: python -m stages.evaluate adaptive     (dvc repro evaluate@adaptive)
 
 import math
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from stages.common.artifacts import new_folder, read_json, read_table, sha256, w
 from stages.common.dataset import Films, load_films
 from stages.common.errors import Fault
 from stages.common.metrics import defined, score_images, summarise
+from stages.common.parallel import count_workers
 from stages.common.stage import run_stage
 from stages.common.tracking import log_test_metrics
 from stages.common.unet import load_model, probabilities
@@ -114,10 +116,14 @@ def over_all(table: pd.DataFrame, predicted: np.ndarray, masks: np.ndarray) -> d
 
 def draw(out: Path, films: Films, predicted: np.ndarray, threshold: float) -> None:
     """Probability maps (8 bit), overlays with errors in colour, and the films with their labels."""
-    for name, image, mask, chance in zip(films.ids, films.inputs[:, 0], films.masks, predicted, strict=True):
-        write_png(out / "probability" / f"{name}.png", np.round(chance * 255).astype(np.uint8))
-        write_png(out / "overlay" / f"{name}.png", overlay(image, mask_pred=chance >= threshold, mask_ref=mask))
+
+    def one(name: str, image: np.ndarray, mask: np.ndarray, chances: np.ndarray) -> None:
+        write_png(out / "probability" / f"{name}.png", np.round(chances * 255).astype(np.uint8))
+        write_png(out / "overlay" / f"{name}.png", overlay(image, mask_pred=chances >= threshold, mask_ref=mask))
         write_png(out / "label" / f"{name}.png", outline(image, mask))
+
+    with ThreadPoolExecutor(count_workers()) as pool:  # compressing pictures leaves the interpreter to others
+        list(pool.map(one, films.ids, films.inputs[:, 0], films.masks, predicted))
 
 
 if __name__ == "__main__":

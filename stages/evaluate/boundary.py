@@ -33,7 +33,8 @@ def boundary(
     units = {"px": (1.0, 1.0), "mm": spacing}
     found = {"nsd": math.nan, "hd95_px": math.nan, "hd95_mm": math.nan}
     if mask_pred.any() and mask_ref.any():
-        pred, ref = (torch.from_numpy(mask[None, None]) for mask in (mask_pred, mask_ref))
+        near = surroundings(mask_pred | mask_ref)
+        pred, ref = (torch.from_numpy(mask[near][None, None]) for mask in (mask_pred, mask_ref))
         found["nsd"] = compute_surface_dice(pred, ref, [tolerance], include_background=True).item()
         for name, unit in units.items():
             if unit is not None:
@@ -47,3 +48,10 @@ def boundary(
             diagonal = math.hypot(*(side * size for side, size in zip(mask_ref.shape, unit, strict=True)))
             found[f"hd95_{name}"] = 0.0 if nothing else diagonal
     return found
+
+
+def surroundings(mask: np.ndarray) -> tuple[slice, slice]:
+    """The part of an image that holds a mask and one pixel more on each side: the same distances, found faster."""
+    sides = (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))
+    top, left = (slice(max(0, int(side[0]) - 1), int(side[-1]) + 2) for side in sides)
+    return top, left

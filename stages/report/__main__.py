@@ -16,7 +16,7 @@ from stages.report.page import VARIANTS, is_synthetic, render
 from stages.report.params import Params
 from stages.report.published import audit
 from stages.report.statistics import compare_metrics
-from stages.report.tables import PAIRED, compare, markdown, subgroups, verdict
+from stages.report.tables import PAIRED, compare, latex, markdown, subgroups, verdict
 
 SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
@@ -40,6 +40,7 @@ def main(settings: Params, root: Path = Path()) -> str:
     for name, table in results.items():
         write_table(root / f"reports/{name}.csv", table)
     write_text(root / "reports/comparison.md", f"{markdown(results['comparison'])}\n{said}\n{note}")
+    write_text(root / "reports/comparison.tex", latex(results["comparison"]))
     write_text(root / "reports/comparison.html", page)
     return f"{said} -> reports/comparison.html"
 

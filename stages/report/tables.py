@@ -117,6 +117,21 @@ def markdown(comparison: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def latex(comparison: pd.DataFrame) -> str:
+    """The comparison as a LaTeX tabular for the package booktabs; it goes into a table environment by \\input."""
+    special = {"%": r"\%", "_": r"\_", "–": "--", " - ": " $-$ "}
+
+    def line(cells: list[str]) -> str:
+        text = " & ".join(cells)
+        for found, written in special.items():
+            text = text.replace(found, written)
+        return text + r" \\"
+
+    body = [line(cells) for cells in cells_of(comparison)]
+    start = [r"\begin{tabular}{l" + "r" * (len(HEAD) - 1) + "}", r"\toprule", line(HEAD), r"\midrule"]
+    return "\n".join([*start, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
 def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
     """The comparison as text, in the columns of HEAD."""
     rows = []

@@ -2,6 +2,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.surface_dice import compute_surface_dice
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from stages.evaluate.boundary import boundary
@@ -35,6 +38,16 @@ def test_against_all_pairs_of_outline_pixels(seed: int) -> None:
     assert found["nsd"] == pytest.approx(nsd, abs=1e-6)
     assert found["hd95_px"] == pytest.approx(hd95, rel=1e-5)
     assert found["hd95_mm"] == pytest.approx(brute(a, b, 2.0, (0.5, 0.25))[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 20), (44, 44), (10, 44)])
+def test_at_the_rim_of_the_image_it_is_monais_own(place: tuple[int, int]) -> None:
+    a, b = square(*place), square(12, 20, 30)
+    pair = [torch.from_numpy(mask[None, None]) for mask in (a, b)]
+    far = compute_hausdorff_distance(*pair, include_background=True, percentile=95)
+    close = compute_surface_dice(*pair, class_thresholds=[2.0], include_background=True)
+    found = boundary(mask_pred=a, mask_ref=b, tolerance=2.0)
+    assert (found["hd95_px"], found["nsd"]) == pytest.approx((far.item(), close.item()))
 
 
 def test_a_square_that_is_moved_by_hand() -> None:

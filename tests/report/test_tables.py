@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from stages.common.metrics import metrics
 from stages.report.naive import NAIVE, naive_tables
 from stages.report.statistics import compare_metrics
-from stages.report.tables import compare, markdown, subgroups, verdict
+from stages.report.tables import compare, latex, markdown, subgroups, verdict
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
@@ -117,3 +119,12 @@ def test_markdown_says_what_is_undefined() -> None:
     assert "nan" not in text
     assert "| nothing is fracture |" in text
     assert all(line.count("|") == lines[0].count("|") for line in lines)
+
+
+def test_latex_has_a_cell_for_each_column_and_no_bare_special_character() -> None:
+    lines = latex(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)))).splitlines()
+    rows = [line for line in lines if line.endswith(r"\\")]
+    assert len(rows) == 1 + 7
+    assert all(row.count("&") == rows[0].count("&") for row in rows)
+    assert lines[0] == r"\begin{tabular}{l" + "r" * rows[0].count("&") + "}"
+    assert not re.search(r"(?<!\\)[%_#]|[^\x00-\x7f]", "".join(lines))
