@@ -55,13 +55,14 @@ def main(
         threshold = best_threshold(probabilities(network, known.inputs), known.masks)
     facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
     table = score(films, predicted, threshold, settings.boundary_px, facts)
-    summary = summarise(table) | over_all(table, predicted, films.masks)
+    diagram = reliability(predicted, films.masks)
+    summary = summarise(table) | over_all(table, average_precision(predicted, films.masks), diagram)
     origin = "validation" if settings.threshold == "validation" else "params"
     summary["threshold"] = {"value": threshold, "from": origin}
     with new_folder(target / variant) as out:
         write_table(out / "per_image.csv", table)
         write_table(out / "precision_recall.csv", precision_recall(predicted, films.masks))
-        write_table(out / "reliability.csv", reliability(predicted, films.masks))
+        write_table(out / "reliability.csv", diagram)
         write_json(out / "metrics.json", summary)
         draw(out, films, predicted, threshold)
     pooled, test_set = summary["pooled"], summary["test_set"]
@@ -94,11 +95,17 @@ def score(films: Films, predicted: np.ndarray, threshold: float, tolerance: floa
     return table
 
 
-def over_all(table: pd.DataFrame, predicted: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
-    """What the pixels or fractures of all films say together."""
+def over_all(table: pd.DataFrame, auprc: float, diagram: pd.DataFrame) -> dict[str, Any]:
+    """What the pixels or fractures of all films say together.
+
+    Args:
+        table: of `score`.
+        auprc: of all pixels together.
+        diagram: of `reliability`.
+    """
     boxes, fractured = int(table["boxes"].sum()), table["boxes"] > 0
     return {
-        "auprc": defined(average_precision(predicted, masks)),
+        "auprc": defined(auprc),
         "boundary": {name: defined(float(table[name].mean())) for name in ("nsd", "hd95_px", "hd95_mm")},
         "detection": {
             "fractures": boxes,
@@ -108,7 +115,7 @@ def over_all(table: pd.DataFrame, predicted: np.ndarray, masks: np.ndarray) -> d
             "pointing": defined(float(table.loc[fractured, "pointing"].mean())),
         },
         "calibration": {
-            "ece": calibration_error(reliability(predicted, masks)),
+            "ece": calibration_error(diagram),
             "brier": float(table["brier"].mean()),
         },
     }

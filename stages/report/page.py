@@ -9,7 +9,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.common.artifacts import read_json, read_png, read_table
 from stages.report import figures
-from stages.report.published import PUBLISHED, everything_f1, implied_prevalence
 from stages.report.statistics import RESAMPLES
 from stages.report.tables import FEW, HEAD, cells_of, number
 
@@ -31,9 +30,7 @@ def render(root: Path, results: dict[str, pd.DataFrame], tables: dict[str, pd.Da
     split = read_table(root / "data/dataset/split.csv")
     manifest = read_table(root / "data/raw/manifest.csv")
     models = {name: read_json(root / f"models/{name}/model.json") for name in VARIANTS}
-    printed = PUBLISHED["paper, adaptive weights"]
-    prevalence = implied_prevalence(printed["accuracy"], printed["precision"], printed["recall"])
-    precision, recall = printed["precision"], printed["recall"]
+    published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
     count = split["split"].value_counts()
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     return page.get_template("page.html").render(
@@ -52,9 +49,9 @@ def render(root: Path, results: dict[str, pd.DataFrame], tables: dict[str, pd.Da
         subgroups=subgroup_cells(results["subgroups"]),
         audit=audit_cells(results["paper_audit"]),
         few=FEW,
-        implied=f"{prevalence:.0%}",
-        implied_all=f"{everything_f1(prevalence):.3f}",
-        recomputed=f"{2 * precision * recall / (precision + recall):.4f}",
+        implied=f"{published['prevalence']:.0%}",
+        implied_all=f"{published['everything_f1']:.3f}",
+        recomputed=f"{published['f1_recomputed']:.4f}",
         charts=charts(root, float(comparison["prevalence"].iloc[0])),
         methods=[describe(name, models[name]["weights"]) for name in VARIANTS],
         select=models["adaptive"]["loop"]["select"],
