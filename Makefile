@@ -30,7 +30,7 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY) ## run the pipeline and print the comparison
 	@dvc repro
-	@echo && cat reports/comparison.md && echo "The page: $(CURDIR)/reports/comparison.html"
+	@echo && cat reports/comparison.md && echo "The page: $(CURDIR)/reports/index.html"
 
 test: $(READY) ## run the tests
 	@python -m pytest

@@ -57,7 +57,7 @@ class Run:
 
     def __init__(self, params: Params, count: int = FILMS, side: int = SIDE) -> None:
         self.params, self.fabric = params, make_fabric(params.loop)
-        self.state: State = begin(self.fabric, params, params.adaptive, count)
+        self.state: State = begin(self.fabric, params, params.adaptive, count, seed=1)
         self.side: Side = resident(self.fabric, films(count, side))
 
     def epoch(self) -> None:

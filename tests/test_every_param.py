@@ -54,7 +54,6 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.optimiser.weight_decay", 0.5),
     ("train.optimiser.clip", 0.01),
     ("train.optimiser.ema", 0.5),
-    ("train.loop.seed", 2),
     ("train.loop.epochs", 3),
     ("train.loop.batch", 8),
     ("train.loop.precision", "fp32"),
@@ -92,7 +91,8 @@ ELSEWHERE = {
         for name in ("annotations", "classes", "other_classes", "unlabelled", "licence")
     ),
     *(f"ingest.hospital.{name}" for name in ("burned_in", "corner", "ct_slices")),
-    "annotate.split.by",
+    *("annotate.split.by", "train.seeds", "evaluate.folds"),
+    *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),
     *("train.unet.compile", "train.loop.select", "train.loop.devices"),
     *("train.adaptive.normalise", "train.adaptive.gradnorm.power"),
 }
@@ -102,8 +102,8 @@ OUTPUTS = {
     "preprocess": "data/preprocessed",
     "threshold": "data/levels",
     "annotate": "data/dataset",
-    "train": "models/adaptive",
-    "evaluate": "reports/evaluation/adaptive",
+    "train": "models/adaptive/seed-1-fold-1",
+    "evaluate": "reports/evaluation/adaptive/seed-1-fold-1",
 }
 
 
@@ -131,8 +131,17 @@ def run_stage(room: str, params: dict[str, Any]) -> str:
 def proof(room: str) -> str:
     """What a stage worked out, hashed; model.json and metrics.json repeat their params, so a dead one would pass."""
     if room == "train":
-        return read_table(Path("models/adaptive/history.csv"))[["train_dice_loss", "validation_bce_loss"]].to_csv()
-    return tree_hash(Path("reports/evaluation/adaptive/per_image.csv" if room == "evaluate" else OUTPUTS[room]))
+        history = read_table(Path(OUTPUTS[room]) / "history.csv")
+        return history[["train_dice_loss", "validation_bce_loss"]].to_csv()
+    return tree_hash(Path(OUTPUTS[room]) / "per_image.csv" if room == "evaluate" else Path(OUTPUTS[room]))
+
+
+def link(base: Path, here: Path, room: str) -> None:
+    """All outputs but those of `room`."""
+    for other, output in OUTPUTS.items():
+        (here / output).parent.mkdir(parents=True, exist_ok=True)
+        if other != room:
+            (here / output).symlink_to(base / output)
 
 
 def one_store(folder: Path) -> tuple[str, str]:
@@ -168,18 +177,10 @@ def test_it_changes_the_output(
     folder, hashes = base
     monkeypatch.setenv(*one_store(folder))
     room, *path = name.split(".")
-    for part in ("data", "models", "reports"):
-        (here / part).mkdir()
-        for output in (folder / part).iterdir():
-            (here / part / output.name).symlink_to(output)
+    link(folder, here, room)
     change: Any = value
     for key in reversed(path):
         change = {key: change}
-    target = here / OUTPUTS[room]
-    if target.is_symlink():
-        target.unlink()
-    else:  # reports/evaluation is itself a link
-        (here / "reports/evaluation").unlink()
     params, before = use(toy_params), hashes[room]
     if room == "train" and path[1] in WEIGHTINGS:  # a knob of one method; some look two ticks back
         params = merge(params, {"train": {"adaptive": {"method": path[1], "clock": "iteration"}}})
@@ -196,9 +197,5 @@ def test_it_changes_the_output(
 def test_nothing_changed_nothing_changes(
     room: str, base: tuple[Path, dict[str, str]], toy_params: dict[str, Any], here: Path
 ) -> None:
-    for part in ("data", "models", "reports"):
-        (here / part).mkdir()
-        for output in (base[0] / part).iterdir():
-            if str(Path(part) / output.name) not in OUTPUTS[room]:
-                (here / part / output.name).symlink_to(output)
+    link(base[0], here, room)
     assert run_stage(room, use(toy_params)) == base[1][room]

@@ -63,7 +63,7 @@ def test_rooms_import_no_other_rooms(stage: str) -> None:
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_a_command_is_one_simple_command_behind_exec(stage: str) -> None:
     assert PIPELINE[stage]["cmd"].startswith("exec python -m stages.")
-    assert not set("&|;<>`$") & set(PIPELINE[stage]["cmd"].replace("${item.variant}", "x"))
+    assert not set("&|;<>`${") & set(PIPELINE[stage]["cmd"].replace("${item.", "").replace("}", ""))
 
 
 def test_params_of_dvc_yaml_are_those_of_params_yaml() -> None:
@@ -71,9 +71,13 @@ def test_params_of_dvc_yaml_are_those_of_params_yaml() -> None:
     for room in ROOMS:
         listed = set(PIPELINE[room].get("params", []))
         if room == "train":
-            assert listed == {f"train.{k}" for k in content["train"] if k not in ("baseline", "adaptive")} | {
+            assert listed == {f"train.{k}" for k in content["train"] if k not in ("seeds", "baseline", "adaptive")} | {
                 "train.${item.variant}"
             }
+        elif room == "evaluate":
+            assert listed == {f"evaluate.{k}" for k in content[room] if k != "folds"}
+        elif room == "report":
+            assert listed == {"report", "train.seeds", "evaluate.folds"}
         else:
             assert listed == {room}
         assert set(content[room]) == set(section_model(room).model_fields)

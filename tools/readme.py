@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.artifacts import read_png, read_table, write_png, write_text
+from stages.common.runs import VARIANTS, Run
+from stages.report.pictures import errors, outline, overlay
 
 START, END = "<!-- comparison.md -->\n", "<!-- end -->"
 
@@ -25,12 +27,18 @@ def montage(root: Path) -> np.ndarray:
 
     Quartiles, so that the README shows a failure with the same right as a success.
     """
-    table = read_table(root / "reports/evaluation/baseline/per_image.csv").sort_values("f1", ascending=False)
+    scores = {name: root / "reports/evaluation" / Run(name).folder for name in VARIANTS}
+    table = read_table(scores["baseline"] / "per_image.csv").sort_values("f1", ascending=False)
     fractured = table[table["tp"] + table["fn"] > 0]["image_id"].to_list()
-    chosen = [fractured[round(share * (len(fractured) - 1))] for share in (0, 0.25, 0.5, 0.75)]
-    sides = ("baseline/label", "baseline/overlay", "adaptive/overlay")
-    columns = [[read_png(root / f"reports/evaluation/{side}/{name}.png") for side in sides] for name in chosen]
-    return np.hstack([np.vstack(column) for column in columns])
+    columns = []
+    for name in (fractured[round(share * (len(fractured) - 1))] for share in (0, 0.25, 0.5, 0.75)):
+        film, label = (read_png(root / f"data/dataset/test{kind}/{name}.png") for kind in ("", "_mask"))
+        tiles = [overlay(film, np.where(outline(label > 0), 2, 0))]
+        for folder in scores.values():
+            mask = read_png(folder / "mask" / f"{name}.png") > 0
+            tiles.append(overlay(film, errors(mask_pred=mask, mask_ref=label > 0)))
+        columns.append(np.vstack(tiles))
+    return np.hstack(columns)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pandas as pd
 
 from stages.annotate.masks import contact_sheet, draw_mask
 from stages.annotate.params import Params
-from stages.annotate.split import assign
+from stages.annotate.split import assign, further_folds
 from stages.annotate.suite import dataset_facts, dataset_suite
 from stages.common.artifacts import new_folder, read_png, read_table, write_json, write_png, write_table
 from stages.common.geometry import Affine
@@ -32,6 +32,7 @@ def main(
     films["fracture"] = films["fractures"] > 0
     shapes = read_shapes(read_table(data / "raw" / "annotations.csv"))
     films["split"] = assign(films, settings.split)
+    films = films.join(further_folds(films, films["split"], settings.split))
     with new_folder(target) as out:
         for folder in (f"{side}{kind}" for side in ("train", "test") for kind in ("", "_levels", "_mask")):
             (out / folder).mkdir()
@@ -87,6 +88,7 @@ def row(film: dict[Any, Any], shapes: list[Shape], mask: np.ndarray) -> dict[str
     return {
         "image_id": film["image_id"],
         "split": film["split"],
+        **{name: role for name, role in film.items() if str(name).startswith("fold_")},
         "patient_id": film["patient_id"],
         "group": film["group"],
         "source": film["source"],

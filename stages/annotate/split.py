@@ -1,7 +1,8 @@
-"""Train, validation and test by group, stratified by source and fracture, drawn or given by the source."""
+"""Train, validation and test by group, alike in source and fractures, drawn or given by the source; further folds."""
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
 
 from stages.annotate.params import Split
 from stages.common.errors import Fault
@@ -61,16 +62,61 @@ def given(films: pd.DataFrame) -> pd.Series:
     return chosen
 
 
-def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str) -> pd.Index:
-    """Whole patients with exactly `size` films in all, as alike to `films` in source and fractures as 200 tries allow.
+def further_folds(films: pd.DataFrame, split: pd.Series, settings: Split) -> pd.DataFrame:
+    """The folds after the first, which is the split itself: each used film is tested in exactly one fold.
 
+    The films outside the test set are dealt into further test sets of about its size, whole groups, alike in source and
+    fractures; validation films are drawn anew from the rest of each fold.
+
+    Args:
+        films, settings: as for `assign`.
+        split: of `assign`.
+    Returns:
+        columns fold_2, fold_3, ... with train, validation, test or unused, indexed like `films`.
+    """
+    ordered = films.sort_values("image_id")
+    split = split.reindex(ordered.index)
+    rest = ordered[split.isin(["train", "validation"])]
+    count = min(round(len(rest) / (split == "test").sum()), rest["group"].nunique())
+    columns = {}
+    for number, tested in enumerate(deal(rest, max(count, 1), settings.seed), start=2):
+        role = split.where(split == "unused", "train")
+        role[tested] = "test"
+        inside = ordered[role == "train"]
+        size = min(settings.validation, len(inside) - 1)
+        role[draw(inside, size, settings.seed, number + 1, "validation", exact=False)] = "validation"
+        columns[f"fold_{number}"] = role.reindex(films.index)
+    return pd.DataFrame(columns)
+
+
+def deal(films: pd.DataFrame, count: int, seed: int) -> list[pd.Index]:
+    """The films in `count` parts of about one size, whole groups, alike in source and fractures."""
+    if count == 1:
+        return [films.index]
+    kind = strata(films)
+    common = kind.map(kind.value_counts()) >= count  # rarer kinds cannot stand in each part
+    parts = StratifiedGroupKFold(
+        count, shuffle=True, random_state=int(np.random.default_rng([seed, 3]).integers(2**32))
+    ).split(films, kind.where(common, ""), films["group"])
+    return [films.index[tested] for _, tested in parts]
+
+
+def strata(films: pd.DataFrame) -> pd.Series:
+    """Source and fracture of each film in one word."""
+    return films["source"] + films["fracture"].map({True: "+", False: "-"})
+
+
+def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exact: bool = True) -> pd.Index:
+    """Whole patients with `size` films in all, as alike to `films` in source and fractures as 200 tries allow.
+
+    Args:
+        exact: or as nearly so many as whole patients allow, never more.
     Returns:
         The index labels of the chosen films.
     Raises:
         Fault: no combination of whole patients has that many films.
     """
-    strata = films["source"] + films["fracture"].map({True: "+", False: "-"})
-    table = pd.crosstab(films["group"], strata)
+    table = pd.crosstab(films["group"], strata(films))
     counts = table.to_numpy()
     goal = counts.sum(axis=0) * (size / counts.sum())
     rng = np.random.default_rng([seed, purpose])
@@ -81,8 +127,9 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str) -> 
             if total.sum() + counts[patient].sum() <= size:
                 taken.append(patient)
                 total += counts[patient]
-        cost = float(np.abs(total - goal).sum())
-        if total.sum() == size and cost < best_cost:
+        missing = size - total.sum()
+        cost = float(np.abs(total - goal).sum() + missing)
+        if not (exact and missing) and cost < best_cost:
             best, best_cost = taken, cost
     if best is None:
         raise Fault(

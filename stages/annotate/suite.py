@@ -23,6 +23,9 @@ def dataset_facts(index: pd.DataFrame, folder: Path, split: Split) -> pd.DataFra
         marked.append(bool(mask.any()))
     used["mask_binary"], used["mask_aligned"], used["mask_marked"] = binary, aligned, marked
     used["sides_of_group"] = side.groupby(used["group"]).transform("nunique")
+    folds = used[["split", *(name for name in map(str, used) if name.startswith("fold_"))]] == "test"
+    used["times_tested"] = folds.sum(axis=1)
+    used["groups_split"] = folds.groupby(used["group"]).transform("nunique").max(axis=1)
     used["films_on_side"] = side.groupby(side).transform("size")
     used["films_asked"] = side.map({"train": split.train, "test": split.test})
     return used
@@ -47,6 +50,16 @@ def dataset_suite(split: Split) -> list[Expectation]:
             "no patient and no copy of a film stands on both sides",
             "ExpectColumnValuesToBeInSet",
             {"column": "sides_of_group", "value_set": [1]},
+        ),
+        (
+            "no patient and no copy of a film is tested and trained on in one fold",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "groups_split", "value_set": [1]},
+        ),
+        (
+            "each film is tested in one fold",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "times_tested", "value_set": [1]},
         ),
     ]
     if split.by == "drawn":

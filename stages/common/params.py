@@ -10,7 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from stages.common.errors import Fault, faults
 
-ROOMS = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate")
+ROOMS = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
 
 
 class Strict(BaseModel):

@@ -1,6 +1,6 @@
 """Evaluate: one trained model on the test films, each film by itself and all pixels pooled.
 
-Run: python -m stages.evaluate adaptive     (dvc repro evaluate@adaptive)
+Run: python -m stages.evaluate adaptive 1 1     (dvc repro evaluate@adaptive-1-1: seed 1, fold 1)
 """
 
 import math
@@ -15,9 +15,9 @@ import torch
 
 from stages.common.artifacts import new_folder, read_json, read_table, sha256, write_json, write_png, write_table
 from stages.common.dataset import Films, load_films
-from stages.common.errors import Fault
 from stages.common.metrics import defined, score_images, summarise
 from stages.common.parallel import count_workers
+from stages.common.runs import parse_run
 from stages.common.stage import run_stage
 from stages.common.tracking import log_test_metrics
 from stages.common.unet import load_model, probabilities
@@ -32,26 +32,25 @@ from stages.evaluate.curves import (
 )
 from stages.evaluate.detection import detection, read_boxes
 from stages.evaluate.params import Params
-from stages.evaluate.pictures import outline, overlay
 
 
 def main(
     settings: Params,
-    variant: str = "",
+    *words: str,
     source: Path = Path("data/dataset"),
     models: Path = Path("models"),
     target: Path = Path("reports/evaluation"),
 ) -> str:
-    if not variant or not (models / variant).is_dir():
-        raise Fault(f"expected the name of a folder in {models} after `python -m stages.evaluate`, found {variant!r}")
-    network = load_model(models / variant)
-    description = read_json(models / variant / "model.json")
+    this = parse_run(words)
+    model, out_folder = models / this.folder, target / this.folder
+    network = load_model(model)
+    description = read_json(model / "model.json")
     torch.set_num_threads(description["machine"]["threads"])
-    films = load_films(source, "test", description["unet"]["input"])
+    films = load_films(source, "test", description["unet"]["input"], this.fold)
     predicted = probabilities(network, films.inputs)
     threshold = settings.threshold
     if threshold == "validation":
-        known = load_films(source, "validation", description["unet"]["input"])
+        known = load_films(source, "validation", description["unet"]["input"], this.fold)
         threshold = best_threshold(probabilities(network, known.inputs), known.masks)
     facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
     table = score(films, predicted, threshold, settings.boundary_px, facts)
@@ -59,19 +58,18 @@ def main(
     summary = summarise(table) | over_all(table, average_precision(predicted, films.masks), diagram)
     origin = "validation" if settings.threshold == "validation" else "params"
     summary["threshold"] = {"value": threshold, "from": origin}
-    with new_folder(target / variant) as out:
+    with new_folder(out_folder) as out:
         write_table(out / "per_image.csv", table)
         write_table(out / "precision_recall.csv", precision_recall(predicted, films.masks))
         write_table(out / "reliability.csv", diagram)
         write_json(out / "metrics.json", summary)
-        draw(out, films, predicted, threshold)
+        write_maps(out, films.ids, predicted, threshold)
     pooled, test_set = summary["pooled"], summary["test_set"]
-    log_test_metrics(
-        sha256(models / variant / "weights.safetensors"), {k: v for k, v in pooled.items() if v is not None}
-    )
+    known_metrics = {name: value for name, value in pooled.items() if value is not None}
+    log_test_metrics(sha256(model / "weights.safetensors"), known_metrics)
     return (
-        f"{variant}: pooled F1 {pooled['f1']:.3f} on {test_set['images']} films at a prevalence of "
-        f"{test_set['prevalence']:.2%} -> {target / variant}"
+        f"{this}: pooled F1 {pooled['f1']:.3f} on {test_set['images']} films at a prevalence of "
+        f"{test_set['prevalence']:.2%} -> {out_folder}"
     )
 
 
@@ -103,7 +101,7 @@ def over_all(table: pd.DataFrame, auprc: float, diagram: pd.DataFrame) -> dict[s
         auprc: of all pixels together.
         diagram: of `reliability`.
     """
-    boxes, fractured = int(table["boxes"].sum()), table["boxes"] > 0
+    boxes, fractured = int(table["fractures"].sum()), table["fractures"] > 0
     return {
         "auprc": defined(auprc),
         "boundary": {name: defined(float(table[name].mean())) for name in ("nsd", "hd95_px", "hd95_mm")},
@@ -121,16 +119,15 @@ def over_all(table: pd.DataFrame, auprc: float, diagram: pd.DataFrame) -> dict[s
     }
 
 
-def draw(out: Path, films: Films, predicted: np.ndarray, threshold: float) -> None:
-    """Probability maps (8 bit), overlays with errors in colour, and the films with their labels."""
+def write_maps(out: Path, names: list[str], predicted: np.ndarray, threshold: float) -> None:
+    """Probabilities (8 bit) and the masks that were scored, a picture per film."""
 
-    def one(name: str, image: np.ndarray, mask: np.ndarray, chances: np.ndarray) -> None:
+    def one(name: str, chances: np.ndarray) -> None:
         write_png(out / "probability" / f"{name}.png", np.round(chances * 255).astype(np.uint8))
-        write_png(out / "overlay" / f"{name}.png", overlay(image, mask_pred=chances >= threshold, mask_ref=mask))
-        write_png(out / "label" / f"{name}.png", outline(image, mask))
+        write_png(out / "mask" / f"{name}.png", chances >= threshold)
 
     with ThreadPoolExecutor(count_workers()) as pool:  # compressing pictures leaves the interpreter to others
-        list(pool.map(one, films.ids, films.inputs[:, 0], films.masks, predicted))
+        list(pool.map(one, names, predicted))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def detection(chances: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[
         chances: float (H, W), probabilities.
         boxes: float (K, 4), left, top, right, bottom in pixels.
     Returns:
-        boxes: K. found_iou: boxes paired one to one with a region whose own box overlaps with IoU >= 0.5.
+        fractures: K. found_iou: boxes paired one to one with a region whose own box overlaps with IoU >= 0.5.
         found_centre: boxes in which the centre of a region lies. false_regions: regions whose centre lies in no box.
         pointing: whether the most probable pixel lies in a box (pointing game); NaN without boxes.
     """
@@ -29,7 +29,7 @@ def detection(chances: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[
     row, column = np.unravel_index(int(np.argmax(chances)), chances.shape)
     summit = np.array([[column + 0.5, row + 0.5]])
     return {
-        "boxes": len(boxes),
+        "fractures": len(boxes),
         "found_iou": int(pairs[linear_sum_assignment(pairs, maximize=True)].sum()),
         "found_centre": int(inside.any(axis=1).sum()),
         "false_regions": int((~inside.any(axis=0)).sum()),

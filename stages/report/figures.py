@@ -1,61 +1,99 @@
-"""Figures of the page as data URIs, so that the page is one file."""
+"""Figures of the page as inline SVG, so that the page is one file and its ink follows light and dark."""
 
-import base64
-from io import BytesIO
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
 # SVG ids are hashes with a random salt by default, and its metadata hold the time of day.
 matplotlib.rcParams["svg.hashsalt"] = "wrist"
 matplotlib.rcParams["svg.fonttype"] = "none"
-BLUE, ORANGE = "#0072b2", "#d55e00"
+INK, BLUE, ORANGE = "#123456", "#2f86c9", "#d9730d"  # INK stands for the page's own text colour
+INKED: tuple[Any, ...] = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+for name in INKED:
+    matplotlib.rcParams[name] = INK
+matplotlib.rcParams["font.size"] = 9
 
 
-def picture(pixels: np.ndarray, side: int = 256) -> str:
-    """uint8 (H, W) or (H, W, 3), or uint16 (H, W), as a JPEG data URI of at most `side` pixels."""
-    shown = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
-    image = Image.fromarray(shown)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = BytesIO()
-    image.save(buffer, format="JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+class Chart:
+    """One chart of the page's size; `svg` ends it."""
+
+    def __init__(self, title: str, x_label: str, y_label: str) -> None:
+        self.title = title
+        self.figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+        self.axes: Any = self.figure.subplots()
+        self.axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        self.axes.grid(alpha=0.25)
+        self.axes.spines[["top", "right"]].set_visible(False)
+
+    def svg(self, told: str) -> dict[str, str]:
+        """The chart, and in words what it shows, for those who do not see it."""
+        if self.axes.get_legend_handles_labels()[0]:
+            self.axes.legend(frameon=False)
+        buffer = StringIO()
+        self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        drawn = buffer.getvalue()
+        drawn = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
+        return {"title": self.title, "told": told, "svg": drawn.replace("<svg ", '<svg aria-hidden="true" ', 1)}
 
 
-def drawing(figure: Figure) -> str:
-    """A matplotlib figure as an SVG data URI without a time in it."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+def lines(
+    title: str, y_label: str, curves: Mapping[str, Sequence[tuple[pd.Series, pd.Series]]], x_label: str = "epoch"
+) -> dict[str, str]:
+    """A line per run, x against y, one colour per name; where runs are several, their mean is drawn thick."""
+    chart, told = Chart(title, x_label, y_label), []
+    for (name, runs), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
+        for x, y in runs:
+            chart.axes.plot(
+                x, y, color=colour, label=name if len(runs) == 1 else None, alpha=1 if len(runs) == 1 else 0.4
+            )
+        if len(runs) > 1:
+            mean = pd.concat([pd.Series(y.to_numpy(), index=x.to_numpy()) for x, y in runs], axis=1).mean(axis=1)
+            chart.axes.plot(mean.index, mean, color=colour, label=f"{name}, mean of {len(runs)}", linewidth=2.2)
+        ends = [np.mean([float(y.iloc[at]) for _, y in runs]) for at in (0, -1)]
+        told.append(f"{name} from {ends[0]:.3f} to {ends[1]:.3f}")
+    return chart.svg("; ".join(told))
 
 
-def lines(title: str, y_label: str, curves: dict[str, pd.Series], x: pd.Series, x_label: str = "epoch") -> str:
-    """One chart with a named line per curve."""
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for (name, values), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        axes.plot(x, values, color=colour, label=name)
-    finish(axes, title, x_label, y_label)
-    return drawing(figure)
+def precision_recall(curves: Mapping[str, Sequence[pd.DataFrame]], prevalence: float) -> dict[str, str]:
+    """Precision over recall of each run, with the prevalence as the line that chance would draw."""
+    chart = Chart("Precision and recall of all test pixels", "recall", "precision")
+    for (name, tables), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
+        for number, table in enumerate(tables):
+            chart.axes.plot(table["recall"], table["precision"], color=colour, label="_" * (number > 0) + name)
+    chart.axes.axhline(prevalence, color="#888888", linestyle=":", label="prevalence: chance")
+    chart.axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    return chart.svg("precision falls as recall rises; the areas under the curves (AUPRC) stand in the table above")
 
 
-def precision_recall(curves: dict[str, pd.DataFrame], prevalence: float) -> str:
-    """Precision over recall for each model, with the prevalence as the line that chance would draw."""
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for (name, table), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
-        axes.plot(table["recall"], table["precision"], color=colour, label=name)
-    axes.axhline(prevalence, color="#777777", linestyle=":", label="prevalence")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    finish(axes, "Precision and recall of all test pixels", "recall", "precision")
-    return drawing(figure)
+def calibration(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
+    """The reliability diagram: how often fracture is where the network says so."""
+    chart = Chart("Calibration: are probabilities kept?", "predicted probability", "share of fracture")
+    chart.axes.plot([0, 1], [0, 1], color="#888888", linestyle=":", label="perfect")
+    for (name, tables), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
+        for number, table in enumerate(tables):
+            label = "_" * (number > 0) + name
+            chart.axes.plot(table["predicted"], table["observed"], color=colour, marker=".", label=label)
+    chart.axes.set(xlim=(0, 1), ylim=(0, 1))
+    return chart.svg(
+        "points above the diagonal are too timid, below it too bold; ECE and Brier stand in the table above"
+    )
 
 
-def finish(axes: matplotlib.axes.Axes, title: str, x_label: str, y_label: str) -> None:
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+def differences(gains: np.ndarray, mean: float) -> dict[str, str]:
+    """The patients' differences in F1, adaptive minus baseline, sorted, each a bar; their mean as a line."""
+    chart = Chart("F1 of each patient: adaptive minus baseline", "patients, sorted", "difference in F1")
+    ordered = np.sort(gains)
+    colours = [ORANGE if gain > 0 else BLUE for gain in ordered]
+    chart.axes.bar(np.arange(len(ordered)), ordered, color=colours, width=0.9)
+    chart.axes.axhline(0, color=INK, linewidth=0.8)
+    chart.axes.axhline(mean, color="#888888", linestyle="--", label=f"mean {mean:+.3f}")
+    chart.axes.set_xticks([])
+    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
+    return chart.svg(
+        f"adaptive is better for {better} patients, worse for {worse}, the same for {len(gains) - better - worse}"
+    )

@@ -1,4 +1,4 @@
-"""The page: everything that the paper shows, for our two models, in one HTML file that needs no network."""
+"""The page: what the paper shows, for our two models, and what it leaves out, in one file that needs no network."""
 
 from pathlib import Path
 from typing import Any
@@ -6,71 +6,130 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from ruamel.yaml import YAML
+from ruamel.yaml.compat import StringIO
 
 from stages.common.artifacts import read_json, read_png, read_table
-from stages.report import figures
-from stages.report.statistics import RESAMPLES
-from stages.report.tables import FEW, HEAD, cells_of, number
+from stages.common.runs import VARIANTS
+from stages.report import figures, pictures
+from stages.report.runs import Evaluated
+from stages.report.statistics import RESAMPLES, over_seeds
+from stages.report.tables import FEW, GAIN, HEAD, cells_of, number
 
-SHOWN = ("accuracy", "precision", "recall", "f1")
-VARIANTS = ("baseline", "adaptive")
+SHOWN = ("f1", "precision", "recall", "accuracy")
+GAINED, LOST = pictures.TRUE_POSITIVE, pictures.FALSE_NEGATIVE
+# Dice or IoU of fracture masks on whole films, by others who publish code or data (FracAtlas: Abedeen et al. 2023).
+REFERENCES = (
+    (
+        "U-Net, 256 pixels, 0.3 BCE + 0.7 Dice",
+        "FracAtlas, fractured test films",
+        "Dice 0.351",
+        "github.com/maxrusse/xray_fracture_benchmark",
+    ),
+    ("DeepLab with two heads, flips at test time", "the same", "Dice 0.384", "the same"),
+    (
+        "DeepLabV3-MobileNetV3, 1024 pixels",
+        "FracAtlas, 61 test films",
+        "Dice 0.377, accuracy 0.997",
+        "github.com/Samar-git-hub/DeepLabV3-FracAtlas",
+    ),
+    (
+        "two annotations of one film",
+        "FracAtlas, 28 pairs",
+        "Dice 0.69 (0.62 to 0.77)",
+        "its annotations, compared by us",
+    ),
+)
 
 
-def render(root: Path, results: dict[str, pd.DataFrame], tables: dict[str, pd.DataFrame], verdict: str) -> str:
+def render(
+    root: Path, runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame], verdict: str, params: dict[str, Any]
+) -> str:
     """The HTML of the report.
 
     Args:
         root: the folder that holds data/, models/ and reports/.
-        results: comparison, statistics, subgroups and paper_audit.
-        tables: per-image metrics of each variant.
+        results: the tables of the report by the names of their files.
         verdict: of `tables.verdict`.
+        params: the whole of params.yaml.
     """
-    comparison = results["comparison"]
-    evaluations = {name: read_json(root / f"reports/evaluation/{name}/metrics.json") for name in VARIANTS}
-    split = read_table(root / "data/dataset/split.csv")
-    manifest = read_table(root / "data/raw/manifest.csv")
-    models = {name: read_json(root / f"models/{name}/model.json") for name in VARIANTS}
+    comparison, statistics = results["comparison"], results["statistics"]
+    split = read_table(root / "data/dataset/split.csv").set_index("image_id", drop=False)
+    manifest = read_table(root / "data/raw/manifest.csv").set_index("image_id", drop=False)
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
+    first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
     count = split["split"].value_counts()
+    thresholds = {name: [item.metrics["threshold"]["value"] for item in found] for name, found in runs.items()}
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     return page.get_template("page.html").render(
         train=int(count["train"] + count["validation"]),
         validation=int(count["validation"]),
-        test=int(count["test"]),
+        test=len(over_films(runs)["baseline"]),
+        seeds=params["train"]["seeds"],
+        folds=params["evaluate"]["folds"],
         synthetic=is_synthetic(manifest),
         verdict=verdict,
         head=HEAD,
         comparison=[{"kind": kind(cells[0]), "cells": cells} for cells in cells_of(comparison)],
-        resamples=RESAMPLES,
-        thresholds=", ".join(f"{name} {evaluations[name]['threshold']['value']:g}" for name in VARIANTS),
-        origin=evaluations["baseline"]["threshold"]["from"],
-        more={name: beyond_pixels(evaluation) for name, evaluation in evaluations.items()},
-        statistics=paired_cells(results["statistics"]),
+        spreads=[(name, *spread(comparison, name)) for name in VARIANTS],
+        runs=runs_cells(results["runs"]),
+        ranking=ranking_cells(results["ranking"]),
+        tau=f"{results['ranking']['tau'].iloc[0]:.2f}",
+        resamples=f"{RESAMPLES:,}",
+        thresholds="; ".join(f"{name} {', '.join(f'{t:g}' for t in found)}" for name, found in thresholds.items()),
+        origin=first.metrics["threshold"]["from"],
+        more=beyond_pixels(runs),
+        statistics=paired_cells(statistics),
         subgroups=subgroup_cells(results["subgroups"]),
+        claims=results["claims"].to_dict("records"),
         audit=audit_cells(results["paper_audit"]),
         few=FEW,
+        references=REFERENCES,
         implied=f"{published['prevalence']:.0%}",
         implied_all=f"{published['everything_f1']:.3f}",
         recomputed=f"{published['f1_recomputed']:.4f}",
-        charts=charts(root, float(comparison["prevalence"].iloc[0])),
-        methods=[describe(name, models[name]["weights"]) for name in VARIANTS],
-        select=models["adaptive"]["loop"]["select"],
-        kept=", ".join(f"{name} epoch {models[name]['epoch']}" for name in VARIANTS),
+        charts=charts(runs, results, split),
+        methods=[describe(name, params["train"][name]) for name in VARIANTS],
+        select=params["train"]["loop"]["select"],
+        kept="; ".join(
+            f"{name} {', '.join(str(item.model['epoch']) for item in found)}" for name, found in runs.items()
+        ),
         steps=steps(root, manifest, split),
-        films=films(root, tables),
+        films=films(root, runs, split, manifest),
+        shown_seed=None if single else first.run.seed,
         sources=sources(manifest),
+        refused=int(read_table(root / "data/raw/quarantine.csv")["file"].nunique()),
+        copies=int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
+        quality=(root / "reports/data_quality.md").read_text(),
         checks=[
             f"{name}: {check['expectation']} ({check['rows']} rows)"
             for name in ("raw", "dataset")
             for check in read_json(root / f"data/{name}/validation.json")
         ],
+        machine=first.model["machine"],
+        params=as_yaml(params),
     )
+
+
+def over_films(runs: dict[str, list[Evaluated]]) -> dict[str, pd.DataFrame]:
+    """The films that are shown one by one: all folds of the first seed."""
+    seed = runs["baseline"][0].run.seed
+    return {
+        name: pd.concat([item.table for item in found if item.run.seed == seed], ignore_index=True)
+        for name, found in runs.items()
+    }
+
+
+def as_yaml(params: dict[str, Any]) -> str:
+    buffer = StringIO()
+    YAML().dump(params, buffer)
+    return str(buffer.getvalue())
 
 
 def describe(name: str, weights: dict[str, Any]) -> str:
     """How a model's loss was weighted, in words."""
     ends = {loss: f"{weights[loss]['start']:g} to {weights[loss]['end']:g}" for loss in ("alpha", "beta")}
-    reading = weights["beta_reading"].replace("_", " ")
+    reading = weights.get("beta_reading", "as_printed").replace("_", " ")
     about = {
         "fixed": f"fixed at alpha {weights['alpha']['start']:g}, beta {weights['beta']['start']:g}",
         "linear": f"linear (equation 3, beta {reading}), alpha {ends['alpha']}, beta {ends['beta']}",
@@ -78,29 +137,42 @@ def describe(name: str, weights: dict[str, Any]) -> str:
     return f"{name}: {about.get(weights['method'], weights['method'].replace('_', ' '))}"
 
 
-def beyond_pixels(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
-    """What pixel metrics do not tell, in words and numbers."""
-    found, outline, calibration = (evaluation[name] for name in ("detection", "boundary", "calibration"))
-    of = f"of {found['fractures']}"
+def spread(comparison: pd.DataFrame, name: str) -> tuple[str, str]:
+    row: Any = comparison.set_index("row").loc[name]
+    return number(row["f1_seed_sd"], ".3f"), number(row["f1_fold_sd"], ".3f")
 
-    def shown(value: float | None, style: str = ".3f", unit: str = "") -> str:
-        return "–" if value is None else format(value, style) + unit
 
-    return [
-        ("AUPRC of all pixels", shown(evaluation["auprc"])),
-        ("boxes met by a region, IoU at least 0.5", f"{found['found_iou']} {of}"),
-        ("boxes with a region's centre in them", f"{found['found_centre']} {of}"),
-        ("regions outside every box, per film", shown(found["false_regions_per_image"], ".2f")),
-        ("films whose most probable pixel lies in a box", shown(found["pointing"], ".0%")),
-        ("outline within tolerance (NSD), mean", shown(outline["nsd"])),
-        ("95 % Hausdorff distance, mean, pixels", shown(outline["hd95_px"], ".1f")),
-        ("the same in mm, where spacing is known", shown(outline["hd95_mm"], ".1f")),
-        ("calibration error (ECE, 15 steps)", shown(calibration["ece"], ".4f")),
-        ("Brier score", shown(calibration["brier"], ".4f")),
-        ("films with both masks empty", str(evaluation["test_set"]["both_empty"])),
-        ("films where only the prediction is empty", str(evaluation["test_set"]["only_prediction_empty"])),
-        ("films where only the label is empty", str(evaluation["test_set"]["only_label_empty"])),
+def beyond_pixels(runs: dict[str, list[Evaluated]]) -> list[tuple[str, str, str]]:
+    """What pixel metrics do not tell, in words and numbers, for baseline and adaptive: means over runs."""
+    rows = [
+        ("AUPRC of all pixels", "auprc", ".3f"),
+        ("annotated boxes", "detection.fractures", "g"),
+        ("boxes met by a region, IoU at least 0.5", "detection.found_iou", "g"),
+        ("boxes with a region's centre in them", "detection.found_centre", "g"),
+        ("regions outside every box, per film", "detection.false_regions_per_image", ".2f"),
+        ("films whose most probable pixel lies in a box", "detection.pointing", ".0%"),
+        ("outline within tolerance (NSD), mean", "boundary.nsd", ".3f"),
+        ("95 % Hausdorff distance, mean, pixels", "boundary.hd95_px", ".1f"),
+        ("the same in mm, where spacing is known", "boundary.hd95_mm", ".1f"),
+        ("calibration error (ECE, 15 steps)", "calibration.ece", ".4f"),
+        ("Brier score", "calibration.brier", ".4f"),
+        ("films with both masks empty", "test_set.both_empty", "g"),
+        ("films where only the prediction is empty", "test_set.only_prediction_empty", "g"),
+        ("films where only the label is empty", "test_set.only_label_empty", "g"),
     ]
+    return [(label, *(mean_of(runs[name], key, style) for name in VARIANTS)) for label, key, style in rows]  # type: ignore[misc]
+
+
+def mean_of(found: list[Evaluated], key: str, style: str) -> str:
+    """The mean over runs of one entry of metrics.json, as text; runs in which it is undefined are left out."""
+    values = []
+    for item in found:
+        value: Any = item.metrics
+        for part in key.split("."):
+            value = value[part]
+        values.append(np.nan if value is None else float(value))
+    known = [value for value in values if not np.isnan(value)]
+    return number(float(np.mean(known)), style) if known else "–"
 
 
 def span(row: dict[Any, Any]) -> str:
@@ -117,16 +189,29 @@ def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
     return [[row["metric"], span(row), *(number(row[name], style) for name, style in styles.items())] for row in rows]
 
 
+def runs_cells(table: pd.DataFrame) -> list[list[str]]:
+    facts, scores = ("variant", "seed", "fold", "epoch", "images"), ("precision", "recall", "f1", "mean_f1", "auprc")
+    rows = table.to_dict("records")
+    return [[*(str(row[k]) for k in facts), *(number(float(row[k] or np.nan), ".3f") for k in scores)] for row in rows]
+
+
+def ranking_cells(table: pd.DataFrame) -> list[list[str]]:
+    return [
+        [row["row"], f"{row['rank']:g}", f"{row['rank_low']:g} to {row['rank_high']:g}", f"{row['first']:.0%}"]
+        for row in table.to_dict("records")
+    ]
+
+
 def subgroup_cells(table: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in table.to_dict("records"):
-        scores = (f"{row[name]:.3f}" for name in ("baseline", "adaptive"))
+        scores = (f"{row[name]:.3f}" for name in VARIANTS)
         rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *scores, span(row)])
     return rows
 
 
 def audit_cells(table: pd.DataFrame) -> list[list[str]]:
-    shown = (
+    shown = [
         "accuracy",
         "f1",
         "f1_recomputed",
@@ -135,7 +220,7 @@ def audit_cells(table: pd.DataFrame) -> list[list[str]]:
         "mcc",
         "everything_accuracy",
         "everything_f1",
-    )
+    ]
     return [[row["row"], *(f"{row[name]:.3f}" for name in shown)] for row in table.to_dict("records")]
 
 
@@ -145,68 +230,121 @@ def is_synthetic(manifest: pd.DataFrame) -> bool:
 
 def kind(row: str) -> str:
     """The CSS class of a row of the comparison."""
-    return {"baseline": "ours", "adaptive": "ours", "adaptive - baseline": "ours gain"}.get(
+    return {"baseline": "ours", "adaptive": "ours", GAIN: "ours gain"}.get(
         row, "published" if row.startswith("paper") else ""
     )
 
 
-def charts(root: Path, prevalence: float) -> list[dict[str, str]]:
-    """Figures 4 and 5 of the paper, the weights that were in force, validation Dice, precision and recall."""
-    history = {name: read_table(root / f"models/{name}/history.csv") for name in VARIANTS}
-    found = []
-    for name, number_ in (("baseline", 4), ("adaptive", 5)):
-        table = history[name]
-        curves = {"train": table["train_loss"], "validation": table["validation_loss"]}
-        title = f"Loss, {name} (figure {number_} of the paper)"
-        found.append({"alt": title, "uri": figures.lines(title, "alpha Dice + beta BCE", curves, table["epoch"])})
-    table = history["adaptive"]
-    weights = {"alpha (Dice)": table["alpha"], "beta (BCE)": table["beta"]}
-    title = "Weights of the adaptive loss"
-    found.append({"alt": title, "uri": figures.lines(title, "weight", weights, table["epoch"])})
-    dice = {name: history[name]["validation_dice"] for name in VARIANTS}
-    title = "Mean Dice on the validation films"
-    found.append({"alt": title, "uri": figures.lines(title, "Dice", dice, table["epoch"])})
-    curves_pr = {name: read_table(root / f"reports/evaluation/{name}/precision_recall.csv") for name in VARIANTS}
-    title = "Precision and recall of all test pixels"
-    return [*found, {"alt": title, "uri": figures.precision_recall(curves_pr, prevalence)}]
+def charts(
+    runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame], split: pd.DataFrame
+) -> dict[str, list[dict[str, str]]]:
+    """Figures 4 and 5 of the paper, the weights that were in force, validation Dice; and those of the test set."""
+
+    def history(name: str, column: str) -> list[tuple[pd.Series, pd.Series]]:
+        return [(item.history["epoch"], item.history[column]) for item in runs[name]]
+
+    training = [
+        figures.lines(
+            f"Loss, {name} (figure {figure} of the paper)",
+            "alpha Dice + beta BCE",
+            {"train": history(name, "train_loss"), "validation": history(name, "validation_loss")},
+        )
+        for name, figure in (("baseline", 4), ("adaptive", 5))
+    ]
+    weights = {"alpha (Dice)": history("adaptive", "alpha")[:1], "beta (BCE)": history("adaptive", "beta")[:1]}
+    training.append(figures.lines("Weights of the adaptive loss", "weight", weights))
+    dice = {name: history(name, "validation_dice") for name in VARIANTS}
+    training.append(figures.lines("Mean Dice on the validation films", "Dice", dice))
+    means = [over_seeds(pd.concat([r.table.assign(seed=r.run.seed, fold=0) for r in found])) for found in runs.values()]
+    gains = (means[1]["f1"] - means[0]["f1"]).groupby(means[0]["image_id"].map(split["group"])).mean()
+    prevalence = float(results["comparison"]["prevalence"].iloc[0])
+    test = [
+        figures.differences(gains.to_numpy(), float(gains.mean())),
+        figures.precision_recall(
+            {name: [r.precision_recall for r in found] for name, found in runs.items()}, prevalence
+        ),
+        figures.calibration({name: [r.reliability for r in found] for name, found in runs.items()}),
+    ]
+    return {"training": training, "test": test}
 
 
 def steps(root: Path, manifest: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, str]]:
-    """Figures 2 and 3 of the paper for the first test film with a fracture: original, cropped, levels, label."""
-    fractured = split[(split["split"] == "test") & split["fracture"]]["image_id"]
-    chosen = fractured.iloc[0] if len(fractured) else split[split["split"] == "test"]["image_id"].iloc[0]
-    file = manifest.set_index("image_id").loc[chosen, "file"]
-    pictures = (
-        (root / "data/raw" / str(file), "original"),
-        (root / f"data/preprocessed/images/{chosen}.png", "cropped and prepared (figure 3)"),
-        (root / f"data/levels/images/{chosen}.png", "grey levels (figure 2)"),
-        (root / f"reports/evaluation/baseline/label/{chosen}.png", "labelled"),
-    )
-    return [{"uri": figures.picture(read_png(path), 440), "caption": caption} for path, caption in pictures]
+    """Figures 2 and 3 of the paper for the first test film with a fracture: original, cropped, levels."""
+    tested = split[split["split"] == "test"].sort_values("fracture", ascending=False, kind="stable")
+    chosen = tested["image_id"].iloc[0]
+    prepared = read_png(root / f"data/preprocessed/images/{chosen}.png")
+    return [
+        {"uri": original(root, manifest, chosen, 440), "caption": "original"},
+        {"uri": pictures.picture(prepared, 440), "caption": "cropped and prepared (figure 3)"},
+        {
+            "uri": pictures.levels_picture(read_png(root / f"data/levels/images/{chosen}.png")),
+            "caption": "grey levels (figure 2)",
+        },
+    ]
 
 
-def films(root: Path, tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Tables I and II of the paper: label, both predictions and their metrics for every test film."""
+def original(root: Path, manifest: pd.DataFrame, image_id: str, side: int) -> str:
+    return pictures.picture(read_png(root / "data/raw" / str(manifest.loc[image_id, "file"])), side)
+
+
+def films(
+    root: Path, runs: dict[str, list[Evaluated]], split: pd.DataFrame, manifest: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Tables I and II of the paper: pictures and metrics of every test film, as the first seed's models saw it."""
+    tables = over_films(runs)
+    places: dict[tuple[str, str], Path] = {}
+    for name, found in runs.items():
+        for item in found:
+            for image_id in item.table["image_id"]:
+                places.setdefault((name, image_id), root / "reports/evaluation" / item.run.folder / "mask")
     rows = []
     for i, image_id in enumerate(tables["baseline"]["image_id"]):
-        row = tables["baseline"].iloc[i]
-        share = (row["tp"] + row["fn"]) / row[["tp", "fp", "fn", "tn"]].sum()
-        sides = [
+        side = "test" if split.loc[image_id, "split"] == "test" else "train"
+        folder = root / "data/dataset"
+        label = read_png(folder / f"{side}_mask" / f"{image_id}.png") > 0
+        masks = {name: read_png(places[name, image_id] / f"{image_id}.png") > 0 for name in VARIANTS}
+        scores = {name: tables[name].iloc[i] for name in VARIANTS}
+        right = {name: mask == label for name, mask in masks.items()}
+        change = np.where(
+            right["adaptive"] & ~right["baseline"], 1, np.where(right["baseline"] & ~right["adaptive"], 2, 0)
+        )
+        rows.append(
             {
-                "name": name,
-                "overlay": film_picture(root, name, "overlay", image_id),
-                "cells": [number(float(table.iloc[i][metric]), ".3f") for metric in SHOWN],
+                "id": image_id,
+                "number": i + 1,
+                "source": split.loc[image_id, "source"],
+                "share": f"{label.mean():.1%}",
+                "outcome": film_outcome(scores),
+                "film": pictures.picture(read_png(folder / side / f"{image_id}.png")),
+                "original": original(root, manifest, image_id, 256),
+                "levels": pictures.levels_picture(read_png(folder / f"{side}_levels" / f"{image_id}.png")),
+                "label": pictures.layer(pictures.outline(label).astype(np.uint8), (pictures.FALSE_POSITIVE,)),
+                **{name: pictures.layer(pictures.errors(mask_pred=masks[name], mask_ref=label)) for name in VARIANTS},
+                "difference": pictures.layer(change.astype(np.uint8), (GAINED, LOST)),
+                "rows": [[name, *(number(float(scores[name][m]), ".3f") for m in SHOWN)] for name in VARIANTS],
+                "sort": {f"{name} {metric}": sortable(scores[name][metric]) for name in VARIANTS for metric in SHOWN}
+                | {"difference in f1": sortable(scores["adaptive"]["f1"] - scores["baseline"]["f1"])},
             }
-            for name, table in tables.items()
-        ]
-        label = film_picture(root, "baseline", "label", image_id)
-        rows.append({"id": image_id, "share": f"{share:.1%}", "label": label, "sides": sides})
+        )
     return rows
 
 
-def film_picture(root: Path, variant: str, what: str, image_id: str) -> str:
-    pixels: np.ndarray = read_png(root / f"reports/evaluation/{variant}/{what}/{image_id}.png")
-    return figures.picture(pixels)
+def sortable(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def film_outcome(scores: dict[str, pd.Series]) -> str:
+    """Who found a fracture: a region's centre lies in a box. On a film without one: who raised a false alarm."""
+    fractured = scores["baseline"]["fractures"] > 0
+    hit = {name: bool((row["found_centre"] if fractured else row["false_regions"]) > 0) for name, row in scores.items()}
+    who = (
+        "both"
+        if all(hit.values())
+        else "neither"
+        if not any(hit.values())
+        else "only " + next(n for n in hit if hit[n])
+    )
+    return f"{'fracture found' if fractured else 'no fracture, false alarm'}: {who}"
 
 
 def sources(manifest: pd.DataFrame) -> list[list[str]]:

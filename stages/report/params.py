@@ -1,7 +1,19 @@
-"""The report has no knobs of its own, and so params.yaml has no section for it."""
+"""The section `report` of params.yaml."""
+
+from typing import Annotated
+
+from pydantic import Field
 
 from stages.common.params import Strict
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Tolerance(Strict):
+    score: Share
+    prevalence: Share
+    rounding: Share
+
 
 class Params(Strict):
-    pass
+    tolerance: Tolerance

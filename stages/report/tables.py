@@ -1,113 +1,168 @@
 """The comparison: our two models, what costs nothing, and what the paper printed."""
 
 import math
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from stages.common.metrics import METRICS, summarise
-from stages.report.published import PUBLISHED, implied_prevalence
+from stages.report.runs import Evaluated
 from stages.report.statistics import LEVEL, pooled_f1_interval
 
 HEAD = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "MCC", "mean F1", "prevalence", "images"]
-PAIRED = ("f1", "iou", "precision", "recall", "specificity", "mcc", "auprc", "nsd")  # compared patient by patient
+PAIRED = (
+    "f1",
+    "iou",
+    "accuracy",
+    "precision",
+    "recall",
+    "specificity",
+    "mcc",
+    "auprc",
+    "nsd",
+)  # compared patient by patient
 FEW = 10  # patients; below, a subgroup gets no interval
 THIRDS = ("small", "middle", "large")
+GAIN = "adaptive - baseline"
+PRINTED, INTERVAL, SPREADS = (
+    ("accuracy", "precision", "recall", "f1"),
+    ("f1_low", "f1_high"),
+    ("f1_seed_sd", "f1_fold_sd"),
+)
+Outcome = Literal["beats", "loses to", "cannot be told apart from"]
 
 
 def compare(
-    baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Series, naive: dict[str, pd.DataFrame]
+    baseline: pd.DataFrame,
+    adaptive: pd.DataFrame,
+    patients: pd.Series,
+    naive: dict[str, pd.DataFrame],
+    published: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One row per predictor: pooled metrics, mean F1 over images, an interval, prevalence and n.
+    """One row per predictor: pooled metrics, mean F1 over images, an interval, spreads, prevalence and n.
 
     Args:
-        baseline, adaptive: per-image counts and metrics, the same images in the same order.
+        baseline, adaptive: per-image counts and metrics with seed and fold, the same images in the same order.
         patients: the patient of each row.
         naive: the same of predictors that cost nothing.
+        published: of `published.audit`; its rows of single images are left out.
     Returns:
-        columns row, METRICS, f1_low, f1_high, mean_f1, prevalence, images.
+        columns row, METRICS (each the mean over seeds), f1_low, f1_high, f1_seed_sd and f1_fold_sd (standard deviation
+        over seeds of all films together, and over folds of their means over seeds), mean_f1, prevalence, images.
     """
-    rows = [
+    rows: list[dict[Any, Any]] = [
         row_of("baseline", baseline, pooled_f1_interval(baseline, None, patients)),
         row_of("adaptive", adaptive, pooled_f1_interval(adaptive, None, patients)),
     ]
-    gain: dict[str, object] = {"row": "adaptive - baseline", "images": len(baseline)}
-    gain |= {name: rows[1][name] - rows[0][name] for name in (*METRICS, "mean_f1")}  # type: ignore[operator]
+    first, second = (pd.Series(row) for row in rows)
+    names = [*METRICS, "mean_f1"]
+    gain: dict[Any, Any] = {"row": GAIN, "images": first["images"], **(second[names] - first[names]).to_dict()}
     gain |= dict(zip(("f1_low", "f1_high"), pooled_f1_interval(baseline, adaptive, patients), strict=True))
     rows.append(gain)
     rows += [row_of(name, table, (np.nan, np.nan)) for name, table in naive.items()]
-    for name, printed in PUBLISHED.items():
-        prevalence = implied_prevalence(printed["accuracy"], printed["precision"], printed["recall"])
-        rows.append({"row": name, **printed, "prevalence": prevalence, "images": 40})
-    return pd.DataFrame(rows)[["row", *METRICS, "f1_low", "f1_high", "mean_f1", "prevalence", "images"]]
+    overall = published[~published["row"].str.contains("image")]
+    rows += [row | {"images": 40} for row in overall[["row", *PRINTED, "prevalence"]].to_dict("records")]
+    return pd.DataFrame(rows)[["row", *names[:-1], *INTERVAL, *SPREADS, "mean_f1", "prevalence", "images"]]
 
 
-def row_of(name: str, table: pd.DataFrame, f1_interval: tuple[float, float]) -> dict[str, object]:
+def row_of(name: str, table: pd.DataFrame, f1_interval: tuple[float, float]) -> dict[Any, Any]:
+    """One predictor: means over its seeds, how far they and the folds lie apart."""
+    seeds = pd.DataFrame([flat_summary(rows) for _, rows in table.groupby("seed")])
+    folds = [
+        np.mean([flat_summary(rows)["f1"] for _, rows in fold.groupby("seed")]) for _, fold in table.groupby("fold")
+    ]
+    spread = (seeds["f1"].std(), pd.Series(folds).std())  # NaN for one
+    rest = dict(zip((*INTERVAL, *SPREADS), (*f1_interval, *spread), strict=True))
+    return {"row": name, **seeds.mean().to_dict(), **rest}
+
+
+def flat_summary(table: pd.DataFrame) -> dict[str, float]:
+    """Pooled metrics, mean F1, prevalence and number of images of one seed."""
     summary = summarise(table)
     pooled = {key: np.nan if value is None else value for key, value in summary["pooled"].items()}
-    return {
-        "row": name,
-        **pooled,
-        "f1_low": f1_interval[0],
-        "f1_high": f1_interval[1],
-        "mean_f1": summary["mean"]["f1"],
-        "prevalence": summary["test_set"]["prevalence"],
-        "images": summary["test_set"]["images"],
-    }
+    facts = {key: summary["test_set"][key] for key in ("prevalence", "images")}
+    return {**pooled, "mean_f1": summary["mean"]["f1"], **facts}
+
+
+def runs_table(runs: dict[str, list[Evaluated]]) -> pd.DataFrame:
+    """One row per training: variant, seed, fold, epoch kept, threshold, images, pooled metrics, mean F1, AUPRC."""
+    rows = []
+    for found in runs.values():
+        for item in found:
+            pooled = {name: item.metrics["pooled"][name] for name in PRINTED}
+            facts = {"epoch": item.model["epoch"], "threshold": item.metrics["threshold"]["value"]}
+            facts |= {"images": len(item.table), **pooled, "mean_f1": item.metrics["mean"]["f1"]}
+            rows.append(vars(item.run) | facts | {"auprc": item.metrics["auprc"]})
+    return pd.DataFrame(rows)
 
 
 def subgroups(baseline: pd.DataFrame, adaptive: pd.DataFrame, facts: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:
     """The comparison within sources, modalities and thirds of marked area.
 
     Args:
-        facts: columns source and modality, a row per image.
+        baseline, adaptive, patients: as for `compare`.
+        facts: columns source and modality, a row for each of theirs.
     Returns:
         columns subgroup, images, patients, baseline, adaptive (pooled F1), difference, low, high; no interval for fewer
         than 10 patients.
     """
-    area = baseline["tp"] + baseline["fn"]
+    films = baseline.drop_duplicates("image_id").set_index("image_id")
+    area = films["tp"] + films["fn"]
     size, marked = pd.Series("none", index=area.index), area > 0
     size[marked] = "any"
     if marked.sum() >= len(THIRDS):
         size[marked] = pd.qcut(area[marked].rank(method="first"), len(THIRDS), labels=THIRDS).astype(str)
-    keys = {"source": facts["source"], "modality": facts["modality"], "fracture": size}
+    keys = {"source": facts["source"], "modality": facts["modality"], "fracture": baseline["image_id"].map(size)}
     rows = []
     for kind, values in keys.items():
         values = pd.Series(values.to_numpy())
         for value in sorted(values.unique()):
             chosen = (values == value).to_numpy()
             sides, units = [table[chosen] for table in (baseline, adaptive)], patients[chosen]
-            scores = [float(summarise(side)["pooled"]["f1"]) for side in sides]
+            scores = [row_of("", side, (np.nan, np.nan))["f1"] for side in sides]
             known = units.nunique() >= FEW
             low, high = pooled_f1_interval(sides[0], sides[1], units) if known else (math.nan, math.nan)
             rows.append(
-                {"subgroup": f"{kind}: {value or 'unknown'}", "images": int(chosen.sum()), "patients": units.nunique()}
+                {
+                    "subgroup": f"{kind}: {value or 'unknown'}",
+                    "images": sides[0]["image_id"].nunique(),
+                    "patients": units.nunique(),
+                }
                 | {"baseline": scores[0], "adaptive": scores[1], "difference": scores[1] - scores[0]}
                 | {"low": low, "high": high}
             )
     return pd.DataFrame(rows)
 
 
-def verdict(comparison: pd.DataFrame, paired: pd.DataFrame) -> str:
-    """Whether adaptive beats baseline, in a sentence that the numbers support.
+def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Outcome:
+    """What may be said of adaptive and baseline.
 
     A claim needs both: an interval of the pooled F1's difference without 0, and a permutation test of the patients'
     mean F1 that agrees in sign at 5 %.
     """
-    gain = comparison.set_index("row").loc["adaptive - baseline"]
+    gain = comparison.set_index("row").loc[GAIN]
     test = paired.set_index("metric").loc["f1"]
-    # The interval comes from drawing films anew. Training anew moves the difference as well, and can turn its sign.
-    luck = "This covers the choice of films, not the luck of one training: repeat with other seeds."
-    numbers = (
-        f"F1 differs by {gain['f1']:+.3f}, 95 % interval {gain['f1_low']:+.3f} to {gain['f1_high']:+.3f}; "
-        f"permutation test over {test['patients']:.0f} patients: p = {test['permutation']:.2g}"
-    )
     agrees = test["permutation"] < LEVEL and np.sign(test["difference"]) == np.sign(gain["f1"])
     if agrees and gain["f1_low"] > 0:
-        return f"On these films, with one seed, adaptive beats baseline ({numbers}). {luck}"
+        return "beats"
     if agrees and gain["f1_high"] < 0:
-        return f"On these films, with one seed, adaptive loses to baseline ({numbers}). {luck}"
-    return f"Adaptive and baseline cannot be told apart on these films ({numbers})."
+        return "loses to"
+    return "cannot be told apart from"
+
+
+def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
+    """Whether adaptive beats baseline, in a sentence that the numbers support."""
+    gain = comparison.set_index("row").loc[GAIN]
+    test = paired.set_index("metric").loc["f1"]
+    covered = "films" if seeds == 1 else f"films and of {seeds} seeds"
+    numbers = (
+        f"F1 differs by {gain['f1']:+.3f}, 95 % interval over the choice of {covered} {gain['f1_low']:+.3f} to "
+        f"{gain['f1_high']:+.3f}; permutation test over {test['patients']:.0f} patients: p = {test['permutation']:.2g}"
+    )
+    # Training anew moves the difference as well, and can turn its sign.
+    luck = " One seed: the luck of one training is not covered, repeat with others." if seeds == 1 else ""
+    return f"On these films adaptive {outcome(comparison, paired)} baseline ({numbers}).{luck}"
 
 
 def markdown(comparison: pd.DataFrame) -> str:
@@ -136,7 +191,7 @@ def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
     """The comparison as text, in the columns of HEAD."""
     rows = []
     for row in comparison.to_dict("records"):
-        shown = "+.3f" if row["row"] == "adaptive - baseline" else ".3f"
+        shown = "+.3f" if row["row"] == GAIN else ".3f"
         f1 = number(row["f1"], shown)
         if not np.isnan(row["f1_low"]):
             f1 += f" ({number(row['f1_low'], shown)} to {number(row['f1_high'], shown)})"

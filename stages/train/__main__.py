@@ -1,8 +1,8 @@
 """Train: one U-Net under a fixed (baseline) or adaptive weighting of Dice and BCE; the code is the same.
 
-One process:                python -m stages.train adaptive          (dvc repro train@adaptive)
+One process:                python -m stages.train adaptive 1 1      (dvc repro train@adaptive-1-1: seed 1, fold 1)
 4 GPUs of this machine:     dvc exp run -S train.loop.devices=4
-2 machines of 4 GPUs each:  torchrun --nnodes 2 --nproc-per-node 4 ... -m stages.train adaptive
+2 machines of 4 GPUs each:  torchrun --nnodes 2 --nproc-per-node 4 ... -m stages.train adaptive 1 1
 
 A training that was cut goes on when it is called again. SIGTERM writes a checkpoint and ends with the exit code 75.
 """
@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 
 from stages.common.artifacts import new_folder, sha256, write_json, write_table
 from stages.common.dataset import load_films
-from stages.common.errors import Fault
+from stages.common.runs import VARIANTS, parse_run
 from stages.common.stage import run_stage
 from stages.common.tracking import Tracker, training_run
 from stages.common.unet import save_weights
@@ -41,7 +41,6 @@ from stages.train.params import Params, Weights
 from stages.train.progress import Report, reporting
 from stages.train.served import mlflow_model
 
-VARIANTS = ("baseline", "adaptive")
 CHECKPOINT_SHARE = 0.05  # of the time at most; where an epoch is shorter than that allows, not every epoch is written
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, run it again
 INTERRUPTED = 130
@@ -61,21 +60,21 @@ class Stop:
         signal.signal(signum, signal.SIG_DFL)  # whoever asks twice is in a hurry
 
 
-def main(
-    settings: Params, variant: str = "", source: Path = Path("data/dataset"), models: Path = Path("models")
-) -> str:
-    if variant not in VARIANTS:
-        raise Fault(f"expected one of {', '.join(VARIANTS)} after `python -m stages.train`, found {variant!r}")
-    weights: Weights = getattr(settings, variant)
+def main(settings: Params, *words: str, source: Path = Path("data/dataset"), models: Path = Path("models")) -> str:
+    this = parse_run(words)
+    weights: Weights = getattr(settings, this.variant)
     with stopping() as stop, machine_faults(settings.loop.batch, settings.unet.encoder):
         fabric = make_fabric(settings.loop)
         fabric.launch()
-        train, validation = (load_films(source, side, settings.unet.input) for side in ("train", "validation"))
-        state = begin(fabric, settings, weights, len(train.ids))
+        train, validation = (
+            load_films(source, side, settings.unet.input, this.fold) for side in ("train", "validation")
+        )
+        state = begin(fabric, settings, weights, len(train.ids), this.seed)
         rows = epochs(fabric, state, resident(fabric, train), resident(fabric, validation), settings, stop)
         if not fabric.is_global_zero:
             follow(fabric, state, rows, stop)
-        chosen = settings.model_dump(exclude=set(VARIANTS)) | {"weights": weights.model_dump()}
+        chosen = settings.model_dump(exclude={*VARIANTS, "seeds"}) | {"weights": weights.model_dump()}
+        chosen |= {"seed": this.seed, "fold": this.fold}
         chosen["machine"] = describe(fabric, settings.loop.threads)
         data = folder_sha256(source)
         name = fingerprint(chosen, data)
@@ -84,13 +83,13 @@ def main(
         def save() -> None:
             save_checkpoint(checkpoint, name, state.pack())
 
-        marks = {"training": name, "params.sha256": json_sha256(chosen), "data.sha256": data}
-        with only_one(checkpoint, stop), training_run(variant, marks) as run:
+        marks = {"variant": this.variant, "training": name, "params.sha256": json_sha256(chosen), "data.sha256": data}
+        with only_one(checkpoint, stop), training_run(str(this), marks) as run:
             run.log_params(chosen)
             run.log_data(str(source), data, {"train": len(train.ids), "validation": len(validation.ids)})
             resume(fabric, state, load_checkpoint(checkpoint, name))
             try:
-                with reporting(variant, settings.loop.epochs, state.epoch) as report:
+                with reporting(str(this), settings.loop.epochs, state.epoch) as report:
                     lead(state, rows, run, len(train.ids), report, save)
             except Preempted:
                 save()
@@ -98,14 +97,14 @@ def main(
                     f"train: stopped in epoch {state.epoch}, step {state.step}; run it again to go on", file=sys.stderr
                 )
                 sys.exit(stop.code)
-            kept = keep(state, models / variant, chosen)
-            run.tag({"weights.sha256": sha256(models / variant / "weights.safetensors")})
-            with mlflow_model(models / variant, train.inputs.shape[1]) as folder:
+            kept = keep(state, models / this.folder, chosen)
+            run.tag({"weights.sha256": sha256(models / this.folder / "weights.safetensors")})
+            with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
                 run.log_files(folder, "model")
         forget(checkpoint)
     return (
-        f"{variant}: {settings.loop.epochs} epochs in {chosen['machine']['precision']}, validation Dice "
-        f"{kept['validation_dice']:.3f} after epoch {int(kept['epoch'])} -> {models / variant}"
+        f"{this}: {settings.loop.epochs} epochs in {chosen['machine']['precision']}, validation Dice "
+        f"{kept['validation_dice']:.3f} after epoch {int(kept['epoch'])} -> {models / this.folder}"
     )
 
 
@@ -149,7 +148,7 @@ def resume(fabric: Fabric, state: State, content: dict[str, Any] | None) -> None
 
 
 def keep(state: State, target: Path, chosen: dict[str, Any]) -> dict[str, float]:
-    """Write models/<variant>; returns the row of the epoch whose weights it holds."""
+    """Write the folder of a run; returns the row of the epoch whose weights it holds."""
     kept = state.history[state.kept_epoch]
     with new_folder(target) as out:
         save_weights(out / "weights.safetensors", state.kept)

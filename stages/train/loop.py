@@ -43,6 +43,7 @@ class State:
     weighting: Weighting
     by_iteration: bool
     steps: int  # in an epoch
+    seed: int
     epoch: int = 0
     step: int = 0  # done in this epoch
     sums: list[float] = field(default_factory=lambda: [0.0] * len(COLUMNS))  # over this epoch's steps
@@ -107,9 +108,9 @@ def resident(fabric: Fabric, films: Films) -> Side:
     return Side(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
 
 
-def begin(fabric: Fabric, settings: Params, weights: Weights, films: int) -> State:
+def begin(fabric: Fabric, settings: Params, weights: Weights, films: int, seed: int) -> State:
     """Everything as it stands before the first step; initial weights follow from the seed."""
-    torch.manual_seed(settings.loop.seed)
+    torch.manual_seed(seed)
     network = build(settings.unet.encoder, settings.unet.channels, settings.unet.input)
     channels = 2 if settings.unet.input == "both" else 1
     network = shared(network.to(fabric.device).to(memory_format=torch.channels_last), channels, fabric)
@@ -127,8 +128,8 @@ def begin(fabric: Fabric, settings: Params, weights: Weights, films: int) -> Sta
     )
     model, wrapped = fabric.setup(network, optimiser)
     steps = -(-films // settings.loop.batch)
-    weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, settings.loop.seed)
-    state = State(network, model, wrapped, average, weighting, by_iteration, steps)
+    weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, seed)
+    state = State(network, model, wrapped, average, weighting, by_iteration, steps, seed)
     if weighting.asks_norms:
         state.features.append(torch.empty(0))
         head = network.get_submodule("segmentation_head")
@@ -172,7 +173,7 @@ def fit_epoch(
 ) -> dict[str, float]:
     """The steps that this epoch still lacks, in an order that follows from (seed, epoch); means over all its steps."""
     state.model.train()
-    order = np.random.default_rng([settings.loop.seed, state.epoch]).permutation(len(films.inputs))
+    order = np.random.default_rng([state.seed, state.epoch]).permutation(len(films.inputs))
     batches = np.array_split(order, state.steps)
     while state.step < state.steps:
         if agreed(fabric, stop()):
@@ -198,12 +199,12 @@ def tick(state: State) -> None:
 
 def fit_step(fabric: Fabric, state: State, films: Side, chosen: np.ndarray, settings: Params) -> list[float]:
     """Forward, backward, step on the chosen films, shared among the processes; the values of COLUMNS."""
-    loop, rank, world = settings.loop, fabric.global_rank, fabric.world_size
+    rank, world = fabric.global_rank, fabric.world_size
     # Encoders with dropout draw from torch's own generator: what it gives follows from the step, too.
-    torch.manual_seed(int(np.random.SeedSequence([loop.seed, state.epoch, state.step, rank]).generate_state(1)[0]))
+    torch.manual_seed(int(np.random.SeedSequence([state.seed, state.epoch, state.step, rank]).generate_state(1)[0]))
     mine = chosen[rank::world]
     images, masks = films.batch(mine)
-    images, masks = augment(images, masks, draw(loop.seed, state.epoch, mine), settings.augment)
+    images, masks = augment(images, masks, draw(state.seed, state.epoch, mine), settings.augment)
     # Means over unequal shares: weigh them, so that their mean over the processes is that over the batch.
     share = len(mine) * world / len(chosen)
     dice, bce = losses(state.model(images), masks, settings.loss, share)
@@ -220,7 +221,7 @@ def fit_step(fabric: Fabric, state: State, films: Side, chosen: np.ndarray, sett
     refuse_what_is_not_finite(values, state)
     done = state.epoch * state.steps + state.step
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(done, loop.epochs * state.steps, settings.optimiser)
+        group["lr"] = learning_rate(done, settings.loop.epochs * state.steps, settings.optimiser)
     state.optimiser.step()
     if state.average is not None:
         state.average.update_parameters(state.network)

@@ -130,7 +130,6 @@ class Optimiser(Strict):
 
 
 class Loop(Strict):
-    seed: Annotated[int, Field(ge=0, le=2**32)]
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch: Annotated[int, Field(ge=1, le=4096)]
     select: Literal["best", "last"]
@@ -140,6 +139,7 @@ class Loop(Strict):
 
 
 class Params(Strict):
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32)]], Field(min_length=1)]
     unet: Unet
     loss: Loss
     augment: Augment
@@ -149,7 +149,9 @@ class Params(Strict):
     adaptive: Weights
 
     @model_validator(mode="after")
-    def check_batch(self) -> "Params":
+    def check(self) -> "Params":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds names one twice; the same training twice shows nothing")
         if self.loop.batch < self.loop.devices:
             raise ValueError("loop.batch is shared by loop.devices processes and must not be smaller")
         return self

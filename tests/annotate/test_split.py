@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stages.annotate.params import Split
-from stages.annotate.split import assign
+from stages.annotate.split import assign, further_folds
 from stages.common.errors import Fault
 
 
@@ -76,3 +76,33 @@ def test_a_given_split_that_leaks_is_refused() -> None:
 def test_a_source_without_a_split_is_told_apart() -> None:
     with pytest.raises(Fault, match="marks as train, found none"):
         assign(films([2] * 6), PAPER.model_copy(update={"by": "given"}))
+
+
+@given(st.lists(st.integers(1, 4), min_size=80, max_size=120), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_folds_test_each_used_film_once_and_tear_no_patient_apart(sizes: list[int], seed: int) -> None:
+    table = films(sizes)
+    assume(len(table) >= 160)
+    asked = PAPER.model_copy(update={"seed": seed})
+    split = assign(table, asked)
+    folds = further_folds(table, split, asked).assign(fold_1=split)
+    assert set(folds) == {"fold_1", "fold_2", "fold_3", "fold_4"}
+    used = split != "unused"
+    assert ((folds == "test").sum(axis=1)[used] == 1).all()
+    for column in folds:
+        assert (folds.loc[~used, column] == "unused").all()
+        sides = folds.loc[used, column].replace("validation", "train")
+        assert sides.groupby(table["group"]).nunique().max() == 1
+        assert 34 <= (sides == "test").sum() <= 46
+        validation = folds.loc[folds[column] == "validation"]
+        assert 17 <= len(validation) <= 20
+
+
+def test_few_films_still_have_folds() -> None:
+    table = films([2] * 6).assign(split=["train"] * 8 + ["test"] * 4)
+    asked = Split(by="given", seed=0, train=8, test=4, validation=2)
+    folds = further_folds(table, assign(table, asked), asked)
+    assert [(folds[name] == "test").sum() for name in folds] == [4, 4]
+    halves = films([2] * 6).assign(split=["train"] * 4 + ["test"] * 8)
+    folds = further_folds(halves, assign(halves, asked), asked)
+    assert (folds["fold_2"] == "test").tolist() == [True] * 4 + [False] * 8

@@ -24,6 +24,7 @@ def index(here: Path) -> pd.DataFrame:
         write_png(here / f"{side}_levels" / f"f{i}.png", np.zeros((8, 8), np.uint8))
         write_png(here / f"{side}_mask" / f"f{i}.png", mask)
         rows.append({"image_id": f"f{i}", "split": split, "group": f"p{i}", "fracture": i > 0})
+        rows[-1] |= {f"fold_{n + 2}": "test" if n == i else "train" for n in range(3)}
     return pd.DataFrame(rows)
 
 
@@ -32,7 +33,7 @@ def check(index: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def test_a_sound_data_set_passes(index: pd.DataFrame) -> None:
-    assert len(check(index)) == 6
+    assert len(check(index)) == 8
 
 
 def test_a_grey_mask_is_named(index: pd.DataFrame) -> None:
@@ -56,6 +57,18 @@ def test_an_empty_mask_of_a_fracture_is_named(index: pd.DataFrame) -> None:
 def test_a_patient_on_both_sides_is_named(index: pd.DataFrame) -> None:
     index.loc[3, "group"] = "p0"
     with pytest.raises(Fault, match="no patient and no copy of a film stands on both sides; failed rows: f0, f3"):
+        check(index)
+
+
+def test_a_patient_whom_a_fold_tears_apart_is_named(index: pd.DataFrame) -> None:
+    index.loc[1, "group"] = "p0"
+    with pytest.raises(Fault, match="tested and trained on in one fold; failed rows: f0, f1"):
+        check(index)
+
+
+def test_a_film_that_no_fold_tests_is_named(index: pd.DataFrame) -> None:
+    index.loc[2, "fold_4"] = "train"
+    with pytest.raises(Fault, match="each film is tested in one fold; failed rows: f2"):
         check(index)
 
 

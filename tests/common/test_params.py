@@ -56,12 +56,12 @@ def test_what_cannot_be_used_is_refused_by_name(change: dict[str, Any], message:
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     content = read_yaml(ROOT / "params.yaml")
-    del content["threshold"], content["train"]["loop"]["seed"]
+    del content["threshold"], content["train"]["loop"]["epochs"]
     with pytest.raises(Fault) as fault:
         read_params(write(tmp_path / "params.yaml", content))
     assert "(2)" in str(fault.value)
     assert "threshold: this section is missing" in str(fault.value)
-    assert "train.loop.seed: this parameter is missing" in str(fault.value)
+    assert "train.loop.epochs: this parameter is missing" in str(fault.value)
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_one_region_and_one_box(
     region: tuple[int, int, int, int], iou: int, centre: int, false: int, pointing: float
 ) -> None:
     found = detection(chances(region), 0.5, BOX)
-    expected = {"boxes": 1, "found_iou": iou, "found_centre": centre, "false_regions": false, "pointing": pointing}
+    expected = {"fractures": 1, "found_iou": iou, "found_centre": centre, "false_regions": false, "pointing": pointing}
     assert found == expected
 
 
@@ -56,7 +56,7 @@ def test_regions_that_touch_at_a_corner_are_one() -> None:
 
 def test_without_boxes_nothing_can_be_found() -> None:
     found = detection(chances(), 0.5, np.zeros((0, 4)))
-    assert (found["boxes"], found["found_iou"], found["found_centre"], found["false_regions"]) == (0, 0, 0, 0)
+    assert (found["fractures"], found["found_iou"], found["found_centre"], found["false_regions"]) == (0, 0, 0, 0)
     assert math.isnan(found["pointing"])
 
 

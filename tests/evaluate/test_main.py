@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from stages.common.artifacts import write_json, write_png, write_table
+from stages.common.artifacts import read_png, write_json, write_png, write_table
 from stages.common.dataset import load_films
 from stages.common.errors import Fault
 from stages.common.unet import build, load_model, probabilities, save_weights
@@ -16,10 +16,10 @@ from stages.evaluate.params import Params
 from tests.train.films import squares
 
 
-@pytest.mark.parametrize("variant", ["", "adaptiv"])
-def test_a_model_that_is_not_there_is_said(variant: str, here: Path) -> None:
-    with pytest.raises(Fault, match="expected the name of a folder in models"):
-        main(Params(threshold=0.5, boundary_px=3.0), variant)
+@pytest.mark.parametrize("words", [(), ("adaptiv",), ("adaptive", "one"), ("adaptive", "1", "1", "1")])
+def test_what_is_no_run_is_said(words: tuple[str, ...], here: Path) -> None:
+    with pytest.raises(Fault, match="expected baseline or adaptive, and a seed and a fold"):
+        main(Params(folds=[1], threshold=0.5, boundary_px=3.0), *words)
 
 
 @pytest.fixture
@@ -39,14 +39,16 @@ def project(here: Path) -> Path:
     write_table(here / "data/dataset/split.csv", pd.DataFrame(rows))
     torch.manual_seed(0)
     unet = {"encoder": "resnet18", "channels": [16, 8, 8], "input": "image"}
-    save_weights(here / "models/adaptive/weights.safetensors", build("resnet18", [16, 8, 8], "image").state_dict())
-    write_json(here / "models/adaptive/model.json", {"unet": unet, "machine": {"threads": 1}})
+    save_weights(
+        here / "models/adaptive/seed-1-fold-1/weights.safetensors", build("resnet18", [16, 8, 8], "image").state_dict()
+    )
+    write_json(here / "models/adaptive/seed-1-fold-1/model.json", {"unet": unet, "machine": {"threads": 1}})
     return here
 
 
 def test_what_it_writes_can_be_recomputed(project: Path) -> None:
-    main(Params(threshold=0.5, boundary_px=3.0), "adaptive")
-    out = project / "reports/evaluation/adaptive"
+    main(Params(folds=[1], threshold=0.5, boundary_px=3.0), "adaptive")
+    out = project / "reports/evaluation/adaptive/seed-1-fold-1"
     table, found = pd.read_csv(out / "per_image.csv"), json.loads((out / "metrics.json").read_text())
     assert list(table["image_id"]) == ["test0", "test1", "test2", "test3"]
     assert (table[["tp", "fp", "fn", "tn"]].sum(axis=1) == 32 * 32).all()
@@ -56,13 +58,17 @@ def test_what_it_writes_can_be_recomputed(project: Path) -> None:
     assert found["test_set"]["only_label_empty"] + found["test_set"]["both_empty"] == 1
     assert table["hd95_mm"].notna().tolist() == [True, False, False, False]  # one film has a known spacing
     assert table["auprc"].isna().tolist() == [False, False, False, True]  # one has no fracture
+    masks = [read_png(out / "mask" / f"test{i}.png") > 0 for i in range(4)]
+    assert [int(mask.sum()) for mask in masks] == (table["tp"] + table["fp"]).tolist()
     assert pd.read_csv(out / "reliability.csv")["pixels"].sum() == 4 * 32 * 32
 
 
 def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
-    main(Params(threshold="validation", boundary_px=3.0), "adaptive")
-    found = json.loads((project / "reports/evaluation/adaptive/metrics.json").read_text())["threshold"]
+    main(Params(folds=[1], threshold="validation", boundary_px=3.0), "adaptive")
+    found = json.loads((project / "reports/evaluation/adaptive/seed-1-fold-1/metrics.json").read_text())["threshold"]
     films = load_films(Path("data/dataset"), "validation")
-    expected = best_threshold(probabilities(load_model(Path("models/adaptive")), films.inputs), films.masks)
+    expected = best_threshold(
+        probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs), films.masks
+    )
     assert found == {"value": expected, "from": "validation"}
     assert expected != 0.5

@@ -75,8 +75,8 @@ def start(folder: Path, command: list[str] = COMMAND) -> subprocess.Popen[str]:
 
 def test_it_writes_weights_history_and_what_made_them(settings: Params, dataset: Path) -> None:
     said = main(settings, "adaptive")
-    model = json.loads(Path("models/adaptive/model.json").read_text())
-    history = pd.read_csv("models/adaptive/history.csv")
+    model = json.loads(Path("models/adaptive/seed-1-fold-1/model.json").read_text())
+    history = pd.read_csv("models/adaptive/seed-1-fold-1/history.csv")
     assert list(history["epoch"]) == [0, 1]
     assert {"alpha", "beta", "ratio", "learning_rate", "gradient_norm", "validation_dice"} < set(history)
     assert model["epoch"] == history["validation_dice"].idxmax()
@@ -91,7 +91,7 @@ def test_what_it_was_shown_is_what_its_model_asks_for(what: str, settings: Param
     unet = settings.unet.model_copy(update={"input": what})
     main(settings.model_copy(update={"unet": unet}), "adaptive")
     channels = 2 if what == "both" else 1
-    assert load_model(Path("models/adaptive"))(torch.zeros(1, channels, 32, 32)).shape == (1, 1, 32, 32)
+    assert load_model(Path("models/adaptive/seed-1-fold-1"))(torch.zeros(1, channels, 32, 32)).shape == (1, 1, 32, 32)
 
 
 def test_the_number_of_reading_threads_changes_no_bit(
@@ -101,7 +101,7 @@ def test_the_number_of_reading_threads_changes_no_bit(
     for workers in ("1", "2", "7"):
         monkeypatch.setenv("WORKERS", workers)
         main(settings, "adaptive")
-        hashes.add(tree_hash(Path("models/adaptive")))
+        hashes.add(tree_hash(Path("models/adaptive/seed-1-fold-1")))
     assert len(hashes) == 1
 
 
@@ -109,7 +109,7 @@ def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(settings: Pa
     main(settings, "adaptive")
     client, experiment = open_client()
     (run,) = client.search_runs([experiment])
-    history = pd.read_csv("models/adaptive/history.csv")
+    history = pd.read_csv("models/adaptive/seed-1-fold-1/history.csv")
     assert {"alpha", "ratio", "validation_dice", "images_per_second"} <= set(run.data.metrics)
     assert run.data.metrics["train_loss"] == history["train_loss"].iloc[-1]
     assert run.data.params["weights.method"] == "linear"
@@ -124,7 +124,9 @@ def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(settings: Pa
     assert not [path for path in found.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
     films = squares(2, 9).inputs
     model = mlflow.pyfunc.load_model(str(found))
-    np.testing.assert_array_equal(model.predict(films), probabilities(load_model(Path("models/adaptive")), films))
+    np.testing.assert_array_equal(
+        model.predict(films), probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films)
+    )
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 1, -1, -1)
 
 
@@ -157,16 +159,16 @@ def stop_at(process: subprocess.Popen[str], line: str, sign: signal.Signals) -> 
 def test_a_stopped_training_writes_its_state_and_goes_on(toy_params: dict[str, Any], dataset: Path) -> None:
     write_params(dataset, toy_params, loop={"epochs": 40})
     assert start(dataset).wait() == 0
-    expected = tree_hash(dataset / "models/adaptive")
+    expected = tree_hash(dataset / "models/adaptive/seed-1-fold-1")
     for sign, code, line in ((signal.SIGTERM, TRY_AGAIN, "epoch 5/40"), (signal.SIGINT, 130, "epoch 15/40")):
         cut = start(dataset)
         assert "run it again to go on" in stop_at(cut, line, sign)
         assert cut.returncode == code
         assert len(list((dataset / ".checkpoints").glob("*.safetensors"))) == 1
-        assert tree_hash(dataset / "models/adaptive") == expected  # of the first call
+        assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == expected  # of the first call
     rest = start(dataset)
     assert "goes on in epoch" in rest.communicate()[1]
-    assert tree_hash(dataset / "models/adaptive") == expected
+    assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == expected
     client, experiment = open_client()
     statuses = sorted(run.info.status for run in client.search_runs([experiment]))
     assert statuses == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
@@ -215,7 +217,7 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict
     begun = time.monotonic()
     call().join()
     duration = time.monotonic() - begun
-    whole = tree_hash(dataset / "models/adaptive")
+    whole = tree_hash(dataset / "models/adaptive/seed-1-fold-1")
     moments, finished = random.Random(5), 0
     for _ in range(20):
         process = call()
@@ -224,20 +226,20 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict
             process.kill()
             process.join()
         finished += process.exitcode == 0
-        assert tree_hash(dataset / "models/adaptive") == whole
+        assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == whole
     assert finished < 15, "most of the kills came too late to prove anything"
     last = call()
     last.join()
     assert last.exitcode == 0
-    assert tree_hash(dataset / "models/adaptive") == whole
-    assert not list((dataset / "models").glob(".*partial*"))
+    assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == whole
+    assert not list((dataset / "models").rglob(".*partial*"))
 
 
 def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     process = start(folder, command)
     said = process.communicate()[1]
     assert process.returncode == 0, said
-    model = folder / "models/adaptive"
+    model = folder / "models/adaptive/seed-1-fold-1"
     return pd.read_csv(model / "history.csv"), load_file(model / "weights.safetensors")
 
 
@@ -268,7 +270,7 @@ def test_torchrun_starts_as_many_and_trains_the_same_bits(toy_params: dict[str, 
     again, bits = trained(dataset, [*launcher, *COMMAND[1:]])
     assert again.equals(history)
     assert all(torch.equal(bits[name], weights[name]) for name in weights)
-    assert json.loads((dataset / "models/adaptive/model.json").read_text())["machine"]["processes"] == 2
+    assert json.loads((dataset / "models/adaptive/seed-1-fold-1/model.json").read_text())["machine"]["processes"] == 2
 
 
 @pytest.mark.slow

@@ -1,5 +1,4 @@
 import numpy as np
-
 from stages.evaluate.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, outline, overlay
 
 

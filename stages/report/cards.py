@@ -1,0 +1,67 @@
+"""The model card (after Mitchell et al. 2019) and data sheet (after Gebru et al. 2021), filled from what was run."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from stages.common.artifacts import read_json, read_table, sha256, write_text
+from stages.report.page import beyond_pixels, is_synthetic, sources
+from stages.report.runs import Evaluated
+from stages.report.tables import markdown
+
+
+def write_cards(
+    root: Path, runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame], verdict: str, params: dict[str, Any]
+) -> None:
+    """Write reports/MODEL_CARD.md and reports/DATASHEET.md."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    manifest = read_table(root / "data/raw/manifest.csv")
+    split = read_table(root / "data/dataset/split.csv")
+    first = runs["adaptive"][0].model
+    shared = {
+        "synthetic": is_synthetic(manifest),
+        "sources": sources(manifest),
+        "params": params,
+        "films": split["split"].value_counts().to_dict(),
+        "patients": int(split["group"].nunique()),
+        "prevalence": float(split.loc[split["split"] != "unused", "prevalence"].mean()),
+    }
+    card = templates.get_template("model_card.md").render(
+        shared,
+        verdict=verdict,
+        comparison=markdown(results["comparison"]),
+        subgroups=results["subgroups"].to_dict("records"),
+        more=beyond_pixels(runs),
+        model=first,
+        weights=[
+            {"name": str(item.run.folder), "sha256": sha256(root / "models" / item.run.folder / "weights.safetensors")}
+            for of_variant in runs.values()
+            for item in of_variant
+        ],
+    )
+    sheet = templates.get_template("datasheet.md").render(
+        shared,
+        modalities=manifest["modality"].value_counts().sort_index().to_dict(),
+        sizes={side: (int(manifest[side].min()), int(manifest[side].max())) for side in ("width", "height")},
+        bits=sorted(int(bits) for bits in manifest["bits"].unique()),
+        spacing=int(((manifest["pixel_spacing_mm"] != "") | (manifest["imager_pixel_spacing_mm"] != "")).sum()),
+        fractures=int(manifest["fractures"].sum()),
+        count=len(manifest),
+        refused=int(read_table(root / "data/raw/quarantine.csv")["file"].nunique()),
+        checks=[
+            f"{name}: {check['expectation']} ({check['rows']} rows)"
+            for name in ("raw", "dataset")
+            for check in read_json(root / f"data/{name}/validation.json")
+        ],
+        digest=sha256(root / "data/raw/manifest.csv"),
+    )
+    write_text(root / "reports/MODEL_CARD.md", card)
+    write_text(root / "reports/DATASHEET.md", sheet)

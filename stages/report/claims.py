@@ -1,0 +1,104 @@
+"""Each claim of the paper beside what was found here: reproduced, deviates, or cannot be told, and why."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.report.params import Tolerance
+from stages.report.published import PUBLISHED
+from stages.report.statistics import LEVEL
+from stages.report.tables import GAIN, Outcome
+
+REPRODUCED, DEVIATES, UNKNOWN = "reproduced", "deviates", "cannot be told"
+FIXED, ADAPTIVE = PUBLISHED
+ROWS = {FIXED: "baseline", ADAPTIVE: "adaptive"}
+
+
+def claims(
+    comparison: pd.DataFrame, paired: pd.DataFrame, audit: pd.DataFrame, outcome: Outcome, tolerance: Tolerance
+) -> pd.DataFrame:
+    """A row per claim.
+
+    Args:
+        comparison, outcome: of `tables`.
+        paired: of `statistics.compare_metrics`.
+        audit: of `published.audit`.
+    Returns:
+        columns claim, published, found, result, why; published and found are text.
+    """
+    table: Any = comparison.set_index("row")
+    implied: Any = audit.set_index("row")
+    tests: Any = paired.set_index("metric")
+    rows = [
+        score(name, metric, table.loc[ROWS[name]], implied.loc[name, "prevalence"], tolerance)
+        for name in ROWS
+        for metric in PUBLISHED[name]
+    ]
+    rows.append(gain_of_f1(table.loc[GAIN], outcome))
+    rows += [change(metric, tests.loc[metric]) for metric in ("accuracy", "precision", "recall")]
+    rows += [arithmetic(name, implied.loc[name], tolerance) for name in ROWS]
+    rows.append(better_than_trivial(comparison, implied.loc[ADAPTIVE]))
+    return pd.DataFrame(rows)
+
+
+def row(claim: str, published: str, found: str, result: str, why: str) -> dict[str, str]:
+    return {"claim": claim, "published": published, "found": found, "result": result, "why": why}
+
+
+def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance: Tolerance) -> dict[str, str]:
+    """A published score, which compares with ours only where as many pixels are fracture."""
+    printed, found = PUBLISHED[name][metric], float(ours[metric])
+    apart = abs(float(ours["prevalence"]) - prevalence)
+    claim = f"{metric} of {ROWS[name]}"
+    if apart > tolerance.prevalence or np.isnan(found):
+        why = f"{ours['prevalence']:.1%} of the pixels are fracture here, {prevalence:.0%} there by its own numbers"
+        return row(claim, f"{printed:.4f}", f"{found:.4f}", UNKNOWN, why)
+    near = abs(found - printed) <= tolerance.score
+    why = f"{abs(found - printed):.3f} apart, tolerance {tolerance.score:g}"
+    return row(claim, f"{printed:.4f}", f"{found:.4f}", REPRODUCED if near else DEVIATES, why)
+
+
+def gain_of_f1(gain: pd.Series, outcome: Outcome) -> dict[str, str]:
+    results: dict[Outcome, str] = {
+        "beats": REPRODUCED,
+        "loses to": DEVIATES,
+        "cannot be told apart from": UNKNOWN,
+    }
+    published = PUBLISHED[ADAPTIVE]["f1"] - PUBLISHED[FIXED]["f1"]
+    found = f"{gain['f1']:+.3f} ({gain['f1_low']:+.3f} to {gain['f1_high']:+.3f})"
+    why = f"adaptive {outcome} baseline: interval and permutation test together"
+    return row("adaptive weights raise F1", f"{published:+.4f}", found, results[outcome], why)
+
+
+def change(metric: str, test: pd.Series) -> dict[str, str]:
+    """How a metric moves from fixed to adaptive weights, patient by patient."""
+    published = PUBLISHED[ADAPTIVE][metric] - PUBLISHED[FIXED][metric]
+    shown = f"{test['difference']:+.3f} ({test['low']:+.3f} to {test['high']:+.3f})"
+    certain = test["holm"] < LEVEL and test["low"] * test["high"] > 0
+    result = UNKNOWN if not certain else REPRODUCED if test["difference"] * published > 0 else DEVIATES
+    why = f"mean over {test['patients']:.0f} patients, permutation p = {test['holm']:.2g} after Holm"
+    return row(
+        f"adaptive weights {'raise' if published > 0 else 'lower'} {metric}", f"{published:+.4f}", shown, result, why
+    )
+
+
+def arithmetic(name: str, implied: pd.Series, tolerance: Tolerance) -> dict[str, str]:
+    """Whether the printed F1 is that of the printed precision and recall."""
+    apart = abs(implied["f1"] - implied["f1_recomputed"])
+    result = REPRODUCED if apart <= tolerance.rounding else DEVIATES
+    why = f"{apart:.5f} apart, tolerance {tolerance.rounding:g} for rounding"
+    claim = f"F1 of {ROWS[name]} is 2PR/(P+R)"
+    return row(claim, f"{implied['f1']:.4f}", f"{implied['f1_recomputed']:.4f}", result, why)
+
+
+def better_than_trivial(comparison: pd.DataFrame, implied: pd.Series) -> dict[str, str]:
+    """Whether the networks know more about fractures than predictors that cost nothing."""
+    names = comparison["row"]
+    ours = comparison.loc[names.isin(ROWS.values()), "f1"].min()
+    naive = comparison[~names.isin([*ROWS.values(), GAIN, *ROWS])]["f1"].max()
+    why = f"the best predictor that costs nothing has F1 {naive:.3f} here, {implied['everything_f1']:.3f} there"
+    found = f"F1 at least {ours:.3f}"
+    return row(
+        "the networks find fractures", f"F1 {implied['f1']:.4f}", found, REPRODUCED if ours > naive else DEVIATES, why
+    )

@@ -1,0 +1,65 @@
+"""What a person looks at: labels and errors in colours that lie over a film, and the film under them."""
+
+import base64
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+# Told apart with any colour vision, and on a grey film (Okabe and Ito 2008).
+TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = (0, 158, 115), (230, 159, 0), (204, 121, 167)
+PAINT = (TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE)
+
+
+def errors(*, mask_pred: np.ndarray, mask_ref: np.ndarray) -> np.ndarray:
+    """0 where nothing is and nothing was claimed, 1 true positive, 2 false positive, 3 false negative; uint8 (H, W).
+
+    Args:
+        mask_pred, mask_ref: bool (H, W).
+    """
+    return np.where(mask_pred, np.where(mask_ref, 1, 2), np.where(mask_ref, 3, 0)).astype(np.uint8)
+
+
+def overlay(image: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """The film with `errors` in colour: found green, false alarm orange, missed purple; uint8 RGB (H, W, 3).
+
+    Args:
+        image: uint8 (H, W).
+        kinds: of `errors`.
+    """
+    colour = np.repeat(image[:, :, None], 3, axis=2).astype(np.float32)
+    for number, paint in enumerate(PAINT, start=1):
+        colour[kinds == number] = 0.45 * colour[kinds == number] + 0.55 * np.array(paint, np.float32)
+    return np.round(colour).astype(np.uint8)
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """The pixels of a mask that touch one outside it, or the edge; bool (H, W)."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return np.asarray(mask & ~inner)
+
+
+def layer(kinds: np.ndarray, paints: tuple[tuple[int, int, int], ...] = PAINT) -> str:
+    """A PNG data URI that is clear where `kinds` is 0 and has the n-th of `paints` where it is n."""
+    image = Image.fromarray(kinds, mode="P")
+    image.putpalette([0, 0, 0, *(value for paint in paints for value in paint)])
+    return uri(image, "PNG", transparency=0, optimize=True)
+
+
+def picture(pixels: np.ndarray, side: int = 256) -> str:
+    """uint8 or uint16 (H, W) as a JPEG data URI of at most `side` pixels."""
+    image = Image.fromarray((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return uri(image, "JPEG", quality=88)
+
+
+def levels_picture(levels: np.ndarray) -> str:
+    """uint8 (H, W) of few values as a lossless PNG data URI."""
+    return uri(Image.fromarray(levels).quantize(16), "PNG", optimize=True)
+
+
+def uri(image: Image.Image, kind: str, **options: object) -> str:
+    buffer = BytesIO()
+    image.save(buffer, format=kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
