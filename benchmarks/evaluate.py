@@ -13,6 +13,8 @@ import torch
 
 from stages.common.artifacts import read_json, read_table
 from stages.common.dataset import load_films
+from stages.common.params import read_params
+from stages.common.runs import VARIANTS, Run
 from stages.common.unet import load_model, probabilities
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.params import Params
@@ -22,6 +24,8 @@ from stages.report.statistics import compare_metrics, pooled_f1_interval
 from stages.report.tables import PAIRED
 
 ROUNDS = 5
+RUNS = [Run(name).folder for name in VARIANTS]
+MODEL = Path("models") / RUNS[1]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -31,20 +35,20 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    network, films = load_model(Path("models/adaptive")), load_films(Path("data/dataset"), "test")
-    torch.set_num_threads(read_json(Path("models/adaptive/model.json"))["machine"]["threads"])
+    network, films = load_model(MODEL), load_films(Path("data/dataset"), "test")
+    torch.set_num_threads(read_json(MODEL / "model.json")["machine"]["threads"])
     evaluate.log_test_metrics = lambda *_: 0  # MLflow's store is another benchmark
     with tempfile.TemporaryDirectory() as folder:
 
         def whole() -> None:
-            evaluate.main(Params(threshold=0.5, boundary_px=3.0), "adaptive", target=Path(folder))
+            evaluate.main(Params(folds=[1], threshold=0.5, boundary_px=3.0), "adaptive", target=Path(folder))
 
         whole()
         pairs = [(seconds(whole), seconds(lambda: probabilities(network, films.inputs))) for _ in range(ROUNDS)]
     forward = statistics.median(b for _, b in pairs)
     ratio = statistics.median(a / b for a, b in pairs)
     print(f"{len(films.ids)} films: forward pass {forward:.2f} s, evaluation {ratio:.2f} times that")
-    tables = [read_table(Path(f"reports/evaluation/{name}/per_image.csv")) for name in ("baseline", "adaptive")]
+    tables = [read_table(Path("reports/evaluation") / run / "per_image.csv").assign(seed=1) for run in RUNS]
     patients = read_table(Path("data/dataset/split.csv")).set_index("image_id").loc[tables[0]["image_id"], "group"]
 
     def all_statistics() -> None:
@@ -53,7 +57,9 @@ def main() -> None:
             pooled_f1_interval(*pair, patients)
 
     print(f"statistics with 10,000 draws: {seconds(all_statistics):.1f} s")
-    print(f"report: {seconds(lambda: report.main(ReportParams())):.1f} s")
+    print(
+        f"report: {seconds(lambda: report.main(ReportParams.model_validate(read_params(Path('params.yaml'))['report']))):.1f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from tests.conftest import SHARED, environment, make_project, merge, read_yaml, 
 
 pytestmark = pytest.mark.slow
 STAGES = ["ingest", "preprocess", "threshold", "annotate"]
-STAGES += [f"{stage}@{variant}" for stage in ("train", "evaluate") for variant in ("baseline", "adaptive")] + ["report"]
+STAGES += [f"{stage}@{variant}-1-1" for stage in ("train", "evaluate") for variant in ("baseline", "adaptive")] + [
+    "report"
+]
 
 
 def ran(output: str) -> set[str]:
@@ -63,23 +65,22 @@ def test_the_report_sets_all_rows_side_by_side(project: Path) -> None:
         *("baseline", "adaptive", "adaptive - baseline", *NAIVE),
         *("paper, fixed weights", "paper, adaptive weights"),
     ]
-    page = (project / "reports/comparison.html").read_text()
+    page = (project / "reports/index.html").read_text()
     assert "Synthetic films." in page
-    assert page.count('<img src="data:image') == 5 + 4 + 3 * 8
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.count('<img src="data:image') == 3 + 6 * 8
+    assert len(page) < 10_000_000 / 40 * 8
     assert "synthetic" in (project / "reports/comparison.md").read_text()
 
 
 def test_dvc_shows_metrics_plots_and_the_graph(project: Path) -> None:
     shown = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
-    assert set(shown) == {f"reports/evaluation/{variant}/metrics.json" for variant in ("baseline", "adaptive")}
-    for content in shown.values():
-        assert content["data"]["test_set"]["images"] == 8
+    assert set(shown) == {"reports/metrics.json"}
+    assert set(shown["reports/metrics.json"]["data"]) == {"baseline", "adaptive", "difference"}
     run(project, "dvc", "plots", "show", "--out", "plots")
     page = (project / "plots/index.html").read_text()
     for title in ("Training and validation loss", "Weights of the two losses", "Precision and recall"):
         assert title in page
-    assert "train@adaptive" in run(project, "dvc", "dag", "--mermaid")
+    assert "train@adaptive-1-1" in run(project, "dvc", "dag", "--mermaid")
 
 
 def test_mlflow_holds_one_run_per_training_with_test_metrics(project: Path) -> None:
@@ -90,7 +91,7 @@ def test_mlflow_holds_one_run_per_training_with_test_metrics(project: Path) -> N
         "print(json.dumps(rows))"
     )
     runs = json.loads(run(project, sys.executable, "-c", script).splitlines()[0])
-    assert {name for name, *_ in runs} == {"baseline", "adaptive"}
+    assert {name for name, *_ in runs} == {"baseline-1-1", "adaptive-1-1"}
     for name, status, metrics, tags in runs:
         assert status == "FINISHED"
         assert {"alpha", "beta", "train_loss", "validation_loss", "test_f1"} <= set(metrics)
@@ -101,16 +102,40 @@ def test_mlflow_holds_one_run_per_training_with_test_metrics(project: Path) -> N
 
 def test_an_adaptive_weight_reruns_only_what_follows_from_it(project: Path) -> None:
     set_param(project, {"train": {"adaptive": {"alpha": {"end": 0.9}}}})
-    assert ran(run(project, "dvc", "repro")) == {"train@adaptive", "evaluate@adaptive", "report"}
+    assert ran(run(project, "dvc", "repro")) == {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
     assert "adaptive.alpha.end" in run(project, "dvc", "params", "diff")
+    changed = json.loads(run(project, "dvc", "metrics", "diff", "--json"))["diff"]["reports/metrics.json"]
+    assert {"adaptive.f1", "difference.f1"} <= set(changed)
+    assert not [name for name in changed if name.startswith("baseline")]
     run(project, "git", "checkout", "params.yaml")
     # The run cache knows the old weights: nothing is trained again.
-    assert "train@adaptive" not in ran(run(project, "dvc", "repro"))
+    assert "train@adaptive-1-1" not in ran(run(project, "dvc", "repro"))
+
+
+def test_another_seed_or_fold_trains_only_itself_and_goes_without_a_trace(project: Path) -> None:
+    lock = (project / "dvc.lock").read_bytes()
+    for change, names in (
+        ({"train": {"seeds": [1, 2]}}, {"baseline-2-1", "adaptive-2-1"}),
+        ({"evaluate": {"folds": [1, 3]}}, {"baseline-1-3", "adaptive-1-3"}),
+    ):
+        set_param(project, change)
+        expected = {f"{stage}@{name}" for stage in ("train", "evaluate") for name in names}
+        assert ran(run(project, "dvc", "repro")) == expected | {"report"}
+        assert len(pd.read_csv(project / "reports/runs.csv")) == 4
+        run(project, "git", "checkout", "params.yaml")
+    tested = pd.read_csv(project / "data/dataset/split.csv")
+    films = pd.read_csv(project / "reports/evaluation/adaptive/seed-1-fold-3/per_image.csv")["image_id"]
+    assert set(films) == set(tested.loc[tested["fold_3"] == "test", "image_id"])
+    assert ran(run(project, "dvc", "repro")) <= {"report"}
+    assert not (project / "models/adaptive/seed-2-fold-1").exists()
+    kept = {name: entry for name, entry in read_yaml(project / "dvc.lock")["stages"].items() if name in STAGES}
+    (project / "before.lock").write_bytes(lock)
+    assert kept == read_yaml(project / "before.lock")["stages"]
 
 
 def test_an_experiment_with_another_weight_leaves_data_and_baseline_alone(project: Path) -> None:
     said = run(project, "dvc", "exp", "run", "-n", "steep", "-S", "train.adaptive.alpha.start=0.1")
-    assert ran(said) == {"train@adaptive", "evaluate@adaptive", "report"}
+    assert ran(said) == {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
     assert "steep" in run(project, "dvc", "exp", "show", "--csv")
     run(project, "git", "checkout", "params.yaml")
     run(project, "dvc", "repro")
@@ -168,14 +193,16 @@ def test_a_killed_training_goes_on_to_the_same_bytes(project: Path, toy_params: 
     (twin / "data/dataset").symlink_to(project / "data/dataset")
     command = [sys.executable, "-m", "stages.train", "adaptive"]
     run(twin, *command)
-    whole = tree_hash(twin / "models/adaptive")
+    whole = tree_hash(twin / "models/adaptive/seed-1-fold-1")
     stage = subprocess.Popen(command, cwd=twin, env=environment())
     wait_for(lambda: bool(list((twin / ".checkpoints").glob("*.safetensors"))))
     stage.kill()
     stage.wait()
-    assert tree_hash(twin / "models/adaptive") == whole, "the last good model stays until the new one is whole"
+    assert tree_hash(twin / "models/adaptive/seed-1-fold-1") == whole, (
+        "the last good model stays until the new one is whole"
+    )
     assert "goes on in epoch" in run(twin, *command)
-    assert tree_hash(twin / "models/adaptive") == whole
+    assert tree_hash(twin / "models/adaptive/seed-1-fold-1") == whole
     assert not list((twin / ".checkpoints").glob("*.safetensors"))
 
 
@@ -185,19 +212,19 @@ def test_a_training_whose_dvc_was_killed_writes_its_state_and_goes_on(
 ) -> None:
     twin = make_project(tmp_path, merge(toy_params, {"train": {"loop": {"epochs": 20}}}))
     (twin / "data/dataset").symlink_to(project / "data/dataset")
-    command = ["dvc", "repro", "--single-item", "train@adaptive"]
+    command = ["dvc", "repro", "--single-item", "train@adaptive-1-1"]
     dvc = subprocess.Popen(command, cwd=twin, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: bool(list((twin / ".checkpoints").glob("*.safetensors"))))
     (stage,) = children(dvc.pid)
     os.kill(dvc.pid, signal.SIGKILL)
     dvc.wait()
     wait_for(lambda: not alive(stage), 20)
-    assert not (twin / "models/adaptive").exists()
+    assert not (twin / "models/adaptive/seed-1-fold-1").exists()
     (twin / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     assert "goes on in epoch" in run(twin, *command)
-    cut = tree_hash(twin / "models/adaptive")
+    cut = tree_hash(twin / "models/adaptive/seed-1-fold-1")
     run(twin, sys.executable, "-m", "stages.train", "adaptive")
-    assert tree_hash(twin / "models/adaptive") == cut
+    assert tree_hash(twin / "models/adaptive/seed-1-fold-1") == cut
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")

@@ -5,6 +5,7 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
 # Told apart with any colour vision, and on a grey film (Okabe and Ito 2008).
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = (0, 158, 115), (230, 159, 0), (204, 121, 167)
@@ -33,11 +34,9 @@ def overlay(image: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     return np.round(colour).astype(np.uint8)
 
 
-def outline(mask: np.ndarray) -> np.ndarray:
-    """The pixels of a mask that touch one outside it, or the edge; bool (H, W)."""
-    padded = np.pad(mask, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return np.asarray(mask & ~inner)
+def outline(mask: np.ndarray, width: int = 2) -> np.ndarray:
+    """The pixels of a mask that lie less than `width` steps from one outside it, or from the edge; bool (H, W)."""
+    return np.asarray(mask & ~binary_erosion(mask, iterations=width))
 
 
 def layer(kinds: np.ndarray, paints: tuple[tuple[int, int, int], ...] = PAINT) -> str:

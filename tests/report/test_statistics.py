@@ -10,8 +10,11 @@ from stages.report.statistics import (
     compare_metrics,
     detectable,
     false_claim,
+    kendall_tau,
+    over_seeds,
     permutation,
     pooled_f1_interval,
+    ranking,
 )
 
 ALONE = pd.Series([f"p{i}" for i in range(40)])
@@ -86,7 +89,7 @@ def counts(seed: int, skill: float) -> pd.DataFrame:
     tp = rng.binomial(200, skill, 40)
     fp = rng.integers(0, 60, 40)
     rows = [{"tp": int(t), "fp": int(f), "fn": int(200 - t), "tn": 3000} for t, f in zip(tp, fp, strict=True)]
-    return pd.DataFrame([row | metrics(**row) for row in rows])
+    return pd.DataFrame([row | metrics(**row) for row in rows]).assign(seed=1)
 
 
 def test_pooled_f1_and_its_difference_lie_in_their_intervals() -> None:
@@ -124,3 +127,63 @@ def test_the_papers_difference_is_a_false_claim_as_often_as_computed_elsewhere(
 def test_permutation_of_few_patients_is_exact() -> None:
     # three patients, all better: 2 of 2^3 swaps are as extreme
     assert permutation(np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.35, 0.5])) == pytest.approx(0.25)
+
+
+def several_seeds(spread: float) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """Two models on 30 patients, three seeds; the second is better by 0.1, with one seed by `spread` more or less."""
+    rng, sides = np.random.default_rng(1), ([], [])  # type: ignore[var-annotated]
+    for seed, shift in enumerate((-spread, 0.0, spread)):
+        for side, skill in zip(sides, (0.5, 0.6 + shift), strict=True):
+            tp = np.round(200 * np.clip(rng.normal(skill, 0.05, 30), 0, 1)).astype(int)
+            counts = {"tp": tp, "fp": np.full(30, 40), "fn": 200 - tp}
+            side.append(pd.DataFrame(counts).assign(seed=seed, image_id=[f"i{i}" for i in range(30)]))
+    first, second = (pd.concat(side, ignore_index=True) for side in sides)
+    return first, second, first["image_id"].str.replace("i", "p")
+
+
+def test_the_two_level_interval_is_that_of_a_plain_loop() -> None:
+    first, second, patients = several_seeds(0.1)
+    rng, found = np.random.default_rng(5), []
+    sides = [table[["tp", "fp", "fn"]].to_numpy().reshape(3, 30, 3) for table in (first, second)]
+    for _ in range(4000):
+        seeds, drawn = rng.integers(0, 3, 3), rng.integers(0, 30, 30)
+        gains = []
+        for seed in seeds:
+            a, b = (side[seed, drawn].sum(axis=0) for side in sides)
+            gains.append(2 * b[0] / (2 * b[0] + b[1] + b[2]) - 2 * a[0] / (2 * a[0] + a[1] + a[2]))
+        found.append(np.mean(gains))
+    expected = np.quantile(found, (0.025, 0.975))
+    np.testing.assert_allclose(pooled_f1_interval(first, second, patients), expected, atol=0.006)
+
+
+def test_seeds_that_disagree_widen_the_interval() -> None:
+    widths = []
+    for spread in (0.0, 0.1):
+        low, high = pooled_f1_interval(*several_seeds(spread))
+        widths.append(high - low)
+    assert widths[1] > 2 * widths[0]
+
+
+def test_kendalls_tau_is_scipys() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        a, b = rng.integers(0, 5, 8).astype(float), rng.integers(0, 5, 8).astype(float)
+        assert kendall_tau(a, b) == pytest.approx(stats.kendalltau(a, b).statistic)
+
+
+def test_a_ranking_is_firm_where_predictors_differ_and_loose_where_they_do_not() -> None:
+    first, second, patients = several_seeds(0.0)
+    owner = dict(zip(first["image_id"], patients, strict=True))
+    found = ranking({"worse": first, "better": second, "twin": second.copy()}, pd.Series(owner)).set_index("row")
+    assert list(found["rank"]) == [1.5, 1.5, 3.0]
+    assert found.loc["worse", ["rank_low", "rank_high", "first"]].tolist() == [3, 3, 0]
+    assert found["tau"].iloc[0] == pytest.approx(1.0)
+    again = ranking({"one": first[first["seed"] == 0], "other": first[first["seed"] == 1]}, pd.Series(owner))
+    assert again["first"].between(0.01, 0.99).any() or again["tau"].iloc[0] < 1
+
+
+def test_a_film_counts_once_whatever_the_number_of_seeds() -> None:
+    first, _, _ = several_seeds(0.1)
+    means = over_seeds(first.assign(fold=1, f1=first["tp"] / 200))
+    assert list(means["image_id"]) == [f"i{i}" for i in range(30)]
+    assert means["f1"].iloc[3] == pytest.approx(first.loc[first["image_id"] == "i3", "tp"].mean() / 200)

@@ -6,15 +6,18 @@ import pytest
 
 from stages.common.metrics import metrics
 from stages.report.naive import NAIVE, naive_tables
+from stages.report.published import audit
 from stages.report.statistics import compare_metrics
 from stages.report.tables import compare, latex, markdown, subgroups, verdict
 
+PAIRS = (((1, 0.5), (2, 0.8)), ((4, 0.5), (5, 0.7)))
 COUNTS = ("tp", "fp", "fn", "tn")
 
 
 def scored(rows: list[tuple[int, ...]]) -> pd.DataFrame:
     counts = [dict(zip(COUNTS, map(int, row), strict=True)) for row in rows]
-    return pd.DataFrame([row | metrics(**row) for row in counts])
+    found = pd.DataFrame([row | metrics(**row) for row in counts])
+    return found.assign(image_id=[f"i{i}" for i in range(len(rows))], seed=1, fold=1)
 
 
 def table(seed: int, skill: float, images: int = 40) -> pd.DataFrame:
@@ -22,6 +25,11 @@ def table(seed: int, skill: float, images: int = 40) -> pd.DataFrame:
     tp = np.round(size * np.clip(np.random.default_rng(seed).normal(skill, 0.15, images), 0, 1)).astype(int)
     fp = np.random.default_rng(seed).integers(0, 60, images)
     return scored([(a, b, s - a, 4096 - s - b) for a, b, s in zip(tp, fp, size, strict=True)])
+
+
+def seeds(*tables: pd.DataFrame) -> pd.DataFrame:
+    """One table after the other, as `runs.together` gives them."""
+    return pd.concat([rows.assign(seed=number) for number, rows in enumerate(tables, start=1)], ignore_index=True)
 
 
 PATIENTS = pd.Series([f"p{i // 2}" for i in range(40)])
@@ -35,13 +43,13 @@ def naive(like: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def said(baseline: pd.DataFrame, adaptive: pd.DataFrame) -> str:
-    comparison = compare(baseline, adaptive, PATIENTS, {})
-    return verdict(comparison, compare_metrics(baseline, adaptive, PATIENTS, ("f1",)))
+    comparison = compare(baseline, adaptive, PATIENTS, {}, audit())
+    return verdict(comparison, compare_metrics(baseline, adaptive, PATIENTS, ("f1",)), 1)
 
 
 def test_rows_and_their_numbers() -> None:
     baseline, adaptive = table(1, 0.5), table(2, 0.8)
-    found = compare(baseline, adaptive, PATIENTS, naive(baseline)).set_index("row")
+    found = compare(baseline, adaptive, PATIENTS, naive(baseline), audit()).set_index("row")
     total = baseline[["tp", "fp", "fn"]].sum()
     assert found.loc["baseline", "f1"] == pytest.approx(2 * total["tp"] / (2 * total["tp"] + total["fp"] + total["fn"]))
     assert found.loc["adaptive - baseline", "f1"] == pytest.approx(
@@ -67,13 +75,41 @@ def test_identical_models_cannot_be_told_apart() -> None:
     assert "cannot be told apart" in said(table(1, 0.5), table(1, 0.5))
 
 
+def test_seeds_are_averaged_and_their_spread_is_said() -> None:
+    both = [seeds(table(1, 0.5), table(4, 0.5)), seeds(table(2, 0.8), table(5, 0.7))]
+    patients = pd.concat([PATIENTS, PATIENTS], ignore_index=True)
+    found = compare(both[0], both[1], patients, {}, audit()).set_index("row")
+    alone = [compare(table(*a), table(*b), PATIENTS, {}, audit()).set_index("row") for a, b in PAIRS]
+    for name, row in (("baseline", "baseline"), ("adaptive", "adaptive"), ("adaptive - baseline",) * 2):
+        assert found.loc[row, "f1"] == pytest.approx(np.mean([one.loc[name, "f1"] for one in alone]))
+    assert found.loc["adaptive", "f1_seed_sd"] == pytest.approx(
+        np.std([one.loc["adaptive", "f1"] for one in alone], ddof=1)
+    )
+    assert np.isnan(found.loc["adaptive", "f1_fold_sd"])
+    assert found.loc["adaptive", "images"] == 40
+    sentence = verdict(found.reset_index(), compare_metrics(both[0], both[1], patients, ("f1",)), 2)
+    assert "of 2 seeds" in sentence
+    assert "One seed" not in sentence
+
+
+def test_folds_are_pooled_and_their_spread_is_said() -> None:
+    folds = table(1, 0.5).assign(fold=[1] * 20 + [2] * 20)
+    found = compare(folds, folds, PATIENTS, {}, audit()).set_index("row").loc["baseline"]
+    halves = [
+        compare(folds[p], folds[p], PATIENTS[p], {}, audit()).set_index("row").loc["baseline", "f1"]
+        for p in (slice(20), slice(20, 40))
+    ]
+    assert found["f1_fold_sd"] == pytest.approx(np.std(halves, ddof=1))
+    assert found["images"] == 40
+
+
 def test_an_interval_alone_makes_no_claim() -> None:
     baseline, adaptive = table(1, 0.5), table(3, 0.85)
-    comparison = compare(baseline, adaptive, PATIENTS, {})
+    comparison = compare(baseline, adaptive, PATIENTS, {}, audit())
     paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1",))
-    assert "adaptive beats" in verdict(comparison, paired)
-    assert "cannot be told apart" in verdict(comparison, paired.assign(permutation=0.2))
-    assert "cannot be told apart" in verdict(comparison, paired.assign(difference=-0.1))
+    assert "adaptive beats" in verdict(comparison, paired, 1)
+    assert "cannot be told apart" in verdict(comparison, paired.assign(permutation=0.2), 1)
+    assert "cannot be told apart" in verdict(comparison, paired.assign(difference=-0.1), 1)
 
 
 def test_subgroups_cover_all_films_and_small_ones_claim_nothing() -> None:
@@ -112,7 +148,7 @@ def test_a_constant_film_has_no_otsu_threshold() -> None:
 
 
 def test_markdown_says_what_is_undefined() -> None:
-    text = markdown(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5))))
+    text = markdown(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)), audit()))
     lines = text.splitlines()
     assert lines[0].startswith("|  | accuracy | precision")
     assert len(lines) == 2 + 7
@@ -122,7 +158,7 @@ def test_markdown_says_what_is_undefined() -> None:
 
 
 def test_latex_has_a_cell_for_each_column_and_no_bare_special_character() -> None:
-    lines = latex(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)))).splitlines()
+    lines = latex(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)), audit())).splitlines()
     rows = [line for line in lines if line.endswith(r"\\")]
     assert len(rows) == 1 + 7
     assert all(row.count("&") == rows[0].count("&") for row in rows)

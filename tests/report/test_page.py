@@ -1,0 +1,193 @@
+"""The page as a person meets it: in a browser, by mouse, keyboard and screen reader, without a network."""
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from ruamel.yaml import YAML
+
+from stages.common.params import section_model
+from tests.conftest import merge, tree_hash
+
+CHROMIUM = shutil.which("chromium")
+TWO_SEEDS = {"train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}}}
+STAGES = [("ingest",), ("preprocess",), ("threshold",), ("annotate",)]
+STAGES += [(room, name, seed) for name in ("baseline", "adaptive") for seed in "12" for room in ("train", "evaluate")]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy project with two seeds, evaluated and reported."""
+    folder = tmp_path_factory.mktemp("page")
+    params = merge(toy_params, TWO_SEEDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with Path("params.yaml").open("w") as file:
+            YAML(typ="safe").dump(params, file)
+        for room, *words in [*STAGES, ("report",)]:
+            settings = section_model(room).model_validate(params[room])
+            importlib.import_module(f"stages.{room}.__main__").main(settings, *words)
+    return folder
+
+
+def report(project: Path, monkeypatch: pytest.MonkeyPatch, toy_params: dict[str, Any]) -> None:
+    monkeypatch.chdir(project)
+    importlib.import_module("stages.report.__main__").main(section_model("report").model_validate(toy_params["report"]))
+
+
+def test_the_report_is_the_same_bytes_again_and_leftovers_do_not_count(
+    project: Path, monkeypatch: pytest.MonkeyPatch, toy_params: dict[str, Any]
+) -> None:
+    before = tree_hash(project / "reports")
+    for place in ("models", "reports/evaluation"):
+        (project / place / "adaptive/seed-9-fold-1").mkdir()
+    report(project, monkeypatch, toy_params)
+    assert tree_hash(project / "reports") == before
+    assert not list(project.rglob("seed-9-fold-1"))
+
+
+def test_every_seed_has_its_row_and_the_spread_is_theirs(project: Path) -> None:
+    runs = pd.read_csv(project / "reports/runs.csv")
+    assert list(zip(runs["variant"], runs["seed"], strict=True)) == [
+        *(("baseline", 1), ("baseline", 2), ("adaptive", 1), ("adaptive", 2)),
+    ]
+    comparison = pd.read_csv(project / "reports/comparison.csv").set_index("row")
+    for name, found in runs.groupby("variant"):
+        assert comparison.loc[name, "f1"] == pytest.approx(found["f1"].mean())
+        assert comparison.loc[name, "f1_seed_sd"] == pytest.approx(found["f1"].std())
+    assert "over the choice of films and of 2 seeds" in (project / "reports/comparison.md").read_text()
+
+
+def test_cards_say_what_was_run(project: Path) -> None:
+    card, sheet = ((project / "reports" / name).read_text() for name in ("MODEL_CARD.md", "DATASHEET.md"))
+    assert "Trained and tested on synthetic films" in card
+    assert card.count("/seed-2-fold-1`") == 2
+    assert "6 epochs of AdamW, batch 4" in card
+    assert "- 24 films, " in sheet
+    assert "16 for training (of which 4 for validation), 8 for the test, 0 unused" in sheet
+    assert not {"None", "nan"} & set((card + sheet).split())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine; Debian's package chromium brings it")
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, project: Path) -> Iterator[Page]:
+    """The open page; at the end it has asked for nothing but itself and said nothing on the console."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((project / "reports/index.html").as_uri())
+    yield page
+    assert [url for url in asked if not url.startswith("data:")] == [page.url.split("#")[0]]
+    assert said == []
+    page.close()
+
+
+def shown(page: Page) -> list[dict[str, Any]]:
+    script = "films => films.filter(f => !f.hidden).map(f => ({...f.dataset, sort: JSON.parse(f.dataset.sort)}))"
+    found: list[dict[str, Any]] = page.locator("#grid > li").evaluate_all(script)
+    return found
+
+
+def test_the_first_screen_has_question_answer_and_table(page: Page) -> None:
+    assert page.locator("h1").inner_text().endswith("?")
+    for what in ("#answer", "#comparison", ".note"):
+        box = page.locator(what).first.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 900
+    assert "95 % interval" in page.locator("#answer").inner_text()
+
+
+def test_films_can_be_sorted_by_any_metric(page: Page) -> None:
+    assert len(shown(page)) == 8
+    keys = page.locator("#sort option").all_inner_texts()[1:]
+    assert {"adaptive f1", "baseline precision", "difference in f1"} < set(keys)
+    for key in keys:
+        page.select_option("#sort", key)
+        for order, sign in (("1", 1), ("-1", -1)):
+            page.select_option("#order", order)
+            values = [film["sort"][key] for film in shown(page)]
+            known = [value for value in values if value is not None]
+            assert known == sorted(known, key=lambda value, sign=sign: sign * value)
+            assert values[: len(known)] == known, "undefined ones come last"
+
+
+@pytest.mark.parametrize("name", ["source", "outcome"])
+def test_films_can_be_filtered(name: str, page: Page) -> None:
+    every = shown(page)
+    for option in page.locator(f"#{name} option").all_inner_texts()[1:]:
+        page.select_option(f"#{name}", label=option)
+        found = shown(page)
+        assert [film["number"] for film in found] == [film["number"] for film in every if film[name] == option]
+        assert page.locator("#count").inner_text() == f"{len(found)} of 8 films"
+
+
+def test_a_film_opens_and_its_slider_moves_the_layer(page: Page) -> None:
+    page.locator("#grid .tile[data-layer=adaptive]").first.click()
+    picture = page.locator("#viewer .stack img")
+    assert picture.evaluate("image => image.naturalWidth") == 64
+    for value in ("0", "30", "100"):
+        page.locator("#opacity").fill(value)
+        assert float(picture.evaluate("image => getComputedStyle(image).opacity")) == int(value) / 100
+    film = page.locator("#viewer .stack").evaluate("stack => stack.style.backgroundImage")
+    assert film.startswith('url("data:image/jpeg')
+    page.locator("#viewer input[value=levels]").check()
+    assert page.locator("#opacity").is_disabled()
+    assert page.locator("#viewer .stack").evaluate("stack => stack.style.backgroundImage") == "none"
+
+
+def test_the_keyboard_suffices(page: Page) -> None:
+    page.locator("#grid .tile").first.focus()
+    page.keyboard.press("Enter")
+    title = page.locator("#viewer-title")
+    first = title.inner_text()
+    page.locator("#close").focus()
+    page.keyboard.press("ArrowRight")
+    assert title.inner_text() != first
+    page.keyboard.press("ArrowLeft")
+    assert title.inner_text() == first
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+    assert page.evaluate("document.activeElement.className").startswith("tile")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("opened", [False, True])
+def test_axe_finds_nothing_to_mend(scheme: str, opened: bool, page: Page) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    if opened:
+        page.locator("#grid .tile[data-layer=difference]").first.click()
+    found = Axe().run(page)
+    assert len(found.response["passes"]) > 15
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("width", [1280, 820, 360])
+def test_nothing_but_tables_is_wider_than_the_window(width: int, page: Page) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_it_prints_with_its_films(page: Page, tmp_path: Path) -> None:
+    page.emulate_media(media="print")
+    assert page.locator(".controls").is_hidden()
+    page.pdf(path=tmp_path / "page.pdf", format="A4")
+    assert (tmp_path / "page.pdf").stat().st_size > 100_000
