@@ -57,9 +57,8 @@ def main() -> None:
             pooled_f1_interval(*pair, patients)
 
     print(f"statistics with 10,000 draws: {seconds(all_statistics):.1f} s")
-    print(
-        f"report: {seconds(lambda: report.main(ReportParams.model_validate(read_params(Path('params.yaml'))['report']))):.1f} s"
-    )
+    settings = ReportParams.model_validate(read_params(Path("params.yaml"))["report"])
+    print(f"report: {seconds(lambda: report.main(settings)):.1f} s")
 
 
 if __name__ == "__main__":

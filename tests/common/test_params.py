@@ -23,6 +23,7 @@ def test_the_shipped_file_is_accepted() -> None:
         "annotate",
         "train",
         "evaluate",
+        "report",
     }
 
 
