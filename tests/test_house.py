@@ -108,7 +108,9 @@ def test_data_weights_and_caches_stay_out_of_git() -> None:
 def test_the_table_in_the_readme_is_the_one_that_the_lock_recorded() -> None:
     readme = (ROOT / "README.md").read_text()
     table = readme.split("<!-- comparison.md -->\n")[1].split("<!-- end -->")[0]
-    (out,) = (o for o in read_yaml(ROOT / "dvc.lock")["stages"]["report"]["outs"] if o["path"].endswith("comparison.md"))
+    (out,) = (
+        o for o in read_yaml(ROOT / "dvc.lock")["stages"]["report"]["outs"] if o["path"].endswith("comparison.md")
+    )
     assert hashlib.md5(table.encode(), usedforsecurity=False).hexdigest() == out["md5"], "run `make readme`"
 
 

@@ -6,6 +6,8 @@ Run: python -m stages.evaluate adaptive 1 1     (dvc repro evaluate@adaptive-1-1
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ from stages.common.tracking import log_test_metrics
 from stages.common.unet import load_model, probabilities
 from stages.evaluate.boundary import boundary
 from stages.evaluate.curves import (
+    Levels,
     average_precision,
     best_threshold,
     brier,
     calibration_error,
+    levels_of,
     precision_recall,
     reliability,
 )
@@ -51,16 +55,18 @@ def main(
     threshold = settings.threshold
     if threshold == "validation":
         known = load_films(source, "validation", description["unet"]["input"], this.fold)
-        threshold = best_threshold(probabilities(network, known.inputs), known.masks)
+        threshold = best_threshold(levels_of(probabilities(network, known.inputs), known.masks))
     facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
-    table = score(films, predicted, threshold, settings.boundary_px, facts)
-    diagram = reliability(predicted, films.masks)
-    summary = summarise(table) | over_all(table, average_precision(predicted, films.masks), diagram)
+    levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
+    table = score(films, predicted, levels, threshold, settings.boundary_px, facts)
+    pooled_levels = reduce(add, levels)
+    diagram = reliability(pooled_levels)
+    summary = summarise(table) | over_all(table, average_precision(pooled_levels), diagram)
     origin = "validation" if settings.threshold == "validation" else "params"
     summary["threshold"] = {"value": threshold, "from": origin}
     with new_folder(out_folder) as out:
         write_table(out / "per_image.csv", table)
-        write_table(out / "precision_recall.csv", precision_recall(predicted, films.masks))
+        write_table(out / "precision_recall.csv", precision_recall(pooled_levels))
         write_table(out / "reliability.csv", diagram)
         write_json(out / "metrics.json", summary)
         write_maps(out, films.ids, predicted, threshold)
@@ -73,21 +79,29 @@ def main(
     )
 
 
-def score(films: Films, predicted: np.ndarray, threshold: float, tolerance: float, facts: pd.DataFrame) -> pd.DataFrame:
+def score(
+    films: Films,
+    predicted: np.ndarray,
+    levels: list[Levels],
+    threshold: float,
+    tolerance: float,
+    facts: pd.DataFrame,
+) -> pd.DataFrame:
     """One row per film: counts, pixel metrics, area under precision and recall, outline, fractures found, Brier score.
 
     Args:
         predicted: float32 (N, H, W).
+        levels: of each film.
         tolerance: pixels, of the outline.
         facts: rows of split.csv in the order of the films.
     """
     rows = []
-    for chances, mask, fact in zip(predicted, films.masks, facts.to_dict("records"), strict=True):
+    for chances, mask, level, fact in zip(predicted, films.masks, levels, facts.to_dict("records"), strict=True):
         known = not math.isnan(fact["row_mm"])
         spacing = (fact["row_mm"], fact["column_mm"]) if known else None
         outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)
         found = detection(chances, threshold, read_boxes(fact["boxes"]))
-        rows.append({"auprc": average_precision(chances, mask), **outline, **found, "brier": brier(chances, mask)})
+        rows.append({"auprc": average_precision(level), **outline, **found, "brier": brier(chances, mask)})
     table = pd.concat([score_images(predicted, films.masks, threshold), pd.DataFrame(rows)], axis=1)
     table.insert(0, "image_id", films.ids)
     return table

@@ -1,20 +1,45 @@
 """What holds over all thresholds: precision and recall, their area, and whether probabilities mean what they say."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
-BINS = 256
-LEVELS = 65_536  # probabilities as 16 bits, so that sorting becomes counting
+LEVELS = 65_536  # steps of a probability, so that sorting becomes counting; what lies in one step counts as equal
+BINS = 256  # thresholds of the curve
 CELLS = 15  # of the reliability diagram, as is usual
 
 
-def precision_recall(probabilities: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
-    """The pooled precision-recall curve at 256 thresholds, from one histogram of probabilities per class.
+@dataclass(frozen=True)
+class Levels:
+    """How many pixels, of fracture and of all, have a probability from i / 65536 on, below the next; int (65536,)."""
+
+    fracture: np.ndarray
+    every: np.ndarray
+
+    def __add__(self, other: "Levels") -> "Levels":
+        return Levels(self.fracture + other.fracture, self.every + other.every)
+
+    def above(self, bins: int) -> tuple[np.ndarray, np.ndarray]:
+        """Fracture pixels, and all pixels, whose probability reaches i / bins, int (bins,)."""
+        sums = [counts.reshape(bins, -1).sum(axis=1)[::-1].cumsum()[::-1] for counts in (self.fracture, self.every)]
+        return sums[0], sums[1]
+
+
+def levels_of(probabilities: np.ndarray, masks: np.ndarray) -> Levels:
+    """The levels of one or more films, float32 in 0..1 and bool of one shape; those of more films are their sum."""
+    level = np.minimum(probabilities * np.float32(LEVELS), LEVELS - 1).astype(np.uint16)
+    fracture, every = np.bincount(level[masks], minlength=LEVELS), np.bincount(level.ravel(), minlength=LEVELS)
+    return Levels(fracture, every)
+
+
+def precision_recall(levels: Levels) -> pd.DataFrame:
+    """The precision-recall curve at 256 thresholds.
 
     Returns:
         columns threshold, precision, recall, by rising threshold; thresholds that predict nothing are left out.
     """
-    fracture, predicted = counts_above(probabilities, masks, BINS)
+    fracture, predicted = levels.above(BINS)
     kept = predicted > 0
     recall = fracture / fracture[0] if fracture[0] else np.full(BINS, np.nan)
     precision = fracture / np.maximum(predicted, 1)
@@ -22,48 +47,41 @@ def precision_recall(probabilities: np.ndarray, masks: np.ndarray) -> pd.DataFra
     return pd.DataFrame({"threshold": thresholds[kept], "precision": precision[kept], "recall": recall[kept]})
 
 
-def counts_above(probabilities: np.ndarray, masks: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fracture pixels, and all pixels, whose probability reaches i / bins, int (bins,); 1.0 reaches the last."""
-    level = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    histograms = (np.bincount(level[masks], minlength=bins), np.bincount(level.ravel(), minlength=bins))
-    fracture, predicted = (histogram[::-1].cumsum()[::-1] for histogram in histograms)
-    return fracture, predicted
-
-
-def average_precision(probabilities: np.ndarray, masks: np.ndarray) -> float:
+def average_precision(levels: Levels) -> float:
     """The area under the precision-recall curve (AUPRC): precision times gained recall, summed; NaN without fracture.
 
-    Of probabilities in steps of 1/65536; what lies in one step counts as equal. A predictor that knows nothing gets the
-    prevalence.
+    A predictor that knows nothing gets the prevalence.
     """
-    fracture, predicted = counts_above(probabilities, masks, LEVELS)
+    fracture, predicted = levels.above(LEVELS)
     if not fracture[0]:
         return float("nan")
-    gained = fracture - np.append(fracture[1:], 0)
-    return float((gained * fracture / np.maximum(predicted, 1)).sum() / fracture[0])
+    return float((levels.fracture * fracture / np.maximum(predicted, 1)).sum() / fracture[0])
 
 
-def best_threshold(probabilities: np.ndarray, masks: np.ndarray) -> float:
+def best_threshold(levels: Levels) -> float:
     """The threshold, a multiple of 1/256, with the highest pooled F1; the lowest of equals."""
-    fracture, predicted = counts_above(probabilities, masks, BINS)
+    fracture, predicted = levels.above(BINS)
     return int(np.argmax(2 * fracture / (predicted + fracture[0]))) / BINS
 
 
-def reliability(probabilities: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
+def reliability(levels: Levels) -> pd.DataFrame:
     """How often fracture is where the network says so, in 15 equal steps of its probability.
 
     Returns:
-        columns low, high, pixels, predicted (mean probability), observed (share of fracture); empty steps are left out.
+        columns low, high, pixels, predicted (mean probability, to 1/131072), observed (share of fracture); empty steps
+        are left out.
     """
-    cell = np.minimum((probabilities * CELLS).astype(np.int64), CELLS - 1).ravel()
-    pixels = np.bincount(cell, minlength=CELLS)
-    sums = [np.bincount(cell, values.ravel(), CELLS) for values in (probabilities.astype(np.float64), masks)]
-    means = [total / np.maximum(pixels, 1) for total in sums]
-    low = np.arange(CELLS) / CELLS
-    table = pd.DataFrame(
-        {"low": low, "high": low + 1 / CELLS, "pixels": pixels, "predicted": means[0], "observed": means[1]}
+    number = np.arange(LEVELS)
+    cell = number * CELLS // LEVELS
+    middle = (number + 0.5) / LEVELS
+    pixels, fracture, sums = (
+        np.bincount(cell, values, CELLS) for values in (levels.every, levels.fracture, levels.every * middle)
     )
-    return table[pixels > 0].reset_index(drop=True)
+    kept, low = pixels > 0, np.arange(CELLS) / CELLS
+    table = pd.DataFrame({"low": low, "high": low + 1 / CELLS, "pixels": pixels.astype(int)})[kept]
+    return table.assign(predicted=sums[kept] / pixels[kept], observed=fracture[kept] / pixels[kept]).reset_index(
+        drop=True
+    )
 
 
 def calibration_error(table: pd.DataFrame) -> float:
@@ -76,4 +94,4 @@ def calibration_error(table: pd.DataFrame) -> float:
 
 def brier(probabilities: np.ndarray, masks: np.ndarray) -> float:
     """Mean squared difference of probability and truth (Brier 1950), 0..1."""
-    return float(np.mean(np.square(probabilities - masks, dtype=np.float64)))
+    return float(np.mean(np.square(probabilities - masks), dtype=np.float64))

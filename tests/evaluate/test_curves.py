@@ -8,6 +8,7 @@ from stages.evaluate.curves import (
     best_threshold,
     brier,
     calibration_error,
+    levels_of,
     precision_recall,
     reliability,
 )
@@ -17,7 +18,7 @@ def test_agrees_with_scikit_learn_at_every_threshold() -> None:
     rng = np.random.default_rng(0)
     masks = rng.random((2, 20, 20)) < 0.2
     chances = np.clip(rng.normal(0.3 + 0.3 * masks, 0.2), 0, 1).astype(np.float32)
-    curve = precision_recall(chances, masks)
+    curve = precision_recall(levels_of(chances, masks))
     assert curve["threshold"].is_monotonic_increasing
     for row in curve.iloc[::17].itertuples():
         guess = chances.ravel() >= row.threshold
@@ -27,9 +28,9 @@ def test_agrees_with_scikit_learn_at_every_threshold() -> None:
 
 def test_a_perfect_and_an_empty_case() -> None:
     masks = np.array([[[True, False]]])
-    perfect = precision_recall(masks.astype(np.float32), masks)
+    perfect = precision_recall(levels_of(masks.astype(np.float32), masks))
     assert perfect.iloc[-1][["precision", "recall"]].tolist() == [1, 1]
-    empty = precision_recall(np.full((1, 1, 2), 0.5, np.float32), np.zeros((1, 1, 2), bool))
+    empty = precision_recall(levels_of(np.full((1, 1, 2), 0.5, np.float32), np.zeros((1, 1, 2), bool)))
     assert empty["recall"].isna().all()
     assert (empty["precision"] == 0).all()
 
@@ -44,39 +45,48 @@ def noisy(seed: int, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
 def test_average_precision_agrees_with_scikit_learn(seed: int) -> None:
     chances, masks = noisy(seed)
     expected = average_precision_score(masks.ravel(), chances.ravel())
-    assert average_precision(chances, masks) == pytest.approx(expected, abs=1e-4)
+    assert average_precision(levels_of(chances, masks)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_predictor_that_knows_nothing_gets_the_prevalence() -> None:
     _, masks = noisy(0)
-    assert average_precision(np.full(masks.shape, 0.3, np.float32), masks) == pytest.approx(masks.mean())
+    assert average_precision(levels_of(np.full(masks.shape, 0.3, np.float32), masks)) == pytest.approx(masks.mean())
 
 
 def test_without_fracture_there_is_no_area() -> None:
-    assert np.isnan(average_precision(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), bool)))
+    assert np.isnan(average_precision(levels_of(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), bool))))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_best_threshold_is_the_best_of_all(seed: int) -> None:
     chances, masks = noisy(seed)
     scores = [f1_score(masks.ravel(), chances.ravel() >= i / 256, zero_division=0) for i in range(256)]
-    assert best_threshold(chances, masks) == int(np.argmax(scores)) / 256
+    assert best_threshold(levels_of(chances, masks)) == int(np.argmax(scores)) / 256
+
+
+def test_films_together_are_the_sum_of_each() -> None:
+    chances, masks = noisy(3)
+    parts = levels_of(chances[0], masks[0]) + levels_of(chances[1], masks[1])
+    whole = levels_of(chances, masks)
+    assert (parts.fracture == whole.fracture).all()
+    assert (parts.every == whole.every).all()
 
 
 def test_reliability_by_hand() -> None:
     chances = np.array([[0.01, 0.05, 0.5, 0.52, 1.0]], np.float32)
-    table = reliability(chances, np.array([[False, False, True, False, True]]))
+    table = reliability(levels_of(chances, np.array([[False, False, True, False, True]])))
     assert list(table["pixels"]) == [2, 2, 1]
     assert list(table["low"]) == pytest.approx([0, 7 / 15, 14 / 15])
-    assert list(table["predicted"]) == pytest.approx([0.03, 0.51, 1.0])
+    assert list(table["predicted"]) == pytest.approx([0.03, 0.51, 1.0], abs=1e-5)
     assert list(table["observed"]) == pytest.approx([0, 0.5, 1])
-    assert calibration_error(table) == pytest.approx((2 * 0.03 + 2 * 0.01 + 0) / 5)
+    assert calibration_error(table) == pytest.approx((2 * 0.03 + 2 * 0.01 + 0) / 5, abs=1e-5)
 
 
 def test_calibration_and_brier_agree_with_scikit_learn() -> None:
     chances, masks = noisy(1)
+    chances = np.floor(chances * 65536) / 65536  # no pixel between two levels
     observed, predicted = calibration_curve(masks.ravel(), chances.ravel(), n_bins=15)
-    table = reliability(chances, masks)
+    table = reliability(levels_of(chances, masks))
     np.testing.assert_allclose(table["observed"], observed, atol=1e-6)
-    np.testing.assert_allclose(table["predicted"], predicted, atol=1e-6)
+    np.testing.assert_allclose(table["predicted"], predicted, atol=1e-5)
     assert brier(chances, masks) == pytest.approx(brier_score_loss(masks.ravel(), chances.ravel()), rel=1e-5)

@@ -11,7 +11,7 @@ from stages.common.dataset import load_films
 from stages.common.errors import Fault
 from stages.common.unet import build, load_model, probabilities, save_weights
 from stages.evaluate.__main__ import main
-from stages.evaluate.curves import best_threshold
+from stages.evaluate.curves import best_threshold, levels_of
 from stages.evaluate.params import Params
 from tests.train.films import squares
 
@@ -67,8 +67,7 @@ def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
     main(Params(folds=[1], threshold="validation", boundary_px=3.0), "adaptive")
     found = json.loads((project / "reports/evaluation/adaptive/seed-1-fold-1/metrics.json").read_text())["threshold"]
     films = load_films(Path("data/dataset"), "validation")
-    expected = best_threshold(
-        probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs), films.masks
-    )
+    chances = probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
+    expected = best_threshold(levels_of(chances, films.masks))
     assert found == {"value": expected, "from": "validation"}
     assert expected != 0.5
