@@ -8,7 +8,6 @@ A server that cannot be reached never costs a training: the run goes to the loca
 import json
 import logging
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from stages.common.commit import git_commit
 from stages.common.errors import Fault
 
 # Its database chatter is no news to a user; errors are raised.
@@ -250,16 +250,6 @@ def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in params.items():
         out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return out
-
-
-def git_commit() -> str:
-    """The commit that is checked out, with `+` when tracked files differ from it; blank outside git."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    return commit + ("+" if commit and git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 if __name__ == "__main__":

@@ -16,16 +16,28 @@ def split_file(film: dict[str, Any], settings: Params, source: Path, out: Path) 
     """Split one film, padding left out of its histogram, and return its row of index.csv: the thresholds."""
     image_id = film["image_id"]
     image = read_png(source / "images" / f"{image_id}.png")
-    shown = image[int(film["top"]) : int(film["bottom"]), int(film["left"]) : int(film["right"])]
-    histogram = np.bincount(shown.ravel(), minlength=256)
+    shown = (slice(int(film["top"]), int(film["bottom"])), slice(int(film["left"]), int(film["right"])))
     try:
-        thresholds = multilevel_thresholds(histogram, settings.classes, settings.criterion)
+        levels, thresholds = level_map(image, shown, settings)
     except ValueError as error:
         raise Fault(f"{image_id}: {error}; the film is nearly blank: remove it, or lower threshold.classes") from None
-    levels = legend(settings.classes)["grey"].to_numpy(np.uint8)[split_levels(image, thresholds)]
     write_png(out / "images" / f"{image_id}.png", levels)
-    worth = objective(histogram, thresholds, settings.criterion)
+    worth = objective(np.bincount(image[shown].ravel(), minlength=256), thresholds, settings.criterion)
     return {"image_id": image_id, "thresholds": " ".join(map(str, thresholds)), "objective": worth}
+
+
+def level_map(image: np.ndarray, shown: tuple[slice, slice], settings: Params) -> tuple[np.ndarray, np.ndarray]:
+    """The multilevel map of a prepared film, in the greys of `legend`, and its thresholds.
+
+    Args:
+        image: uint8 (H, W).
+        shown: the part that is film; the padding does not count.
+    Raises:
+        ValueError: fewer grey levels than classes.
+    """
+    histogram = np.bincount(image[shown].ravel(), minlength=256)
+    thresholds = multilevel_thresholds(histogram, settings.classes, settings.criterion)
+    return legend(settings.classes)["grey"].to_numpy(np.uint8)[split_levels(image, thresholds)], thresholds
 
 
 def legend(classes: int) -> pd.DataFrame:

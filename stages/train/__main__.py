@@ -22,6 +22,7 @@ from lightning_fabric import Fabric
 
 from stages.common.artifacts import new_folder, sha256, write_json, write_table
 from stages.common.dataset import load_films
+from stages.common.familiar import learn
 from stages.common.runs import VARIANTS, parse_run
 from stages.common.stage import run_stage
 from stages.common.tracking import Tracker, training_run
@@ -97,7 +98,8 @@ def main(settings: Params, *words: str, source: Path = Path("data/dataset"), mod
                     f"train: stopped in epoch {state.epoch}, step {state.step}; run it again to go on", file=sys.stderr
                 )
                 sys.exit(stop.code)
-            kept = keep(state, models / this.folder, chosen)
+            familiar = learn(train.inputs[:, 0], validation.inputs[:, 0])
+            kept = keep(state, models / this.folder, chosen | {"familiar": familiar})
             run.tag({"weights.sha256": sha256(models / this.folder / "weights.safetensors")})
             with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
                 run.log_files(folder, "model")

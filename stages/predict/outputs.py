@@ -1,0 +1,103 @@
+"""What is written about a film: maps, a picture for the eye, JSON, and DICOM SEG."""
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from stages.common.artifacts import read_json, write_json, write_png
+from stages.common.errors import Fault
+from stages.predict.films import Film
+from stages.predict.model import Model, Prediction, Region
+from stages.report.pictures import FALSE_POSITIVE
+
+FORMATS = ("png", "json", "dicom-seg")
+WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
+UNFAMILIAR = "This film does not look like those that the model was trained on."
+NAME = "wrist-fracture-segmentation"
+
+
+def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, Any], formats: list[str]) -> None:
+    """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
+
+    Args:
+        facts: of `facts_of`.
+    """
+    probability, mask = (film.as_stored(picture) for picture in (found.probability, found.mask))
+    if "png" in formats:
+        write_png(out / "probability.png", np.round(probability * 255).astype(np.uint8))
+        write_png(out / "mask.png", np.ascontiguousarray(mask))
+        write_png(out / "overlay.png", film_overlay(film.as_stored(film.pixels), mask, found.familiar))
+    if "dicom-seg" in formats and film.header is not None:
+        from stages.predict.seg import write_seg  # highdicom takes a second to import
+
+        write_seg(out / "segmentation.dcm", film.header, np.ascontiguousarray(mask), facts["model"]["name"], WARNING)
+    height, width = found.mask.shape
+    write_json(
+        out / "prediction.json",
+        facts
+        | {
+            "height": height,
+            "width": width,
+            "spacing_mm": film.spacing,
+            "spacing_from": film.spacing_from or None,
+            "regions": [asdict(as_stored(region, film, width, height)) for region in found.regions],
+            "probability_max": float(found.probability.max()),
+            "familiar": {"distance": found.distance, "limit": found.limit, "is": found.familiar},
+        },
+    )
+
+
+def as_stored(region: Region, film: Film, width: int, height: int) -> Region:
+    """A region of the film as it is looked at, in the coordinates of its file."""
+    left, top, right, bottom = region.box
+    across, down = film.turns
+    if across:
+        left, right = width - right, width - left
+    if down:
+        top, bottom = height - bottom, height - top
+    return Region((left, top, right, bottom), *list(asdict(region).values())[1:])
+
+
+def facts_of(sha256: str, model: Model, code: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What decides a prediction: a film is done again only when one of these has changed."""
+    known = {"name": model.name, "weights_sha256": model.weights, "params_sha256": model.params}
+    known |= {"threshold": model.recipe["cut"]}
+    return {
+        "warning": WARNING,
+        "input_sha256": sha256,
+        "model": known,
+        "options": options,
+        "code": {"version": version(NAME), "commit": code},
+    }
+
+
+def is_done(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether a folder holds a prediction of the same film by the same model with the same options."""
+    try:
+        old = read_json(folder / "prediction.json")
+    except (Fault, ValueError):
+        return False
+    return all(old.get(key) == facts[key] for key in ("input_sha256", "model", "options"))
+
+
+def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:
+    """The film with the mask in colour and what must be said about it below; uint8 RGB."""
+    grey = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
+    colour = np.repeat(grey[:, :, None], 3, axis=2)
+    colour[mask] = (0.45 * colour[mask] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
+    lines = [WARNING] if familiar else [WARNING, UNFAMILIAR]
+    words = [word for line in lines for word in [*line.split(), "\n"]]
+    text, width = [""], max(12, pixels.shape[1] // 6)
+    for word in words:
+        if word == "\n" or len(text[-1]) + len(word) >= width:
+            text.append("" if word == "\n" else f"{word} ")
+        else:
+            text[-1] += f"{word} "
+    sheet = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + 12 * len(text)), (0, 0, 0))
+    sheet.paste(Image.fromarray(colour), (0, 0))
+    ImageDraw.Draw(sheet).text((2, pixels.shape[0]), "\n".join(text), fill=(230, 230, 230), font_size=10)
+    return np.asarray(sheet)
