@@ -1,8 +1,8 @@
 """Whether a prepared film looks like those that a network was trained on, by a rule that fits in a sentence.
 
 A film is 16 numbers (grey, contrast, edges, symmetry, nine blocks), its distance Mahalanobis' from the training films;
-it is unfamiliar when it lies half as far again as the furthest validation film. The rule sees photographs and blank films;
-it cannot tell a wrist from another joint that is as bright in the same places.
+it is unfamiliar when it lies half as far again as the furthest validation film. The rule sees photographs and blank
+films; it cannot tell a wrist from another joint that is as bright in the same places.
 """
 
 from typing import Any

@@ -66,9 +66,8 @@ def main(words: list[str]) -> int:
         read = partial(read_film, model=model, output=options.output, facts=facts)
         for number, (job, said) in enumerate(work(pool, ahead(pool, read, films), model, options.format), start=1):
             failed, done = failed + bool(job.problem), done + (job.film is None and not job.problem)
-            print(
-                f"{number}/{len(films)} {job.name}: {said}", file=sys.stderr if job.problem else sys.stdout, flush=True
-            )
+            place = sys.stderr if job.problem else sys.stdout
+            print(f"{number}/{len(films)} {job.name}: {said}", file=place, flush=True)
     skipped = f", {done} done before" if done else ""
     print(f"predict: {len(films) - failed} of {len(films)} films{skipped} -> {options.output}")
     return 1 if failed else 0
@@ -115,8 +114,10 @@ def read_film(film: tuple[Path, Path], model: Model, output: Path, facts: Any) -
             return job
         job.film = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])
         job.frame, job.inputs = prepared(job.film.pixels, model)
-    except (Unreadable, Fault) as error:
-        job.problem = str(error)
+    except Unreadable as error:
+        job.problem = error.problem.sentence(str(path))
+    except Fault as error:
+        job.problem = f"{path}: {error}"
     except OSError as error:
         job.problem = f"expected a readable file, found: {error.strerror}"
     return job
@@ -128,7 +129,7 @@ def work(pool: ThreadPoolExecutor, jobs: Iterable[Job], model: Model, formats: l
     todo = iter(jobs)
     while batch := list(islice(todo, BATCH)):
         inputs = [job.inputs for job in batch if job.inputs is not None]
-        grids = iter(model.chances(np.stack(inputs)) if inputs else [])
+        grids: Iterator[np.ndarray] = iter(model.chances(np.stack(inputs)) if inputs else [])
         for job in batch:
             grid = next(grids) if job.inputs is not None else None
             writing.append((job, pool.submit(finish, job, grid, model, formats)))
@@ -147,8 +148,8 @@ def finish(job: Job, grid: np.ndarray | None, model: Model, formats: list[str]) 
         return "done before"
     found = finished(job.film.pixels.shape, job.frame, job.inputs, grid, model, job.film.spacing)
     with new_folder(job.folder) as out:
-        write_prediction(out, job.film, found, job.facts, formats)
-    said = described(found)
+        problem = write_prediction(out, job.film, found, job.facts, formats)
+    said = described(found) + (f"; no DICOM SEG: {problem}" if problem else "")
     job.film.__dict__.clear()  # pixels, which the caller no longer needs
     return said
 

@@ -95,6 +95,11 @@ def open_model(name: str, root: Path = Path(), average: bool = False, flip: bool
         runs = [Run(name, seed, fold) for seed in params["train"]["seeds"] for fold in params["evaluate"]["folds"]]
         model = from_runs(name, [root / "models" / run.folder for run in runs[: None if average else 1]], root)
     else:
+        if not (folder / "model.json").exists() or not folder.resolve().is_relative_to((root / "models").resolve()):
+            raise Fault(
+                f"{name}: expected baseline, adaptive, a run below models/ or a folder with model.onnx, found none of "
+                "them; from another repository, export the model there"
+            )
         model = from_runs(name, [folder], root)
     if average and name not in VARIANTS:
         raise Fault(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
@@ -125,11 +130,6 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
     done = {room: lock[room]["params"]["params.yaml"][room] for room in ("ingest", "preprocess", "threshold")}
     cuts = []
     for folder in folders:
-        if not folder.resolve().is_relative_to((root / "models").resolve()):
-            raise Fault(
-                f"{folder}: expected baseline, adaptive, a run below models/ or a folder with model.onnx, found none of "
-                "them; from another repository, export the model there"
-            )
         place = folder.resolve().relative_to((root / "models").resolve())
         scores = root / "reports/evaluation" / place / "metrics.json"
         cuts.append(read_json(scores)["threshold"]["value"])

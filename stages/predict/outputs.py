@@ -20,12 +20,15 @@ UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
 
 
-def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, Any], formats: list[str]) -> None:
+def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, Any], formats: list[str]) -> str:
     """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
 
     Args:
         facts: of `facts_of`.
+    Returns:
+        Why there is no DICOM SEG though it was asked for, or ''.
     """
+    problem = ""
     probability, mask = (film.as_stored(picture) for picture in (found.probability, found.mask))
     if "png" in formats:
         write_png(out / "probability.png", np.round(probability * 255).astype(np.uint8))
@@ -34,7 +37,12 @@ def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, 
     if "dicom-seg" in formats and film.header is not None:
         from stages.predict.seg import write_seg  # highdicom takes a second to import
 
-        write_seg(out / "segmentation.dcm", film.header, np.ascontiguousarray(mask), facts["model"]["name"], WARNING)
+        try:
+            write_seg(
+                out / "segmentation.dcm", film.header, np.ascontiguousarray(mask), facts["model"]["name"], WARNING
+            )
+        except Fault as fault:
+            problem = str(fault)
     height, width = found.mask.shape
     write_json(
         out / "prediction.json",
@@ -46,9 +54,11 @@ def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, 
             "spacing_from": film.spacing_from or None,
             "regions": [asdict(as_stored(region, film, width, height)) for region in found.regions],
             "probability_max": float(found.probability.max()),
+            "no_dicom_seg": problem or None,
             "familiar": {"distance": found.distance, "limit": found.limit, "is": found.familiar},
         },
     )
+    return problem
 
 
 def as_stored(region: Region, film: Film, width: int, height: int) -> Region:

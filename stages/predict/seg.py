@@ -1,5 +1,6 @@
 """A mask as DICOM Segmentation (PS3.3 A.51), by highdicom: any viewer lays it over its film."""
 
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from stages.common.artifacts import write_bytes
+from stages.common.errors import Fault
+
+FRACTURE = highdicom.sr.CodedConcept("125605004", "SCT", "Fracture of bone")
 
 
 def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning: str) -> None:
@@ -23,6 +27,8 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
     Args:
         header: the film's data set.
         mask: bool (Rows, Columns), as the film is stored.
+    Raises:
+        Fault: the film lacks what a segmentation must refer to, as a CT slice without FrameOfReferenceUID does.
     """
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=f"U-Net, {model}", version=version("wrist-fracture-segmentation"), family=codes.DCM.ArtificialIntelligence
@@ -31,27 +37,32 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
         segment_number=1,
         segment_label="Suspected fracture",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Fracture,
+        segmented_property_type=FRACTURE,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
     )
-    segmentation = Segmentation(
-        source_images=[header],
-        pixel_array=mask[None].astype(np.uint8),
-        segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[segment],
-        series_instance_uid=generate_uid(),
-        series_number=9000,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="wrist-fracture-segmentation",
-        manufacturer_model_name="U-Net",
-        software_versions=version("wrist-fracture-segmentation"),
-        device_serial_number="0",
-        series_description="Fracture segmentation: research only",
-        content_description="Research, not a medical device",
-        omit_empty_frames=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it quotes names that it thinks unusual
+        try:
+            segmentation = Segmentation(
+                source_images=[header],
+                pixel_array=mask[None].astype(np.uint8),
+                segmentation_type=SegmentationTypeValues.BINARY,
+                segment_descriptions=[segment],
+                series_instance_uid=generate_uid(),
+                series_number=9000,
+                sop_instance_uid=generate_uid(),
+                instance_number=1,
+                manufacturer="wrist-fracture-segmentation",
+                manufacturer_model_name="U-Net",
+                software_versions=version("wrist-fracture-segmentation"),
+                device_serial_number="0",
+                series_description="Fracture segmentation: research only",
+                content_description="Research, not a medical device",
+                omit_empty_frames=False,
+            )
+        except (AttributeError, ValueError, TypeError) as error:  # what highdicom says to a header that lacks something
+            raise Fault(f"expected a film that DICOM SEG can refer to, found: {error}") from None
     segmentation.ImageComments = warning
     buffer = DicomBytesIO()
     dcmwrite(buffer, segmentation, enforce_file_format=True)
