@@ -149,9 +149,7 @@ def finish(job: Job, grid: np.ndarray | None, model: Model, formats: list[str]) 
     found = finished(job.film.pixels.shape, job.frame, job.inputs, grid, model, job.film.spacing)
     with new_folder(job.folder) as out:
         problem = write_prediction(out, job.film, found, job.facts, formats)
-    said = described(found) + (f"; no DICOM SEG: {problem}" if problem else "")
-    job.film.__dict__.clear()  # pixels, which the caller no longer needs
-    return said
+    return described(found) + (f"; no DICOM SEG: {problem}" if problem else "")
 
 
 def described(found: Prediction) -> str:

@@ -1,0 +1,140 @@
+"""Predict as ratios: a folder against the bare forward pass, the parts of one film, ONNX against torch, memory.
+
+Run: PYTHONPATH=. python benchmarks/predict.py [FILMS]     (3 minutes; needs the outputs of `make repro`)
+
+With FILMS, so many are predicted in one call and memory is read after each tenth.
+"""
+
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.common.artifacts import read_table
+from stages.predict import __main__ as command
+from stages.predict.export import export
+from stages.predict.films import decode
+from stages.predict.model import finished, from_onnx, open_model, prepared
+from stages.predict.outputs import facts_of, write_prediction
+
+ROUNDS = 5
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def quietly(words: list[str]) -> None:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        command.main(words)
+
+
+def resident_mb() -> float:
+    """What this process holds in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def throughput(films: list[Path]) -> None:
+    model = open_model("adaptive")
+    inputs = np.stack([prepared(decode(path.read_bytes(), 64, [400, 2000]).pixels, model)[1] for path in films])
+    words = [*map(str, films), "--output"]
+    for formats in ("png,json,dicom-seg", "json"):
+        pairs = []
+        for _ in range(ROUNDS):
+            with tempfile.TemporaryDirectory() as folder:
+                opening = seconds(lambda: open_model("adaptive"))
+                whole = seconds(lambda folder=folder: quietly([*words, folder, "--format", formats])) - opening
+            bare = seconds(lambda: [model.chances(inputs[i : i + 8]) for i in range(0, len(inputs), 8)])
+            pairs.append((len(films) / whole, bare / whole))
+        speed, share = (statistics.median(column) for column in zip(*pairs, strict=True))
+        print(f"folder of {len(films)}, {formats}: {speed:.1f} films/s, {share:.2f} of the bare forward pass")
+
+
+def latency(film: Path) -> None:
+    """The parts of one film, and the whole command as a user waits for it."""
+    model, content = open_model("adaptive"), film.read_bytes()
+    decoded = decode(content, 64, [400, 2000])
+    frame, inputs = prepared(decoded.pixels, model)
+    grid = model.chances(inputs[None])[0]
+    found = finished(decoded.pixels.shape, frame, inputs, grid, model)
+    facts = facts_of("0" * 64, model, "", {})
+    with tempfile.TemporaryDirectory() as folder:
+        parts: dict[str, Callable[[], object]] = {
+            "decode": lambda: decode(content, 64, [400, 2000]),
+            "prepare": lambda: prepared(decoded.pixels, model),
+            "forward": lambda: model.chances(inputs[None]),
+            "back to the film": lambda: finished(decoded.pixels.shape, frame, inputs, grid, model),
+            "write": lambda: write_prediction(Path(folder), decoded, found, facts, ["json", "png"]),
+        }
+        for name, work in parts.items():
+            print(f"one film, {name}: {1000 * statistics.median(seconds(work) for _ in range(4 * ROUNDS)):.1f} ms")
+        words = [sys.executable, "-m", "stages.predict", str(film), "--output", folder]
+        whole = seconds(lambda: subprocess.run(words, check=True, capture_output=True))
+    print(
+        f"one film, the whole command: {whole:.1f} s, of which opening the model {seconds(lambda: open_model('adaptive')):.2f} s"
+    )
+
+
+def onnx(films: list[Path]) -> None:
+    model = open_model("adaptive")
+    inputs = np.stack([prepared(decode(path.read_bytes(), 64, [400, 2000]).pixels, model)[1] for path in films])
+    with tempfile.TemporaryDirectory() as folder:
+        apart = export(Path("models/adaptive/seed-1-fold-1"), Path(folder) / "onnx", inputs)
+        size = (Path(folder) / "onnx/model.onnx").stat().st_size
+        exported = from_onnx(Path(folder) / "onnx")
+
+        def over(chances: Callable[[np.ndarray], np.ndarray]) -> Callable[[], object]:
+            return lambda: [chances(inputs[i : i + 8]) for i in range(0, len(inputs), 8)]
+
+        pairs = [(seconds(over(exported.chances)), seconds(over(model.chances))) for _ in range(ROUNDS)]
+    ratio = statistics.median(b / a for a, b in pairs)
+    print(
+        f"ONNX: {size / 1e6:.0f} MB, within {apart:.1g} of torch, {ratio:.2f} times its speed ({torch.get_num_threads()} threads)"
+    )
+
+
+def memory(films: list[Path], count: int) -> None:
+    """Many films in one call, as links to a few."""
+    with tempfile.TemporaryDirectory() as folder:
+        inbox = Path(folder) / "inbox"
+        inbox.mkdir()
+        for number in range(count):
+            (inbox / f"{number:06}.png").symlink_to(films[number % len(films)].resolve())
+        real, seen = command.finish, [0]
+
+        def counted(*arguments: object) -> str:
+            seen[0] += 1
+            if seen[0] % (count // 10) == 0:
+                print(f"after {seen[0]} films: {resident_mb():.0f} MB", file=sys.__stdout__, flush=True)
+            return real(*arguments)  # type: ignore[arg-type]
+
+        command.finish = counted
+        quietly([str(inbox), "--output", str(Path(folder) / "out"), "--format", "json"])
+        command.finish = real
+
+
+def main() -> None:
+    table = read_table(Path("data/raw/manifest.csv"))
+    films = [Path("data/raw") / file for file in table["file"]]
+    if len(sys.argv) > 1:
+        memory(films, int(sys.argv[1]))
+        return
+    throughput(films[-80:])
+    latency(films[-1])
+    onnx(films[-40:])
+
+
+if __name__ == "__main__":
+    main()
