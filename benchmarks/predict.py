@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def throughput(films: list[Path]) -> None:
         for _ in range(ROUNDS):
             with tempfile.TemporaryDirectory() as folder:
                 opening = seconds(lambda: open_model("adaptive"))
-                whole = seconds(lambda folder=folder: quietly([*words, folder, "--format", formats])) - opening
+                call = partial(quietly, [*words, folder, "--format", formats])
+                whole = seconds(call) - opening
             bare = seconds(lambda: [model.chances(inputs[i : i + 8]) for i in range(0, len(inputs), 8)])
             pairs.append((len(films) / whole, bare / whole))
         speed, share = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -82,9 +84,8 @@ def latency(film: Path) -> None:
             print(f"one film, {name}: {1000 * statistics.median(seconds(work) for _ in range(4 * ROUNDS)):.1f} ms")
         words = [sys.executable, "-m", "stages.predict", str(film), "--output", folder]
         whole = seconds(lambda: subprocess.run(words, check=True, capture_output=True))
-    print(
-        f"one film, the whole command: {whole:.1f} s, of which opening the model {seconds(lambda: open_model('adaptive')):.2f} s"
-    )
+    opening = seconds(lambda: open_model("adaptive"))
+    print(f"one film, the whole command: {whole:.1f} s, of which opening the model {opening:.2f} s")
 
 
 def onnx(films: list[Path]) -> None:
@@ -100,9 +101,8 @@ def onnx(films: list[Path]) -> None:
 
         pairs = [(seconds(over(exported.chances)), seconds(over(model.chances))) for _ in range(ROUNDS)]
     ratio = statistics.median(b / a for a, b in pairs)
-    print(
-        f"ONNX: {size / 1e6:.0f} MB, within {apart:.1g} of torch, {ratio:.2f} times its speed ({torch.get_num_threads()} threads)"
-    )
+    said = f"{size / 1e6:.0f} MB, within {apart:.1g} of torch, {ratio:.2f} times its speed"
+    print(f"ONNX: {said} ({torch.get_num_threads()} threads)")
 
 
 def memory(films: list[Path], count: int) -> None:
