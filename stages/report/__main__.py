@@ -21,7 +21,18 @@ from stages.report.params import Params
 from stages.report.published import audit
 from stages.report.runs import Evaluated, read_runs, remove_leftovers, together
 from stages.report.statistics import compare_metrics, over_seeds, ranking
-from stages.report.tables import GAIN, PAIRED, compare, latex, markdown, outcome, runs_table, subgroups, verdict
+from stages.report.tables import (
+    GAIN,
+    PAIRED,
+    by_patient,
+    compare,
+    latex,
+    markdown,
+    outcome,
+    runs_table,
+    subgroups,
+    verdict,
+)
 
 SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
@@ -59,12 +70,14 @@ def compared(
 ) -> dict[str, pd.DataFrame]:
     """Every table of the report, by the name of its file."""
     facts = split.loc[baseline["image_id"]].reset_index(drop=True)
+    facts["label"] = facts["image_id"].map(labels(root)).fillna("none")
     names = list(baseline["image_id"].drop_duplicates())
     free = {
         name: table.assign(image_id=names, seed=0, fold=0)
         for name, table in naive_tables(films(root, split, names)).items()
     }
-    paired = compare_metrics(over_seeds(baseline), over_seeds(adaptive), split.loc[names, "group"], PAIRED)
+    means = over_seeds(baseline), over_seeds(adaptive)
+    paired = compare_metrics(means[0], means[1], split.loc[names, "group"], PAIRED)
     published = audit()
     comparison = compare(baseline, adaptive, facts["group"], free, published)
     held = claims(comparison, paired, published, outcome(comparison, paired), settings.tolerance)
@@ -72,11 +85,18 @@ def compared(
         "comparison": comparison,
         "statistics": paired,
         "subgroups": subgroups(baseline, adaptive, facts, facts["group"]),
+        "patients": by_patient(*means, split.loc[names, "group"]),
         "ranking": ranking({"baseline": baseline, "adaptive": adaptive} | free, split["group"]),
         "runs": runs_table(runs),
         "claims": held,
         "paper_audit": published,
     }
+
+
+def labels(root: Path) -> pd.Series:
+    """What was annotated on each film that has an annotation, by its image_id: its labels, each once."""
+    found = read_table(root / "data/raw/annotations.csv").groupby("image_id")["label"]
+    return found.agg(lambda of_film: ", ".join(sorted(set(of_film))))
 
 
 def films(root: Path, split: pd.DataFrame, names: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -17,6 +17,7 @@ from stages.report.statistics import RESAMPLES, over_seeds
 from stages.report.tables import FEW, GAIN, HEAD, cells_of, number
 
 SHOWN = ("f1", "precision", "recall", "accuracy")
+SORTED = (*SHOWN, "iou", "specificity", "mcc", "auprc", "nsd", "hd95_px", "false_regions", "brier")
 GAINED, LOST = pictures.TRUE_POSITIVE, pictures.FALSE_NEGATIVE
 # Dice or IoU of fracture masks on whole films, by others who publish code or data (FracAtlas: Abedeen et al. 2023).
 REFERENCES = (
@@ -322,7 +323,7 @@ def films(
                 **{name: pictures.layer(pictures.errors(mask_pred=masks[name], mask_ref=label)) for name in VARIANTS},
                 "difference": pictures.layer(change.astype(np.uint8), (GAINED, LOST)),
                 "rows": [[name, *(number(float(scores[name][m]), ".3f") for m in SHOWN)] for name in VARIANTS],
-                "sort": {f"{name} {metric}": sortable(scores[name][metric]) for name in VARIANTS for metric in SHOWN}
+                "sort": {f"{name} {metric}": sortable(scores[name][metric]) for name in VARIANTS for metric in SORTED}
                 | {"difference in f1": sortable(scores["adaptive"]["f1"] - scores["baseline"]["f1"])},
             }
         )

@@ -98,11 +98,11 @@ def runs_table(runs: dict[str, list[Evaluated]]) -> pd.DataFrame:
 
 
 def subgroups(baseline: pd.DataFrame, adaptive: pd.DataFrame, facts: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:
-    """The comparison within sources, modalities and thirds of marked area.
+    """The comparison within sources, modalities, labels (the bone, where a source names it) and thirds of marked area.
 
     Args:
         baseline, adaptive, patients: as for `compare`.
-        facts: columns source and modality, a row for each of theirs.
+        facts: columns source, modality and label, a row for each of theirs.
     Returns:
         columns subgroup, images, patients, baseline, adaptive (pooled F1), difference, low, high; no interval for fewer
         than 10 patients.
@@ -113,7 +113,9 @@ def subgroups(baseline: pd.DataFrame, adaptive: pd.DataFrame, facts: pd.DataFram
     size[marked] = "any"
     if marked.sum() >= len(THIRDS):
         size[marked] = pd.qcut(area[marked].rank(method="first"), len(THIRDS), labels=THIRDS).astype(str)
-    keys = {"source": facts["source"], "modality": facts["modality"], "fracture": baseline["image_id"].map(size)}
+    keys = {name: facts[name] for name in ("source", "modality", "label")} | {
+        "fracture": baseline["image_id"].map(size)
+    }
     rows = []
     for kind, values in keys.items():
         values = pd.Series(values.to_numpy())
@@ -133,6 +135,23 @@ def subgroups(baseline: pd.DataFrame, adaptive: pd.DataFrame, facts: pd.DataFram
                 | {"low": low, "high": high}
             )
     return pd.DataFrame(rows)
+
+
+def by_patient(baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:
+    """Each patient's F1, the mean over films, and what adaptive gains.
+
+    Args:
+        baseline, adaptive: means over seeds of each film, in one order.
+        patients: of each film.
+    Returns:
+        columns patient, films, baseline, adaptive, difference; the largest loss first.
+    """
+    f1 = pd.DataFrame({"baseline": baseline["f1"].to_numpy(), "adaptive": adaptive["f1"].to_numpy()})
+    groups = f1.groupby(patients.to_numpy())
+    found = groups.mean().assign(films=groups.size()).rename_axis("patient").reset_index()
+    found["difference"] = found["adaptive"] - found["baseline"]
+    columns = ["patient", "films", "baseline", "adaptive", "difference"]
+    return found[columns].sort_values(["difference", "patient"], ignore_index=True)
 
 
 def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Outcome:

@@ -8,7 +8,7 @@ from stages.common.metrics import metrics
 from stages.report.naive import NAIVE, naive_tables
 from stages.report.published import audit
 from stages.report.statistics import compare_metrics
-from stages.report.tables import compare, latex, markdown, subgroups, verdict
+from stages.report.tables import by_patient, compare, latex, markdown, subgroups, verdict
 
 PAIRS = (((1, 0.5), (2, 0.8)), ((4, 0.5), (5, 0.7)))
 COUNTS = ("tp", "fp", "fn", "tn")
@@ -113,10 +113,10 @@ def test_an_interval_alone_makes_no_claim() -> None:
 
 
 def test_subgroups_cover_all_films_and_small_ones_claim_nothing() -> None:
-    facts = pd.DataFrame({"source": ["a"] * 36 + ["b"] * 4, "modality": ["CR", "DX"] * 20})
+    facts = pd.DataFrame({"source": ["a"] * 36 + ["b"] * 4, "modality": ["CR", "DX"] * 20, "label": "radius"})
     baseline, adaptive = table(1, 0.5), table(2, 0.8)
     found = subgroups(baseline, adaptive, facts, PATIENTS).set_index("subgroup")
-    for kind in ("source", "modality", "fracture"):
+    for kind in ("source", "modality", "label", "fracture"):
         assert found[found.index.str.startswith(kind)]["images"].sum() == 40
     assert found.loc["source: a", ["low", "high"]].notna().all()
     assert found.loc["source: b", ["low", "high"]].isna().all()
@@ -164,3 +164,14 @@ def test_latex_has_a_cell_for_each_column_and_no_bare_special_character() -> Non
     assert all(row.count("&") == rows[0].count("&") for row in rows)
     assert lines[0] == r"\begin{tabular}{l" + "r" * rows[0].count("&") + "}"
     assert not re.search(r"(?<!\\)[%_#]|[^\x00-\x7f]", "".join(lines))
+
+
+def test_each_patient_has_a_row_from_the_largest_loss_to_the_largest_gain() -> None:
+    baseline, adaptive = table(1, 0.5), table(2, 0.8)
+    found = by_patient(baseline, adaptive, PATIENTS)
+    assert (found["films"] == 2).all()
+    assert len(found) == 20
+    assert found["difference"].is_monotonic_increasing
+    row = found.set_index("patient").loc["p3"]
+    assert row["adaptive"] == pytest.approx(adaptive["f1"][6:8].mean())
+    assert row["difference"] == pytest.approx(row["adaptive"] - row["baseline"])
