@@ -33,7 +33,7 @@ repro: $(READY) ## run the pipeline and print the comparison
 	@echo && cat reports/comparison.md && echo "The page: $(CURDIR)/reports/index.html"
 
 test: $(READY) ## run the tests
-	@python -m pytest
+	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY) ## check style and types
 	@ruff check . && ruff format --check . && mypy
