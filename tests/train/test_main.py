@@ -81,6 +81,8 @@ def test_it_writes_weights_history_and_what_made_them(settings: Params, dataset:
     assert {"alpha", "beta", "ratio", "learning_rate", "gradient_norm", "validation_dice"} < set(history)
     assert model["epoch"] == history["validation_dice"].idxmax()
     assert model["weights"]["method"] == "linear"
+    assert set(model["familiar"]) == {"mean", "precision", "limit"}
+    assert (model["seed"], model["fold"]) == (1, 1)
     assert set(model["machine"]) == {"torch", "device", "precision", "threads", "processes"}
     assert f"validation Dice {history['validation_dice'].max():.3f}" in said
     assert not list(Path(".checkpoints").glob("*.safetensors"))
