@@ -10,6 +10,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 
 from stages.common.artifacts import read_json, read_png, read_table, write_png
@@ -200,3 +201,30 @@ def test_a_damaged_export_is_said(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text("{}")
     with pytest.raises(Fault, match=r"model\.onnx: expected an ONNX model"):
         main([str(tmp_path), "--model", str(tmp_path)])
+
+
+def test_a_turned_photograph_of_a_film_is_predicted_upright(project: Path, tmp_path: Path) -> None:
+    film = Image.open(films(project, 1)[0]).convert("L")
+    tag = Image.Exif()
+    tag[0x0112] = 6  # to be shown turned by 90 degrees
+    film.save(tmp_path / "upright.tif")
+    film.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.tif", exif=tag)
+    main([str(tmp_path / "*.tif"), "--output", str(tmp_path / "out")])
+    masks = [read_png(tmp_path / f"out/{name}.tif/mask.png") for name in ("upright", "turned")]
+    np.testing.assert_array_equal(*masks)
+
+
+def test_monochrome1_is_the_same_film(project: Path, tmp_path: Path) -> None:
+    table = read_table(project / "data/raw/manifest.csv")
+    chosen = table[(table["modality"] == "CR") & (table["photometric_interpretation"] == "MONOCHROME2")].iloc[0]
+    film = pydicom.dcmread(project / f"data/raw/dicom/{chosen['image_id']}.dcm")
+    for word in ("WindowCenter", "WindowWidth"):
+        film.pop(word, None)
+    film.save_as(tmp_path / "two.dcm")
+    film.PhotometricInterpretation = "MONOCHROME1"
+    film.PresentationLUTShape = "INVERSE"
+    film.PixelData = (2**film.BitsStored - 1 - film.pixel_array).astype(np.uint16).tobytes()
+    film.save_as(tmp_path / "one.dcm")
+    assert main([str(tmp_path / "*.dcm"), "--output", str(tmp_path / "out")]) == 0
+    one, two = (read_png(tmp_path / f"out/{name}.dcm/probability.png") for name in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
