@@ -71,7 +71,7 @@ def latency(film: Path) -> None:
     frame, inputs = prepared(decoded.pixels, model)
     grid = model.chances(inputs[None])[0]
     found = finished(decoded.pixels.shape, frame, inputs, grid, model)
-    facts = facts_of("0" * 64, model, "", {})
+    facts = facts_of(model, "", {}) | {"input_sha256": "0" * 64}
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, Callable[[], object]] = {
             "decode": lambda: decode(content, 64, [400, 2000]),

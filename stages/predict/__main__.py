@@ -4,7 +4,7 @@ python -m stages.predict FILM_OR_FOLDER... [--model adaptive] [--output predicti
 python -m stages.predict export [--model adaptive] [--output exported]
 
 Films are PNG, JPEG, TIFF or DICOM (CR, DX, CT) of 8 or 16 bits, folders of them, or patterns. Each gets a folder with
-probability.png, mask.png, overlay.png, prediction.json and, for DICOM, segmentation.dcm, all in the film's own pixels.
+probability.png, mask.png, overlay.jpg, prediction.json and, for DICOM, segmentation.dcm, all in the film's own pixels.
 A film that is done is left out until it, the model or an option changes. Exit code 1: a film could not be read.
 """
 
@@ -59,7 +59,7 @@ def main(words: list[str]) -> int:
     model = open_model(options.model, average=options.average, flip=options.tta)
     films = find_films(options.films)
     chosen = {"average": options.average, "tta": options.tta, "format": options.format}
-    facts = partial(facts_of, model=model, code=git_commit(), options=chosen)
+    facts = facts_of(model, git_commit(), chosen)
     print(f"predict: {WARNING}", file=sys.stderr)
     failed = done = 0
     with ThreadPoolExecutor(THREADS) as pool:
@@ -102,14 +102,14 @@ def ahead(pool: ThreadPoolExecutor, read: Any, films: list[tuple[Path, Path]]) -
             waiting.append(pool.submit(read, film))
 
 
-def read_film(film: tuple[Path, Path], model: Model, output: Path, facts: Any) -> Job:
+def read_film(film: tuple[Path, Path], model: Model, output: Path, facts: dict[str, Any]) -> Job:
     """Read and prepare one film, unless it is done."""
     cv2.setNumThreads(1)
     path, name = film
     job = Job(path, output / name)
     try:
         content = path.read_bytes()
-        job.facts = facts(hashlib.sha256(content).hexdigest())
+        job.facts = facts | {"input_sha256": hashlib.sha256(content).hexdigest()}
         if is_done(job.folder, job.facts):
             return job
         job.film = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])

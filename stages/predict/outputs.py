@@ -5,10 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stages.common.artifacts import read_json, write_json, write_png
+from stages.common.artifacts import read_json, write_bytes, write_json
 from stages.common.errors import Fault
 from stages.predict.films import Film
 from stages.predict.model import Model, Prediction, Region
@@ -24,16 +25,19 @@ def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, 
     """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
 
     Args:
-        facts: of `facts_of`.
+        facts: of `facts_of`, with the film's input_sha256.
     Returns:
         Why there is no DICOM SEG though it was asked for, or ''.
     """
     problem = ""
     probability, mask = (film.as_stored(picture) for picture in (found.probability, found.mask))
     if "png" in formats:
-        write_png(out / "probability.png", np.round(probability * 255).astype(np.uint8))
-        write_png(out / "mask.png", np.ascontiguousarray(mask))
-        write_png(out / "overlay.png", film_overlay(film.as_stored(film.pixels), mask, found.familiar))
+        # OpenCV's encoders leave the interpreter to the threads that read and predict.
+        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), fast)
+        write_picture(out / "mask.png", mask.astype(np.uint8) * 255, fast)
+        sheet = film_overlay(film.as_stored(film.pixels), mask, found.familiar)
+        write_picture(out / "overlay.jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     if "dicom-seg" in formats and film.header is not None:
         from stages.predict.seg import write_seg  # highdicom takes a second to import
 
@@ -61,6 +65,11 @@ def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, 
     return problem
 
 
+def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
+    """Write uint8 (H, W), or (H, W, 3) as blue, green, red, in the format of the path's suffix."""
+    write_bytes(path, cv2.imencode(path.suffix, np.ascontiguousarray(pixels), options)[1].tobytes())
+
+
 def as_stored(region: Region, film: Film, width: int, height: int) -> Region:
     """A region of the film as it is looked at, in the coordinates of its file."""
     left, top, right, bottom = region.box
@@ -72,13 +81,12 @@ def as_stored(region: Region, film: Film, width: int, height: int) -> Region:
     return Region((left, top, right, bottom), *list(asdict(region).values())[1:])
 
 
-def facts_of(sha256: str, model: Model, code: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What decides a prediction: a film is done again only when one of these has changed."""
+def facts_of(model: Model, code: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What decides a prediction beside its film, whose `input_sha256` joins it: on a change a film is done again."""
     known = {"name": model.name, "weights_sha256": model.weights, "params_sha256": model.params}
     known |= {"threshold": model.recipe["cut"]}
     return {
         "warning": WARNING,
-        "input_sha256": sha256,
         "model": known,
         "options": options,
         "code": {"version": version(NAME), "commit": code},
