@@ -5,12 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
+
+from stages.common.params import section_model
 
 # Machines are shared: an example that is slow once is no failure.
 settings.register_profile("shared machine", deadline=None)
@@ -72,6 +75,17 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
     run(folder, "git", "add", "-A")
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "toy")
     return folder
+
+
+def run_stages(folder: Path, params: dict[str, Any], stages: list[tuple[str, ...]]) -> None:
+    """Run stages, each a room and its words, in a folder that gets `params` as its params.yaml."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with Path("params.yaml").open("w") as file:
+            YAML(typ="safe").dump(params, file)
+        for room, *words in stages:
+            settings = section_model(room).model_validate(params[room])
+            import_module(f"stages.{room}.__main__").main(settings, *words)
 
 
 def environment() -> dict[str, str]:

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.common.artifacts import read_json, read_table, sha256, write_text
-from stages.report.page import beyond_pixels, is_synthetic, sources
+from stages.common.artifacts import read_table, sha256, write_text
+from stages.report.page import beyond_pixels, checks, is_synthetic, sources
 from stages.report.runs import Evaluated
 from stages.report.tables import markdown
 
@@ -56,11 +56,7 @@ def write_cards(
         fractures=int(manifest["fractures"].sum()),
         count=len(manifest),
         refused=int(read_table(root / "data/raw/quarantine.csv")["file"].nunique()),
-        checks=[
-            f"{name}: {check['expectation']} ({check['rows']} rows)"
-            for name in ("raw", "dataset")
-            for check in read_json(root / f"data/{name}/validation.json")
-        ],
+        checks=checks(root),
         digest=sha256(root / "data/raw/manifest.csv"),
     )
     write_text(root / "reports/MODEL_CARD.md", card)

@@ -102,11 +102,7 @@ def render(
         refused=int(read_table(root / "data/raw/quarantine.csv")["file"].nunique()),
         copies=int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
         quality=(root / "reports/data_quality.md").read_text(),
-        checks=[
-            f"{name}: {check['expectation']} ({check['rows']} rows)"
-            for name in ("raw", "dataset")
-            for check in read_json(root / f"data/{name}/validation.json")
-        ],
+        checks=checks(root),
         machine=first.model["machine"],
         params=as_yaml(params),
     )
@@ -346,6 +342,15 @@ def film_outcome(scores: dict[str, pd.Series]) -> str:
         else "only " + next(n for n in hit if hit[n])
     )
     return f"{'fracture found' if fractured else 'no fracture, false alarm'}: {who}"
+
+
+def checks(root: Path) -> list[str]:
+    """What great-expectations found to hold of the data."""
+    return [
+        f"{name}: {check['expectation']} ({check['rows']} rows)"
+        for name in ("raw", "dataset")
+        for check in read_json(root / f"data/{name}/validation.json")
+    ]
 
 
 def sources(manifest: pd.DataFrame) -> list[list[str]]:

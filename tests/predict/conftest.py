@@ -1,14 +1,12 @@
 """A toy project with trained networks, shared by all tests of predict."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from stages.common.params import section_model
-from tests.conftest import merge
+from tests.conftest import merge, run_stages
 
 SMALL = {
     "train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}},
@@ -23,18 +21,10 @@ def built(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     """The outputs of a toy project with the part of dvc.lock that predict reads."""
     folder = tmp_path_factory.mktemp("predict")
     params = merge(toy_params, SMALL)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        with Path("params.yaml").open("w") as file:
-            YAML(typ="safe").dump(params, file)
-        for room, *words in STAGES:
-            importlib.import_module(f"stages.{room}.__main__").main(
-                section_model(room).model_validate(params[room]), *words
-            )
-        rooms = ("ingest", "preprocess", "threshold")
-        lock = {"stages": {room: {"params": {"params.yaml": {room: params[room]}}} for room in rooms}}
-        with Path("dvc.lock").open("w") as file:
-            YAML(typ="safe").dump(lock, file)
+    run_stages(folder, params, STAGES)
+    lock = {room: {"params": {"params.yaml": {room: params[room]}}} for room in ("ingest", "preprocess", "threshold")}
+    with (folder / "dvc.lock").open("w") as file:
+        YAML(typ="safe").dump({"stages": lock}, file)
     return folder
 
 

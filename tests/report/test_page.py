@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-from ruamel.yaml import YAML
 
 from stages.common.params import section_model
-from tests.conftest import merge, tree_hash
+from tests.conftest import merge, run_stages, tree_hash
 
 CHROMIUM = shutil.which("chromium")
 TWO_SEEDS = {"train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}}}
@@ -26,14 +25,7 @@ pytestmark = pytest.mark.slow
 def project(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project with two seeds, evaluated and reported."""
     folder = tmp_path_factory.mktemp("page")
-    params = merge(toy_params, TWO_SEEDS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        with Path("params.yaml").open("w") as file:
-            YAML(typ="safe").dump(params, file)
-        for room, *words in [*STAGES, ("report",)]:
-            settings = section_model(room).model_validate(params[room])
-            importlib.import_module(f"stages.{room}.__main__").main(settings, *words)
+    run_stages(folder, merge(toy_params, TWO_SEEDS), [*STAGES, ("report",)])
     return folder
 
 

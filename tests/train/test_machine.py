@@ -74,7 +74,7 @@ def test_fewer_films_than_processes_are_refused(settings: Params) -> None:
 
 
 def test_an_unknown_variant_is_said(settings: Params, here: Path) -> None:
-    with pytest.raises(Fault, match="expected one of baseline, adaptive"):
+    with pytest.raises(Fault, match="expected baseline or adaptive, and a seed and a fold"):
         main(settings, "adaptiv")
 
 
