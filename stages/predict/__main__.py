@@ -23,15 +23,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stages.common.artifacts import new_folder
+from stages.common.artifacts import new_folder, read_json
 from stages.common.commit import git_commit
 from stages.common.dataset import load_films
 from stages.common.errors import Fault
-from stages.common.params import read_params
-from stages.common.runs import VARIANTS, Run
+from stages.common.runs import VARIANTS
 from stages.ingest.labels import Unreadable
 from stages.predict.films import Film, decode, find_films
-from stages.predict.model import Model, Prediction, finished, open_model, prepared
+from stages.predict.model import Model, Prediction, finished, open_model, prepared, run_folders
 from stages.predict.outputs import FORMATS, WARNING, facts_of, is_done, write_prediction
 from stages.preprocess.chain import Frame
 
@@ -165,12 +164,9 @@ def export_command(words: list[str]) -> int:
     parser.add_argument("--model", default="adaptive", help="adaptive, baseline, or a run below models/")
     parser.add_argument("--output", type=Path, default=Path("exported"), help="folder to write to")
     options = parser.parse_args(words)
-    folder, fold = Path(options.model), 1
-    if options.model in VARIANTS:
-        params = read_params(Path("params.yaml"))
-        fold = params["evaluate"]["folds"][0]
-        folder = Path("models") / Run(options.model, params["train"]["seeds"][0], fold).folder
-    films = load_films(Path("data/dataset"), "test", read_params(Path("params.yaml"))["train"]["unet"]["input"], fold)
+    folder = run_folders(options.model, Path())[0] if options.model in VARIANTS else Path(options.model)
+    trained = read_json(folder / "model.json")
+    films = load_films(Path("data/dataset"), "test", trained["unet"]["input"], trained["fold"])
     apart = export(folder, options.output, films.inputs)
     size = (options.output / "model.onnx").stat().st_size / 1e6
     print(

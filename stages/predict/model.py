@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,7 @@ def open_model(name: str, root: Path = Path(), average: bool = False, flip: bool
     if name not in VARIANTS and (folder / "model.onnx").is_file():
         model = from_onnx(folder)
     elif name in VARIANTS:
-        params = read_params(root / "params.yaml")
-        runs = [Run(name, seed, fold) for seed in params["train"]["seeds"] for fold in params["evaluate"]["folds"]]
-        model = from_runs(name, [root / "models" / run.folder for run in runs[: None if average else 1]], root)
+        model = from_runs(name, run_folders(name, root)[: None if average else 1], root)
     else:
         if not (folder / "model.json").exists() or not folder.resolve().is_relative_to((root / "models").resolve()):
             raise Fault(
@@ -104,6 +103,13 @@ def open_model(name: str, root: Path = Path(), average: bool = False, flip: bool
     if average and name not in VARIANTS:
         raise Fault(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
     return replace(model, chances=mirrored_too(model.chances)) if flip else model
+
+
+def run_folders(variant: str, root: Path) -> list[Path]:
+    """The folders of a variant's runs, by seed and fold as params.yaml has them."""
+    params = read_params(root / "params.yaml")
+    runs = product(params["train"]["seeds"], params["evaluate"]["folds"])
+    return [root / "models" / Run(variant, seed, fold).folder for seed, fold in runs]
 
 
 def from_runs(name: str, folders: list[Path], root: Path) -> Model:
@@ -121,7 +127,7 @@ def from_runs(name: str, folders: list[Path], root: Path) -> Model:
         return np.asarray(np.mean([probabilities(network, inputs) for network in networks], axis=0), np.float32)
 
     weights = " ".join(sha256(folder / "weights.safetensors") for folder in folders)
-    return Model(name, (lambda x: probabilities(networks[0], x)) if len(networks) == 1 else chances, recipe, weights)
+    return Model(name, chances, recipe, weights)
 
 
 def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Path) -> dict[str, Any]:

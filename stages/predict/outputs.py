@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import cv2
@@ -108,13 +109,7 @@ def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.nda
     colour = np.repeat(grey[:, :, None], 3, axis=2)
     colour[mask] = (0.45 * colour[mask] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
     lines = [WARNING] if familiar else [WARNING, UNFAMILIAR]
-    words = [word for line in lines for word in [*line.split(), "\n"]]
-    text, width = [""], max(12, pixels.shape[1] // 6)
-    for word in words:
-        if word == "\n" or len(text[-1]) + len(word) >= width:
-            text.append("" if word == "\n" else f"{word} ")
-        else:
-            text[-1] += f"{word} "
+    text = [part for line in lines for part in wrap(line, max(12, pixels.shape[1] // 6))]
     sheet = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + 12 * len(text)), (0, 0, 0))
     sheet.paste(Image.fromarray(colour), (0, 0))
     ImageDraw.Draw(sheet).text((2, pixels.shape[0]), "\n".join(text), fill=(230, 230, 230), font_size=10)

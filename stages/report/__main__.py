@@ -52,7 +52,7 @@ def main(settings: Params, root: Path = Path()) -> str:
         write_curves(out, runs)
     for name, table in results.items():
         write_table(root / f"reports/{name}.csv", table)
-    write_json(root / "reports/metrics.json", headline(results, runs, said))
+    write_json(root / "reports/metrics.json", headline(results, runs))
     write_text(root / "reports/comparison.md", f"{markdown(results['comparison'])}\n{said}\n{note}")
     write_text(root / "reports/comparison.tex", latex(results["comparison"]))
     write_cards(root, runs, results, said, params)
@@ -108,7 +108,7 @@ def films(root: Path, split: pd.DataFrame, names: list[str]) -> Iterator[tuple[n
         yield image, levels, mask > 0
 
 
-def headline(results: dict[str, pd.DataFrame], runs: dict[str, list[Evaluated]], said: str) -> dict[str, Any]:
+def headline(results: dict[str, pd.DataFrame], runs: dict[str, list[Evaluated]]) -> dict[str, Any]:
     """What `dvc metrics diff` and `dvc exp show` put side by side."""
     table = results["comparison"].set_index("row")
     shown = ["f1", "mean_f1", "precision", "recall", "iou", "mcc"]

@@ -13,7 +13,7 @@ from stages.common.artifacts import read_json, read_png, read_table
 from stages.common.runs import VARIANTS
 from stages.report import figures, pictures
 from stages.report.runs import Evaluated
-from stages.report.statistics import RESAMPLES, over_seeds
+from stages.report.statistics import RESAMPLES
 from stages.report.tables import FEW, GAIN, HEAD, cells_of, number
 
 SHOWN = ("f1", "precision", "recall", "accuracy")
@@ -89,7 +89,7 @@ def render(
         implied=f"{published['prevalence']:.0%}",
         implied_all=f"{published['everything_f1']:.3f}",
         recomputed=f"{published['f1_recomputed']:.4f}",
-        charts=charts(runs, results, split),
+        charts=charts(runs, results),
         methods=[describe(name, params["train"][name]) for name in VARIANTS],
         select=params["train"]["loop"]["select"],
         kept="; ".join(
@@ -232,9 +232,7 @@ def kind(row: str) -> str:
     )
 
 
-def charts(
-    runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame], split: pd.DataFrame
-) -> dict[str, list[dict[str, str]]]:
+def charts(runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame]) -> dict[str, list[dict[str, str]]]:
     """Figures 4 and 5 of the paper, the weights that were in force, validation Dice; and those of the test set."""
 
     def history(name: str, column: str) -> list[tuple[pd.Series, pd.Series]]:
@@ -252,8 +250,7 @@ def charts(
     training.append(figures.lines("Weights of the adaptive loss", "weight", weights))
     dice = {name: history(name, "validation_dice") for name in VARIANTS}
     training.append(figures.lines("Mean Dice on the validation films", "Dice", dice))
-    means = [over_seeds(pd.concat([r.table.assign(seed=r.run.seed, fold=0) for r in found])) for found in runs.values()]
-    gains = (means[1]["f1"] - means[0]["f1"]).groupby(means[0]["image_id"].map(split["group"])).mean()
+    gains = results["patients"]["difference"]
     prevalence = float(results["comparison"]["prevalence"].iloc[0])
     test = [
         figures.differences(gains.to_numpy(), float(gains.mean())),
