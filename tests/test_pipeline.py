@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from stages.common.runs import VARIANTS
 from stages.report.naive import NAIVE
 from tests.conftest import SHARED, environment, make_project, merge, read_yaml, run, tree_hash
 
@@ -74,7 +75,7 @@ def test_the_report_sets_all_rows_side_by_side(project: Path) -> None:
 
 def test_dvc_shows_metrics_plots_and_the_graph(project: Path) -> None:
     shown = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
-    assert set(shown) == {"reports/metrics.json"}
+    assert set(shown) == {"reports/metrics.json", *(f"reports/validation/{v}-1-1.json" for v in VARIANTS)}
     assert set(shown["reports/metrics.json"]["data"]) == {"baseline", "adaptive", "difference"}
     run(project, "dvc", "plots", "show", "--out", "plots")
     page = (project / "plots/index.html").read_text()

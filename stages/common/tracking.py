@@ -3,6 +3,9 @@
 A server that cannot be reached never costs a training: the run goes to the local store, and from there to the server by
 
     MLFLOW_TRACKING_URI=http://... python -m stages.common.tracking RUN_ID
+
+Runs of DVC experiments stand below one parent run per sweep: that which SWEEP in the environment names, or else all
+experiments on one commit.
 """
 
 import json
@@ -101,7 +104,8 @@ class Tracker:
         same = f"tags.training = '{self.tags['training']}' and attributes.status = 'RUNNING'"
         for run in self.client.search_runs([experiment], same):
             self.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-        self.run_id, self.uri = self.client.create_run(experiment, tags=self.tags).info.run_id, uri
+        tags = self.tags | parent_tag(self.client, experiment)
+        self.run_id, self.uri = self.client.create_run(experiment, tags=tags).info.run_id, uri
         self.monitor: Any = monitor(self.run_id, uri)
         self.monitor.start()
 
@@ -165,11 +169,25 @@ class Tracker:
         self.do(lambda client, run: client.set_terminated(run, status))
 
 
+def parent_tag(client: mlflow.MlflowClient, experiment: str) -> dict[str, str]:
+    """What puts a run below its sweep's, which whoever comes first makes; nothing outside experiments."""
+    if "DVC_EXP_NAME" not in os.environ:
+        return {}
+    name = os.environ.get("SWEEP") or f"experiments on {os.environ.get('DVC_EXP_BASELINE_REV', '')[:7]}"
+    with FileLock(root() / "mlflow.db.lock"):
+        found = client.search_runs([experiment], f"tags.sweep = '{name}'")
+        parent = found[0] if found else client.create_run(experiment, tags={"mlflow.runName": name, "sweep": name})
+        if not found:  # it only holds others: it has nothing to wait for
+            client.set_terminated(parent.info.run_id)
+    return {"mlflow.parentRunId": parent.info.run_id}
+
+
 @contextmanager
 def training_run(name: str, tags: dict[str, str]) -> Iterator[Tracker]:
     """A run that ends FINISHED, FAILED or, on Ctrl-C and SIGTERM, KILLED."""
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
-    known = {"mlflow.runName": name, "git.commit": git_commit()}
+    title = f"{os.environ.get('DVC_EXP_NAME', '')} {name}".strip()
+    known = {"mlflow.runName": title, "git.commit": git_commit()}
     tracker = Tracker(known | {tag: os.environ.get(variable, "") for tag, variable in from_dvc.items()} | tags)
     status = RunStatus.KILLED
     try:

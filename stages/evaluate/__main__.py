@@ -17,6 +17,7 @@ import torch
 
 from stages.common.artifacts import new_folder, read_json, read_table, sha256, write_json, write_png, write_table
 from stages.common.dataset import Films, load_films
+from stages.common.lease import lease, processors
 from stages.common.metrics import defined, score_images, summarise
 from stages.common.parallel import count_workers
 from stages.common.runs import parse_run
@@ -51,11 +52,12 @@ def main(
     description = read_json(model / "model.json")
     torch.set_num_threads(description["machine"]["threads"])
     films = load_films(source, "test", description["unet"]["input"], this.fold)
-    predicted = probabilities(network, films.inputs)
     threshold = settings.threshold
-    if threshold == "validation":
-        known = load_films(source, "validation", description["unet"]["input"], this.fold)
-        threshold = best_threshold(levels_of(probabilities(network, known.inputs), known.masks))
+    with lease(processors(), description["machine"]["threads"]):
+        predicted = probabilities(network, films.inputs)
+        if threshold == "validation":
+            known = load_films(source, "validation", description["unet"]["input"], this.fold)
+            threshold = best_threshold(levels_of(probabilities(network, known.inputs), known.masks))
     facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
     table = score(films, predicted, levels, threshold, settings.boundary_px, facts)

@@ -21,12 +21,13 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 
 from stages.common.artifacts import new_folder, sha256, write_json, write_table
-from stages.common.dataset import load_films
+from stages.common.dataset import Films, load_films
 from stages.common.familiar import learn
+from stages.common.metrics import score_images
 from stages.common.runs import VARIANTS, parse_run
 from stages.common.stage import run_stage
 from stages.common.tracking import Tracker, training_run
-from stages.common.unet import save_weights
+from stages.common.unet import load_model, probabilities, save_weights
 from stages.train.checkpoint import (
     checkpoint_path,
     fingerprint,
@@ -37,7 +38,7 @@ from stages.train.checkpoint import (
     save_checkpoint,
 )
 from stages.train.loop import Preempted, State, begin, epochs, resident
-from stages.train.machine import describe, machine_faults, make_fabric
+from stages.train.machine import describe, leased, machine_faults, make_fabric
 from stages.train.params import Params, Weights
 from stages.train.progress import Report, reporting
 from stages.train.served import mlflow_model
@@ -56,15 +57,27 @@ class Stop:
     def __call__(self) -> bool:
         return self.asked
 
+    def obey(self) -> None:
+        """End here if asked to: nothing has begun that would be lost."""
+        if self.asked:
+            sys.exit(self.code)
+
     def hear(self, signum: int, frame: FrameType | None) -> None:
         self.asked, self.code = True, (INTERRUPTED if signum == signal.SIGINT else TRY_AGAIN)
         signal.signal(signum, signal.SIG_DFL)  # whoever asks twice is in a hurry
 
 
-def main(settings: Params, *words: str, source: Path = Path("data/dataset"), models: Path = Path("models")) -> str:
+def main(
+    settings: Params,
+    *words: str,
+    source: Path = Path("data/dataset"),
+    models: Path = Path("models"),
+    scores: Path = Path("reports/validation"),
+) -> str:
     this = parse_run(words)
     weights: Weights = getattr(settings, this.variant)
-    with stopping() as stop, machine_faults(settings.loop.batch, settings.unet.encoder):
+    faults = machine_faults(settings.loop.batch, settings.unet.encoder)
+    with stopping() as stop, faults, leased(settings.loop, stop.obey):
         fabric = make_fabric(settings.loop)
         fabric.launch()
         train, validation = (
@@ -99,14 +112,15 @@ def main(settings: Params, *words: str, source: Path = Path("data/dataset"), mod
                 )
                 sys.exit(stop.code)
             familiar = learn(train.inputs[:, 0], validation.inputs[:, 0])
-            kept = keep(state, models / this.folder, chosen | {"familiar": familiar})
+            kept = keep(state, models / this.folder, chosen | {"familiar": familiar}, validation)
+            write_json(scores / f"{this}.json", kept)
             run.tag({"weights.sha256": sha256(models / this.folder / "weights.safetensors")})
             with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
                 run.log_files(folder, "model")
         forget(checkpoint)
     return (
         f"{this}: {settings.loop.epochs} epochs in {chosen['machine']['precision']}, validation Dice "
-        f"{kept['validation_dice']:.3f} after epoch {int(kept['epoch'])} -> {models / this.folder}"
+        f"{kept['dice']:.3f} after epoch {kept['epoch']} -> {models / this.folder}"
     )
 
 
@@ -149,14 +163,20 @@ def resume(fabric: Fabric, state: State, content: dict[str, Any] | None) -> None
             print(f"train: goes on in epoch {state.epoch}, step {state.step} from its checkpoint", file=sys.stderr)
 
 
-def keep(state: State, target: Path, chosen: dict[str, Any]) -> dict[str, float]:
-    """Write the folder of a run; returns the row of the epoch whose weights it holds."""
-    kept = state.history[state.kept_epoch]
+def keep(state: State, target: Path, chosen: dict[str, Any], validation: Films) -> dict[str, float]:
+    """Write the folder of a run; returns the epoch whose weights it holds and their Dice on the validation films.
+
+    They are scored as the test films will be, by the network that is written and at 0.5, so that sweeps can choose by
+    them, film by film.
+    """
     with new_folder(target) as out:
         save_weights(out / "weights.safetensors", state.kept)
         write_table(out / "history.csv", pd.DataFrame(state.history).astype({"epoch": int}))
         write_json(out / "model.json", chosen | {"epoch": state.kept_epoch})
-    return kept
+        scores = score_images(probabilities(load_model(out), validation.inputs), validation.masks, 0.5)
+        scores.insert(0, "image_id", validation.ids)
+        write_table(out / "validation.csv", scores)
+    return {"epoch": state.kept_epoch, "dice": float(scores["f1"].mean())}
 
 
 @contextmanager
@@ -177,8 +197,7 @@ def only_one(checkpoint: Path, stop: Stop) -> Iterator[None]:
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     lock, said = FileLock(checkpoint.with_suffix(".lock")), False
     while not lock.is_locked:
-        if stop():
-            sys.exit(stop.code)
+        stop.obey()
         try:
             lock.acquire(timeout=float(said))
         except Timeout:

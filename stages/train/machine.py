@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -15,10 +15,46 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from stages.common.errors import Fault
+from stages.common.lease import lease, processors
 from stages.train.params import Loop
 
 # Fabric and its kin announce the precision on stderr; model.json records it instead.
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the first one leased
+
+
+@contextmanager
+def leased(settings: Loop, look_up: Callable[[], None]) -> Iterator[None]:
+    """Wait for as many GPUs of this machine, or where there is none for as many cores, as the training will use.
+
+    Under torchrun or SLURM the devices are already ours, and a process that Fabric started uses its parent's.
+
+    Args:
+        look_up: called while waiting; ends the wait by an exception.
+    """
+    if "WORLD_SIZE" in os.environ or "LOCAL_RANK" in os.environ:
+        yield
+    elif gpus := visible_gpus():
+        with lease(gpus, settings.devices, look_up) as mine:
+            os.environ[LEASED] = ",".join(map(str, mine))
+            try:
+                yield
+            finally:
+                del os.environ[LEASED]
+    else:
+        with lease(processors(), settings.devices * settings.threads, look_up):
+            yield
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process sees, in torch's order, by names that are the same in every process."""
+    # CUDA's own order is by speed; that of nvidia-smi makes a number the same device everywhere.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    if not has_gpu():
+        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    numbers = chosen.split(",") if chosen else [str(number) for number in range(torch.cuda.device_count())]
+    return [f"gpu-{number.strip()}" for number in numbers[: torch.cuda.device_count()]]
 
 
 def make_fabric(settings: Loop) -> Fabric:
@@ -36,9 +72,10 @@ def make_fabric(settings: Loop) -> Fabric:
     strategy: Strategy | str = "auto"
     if world > 1:
         strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    mine = [int(number) for number in os.environ.get(LEASED, "").split(",") if number]
     return Fabric(
         accelerator="cuda" if gpu else "cpu",
-        devices=local,
+        devices=mine if gpu and mine else local,
         num_nodes=max(1, world // local),
         strategy=strategy,
         precision="bf16-mixed" if bf16 else "32-true",

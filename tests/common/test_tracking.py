@@ -230,5 +230,29 @@ def test_four_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
     assert [code for _, code in ends] == [0] * 4, ends
 
 
+def test_runs_of_experiments_stand_below_one_run_per_sweep(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, sweep in (("grid-1", "grid"), ("grid-2", "grid"), ("puffy-daks", "")):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        monkeypatch.setenv("DVC_EXP_BASELINE_REV", "57059c4aaaa")
+        monkeypatch.setenv("SWEEP", sweep)
+        with training_run("adaptive-1-1", {"training": name}):
+            pass
+    monkeypatch.delenv("DVC_EXP_NAME")
+    with training_run("adaptive-1-1", TAGS):
+        pass
+    client, experiment = open_client()
+    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+    below = {name: run.data.tags.get("mlflow.parentRunId", "") for name, run in runs.items()}
+    assert below == {
+        "grid": "",
+        "experiments on 57059c4": "",
+        "grid-1 adaptive-1-1": runs["grid"].info.run_id,
+        "grid-2 adaptive-1-1": runs["grid"].info.run_id,
+        "puffy-daks adaptive-1-1": runs["experiments on 57059c4"].info.run_id,
+        "adaptive-1-1": "",
+    }
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
 def test_nested_params_become_dotted() -> None:
     assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": [3]}) == {"a.b": 1, "a.c.d": 2, "e": [3]}

@@ -21,6 +21,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from stages.common.artifacts import write_png, write_table
+from stages.common.dataset import load_films
 from stages.common.errors import Fault
 from stages.common.tracking import open_client
 from stages.common.unet import load_model, probabilities
@@ -84,8 +85,23 @@ def test_it_writes_weights_history_and_what_made_them(settings: Params, dataset:
     assert set(model["familiar"]) == {"mean", "precision", "limit"}
     assert (model["seed"], model["fold"]) == (1, 1)
     assert set(model["machine"]) == {"torch", "device", "precision", "threads", "processes"}
-    assert f"validation Dice {history['validation_dice'].max():.3f}" in said
+    scores = pd.read_csv("models/adaptive/seed-1-fold-1/validation.csv")
+    kept = json.loads(Path("reports/validation/adaptive-1-1.json").read_text())
+    assert kept == {"epoch": model["epoch"], "dice": scores["f1"].mean()}
+    assert f"validation Dice {kept['dice']:.3f}" in said
     assert not list(Path(".checkpoints").glob("*.safetensors"))
+
+
+def test_validation_films_are_scored_by_the_network_that_is_written(settings: Params, dataset: Path) -> None:
+    precise = settings.model_copy(update={"loop": settings.loop.model_copy(update={"precision": "fp32"})})
+    main(precise, "adaptive")
+    folder = Path("models/adaptive/seed-1-fold-1")
+    scores, history = pd.read_csv(folder / "validation.csv"), pd.read_csv(folder / "history.csv")
+    films = load_films(Path("data/dataset"), "validation")
+    marked = probabilities(load_model(folder), films.inputs) >= 0.5
+    assert list(scores["image_id"]) == films.ids
+    assert list(scores["tp"]) == [int((a & b).sum()) for a, b in zip(marked, films.masks, strict=True)]
+    assert scores["f1"].mean() == pytest.approx(history["validation_dice"].max(), abs=1e-6)
 
 
 @pytest.mark.parametrize("what", ["image", "levels", "both"])
