@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from ruamel.yaml import YAML
 
@@ -75,6 +76,32 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
     run(folder, "git", "add", "-A")
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "toy")
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy project after `dvc repro`, made once for all test processes; tests work on copies."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    folder, built = place / "finished", place / "finished.built"
+    with FileLock(place / "finished.lock"):
+        if not built.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make_project(folder, toy_params)
+            run(folder, "git", "config", "user.name", "t")
+            run(folder, "git", "config", "user.email", "t@example.org")
+            built.write_text(run(folder, "dvc", "repro"))
+            run(folder, "git", "add", "dvc.lock")
+            run(folder, "git", "commit", "-qm", "lock")
+    return folder
+
+
+def copy_project(finished: Path, target: Path) -> Path:
+    """A project of its own with all that `finished` has."""
+    shutil.copytree(finished, target, symlinks=True, dirs_exist_ok=True)
+    (target / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {target / '.dvc/site-cache'}\n")
+    return target
 
 
 def run_stages(folder: Path, params: dict[str, Any], stages: list[tuple[str, ...]]) -> None:

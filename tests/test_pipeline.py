@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from stages.common.runs import VARIANTS
 from stages.report.naive import NAIVE
-from tests.conftest import SHARED, environment, make_project, merge, read_yaml, run, tree_hash
+from tests.conftest import SHARED, copy_project, environment, make_project, merge, read_yaml, run, tree_hash
 
 pytestmark = pytest.mark.slow
 STAGES = ["ingest", "preprocess", "threshold", "annotate"]
@@ -41,11 +41,9 @@ def set_param(project: Path, change: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_project(tmp_path_factory.mktemp("project"), toy_params)
-    said = run(folder, "dvc", "repro")
-    assert ran(said) == set(STAGES)
-    return folder
+def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    assert ran(finished.with_suffix(".built").read_text()) == set(STAGES)
+    return copy_project(finished, tmp_path_factory.mktemp("project"))
 
 
 def test_a_second_call_runs_nothing(project: Path) -> None:
@@ -207,8 +205,9 @@ def test_a_killed_training_goes_on_to_the_same_bytes(project: Path, toy_params: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_a_training_whose_dvc_was_killed_writes_its_state_and_goes_on(
-    project: Path, toy_params: dict[str, Any], tmp_path: Path
+    sign: signal.Signals, project: Path, toy_params: dict[str, Any], tmp_path: Path
 ) -> None:
     twin = make_project(tmp_path, merge(toy_params, {"train": {"loop": {"epochs": 20}}}))
     (twin / "data/dataset").symlink_to(project / "data/dataset")
@@ -216,7 +215,7 @@ def test_a_training_whose_dvc_was_killed_writes_its_state_and_goes_on(
     dvc = subprocess.Popen(command, cwd=twin, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: bool(list((twin / ".checkpoints").glob("*.safetensors"))))
     (stage,) = children(dvc.pid)
-    os.kill(dvc.pid, signal.SIGKILL)
+    os.kill(dvc.pid, sign)
     dvc.wait()
     wait_for(lambda: not alive(stage), 20)
     assert not (twin / "models/adaptive/seed-1-fold-1").exists()

@@ -18,20 +18,20 @@ def norm_of(scores: pd.Series) -> Normalize:
 
 
 def surface(table: pd.DataFrame) -> dict[str, str]:
-    """Validation Dice over the share of Dice in the loss at the first and the last epoch."""
+    """Validation Dice over the share of Dice in the loss that params ask for at the start and the end."""
     chart = Chart("Validation Dice over the weights", "alpha / (alpha + beta) at the start", "at the end")
     norm = norm_of(table["dice"])
-    points = table[["start", "end", "dice"]].groupby(["start", "end"], as_index=False).mean()
-    if len(points) >= 4 and np.linalg.matrix_rank(points[["start", "end"]] - points[["start", "end"]].mean()) == 2:
-        mesh = Triangulation(points["start"], points["end"])
+    points = table[["from", "to", "dice"]].groupby(["from", "to"], as_index=False).mean()
+    if len(points) >= 4 and np.linalg.matrix_rank(points[["from", "to"]] - points[["from", "to"]].mean()) == 2:
+        mesh = Triangulation(points["from"], points["to"])
         chart.axes.tricontourf(mesh, points["dice"], levels=12, cmap=SCALE, norm=norm, alpha=0.45)
-    chart.axes.scatter(table["start"], table["end"], c=table["dice"], cmap=SCALE, norm=norm, edgecolors=INK, zorder=3)
+    chart.axes.scatter(table["from"], table["to"], c=table["dice"], cmap=SCALE, norm=norm, edgecolors=INK, zorder=3)
     chart.axes.plot([0, 1], [0, 1], color="#888888", linestyle=":", label="never changed")
     best = table.iloc[0]
     chart.axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     chart.figure.colorbar(ScalarMappable(norm, SCALE), ax=chart.axes)
     return chart.svg(
-        f"best {best['dice']:.3f} at {best['start']:.2f} to {best['end']:.2f}, "
+        f"best {best['dice']:.3f} at {best['from']:.2f} to {best['to']:.2f}, "
         f"worst {table['dice'].min():.3f}; a point is an experiment"
     )
 

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from stages.common.errors import Fault
 from stages.common.runs import Run
+from stages.sweep.schedule import declared_shares
 
 PAUSE = 2.0  # seconds between two looks at a running experiment
 LINES = 8  # of a failed experiment's output that are shown
@@ -50,6 +51,11 @@ class Experiment:
         """alpha / (alpha + beta) in the first and the last epoch, mean over runs."""
         first, last = zip(*(table["ratio"].iloc[[0, -1]] for table in self.history), strict=True)
         return sum(first) / len(first), sum(last) / len(last)
+
+    @property
+    def declared(self) -> tuple[float, float] | None:
+        """The shares that its params ask for, where they do."""
+        return declared_shares(self.params["train"]["adaptive"])
 
 
 def targets(stage: str, params: dict[str, Any]) -> list[str]:
@@ -129,6 +135,7 @@ def read_experiment(name: str) -> Experiment:
     """
     files = DVCFileSystem(rev=name)
     params = YAML(typ="safe").load(files.read_text("params.yaml"))
+    lock = YAML(typ="safe").load(files.read_text("dvc.lock"))["stages"]
     runs = [Run("adaptive", *pair) for pair in product(params["train"]["seeds"], params["evaluate"]["folds"])]
     validation, history, test = [], [], []
     for run in runs:
@@ -142,10 +149,20 @@ def read_experiment(name: str) -> Experiment:
                 f"experiment {name}: expected {model}, found none in git and DVC's cache; remove the experiment "
                 f"(`dvc exp remove {name}`) or fetch it (`dvc exp pull`, `dvc pull`)"
             ) from None
-        if files.exists(str(scores)):
+        if is_tested(lock, run):
             test.append(read_csv(files, scores).assign(**seen))
     tested = pd.concat(test, ignore_index=True) if len(test) == len(runs) else None
     return Experiment(name, params, pd.concat(validation, ignore_index=True), history, tested)
+
+
+def is_tested(lock: dict[str, Any], run: Run) -> bool:
+    """Whether what dvc.lock holds of the test films is of this very model, and not of an earlier one."""
+    trained, evaluated = lock.get(f"train@{run}"), lock.get(f"evaluate@{run}")
+    if trained is None or evaluated is None:
+        return False
+    model = (Path("models") / run.folder).as_posix()
+    made = [out["md5"] for out in trained["outs"] if out["path"] == model]
+    return made == [dep["md5"] for dep in evaluated["deps"] if dep["path"] == model]
 
 
 def read_csv(files: DVCFileSystem, path: Path) -> pd.DataFrame:

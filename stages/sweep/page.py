@@ -13,7 +13,7 @@ from stages.sweep import charts
 from stages.sweep.experiments import Experiment
 from stages.sweep.guard import expected_maximum, luck_of_films
 from stages.sweep.results import changing, films_of, find, table_of
-from stages.sweep.schedule import known_shares
+from stages.sweep.schedule import declared_shares
 
 SPLIT = Path("data/dataset/split.csv")
 MANY = 40  # params that parallel coordinates can show
@@ -28,13 +28,13 @@ def render(name: str, experiments: list[Experiment], params: dict[str, Any], roo
     """
     patients = read_table(root / SPLIT).set_index("image_id")["group"]
     reference = find(experiments, (0.5, 0.5)) or experiments[0]
-    schedule = find(experiments, known_shares(params)[0])
+    schedule = find(experiments, declared_shares(params["train"]["adaptive"]))
     table = table_of(experiments, reference, patients)
     best = next(item for item in experiments if item.name == table["experiment"].iloc[0])
     values = changing(experiments)
     found = [charts.intervals(table, reference.name)]
-    if table["start"].nunique() + table["end"].nunique() > 2:
-        found.append(charts.surface(table))
+    if len(known := table.dropna(subset="from")) > 1:
+        found.append(charts.surface(known))
     if 0 < len(values.columns) <= MANY:
         found.append(charts.parallel(values, table))
     found.append(charts.shares(experiments, best.name, reference.name))

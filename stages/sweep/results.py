@@ -31,18 +31,21 @@ def films_of(experiments: list[Experiment]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def find(experiments: list[Experiment], shares: tuple[float, float]) -> Experiment | None:
-    """The first experiment whose alpha / (alpha + beta) starts and ends so."""
-    near = (item for item in experiments if np.allclose(item.shares, shares, atol=NEAR))
+def find(experiments: list[Experiment], shares: tuple[float, float] | None) -> Experiment | None:
+    """The first experiment whose params ask for alpha / (alpha + beta) to start and end so."""
+    fixed_first = sorted(experiments, key=lambda item: item.params["train"]["adaptive"]["method"] != "fixed")
+    asked = [(item, item.declared) for item in fixed_first]
+    near = (item for item, own in asked if own and shares and np.allclose(own, shares, atol=NEAR))
     return next(near, None)
 
 
 def table_of(experiments: list[Experiment], reference: Experiment, patients: pd.Series) -> pd.DataFrame:
     """One row per experiment, best validation Dice first.
 
-    Columns: experiment, method, seeds, start, end (shares), dice, low, high (95 % over patients), gain, gain_low,
-    gain_high, p, holm (paired with the reference; Holm's over all experiments), and the same of the test films' pooled
-    F1 (test, test_low, ...), NaN where nothing was tested.
+    Columns: experiment, method, seeds, start, end (shares in the first and last epoch), from, to (shares that params
+    ask for, NaN where the method decides), dice, low, high (95 % over patients), gain, gain_low, gain_high, p, holm
+    (paired with the reference; Holm's over all experiments), and the same of the test films' pooled F1 (test, test_low,
+    ...), NaN where nothing was tested.
 
     Args:
         patients: of each film, by its id.
@@ -61,6 +64,7 @@ def table_of(experiments: list[Experiment], reference: Experiment, patients: pd.
             "seeds": item.validation["seed"].nunique(),
             "start": start,
             "end": end,
+            **dict(zip(("from", "to"), item.declared or (math.nan, math.nan), strict=True)),
             "dice": item.score,
             "low": low,
             "high": high,

@@ -3,12 +3,23 @@
 from typing import Any
 
 
-def known_shares(params: dict[str, Any]) -> list[tuple[float, float]]:
+def declared_shares(adaptive: dict[str, Any]) -> tuple[float, float] | None:
+    """alpha / (alpha + beta) at the start and the end, as the section `train.adaptive` says; None where its method
+    decides otherwise."""
+    alpha, beta = adaptive["alpha"], adaptive["beta"]
+    if adaptive["method"] == "fixed":
+        share = round(alpha["start"] / (alpha["start"] + beta["start"]), 4)
+        return share, share
+    if adaptive["method"] != "linear":
+        return None
+    betas = (beta["end"], beta["start"]) if adaptive["beta_reading"] == "as_printed" else (beta["start"], beta["end"])
+    first, last = (round(a / (a + b), 4) for a, b in zip((alpha["start"], alpha["end"]), betas, strict=True))
+    return first, last
+
+
+def known_shares(adaptive: dict[str, Any]) -> list[tuple[float, float]]:
     """What every search tries first: the schedule of params.yaml, it reversed, and half and half throughout."""
-    alpha, beta = params["train"]["adaptive"]["alpha"], params["train"]["adaptive"]["beta"]
-    printed = params["train"]["adaptive"]["beta_reading"] == "as_printed"
-    betas = (beta["end"], beta["start"]) if printed else (beta["start"], beta["end"])
-    first, last = (round(a / (a + b), 2) for a, b in zip((alpha["start"], alpha["end"]), betas, strict=True))
+    first, last = declared_shares(adaptive) or (0.5, 0.5)
     return list(dict.fromkeys([(first, last), (last, first), (0.5, 0.5)]))
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +62,10 @@ class Search:
     fixed: dict[str, str]
     say: Callable[[str], None]
     told: threading.Event = field(default_factory=threading.Event)  # to stop
-    failures: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)  # in a row
+    first: list[dict[str, Any]] = field(default_factory=list)  # params to try before Optuna is asked
+    running: int = 0
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, trials: int, jobs: int) -> optuna.Study:
         """Go on until `trials` are done (judged, or cut short), `jobs` at a time, or until told to stop.
@@ -70,11 +74,46 @@ class Search:
             Fault: three trials in a row failed. What is done stays, and the next call goes on.
         """
         study = self.open()
-        while (left := trials - len(done(study))) > 0 and not self.told.is_set():
-            study.optimize(self.attempt, left, n_jobs=jobs, catch=(Failed,), callbacks=[self.after])
-            if len(self.failures) >= ENOUGH:
-                raise Fault(f"{self.name}: {ENOUGH} trials in a row failed, the last one thus: {self.failures[-1]}")
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(lambda _: self.work(study, trials), range(jobs)))
+        if len(self.failures) >= ENOUGH:
+            raise Fault(f"{self.name}: {ENOUGH} trials in a row failed, the last one thus: {self.failures[-1]}")
         return study
+
+    def work(self, study: optuna.Study, trials: int) -> None:
+        """One trial after the other until there are enough."""
+        while trial := self.ask(study, trials):
+            name = f"{self.name}-{trial.number}"
+            try:
+                score = self.attempt(trial, name)
+            except optuna.TrialPruned:
+                study.tell(trial, state=TrialState.PRUNED)
+                self.say(f"{name}: cut short")
+            except Failed as failed:
+                if self.told.is_set():
+                    self.say(f"{name}: stopped")
+                else:
+                    trial.set_user_attr("failed", str(failed))
+                    self.failures.append(str(failed))
+                    self.say(f"{name}: failed")
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                study.tell(trial, score)
+                self.failures.clear()
+                self.say(f"{name}: validation Dice {score:.3f}")
+            finally:
+                self.running -= 1
+
+    def ask(self, study: optuna.Study, trials: int) -> Trial | None:
+        """The next trial, if there is to be one; asked one at a time, since two threads would get the same."""
+        with self.turn:
+            enough = len(done(study)) + self.running >= trials
+            if enough or self.told.is_set() or len(self.failures) >= ENOUGH:
+                return None
+            self.running += 1
+            if self.first:
+                study.enqueue_trial(self.first.pop(0))
+            return study.ask()
 
     def open(self) -> optuna.Study:
         """The study as it was left; what a killed call left open is judged where it finished, and else tried again."""
@@ -87,45 +126,37 @@ class Search:
             pruner=optuna.pruners.MedianPruner(STARTUP, int(WARMUP * self.params["train"]["loop"]["epochs"])),
         )
         finished = set(names(self.name))
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             name = f"{self.name}-{trial.number}"
             if name in finished:
                 study.tell(trial.number, read_experiment(name).score)
             else:
                 study.tell(trial.number, state=TrialState.FAIL)
-                study.enqueue_trial(trial.params)
-        if not study.trials and not self.ranges:
-            for shares in known_shares(self.params):
-                study.enqueue_trial(dict(zip((START, END), shares, strict=True)))
+        self.first = self.unfinished(study)
         return study
 
-    def attempt(self, trial: Trial) -> float:
+    def unfinished(self, study: optuna.Study) -> list[dict[str, Any]]:
+        """Params to try before Optuna is asked: of trials that were stopped, whose trainings left checkpoints, and what
+        every search starts with."""
+        known = [
+            dict(zip((START, END), shares, strict=True)) for shares in known_shares(self.params["train"]["adaptive"])
+        ]
+        stopped = [trial.params for trial in study.trials if trial.state == TrialState.FAIL and not trial.user_attrs]
+        wanted, over = stopped + ([] if self.ranges else known), [trial.params for trial in done(study)]
+        return [params for number, params in enumerate(wanted) if params not in over + wanted[:number]]
+
+    def attempt(self, trial: Trial, name: str) -> float:
         """Propose, train, judge."""
-        changes = self.fixed | propose(trial, self.params, self.ranges)
-        name, watch = f"{self.name}-{trial.number}", Watch(f"{self.name}-{trial.number}", trial)
+        changes, watch = self.fixed | propose(trial, self.params, self.ranges), Watch(name, trial)
         self.say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in trial.params.items()))
+        stages = targets("train", self.params)
         try:
-            stages = targets("train", self.params)
             run_experiment(name, changes, stages, self.name, lambda: self.told.is_set() or watch())
         except Failed:
             if watch.cut:
                 raise optuna.TrialPruned from None
-            if self.told.is_set():
-                trial.study.enqueue_trial(trial.params)  # its training left a checkpoint and goes on from there
             raise
         return read_experiment(name).score
-
-    def after(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """A line for each trial that ended."""
-        name = f"{self.name}-{trial.number}"
-        if trial.state == TrialState.FAIL and not self.told.is_set():
-            self.failures.append(f"see .dvc/tmp/sweep/{name}.log")
-        elif trial.state == TrialState.COMPLETE:
-            self.failures.clear()
-        told = {TrialState.COMPLETE: f"validation Dice {trial.value or 0:.3f}", TrialState.PRUNED: "cut short"}
-        self.say(f"{name}: {told.get(trial.state, 'stopped' if self.told.is_set() else 'failed')}")
-        if self.told.is_set() or len(self.failures) >= ENOUGH:
-            study.stop()
 
 
 def done(study: optuna.Study) -> list[FrozenTrial]:

@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+# The pipeline with its pinned packages, for a machine with or without a GPU:
+#   docker build --tag wrist .                          CPU
+#   docker build --tag wrist-gpu --build-arg DEVICE=cuda .
+#   docker run --init --rm --volume "$PWD:/work" --user "$(id -u):$(id -g)" wrist dvc repro
+# --init reaps what a killed stage leaves behind, without which DVC takes a dead process for one that still holds its lock.
+ARG PYTHON=3.11.14-slim-bookworm
+ARG DEVICE=cpu
+
+FROM python:${PYTHON} AS packages
+ARG DEVICE
+WORKDIR /build
+COPY requirements.lock ./
+# The wheels of torch on PyPI bring CUDA's libraries along, 3 GB that a CPU has no use for; its own index has some without.
+RUN python -m venv /opt/venv \
+ && if [ "$DEVICE" = cpu ]; then \
+      grep -vE '^(cuda-|nvidia-(cu|nc|nv)|triton)' requirements.lock > chosen.lock \
+      && sed -i -E 's/^(torch|torchvision)==([^+]*)$/\1==\2+cpu/' chosen.lock; \
+    else cp requirements.lock chosen.lock; fi \
+ && /opt/venv/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu --requirement chosen.lock
+
+FROM python:${PYTHON}
+# git: DVC finds its project by it, and every run records the commit. make: the README's commands.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends git make \
+ && rm -rf /var/lib/apt/lists/* \
+ && git config --system --add safe.directory /work \
+ && useradd --create-home --uid 1000 runner
+COPY --from=packages /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH \
+    VIRTUAL_ENV=/opt/venv \
+    PYTHONPATH=/work \
+    HOME=/tmp \
+    DVC_NO_ANALYTICS=1 \
+    MLFLOW_DISABLE_TELEMETRY=true
+USER 1000
+WORKDIR /work
+CMD ["dvc", "repro"]

@@ -1,0 +1,89 @@
+"""A DVC remote that speaks S3, as runners share it: pushed, cut in the middle of a push, pulled by a second machine."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.conftest import copy_project, environment, run, tree_hash
+from tests.test_pipeline import ran, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def server(port: int) -> Iterator[ThreadedMotoServer]:
+    """An S3 server. What it holds outlives it, as on a real one's disk."""
+    found = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return copy_project(finished, tmp_path / "first")
+
+
+def outputs(folder: Path) -> dict[str, str]:
+    places = ("data/raw", "data/dataset", "models", "reports/evaluation", "reports/index.html")
+    return {place: tree_hash(folder / place) for place in places}
+
+
+def test_a_push_that_was_cut_is_finished_and_a_second_machine_runs_no_stage(project: Path, tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    run(project, "dvc", "remote", "add", "--default", "store", "s3://cache/wrist")
+    run(project, "dvc", "remote", "modify", "store", "endpointurl", url)
+    run(project, "git", "commit", "-qam", "remote")
+    client = boto3.client("s3", endpoint_url=url)
+
+    def count() -> int:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket="cache")
+        return sum(page.get("KeyCount", 0) for page in pages)
+
+    with server(port):
+        client.create_bucket(Bucket="cache")
+        impatient = environment() | {"AWS_MAX_ATTEMPTS": "1"}  # else hundreds of files each wait for the dead server
+        push = subprocess.Popen(["dvc", "push", "--jobs", "2"], cwd=project, env=impatient)
+        wait_for(lambda: count() > 20)
+    push.communicate(timeout=300)
+    assert push.returncode != 0, "a push to a server that died must not look like one that worked"
+    with server(port):
+        before = count()
+        run(project, "dvc", "push")
+        assert before < count()
+        assert "Everything is up to date" in run(project, "dvc", "push")
+        second = tmp_path / "second"
+        run(tmp_path, "git", "clone", "-q", str(project), str(second))
+        (second / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {second / '.dvc/site-cache'}\n")
+        run(second, "dvc", "pull")
+        assert ran(run(second, "dvc", "repro")) == set()
+        assert outputs(second) == outputs(project)
+        assert "in sync" in run(second, "dvc", "status", "--cloud")
+
+
+def test_the_doctor_sees_a_remote_that_answers(project: Path) -> None:
+    port = free_port()
+    with server(port):
+        boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket="cache")
+        run(project, "dvc", "remote", "add", "--default", "store", "s3://cache/wrist")
+        run(project, "dvc", "remote", "modify", "store", "endpointurl", f"http://127.0.0.1:{port}")
+        assert "reachable: s3://cache/wrist" in run(project, sys.executable, "-m", "stages.doctor")

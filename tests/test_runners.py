@@ -1,0 +1,91 @@
+"""The files that other machines read: workflows of GitHub Actions, the Dockerfile, and what a pull request is told."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+from tests.conftest import ROOT, copy_project, environment, read_yaml, run
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+
+
+def test_workflows_follow_the_public_schema() -> None:
+    assert len(WORKFLOWS) == 2
+    run(ROOT, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS))
+
+
+def test_workflows_pass_the_public_audit() -> None:
+    run(ROOT, "zizmor", "--offline", ".github")
+
+
+def test_the_dockerfile_passes_the_public_linter() -> None:
+    run(ROOT, "hadolint", "Dockerfile")
+
+
+def test_an_image_for_a_cpu_leaves_cudas_libraries_out_and_keeps_all_else() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    (pattern,) = re.findall(r"grep -vE '([^']+)'", text)
+    (change,) = re.findall(r"sed -i -E '([^']+)'", text)
+    lock = (ROOT / "requirements.lock").read_text()
+    kept = subprocess.run(["grep", "-vE", pattern], input=lock, capture_output=True, text=True, check=True).stdout
+    kept = subprocess.run(["sed", "-E", change], input=kept, capture_output=True, text=True, check=True).stdout
+    before, after = ({line.split("==")[0] for line in text.split()} for text in (lock, kept))
+    gone = before - after
+    assert {"triton", "nvidia-cublas", "cuda-bindings"} <= gone
+    assert all(re.match(r"triton|cuda-|nvidia-(?!ml-py)", name) for name in gone)
+    assert re.search(r"^torch==[\d.]+\+cpu$", kept, re.MULTILINE)
+    assert re.search(r"^torchvision==[\d.]+\+cpu$", kept, re.MULTILINE)
+
+
+def test_every_make_target_and_module_that_a_workflow_calls_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for path in WORKFLOWS:
+        for job in read_yaml(path)["jobs"].values():
+            for command in (step.get("run", "") for step in job["steps"]):
+                for target in re.findall(r"make (\w+)", command):
+                    assert f"\n{target}:" in makefile
+                for module in re.findall(r"python -m ([\w.]+)", command):
+                    assert (ROOT / module.replace(".", "/") / "__main__.py").is_file()
+                for script in re.findall(r"python (\w+/\w+\.py)", command):
+                    assert (ROOT / script).is_file()
+
+
+@pytest.mark.slow
+def test_a_workflow_reads_its_input_as_params_and_never_as_commands(tmp_path: Path) -> None:
+    """The step's own script, with a dvc that writes down its words."""
+    (step,) = (
+        s
+        for s in read_yaml(ROOT / ".github/workflows/train.yaml")["jobs"]["train"]["steps"]
+        if "CHANGES" in s.get("env", {})
+    )
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    fake = tmp_path / ".venv/bin/dvc"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > words\n')
+    fake.chmod(0o755)
+    changes = "train.loop.epochs=3\n\ntrain.seeds=[1,2]\nx=$(touch owned); touch owned\n"
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", step["run"]],
+        cwd=tmp_path,
+        env=environment() | {"CHANGES": changes},
+        check=True,
+    )
+    words = (tmp_path / "words").read_text().splitlines()
+    assert words == [
+        *("exp", "run", "--set-param", "train.loop.epochs=3", "--set-param", "train.seeds=[1,2]"),
+        *("--set-param", "x=$(touch owned); touch owned"),
+    ]
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.slow
+def test_a_pull_request_is_told_the_comparison_and_shown_the_curves(finished: Path, tmp_path: Path) -> None:
+    project = copy_project(finished, tmp_path)
+    run(project, sys.executable, str(ROOT / "tools/comment.py"), "comment.md")
+    said = (project / "comment.md").read_text()
+    assert (project / "reports/comparison.md").read_text() in said
+    (place,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", said)
+    assert matplotlib.image.imread(project / place).std() > 0
