@@ -21,7 +21,8 @@ def main() -> None:
         for key, value in (("name", "t"), ("email", "t@example.org")):
             run(project, "git", "config", f"user.{key}", value)
         run(project, "dvc", "repro")
-        run(project, "git", "commit", "-qam", "lock")
+        run(project, "git", "add", "dvc.lock")
+        run(project, "git", "commit", "-qm", "lock")
         alone(project)
         seed = 1000
         for length in LENGTHS:

@@ -1,0 +1,54 @@
+"""A chain of evidence: things, and what each was made from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Node:
+    """A thing that can be checked: a number, a file, a row, a set of params. facts: hashes, stage, commit..."""
+
+    name: str
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Graph:
+    """Nodes by name, and for each what it was made from."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.origins: dict[str, list[str]] = {}
+
+    def add(self, name: str, kind: str, *origins: str, **facts: Any) -> str:
+        """Add a node made from others, or more facts and origins to one that is there."""
+        known = self.nodes.get(name, Node(name, kind))
+        self.nodes[name] = Node(name, kind, known.facts | {key: value for key, value in facts.items() if value != ""})
+        mine = self.origins.setdefault(name, [])
+        mine += [origin for origin in origins if origin not in mine]
+        return name
+
+    def results(self) -> dict[str, list[str]]:
+        """What was made from each node."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for name, origins in self.origins.items():
+            for origin in origins:
+                found.setdefault(origin, []).append(name)
+        return found
+
+    def walk(self, start: str, down: bool = False) -> Iterator[tuple[int, str, bool]]:
+        """Depth, name, and whether it was seen before, from `start` to its origins (or results), depth first."""
+        follow, seen = self.results() if down else self.origins, set[str]()
+        todo = [(0, start)]
+        while todo:
+            depth, name = todo.pop()
+            yield depth, name, name in seen
+            if name not in seen:
+                seen.add(name)
+                todo += [(depth + 1, after) for after in reversed(follow.get(name, []))]
+
+    def as_dict(self) -> dict[str, Any]:
+        nodes = [{"name": node.name, "kind": node.kind, **node.facts} for node in self.nodes.values()]
+        edges = [{"of": name, "from": origin} for name, origins in self.origins.items() for origin in origins]
+        return {"nodes": nodes, "edges": edges}
