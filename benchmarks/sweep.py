@@ -56,6 +56,7 @@ def queue(project: Path, name: str, length: int, jobs: int, start: int) -> None:
     each = f"queued in {queued / length:.2f} s each, run in {wall / length:.1f} s each"
     print(f"{length} experiments, {jobs} jobs: {each}, {ended} ended", flush=True)
     run(project, "dvc", "queue", "remove", "--success", "--failed")
+    wait_for_workers(project)
 
 
 def settled(project: Path) -> int:
@@ -65,6 +66,12 @@ def settled(project: Path) -> int:
     if failed:
         print(f"{failed} failed", flush=True)
     return failed + len(re.findall(r"\bSuccess\b", status))
+
+
+def wait_for_workers(project: Path) -> None:
+    """Until the workers of the last queue are gone: they would work for the next one, too."""
+    while "0 active, 0 idle" not in run(project, "dvc", "queue", "status"):
+        time.sleep(1)
 
 
 def timed(project: Path, *words: str) -> float:

@@ -44,13 +44,14 @@ class Lock:
 
     Args:
         text: of dvc.lock.
-        names: of the stages of dvc.yaml.
+        names: of the stages of dvc.yaml; None takes all.
     """
 
-    def __init__(self, text: str, names: set[str]) -> None:
+    def __init__(self, text: str, names: set[str] | None = None) -> None:
         entries = (YAML(typ="safe").load(text) or {}).get("stages", {})
-        self.stages = {name: read_stage(name, entry) for name, entry in entries.items() if name in names}
-        self.lacking = sorted(names - set(entries))
+        known = set(entries) if names is None else names
+        self.stages = {name: read_stage(name, entry) for name, entry in entries.items() if name in known}
+        self.lacking = sorted(known - set(entries))
 
     @cached_property
     def makers(self) -> dict[str, Stage]:

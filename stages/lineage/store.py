@@ -58,7 +58,7 @@ def hash_files(paths: list[Path]) -> list[str]:
 def files_below(root: Path, folder: str) -> Iterator[str]:
     """Relative paths of the files that DVC sees in a folder: those that .dvcignore names are none of them."""
     lines = (root / ".dvcignore").read_text().splitlines() if (root / ".dvcignore").is_file() else []
-    ignored = pathspec.PathSpec.from_lines("gitwildmatch", lines)
+    ignored = pathspec.PathSpec.from_lines("gitignore", lines)
     top = root / folder
     for path in top.rglob("*"):
         if path.is_file() and not ignored.match_file(path.relative_to(root).as_posix()):
