@@ -30,6 +30,7 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY) ## run the pipeline and print the comparison
 	@dvc repro
+	@python -m stages.lineage page
 	@echo && cat reports/comparison.md && echo "The page: $(CURDIR)/reports/index.html"
 
 test: $(READY) ## run the tests

@@ -41,7 +41,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def whole() -> None:
-            evaluate.main(Params(folds=[1], threshold=0.5, boundary_px=3.0), "adaptive", target=Path(folder))
+            evaluate.main(
+                Params(folds=[1], threshold=0.5, temperature="none", boundary_px=3.0), "adaptive", target=Path(folder)
+            )
 
         whole()
         pairs = [(seconds(whole), seconds(lambda: probabilities(network, films.inputs))) for _ in range(ROUNDS)]

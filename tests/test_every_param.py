@@ -77,6 +77,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.adaptive.relobralo.lookback", 0.0),
     ("train.adaptive.gradnorm.learning_rate", 0.5),
     ("evaluate.threshold", 0.3),
+    ("evaluate.temperature", "validation"),
     ("evaluate.boundary_px", 9.0),
 ]
 # Shown elsewhere: what the doors of ingest do with other films than the sample's (tests/ingest), a given split

@@ -14,20 +14,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from stages.common.artifacts import new_folder, read_json, read_table, sha256, write_json, write_png, write_table
-from stages.common.dataset import Films, load_films
+from stages.common.dataset import Films, Input, load_films
 from stages.common.lease import lease, processors
 from stages.common.metrics import defined, score_images, summarise
 from stages.common.parallel import count_workers
 from stages.common.runs import parse_run
 from stages.common.stage import run_stage
+from stages.common.temperature import tempered
 from stages.common.tracking import log_test_metrics
 from stages.common.unet import load_model, probabilities
 from stages.evaluate.boundary import boundary
 from stages.evaluate.curves import (
     Levels,
     average_precision,
+    best_temperature,
     best_threshold,
     brier,
     calibration_error,
@@ -52,12 +55,10 @@ def main(
     description = read_json(model / "model.json")
     torch.set_num_threads(description["machine"]["threads"])
     films = load_films(source, "test", description["unet"]["input"], this.fold)
-    threshold = settings.threshold
     with lease(processors(), description["machine"]["threads"]):
         predicted = probabilities(network, films.inputs)
-        if threshold == "validation":
-            known = load_films(source, "validation", description["unet"]["input"], this.fold)
-            threshold = best_threshold(levels_of(probabilities(network, known.inputs), known.masks))
+        temperature, threshold = learnt(settings, network, source, this.fold, description["unet"]["input"])
+    predicted = tempered(predicted, temperature)
     facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
     table = score(films, predicted, levels, threshold, settings.boundary_px, facts)
@@ -66,6 +67,7 @@ def main(
     summary = summarise(table) | over_all(table, average_precision(pooled_levels), diagram)
     origin = "validation" if settings.threshold == "validation" else "params"
     summary["threshold"] = {"value": threshold, "from": origin}
+    summary["temperature"] = {"value": temperature, "from": settings.temperature}
     with new_folder(out_folder) as out:
         write_table(out / "per_image.csv", table)
         write_table(out / "precision_recall.csv", precision_recall(pooled_levels))
@@ -79,6 +81,19 @@ def main(
         f"{this}: pooled F1 {pooled['f1']:.3f} on {test_set['images']} films at a prevalence of "
         f"{test_set['prevalence']:.2%} -> {out_folder}"
     )
+
+
+def learnt(settings: Params, network: nn.Module, source: Path, fold: int, what: Input) -> tuple[float, float]:
+    """Temperature and threshold, each as params.yaml says or as the validation films do."""
+    temperature, threshold = 1.0, settings.threshold
+    if "validation" in (settings.temperature, threshold):
+        known = load_films(source, "validation", what, fold)
+        chances = probabilities(network, known.inputs)
+        if settings.temperature == "validation":
+            temperature = best_temperature(levels_of(chances, known.masks))
+        if threshold == "validation":
+            threshold = best_threshold(levels_of(tempered(chances, temperature), known.masks))
+    return temperature, float(threshold)
 
 
 def score(

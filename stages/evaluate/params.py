@@ -10,6 +10,7 @@ from stages.common.params import Strict
 class Params(Strict):
     folds: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["validation"]
+    temperature: Literal["none", "validation"]
     boundary_px: Annotated[float, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")

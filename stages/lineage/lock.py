@@ -88,8 +88,8 @@ def read_lock(root: Path, revision: str = "") -> Lock:
             raise Fault(f"{name}: expected it in {root}, found none; start from the project's root, or run `dvc repro`")
         return (root / name).read_text()
 
-    yaml = YAML(typ="safe")
-    return Lock(read(LOCK), stage_names(yaml.load(read("dvc.yaml")), yaml.load(read("params.yaml"))))
+    parser = YAML(typ="safe")
+    return Lock(read(LOCK), stage_names(parser.load(read("dvc.yaml")), parser.load(read("params.yaml"))))
 
 
 def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> set[str]:

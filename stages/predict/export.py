@@ -10,8 +10,8 @@ from torch import nn
 
 from stages.common.artifacts import new_folder, read_json, write_json
 from stages.common.errors import Fault
-from stages.common.unet import load_model
-from stages.predict.model import from_onnx, from_runs
+from stages.common.unet import load_model, probabilities
+from stages.predict.model import from_runs, onnx_chances
 
 TOLERANCE = 1e-4  # of a probability, on the films that the network was tested on
 
@@ -37,14 +37,14 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
     Raises:
         Fault: the two differ by more than TOLERANCE; nothing is written then.
     """
-    model = from_runs(folder.parent.name, [folder], root)
+    model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
     size, channels = model.recipe["preprocess"]["size"], films.shape[1]
     description = read_json(folder / "model.json")
     with new_folder(target) as out, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            Probability(load_model(folder)).eval(),
+            Probability(network).eval(),
             (torch.zeros(2, channels, size, size),),
             str(out / "model.onnx"),
             input_names=["film"],
@@ -56,11 +56,9 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         )
         known = {"recipe": model.recipe, "weights": model.weights, "seed": description["seed"]}
         write_json(out / "recipe.json", known | {"fold": description["fold"]})
-        exported = from_onnx(out)
-        apart = max(
-            float(np.abs(exported.chances(films[i : i + 8]) - model.chances(films[i : i + 8])).max())
-            for i in range(0, len(films), 8)
-        )
+        exported = onnx_chances(out)
+        batches = (films[i : i + 8] for i in range(0, len(films), 8))
+        apart = max(float(np.abs(exported(batch) - probabilities(network, batch)).max()) for batch in batches)
         if apart > TOLERANCE:
             raise Fault(f"{target}: expected ONNX and torch within {TOLERANCE:g}, found {apart:.3g}; do not use it")
     return apart

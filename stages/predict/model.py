@@ -19,6 +19,7 @@ from stages.common.familiar import distances
 from stages.common.geometry import Affine
 from stages.common.params import read_params
 from stages.common.runs import VARIANTS, Run
+from stages.common.temperature import tempered
 from stages.preprocess.chain import Frame, prepare
 from stages.preprocess.params import Params as Preprocess
 from stages.threshold.params import Params as Threshold
@@ -124,7 +125,9 @@ def from_runs(name: str, folders: list[Path], root: Path) -> Model:
     recipe = recipe_of(folders, descriptions, root)
 
     def chances(inputs: np.ndarray) -> np.ndarray:
-        return np.asarray(np.mean([probabilities(network, inputs) for network in networks], axis=0), np.float32)
+        each = zip(networks, recipe["temperatures"], strict=True)
+        found = [tempered(probabilities(network, inputs), temperature) for network, temperature in each]
+        return np.asarray(np.mean(found, axis=0), np.float32)
 
     weights = " ".join(sha256(folder / "weights.safetensors") for folder in folders)
     return Model(name, chances, recipe, weights)
@@ -134,27 +137,37 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
     """How the training films were prepared, from dvc.lock: params.yaml may have been changed since."""
     lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
     done = {room: lock[room]["params"]["params.yaml"][room] for room in ("ingest", "preprocess", "threshold")}
-    cuts = []
+    scores = []
     for folder in folders:
         place = folder.resolve().relative_to((root / "models").resolve())
-        scores = root / "reports/evaluation" / place / "metrics.json"
-        cuts.append(read_json(scores)["threshold"]["value"])
+        scores.append(read_json(root / "reports/evaluation" / place / "metrics.json"))
     return {
         "megapixels": done["ingest"]["limits"]["megapixels"],
         "ct_window": done["ingest"]["hospital"]["ct_window"],
         "preprocess": done["preprocess"],
         "threshold": done["threshold"],
         "input": descriptions[0]["unet"]["input"],
-        "cut": float(np.mean(cuts)),
+        "temperatures": [score["temperature"]["value"] for score in scores],
+        "cut": float(np.mean([score["threshold"]["value"] for score in scores])),
         "familiar": descriptions[0]["familiar"],
     }
 
 
 def from_onnx(folder: Path) -> Model:
     """What `export` wrote."""
+    known, session = read_json(folder / "recipe.json"), onnx_chances(folder)
+    recipe = known["recipe"]
+
+    def chances(inputs: np.ndarray) -> np.ndarray:
+        return tempered(session(inputs), recipe["temperatures"][0])
+
+    return Model(folder.name, chances, recipe, known["weights"])
+
+
+def onnx_chances(folder: Path) -> Chances:
+    """The network of an export by onnxruntime, as it is, before any temperature."""
     import onnxruntime
 
-    recipe = read_json(folder / "recipe.json")
     try:
         session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own types, which it does not export
@@ -164,7 +177,7 @@ def from_onnx(folder: Path) -> Model:
         films = inputs.astype(np.float32) / np.float32(127.5) - np.float32(1)
         return np.asarray(session.run(None, {"film": films})[0])
 
-    return Model(folder.name, chances, recipe["recipe"], recipe["weights"])
+    return chances
 
 
 def mirrored_too(chances: Chances) -> Chances:

@@ -1,10 +1,20 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+)
 
+from stages.common.temperature import tempered
 from stages.evaluate.curves import (
     average_precision,
+    best_temperature,
     best_threshold,
     brier,
     calibration_error,
@@ -62,6 +72,23 @@ def test_the_best_threshold_is_the_best_of_all(seed: int) -> None:
     chances, masks = noisy(seed)
     scores = [f1_score(masks.ravel(), chances.ravel() >= i / 256, zero_division=0) for i in range(256)]
     assert best_threshold(levels_of(chances, masks)) == int(np.argmax(scores)) / 256
+
+
+@pytest.mark.parametrize("sharpened", [0.4, 1.0, 3.0])
+def test_the_temperature_that_spoilt_probabilities_is_found_again(sharpened: float) -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(-1, 2, (4, 200, 200))
+    masks = rng.random(logits.shape) < expit(logits)
+    told = expit(sharpened * logits).astype(np.float32)
+    found = best_temperature(levels_of(told, masks))
+    assert found == pytest.approx(sharpened, rel=0.03)
+    assert log_loss(masks.ravel(), tempered(told, found).ravel()) <= log_loss(masks.ravel(), told.ravel()) + 1e-9
+
+
+def test_without_both_kinds_of_pixels_there_is_no_temperature_to_fit() -> None:
+    chances = np.array([[[0.2, 0.7]]], np.float32)
+    for value in (True, False):
+        assert best_temperature(levels_of(chances, np.full(chances.shape, value))) == 1.0
 
 
 def test_films_together_are_the_sum_of_each() -> None:

@@ -11,7 +11,7 @@ from stages.common.dataset import load_films
 from stages.common.errors import Fault
 from stages.common.unet import build, load_model, probabilities, save_weights
 from stages.evaluate.__main__ import main
-from stages.evaluate.curves import best_threshold, levels_of
+from stages.evaluate.curves import best_temperature, best_threshold, levels_of
 from stages.evaluate.params import Params
 from tests.train.films import squares
 
@@ -19,7 +19,7 @@ from tests.train.films import squares
 @pytest.mark.parametrize("words", [(), ("adaptiv",), ("adaptive", "one"), ("adaptive", "1", "1", "1")])
 def test_what_is_no_run_is_said(words: tuple[str, ...], here: Path) -> None:
     with pytest.raises(Fault, match="expected baseline or adaptive, and a seed and a fold"):
-        main(Params(folds=[1], threshold=0.5, boundary_px=3.0), *words)
+        main(Params(folds=[1], threshold=0.5, temperature="none", boundary_px=3.0), *words)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def project(here: Path) -> Path:
 
 
 def test_what_it_writes_can_be_recomputed(project: Path) -> None:
-    main(Params(folds=[1], threshold=0.5, boundary_px=3.0), "adaptive")
+    main(Params(folds=[1], threshold=0.5, temperature="none", boundary_px=3.0), "adaptive")
     out = project / "reports/evaluation/adaptive/seed-1-fold-1"
     table, found = pd.read_csv(out / "per_image.csv"), json.loads((out / "metrics.json").read_text())
     assert list(table["image_id"]) == ["test0", "test1", "test2", "test3"]
@@ -64,10 +64,28 @@ def test_what_it_writes_can_be_recomputed(project: Path) -> None:
 
 
 def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
-    main(Params(folds=[1], threshold="validation", boundary_px=3.0), "adaptive")
+    main(Params(folds=[1], threshold="validation", temperature="none", boundary_px=3.0), "adaptive")
     found = json.loads((project / "reports/evaluation/adaptive/seed-1-fold-1/metrics.json").read_text())["threshold"]
     films = load_films(Path("data/dataset"), "validation")
     chances = probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
     expected = best_threshold(levels_of(chances, films.masks))
     assert found == {"value": expected, "from": "validation"}
     assert expected != 0.5
+
+
+def test_a_temperature_from_validation_scales_probabilities_and_leaves_masks(project: Path) -> None:
+    out = project / "reports/evaluation/adaptive/seed-1-fold-1"
+    main(Params(folds=[1], threshold=0.5, temperature="none", boundary_px=3.0), "adaptive")
+    read = [read_png(out / f"mask/test{i}.png") for i in range(4)]
+    plain = pd.read_csv(out / "per_image.csv")
+    main(Params(folds=[1], threshold=0.5, temperature="validation", boundary_px=3.0), "adaptive")
+    found = json.loads((out / "metrics.json").read_text())["temperature"]
+    films = load_films(Path("data/dataset"), "validation")
+    chances = probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
+    assert found == {"value": best_temperature(levels_of(chances, films.masks)), "from": "validation"}
+    assert found["value"] != 1
+    for before, i in zip(read, range(4), strict=True):
+        np.testing.assert_array_equal(before, read_png(out / f"mask/test{i}.png"))
+    scaled = pd.read_csv(out / "per_image.csv")
+    assert (scaled["brier"] != plain["brier"]).all()
+    assert scaled["f1"].equals(plain["f1"])

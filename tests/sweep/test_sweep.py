@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import copy_project, environment, run
+from tests.conftest import ROOT, copy_project, environment, run
 from tests.test_pipeline import ran, wait_for
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,25 @@ def runs_below(project: Path, sweep: str) -> set[str]:
     return {str(item.info.run_name) for item in below}
 
 
+def queue_status(project: Path) -> str:
+    """What DVC's queue says; it fails now and then when a worker tidies up at that moment."""
+    words = ["dvc", "queue", "status"]
+    return subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False).stdout
+
+
+def test_the_readmes_lines_queue_what_they_say(finished: Path, tmp_path: Path) -> None:
+    project = copy_project(finished, tmp_path)
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("dvc exp run --queue")]
+    assert len(lines) == 3
+    for line in lines:
+        subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=project, env=environment(), check=True)
+    named = re.findall(r"\b((?:grid|method|seeds)(?:-\d+)?)\s.*Queued", queue_status(project))
+    assert len([name for name in named if name.startswith("grid-")]) == 9
+    assert len([name for name in named if name.startswith("method-")]) == 7
+    assert len(named) == 17
+    run(project, "dvc", "queue", "remove", "--queued")
+
+
 def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> None:
     run(
         project, "dvc", "exp", "run", "--queue", "--name", "grid",
@@ -42,11 +61,10 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
     subprocess.run(words, cwd=project, env=environment() | {"SWEEP": "grid"}, check=True)
 
     def settled() -> bool:
-        rows = run(project, "dvc", "queue", "status").splitlines()
-        return sum("Success" in row or "Failed" in row for row in rows) == 2
+        return len(re.findall(r"\b(?:Success|Failed)\b", queue_status(project))) == 2
 
     wait_for(settled, 240)
-    status = run(project, "dvc", "queue", "status")
+    status = queue_status(project)
     assert "Failed" not in status, status
     tasks = re.findall(r"^([0-9a-f]{7})\s", status, re.MULTILINE)
     for task in tasks:

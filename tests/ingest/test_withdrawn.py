@@ -1,0 +1,43 @@
+"""Withdrawn patients stay out, with all of their files."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.common.errors import Fault
+from stages.ingest.records import Outcome
+from stages.ingest.withdrawn import leave_out
+
+
+def outcome(image: str, patient: str, out: Path) -> Outcome:
+    for folder, suffix in (("images", "png"), ("dicom", "dcm")):
+        (out / folder).mkdir(exist_ok=True)
+        (out / folder / f"{image}.{suffix}").write_text("x")
+    found = Outcome(image_id=image, source="s", told=image)
+    found.row = {"image_id": image, "patient_id": patient}
+    return found
+
+
+def test_a_withdrawn_patient_is_left_out_with_all_files(tmp_path: Path) -> None:
+    outcomes = [outcome("a", "p1", tmp_path), outcome("b", "p2", tmp_path), outcome("ab", "p2", tmp_path)]
+    place = tmp_path / "withdrawn.list"
+    place.write_text("patient_id,withdrawn\np1,2026-11-25\n")
+    kept = leave_out(outcomes, tmp_path, place)
+    assert [found.image_id for found in kept] == ["b", "ab"]
+    names = sorted(path.name for path in tmp_path.glob("*/*"))
+    assert names == ["ab.dcm", "ab.png", "b.dcm", "b.png"]
+    assert (tmp_path / "withdrawn.csv").read_text() == place.read_text()
+
+
+def test_without_tombstones_nothing_is_written(tmp_path: Path) -> None:
+    outcomes = [outcome("a", "p1", tmp_path)]
+    assert leave_out(outcomes, tmp_path, tmp_path / "none.csv") == outcomes
+    assert not (tmp_path / "withdrawn.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["", "patient\np1\n", "patient_id,withdrawn\np1\n"])
+def test_a_table_that_is_none_is_one_sentence(text: str, tmp_path: Path) -> None:
+    place = tmp_path / "tombstones.csv"
+    place.write_text(text)
+    with pytest.raises(Fault, match=r"tombstones.csv: expected a table with the columns patient_id, withdrawn"):
+        leave_out([], tmp_path, place)

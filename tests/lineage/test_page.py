@@ -1,0 +1,58 @@
+"""The page in a real browser: from a number by clicks to a picture."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, sync_playwright
+
+from stages.lineage.__main__ import main
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine; Debian's package chromium brings it")
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+def test_clicks_lead_from_a_number_to_the_pixels(browser: Browser, project: Path) -> None:
+    assert main(["page"]) == 0
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((project / "reports/lineage.html").as_uri())
+    page.locator("#numbers + div tr:has-text('adaptive') a").nth(3).click()
+    assert page.url.endswith("#runs-adaptive")
+    section = page.locator("#runs-adaptive")
+    section.locator("summary").first.click()
+    link = section.locator("tbody a").first
+    film = link.text_content()
+    link.click()
+    assert page.url.endswith(f"#film-{film}")
+    pictures = page.locator(f"[id='film-{film}'] img")
+    assert pictures.count() == 6
+    for number in range(6):
+        pictures.nth(number).scroll_into_view_if_needed()
+        picture = pictures.nth(number).element_handle()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture)
+    label = page.locator(f"[id='film-{film}'] a[href$='test_mask/{film}.png']")
+    assert label.get_attribute("href") == f"../data/dataset/test_mask/{film}.png"
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert said == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.close()
