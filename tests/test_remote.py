@@ -1,5 +1,6 @@
 """A DVC remote that speaks S3, as runners share it: pushed, cut in the middle of a push, pulled by a second machine."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncssh
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
@@ -87,3 +89,52 @@ def test_the_doctor_sees_a_remote_that_answers(project: Path) -> None:
         run(project, "dvc", "remote", "add", "--default", "store", "s3://cache/wrist")
         run(project, "dvc", "remote", "modify", "store", "endpointurl", f"http://127.0.0.1:{port}")
         assert "reachable: s3://cache/wrist" in run(project, sys.executable, "-m", "stages.doctor")
+
+
+SSH_SERVER = """
+import asyncio, sys
+import asyncssh
+
+async def main() -> None:
+    keys = dict(server_host_keys=[sys.argv[2]], authorized_client_keys=sys.argv[3])
+    await asyncssh.listen("127.0.0.1", int(sys.argv[1]), sftp_factory=True, **keys)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def ssh_server(folder: Path) -> Iterator[int]:
+    """An SSH server on localhost that takes the key `folder/client`."""
+    for name in ("host", "client"):
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        key.write_private_key(folder / name)
+        key.write_public_key(folder / f"{name}.pub")
+    port = free_port()
+    words = [sys.executable, "-c", SSH_SERVER, str(port), str(folder / "host"), str(folder / "client.pub")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_results_go_to_and_come_from_a_machine_that_speaks_ssh(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    with ssh_server(tmp_path / "keys") as port:
+        run(project, "dvc", "remote", "add", "--default", "store", f"ssh://127.0.0.1:{port}{tmp_path / 'store'}")
+        for key, value in (("keyfile", str(tmp_path / "keys/client")), ("user", "somebody")):
+            run(project, "dvc", "remote", "modify", "--local", "store", key, value)
+        some = ("data/levels", "reports/index.html")
+        run(project, "dvc", "push", *some)
+        before = {place: tree_hash(project / place) for place in some}
+        shutil.rmtree(project / ".dvc/cache")
+        shutil.rmtree(project / "data/levels")
+        (project / "reports/index.html").unlink()
+        run(project, "dvc", "pull", *some)
+        assert {place: tree_hash(project / place) for place in some} == before

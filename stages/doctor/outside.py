@@ -1,7 +1,5 @@
 """What lies outside of this machine: DVC remotes, the MLflow server, Kaggle."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from dvc.repo import Repo
@@ -10,9 +8,6 @@ from mlflow.exceptions import MlflowException
 from stages.common.errors import Fault
 from stages.common.tracking import chosen_uri, open_client
 from stages.doctor.findings import Finding, State
-
-SECRETS = ("KAGGLE_API_TOKEN", "KAGGLE_KEY")
-FILES = ("access_token", "kaggle.json")
 
 
 def remotes() -> list[Finding]:
@@ -49,11 +44,17 @@ def tracking() -> list[Finding]:
 
 
 def kaggle(params: dict[str, Any]) -> list[Finding]:
-    """Whether there are credentials, where Kaggle is a source."""
+    """Whether kagglehub finds credentials, where Kaggle is a source."""
     if "kaggle" not in params["ingest"]["sources"]:
         return [Finding("Kaggle", State.GOOD, "not among ingest.sources")]
-    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle")
-    there = any(os.environ.get(name) for name in SECRETS) or any((folder / name).is_file() for name in FILES)
+    from kagglehub.config import get_kaggle_credentials
+
+    try:
+        there = get_kaggle_credentials() is not None
+    except ValueError as error:  # it names the file, and nothing of what is in it
+        return [Finding("Kaggle", State.BAD, f"{error}; mend or remove it")]
     if there:
         return [Finding("Kaggle", State.GOOD, "credentials are there")]
-    return [Finding("Kaggle", State.WARN, f"no credentials ({SECRETS[0]} or {folder}): archives at hand can be read")]
+    return [
+        Finding("Kaggle", State.WARN, "no credentials: only archives at hand can be read; see docs/data-sources.md")
+    ]

@@ -1,7 +1,7 @@
 """Lineage: where a number comes from, and whether what is here is what was run.
 
-python -m stages.lineage trace WHAT [--format text|json|dot]
-python -m stages.lineage verify [--deep] [--rerun STAGE[,STAGE...]] [--signed EVIDENCE --key PUBLIC]
+python -m stages.lineage trace WHAT [--format text|json|dot] [--everywhere]
+python -m stages.lineage verify [--deep] [--rerun STAGE[,STAGE...]|NUMBER] [--signed EVIDENCE --key PUBLIC]
 python -m stages.lineage sign --key PRIVATE [--output evidence.json]
 python -m stages.lineage export
 python -m stages.lineage page [--output reports/lineage.html]
@@ -16,8 +16,13 @@ import json
 import sys
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.common.errors import Fault
+
+if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
+    from stages.lineage.trace import Project
+    from stages.lineage.withdraw import Estate
 
 
 def main(words: list[str]) -> int:
@@ -35,9 +40,12 @@ def read_options(words: list[str]) -> argparse.Namespace:
     trace = commands.add_parser("trace", help="what a thing was made from, and what was made from it")
     trace.add_argument("what")
     trace.add_argument("--format", choices=("text", "json", "dot"), default="text")
+    trace.add_argument(
+        "--everywhere", action="store_true", help="a film or patient in all commits and experiments, too"
+    )
     verify = commands.add_parser("verify", help="whether what is here is what was run; exit code 1 where it is not")
     verify.add_argument("--deep", action="store_true", help="also SHA-256 of raw films, pixel counts from masks")
-    verify.add_argument("--rerun", metavar="STAGES", default="", help="run these again in a clean copy, compare bytes")
+    verify.add_argument("--rerun", metavar="STAGES", default="", help="run these, or so many, again; compare bytes")
     verify.add_argument("--format", choices=("text", "json"), default="text")
     verify.add_argument("--signed", type=Path, metavar="EVIDENCE", help="also hold all files to a signed document")
     verify.add_argument("--key", type=Path, help="public key (PEM) for --signed")
@@ -59,9 +67,14 @@ def read_options(words: list[str]) -> argparse.Namespace:
 def trace_command(options: argparse.Namespace) -> int:
     from stages.lineage import show, trace
 
-    graph, start = trace.trace(trace.Project(Path()), options.what)
+    project = trace.Project(Path())
+    graph, start = trace.trace(project, options.what)
     forms = {"text": show.text, "json": show.as_json, "dot": show.dot}
     print(forms[options.format](graph, start))
+    if options.everywhere:
+        from stages.lineage.withdraw import estate
+
+        listed(estate(project, options.what), project, "in the cache")
     return 0
 
 
@@ -105,23 +118,29 @@ def withdraw_command(options: argparse.Namespace) -> int:
 
     project = Project(Path())
     found = estate(project, options.patient) if options.dry_run else withdraw(project, options.patient, date.today())
-    verb = "would go" if options.dry_run else "removed"
     print(f"{len(found.images)} films: {', '.join(sorted(found.images))}")
-    print(f"{verb}: {len(found.objects)} files of this patient, {len(found.pages)} pages that show or name them")
-    for md5, paths in sorted((found.objects | found.pages).items(), key=lambda item: sorted(item[1])):
-        print(f"  {', '.join(sorted(paths))} (md5 {md5})")
-    print(f"trained on data with this patient, to be judged by you: {len(found.models)} models")
-    for md5, path in sorted(found.models.items(), key=lambda item: item[1]):
-        print(f"  {path} (md5 {md5})")
-    print("in these versions: " + ", ".join(commit[:12] for commit in found.commits))
-    if found.unknown:
-        print("not looked into, since their data are not in this cache: " + ", ".join(found.unknown))
+    listed(found, project, "would go" if options.dry_run else "removed")
     if not options.dry_run:
         for name, count in remove_from_remotes(project.root, found.objects | found.pages).items():
             print(f"remote {name}: {count} files removed")
         print(f"noted in {TOMBSTONES}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
         print("Source files outside of the project, clones and backups are yours to remove.")
     return 0
+
+
+def listed(found: "Estate", project: "Project", verb: str) -> None:
+    """What a patient or film left in all versions."""
+    from stages.lineage.withdraw import versions
+
+    print(f"{verb}: {len(found.objects)} files of these films only, {len(found.pages)} pages that show or name them")
+    for md5, paths in sorted((found.objects | found.pages).items(), key=lambda item: sorted(item[1])):
+        print(f"  {', '.join(sorted(paths))} (md5 {md5})")
+    print(f"trained on data with them, to be judged by you: {len(found.models)} models")
+    for md5, path in sorted(found.models.items(), key=lambda item: item[1]):
+        print(f"  {path} (md5 {md5})")
+    print("in these versions: " + ", ".join(versions(project, found.commits)))
+    if found.unknown:
+        print("not looked into, since their data are not in this cache: " + ", ".join(versions(project, found.unknown)))
 
 
 def export_command(options: argparse.Namespace) -> int:

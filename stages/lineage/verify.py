@@ -5,6 +5,7 @@ a thing that is already named is not looked at, so that one changed byte gives o
 """
 
 import math
+import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -283,14 +284,16 @@ def check_counts(project: Project, check: Check) -> None:
 
 
 def stages_named(project: Project, names: str) -> list[Stage]:
-    """
+    """The stages of a comma-separated list, or so many at random.
+
     Raises:
         Fault: dvc.lock has no such stage.
     """
-    found = []
+    stages = project.lock.stages
+    if names.isdecimal():
+        return random.sample(list(stages.values()), min(int(names), len(stages)))
     for name in names.split(","):
-        if name not in project.lock.stages:
-            known = ", ".join(sorted(project.lock.stages))
-            raise Fault(f"--rerun {name}: expected stages of dvc.lock ({known}), found none of that name")
-        found.append(project.lock.stages[name])
-    return found
+        if name not in stages:
+            known = ", ".join(sorted(stages))
+            raise Fault(f"--rerun {name}: expected stages of dvc.lock ({known}), or a number; found none of that name")
+    return [stages[name] for name in names.split(",")]

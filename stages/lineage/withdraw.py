@@ -15,7 +15,7 @@ from dvc.repo import Repo
 
 from stages.common.artifacts import write_text
 from stages.common.errors import Fault
-from stages.lineage.lock import Lock, history
+from stages.lineage.lock import Lock, git, history
 from stages.lineage.store import listing, object_path
 from stages.lineage.trace import Project
 
@@ -40,11 +40,13 @@ class Estate:
     unknown: list[str] = field(default_factory=list)
 
 
-def estate(project: Project, patient: str) -> Estate:
-    """What a patient left behind.
+def estate(project: Project, what: str) -> Estate:
+    """What a patient, or one film, left behind.
 
+    Args:
+        what: a pseudonym, an image id, or a source file's name or SHA-256.
     Raises:
-        Fault: no version of the data that is at hand knows the patient.
+        Fault: no version of the data that is at hand knows anything called so.
     """
     found, others = Estate(), set[str]()
     for commit, lock in locks(project):
@@ -53,16 +55,28 @@ def estate(project: Project, patient: str) -> Estate:
         if manifest is None:
             found.unknown.append(commit)
             continue
-        images = {row["image_id"] for row in manifest if row["patient_id"] == patient}
+        images = {row["image_id"] for row in manifest if what in named(row)}
         if images:
             found.images |= images
             found.commits.append(commit)
         collect(project.root, lock, images, found, others)
     if not found.images:
-        raise Fault(f"{patient}: expected a pseudonym of data/raw/manifest.csv, now or earlier; found no such patient")
+        raise Fault(f"{what}: expected a pseudonym or a film of data/raw/manifest.csv, now or earlier; found none")
     for md5 in others & found.objects.keys():  # an empty mask is the same file for many films
         del found.objects[md5]
     return found
+
+
+def named(row: dict[str, str]) -> tuple[str, ...]:
+    """What a film of the manifest may be called by."""
+    return row["patient_id"], row["image_id"], row["sha256"], row["source_file"] or row["image_id"]
+
+
+def versions(project: Project, commits: list[str]) -> list[str]:
+    """Commits as a person reads them: those of experiments by the experiment's name."""
+    told = git(project.root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname:lstrip=-1)").splitlines()
+    experiments = dict(line.split(" ", 1) for line in told)
+    return [f"experiment {experiments[commit]}" if commit in experiments else commit[:12] for commit in commits]
 
 
 def locks(project: Project) -> Iterable[tuple[str, Lock]]:

@@ -55,7 +55,7 @@ def test_a_run_holds_params_metrics_tags_and_files(model: Path, monkeypatch: pyt
     assert log_test_metrics("123", {"f1": 0.75}) == 1
     assert log_test_metrics("other", {"f1": 0.75}) == 0
     client, experiment = open_client()
-    (found,) = client.search_runs([experiment])
+    (found,) = client.search_runs([experiment], "tags.training = 't1'")  # beside it is the run of its sweep
     check(client, found)
     assert found.data.metrics["test_f1"] == 0.75
     assert found.data.tags["dvc.stage"] == "train@adaptive"

@@ -95,11 +95,16 @@ def test_credentials_are_found_and_not_shown(
 ) -> None:
     wanted = merge(toy_params, {"ingest": {"sources": ["kaggle"]}})
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(here))
-    for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"):
+    monkeypatch.setenv("HOME", str(here))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
         monkeypatch.delenv(name, raising=False)
     assert kaggle(wanted)[0].state == State.WARN
-    (here / "access_token").write_text("KGAT_SECRET")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_SECRET")
     assert kaggle(wanted)[0].state == State.GOOD
+    assert "SECRET" not in str(kaggle(wanted))
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    (here / "kaggle.json").write_text("SECRET, no JSON")
+    assert kaggle(wanted)[0].state == State.BAD
     assert "SECRET" not in str(kaggle(wanted))
 
 

@@ -187,6 +187,14 @@ def test_stages_that_run_again_give_the_same_bytes(project: Path, capsys: pytest
     assert (project / "dvc.lock").read_bytes() == before
 
 
+def test_a_random_sample_runs_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("random.sample", lambda stages, count: [s for s in stages if s.name == "preprocess"])
+    assert main(["verify", "--rerun", "1"]) == 0
+    assert "runs again: preprocess" in capsys.readouterr().err
+
+
 def test_an_unknown_stage_is_one_sentence(project: Path) -> None:
     said = run(project, sys.executable, "-m", "stages.lineage", "verify", "--rerun", "trian", code=1)
     assert "--rerun trian: expected stages of dvc.lock (annotate, " in said

@@ -85,5 +85,15 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
 
 def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
     said = run(project, sys.executable, "-m", "stages.lineage", "withdraw", "nobody", code=1)
-    assert "nobody: expected a pseudonym of data/raw/manifest.csv" in said
+    assert "nobody: expected a pseudonym or a film of data/raw/manifest.csv" in said
     assert not (project / "data/pins/withdrawn.csv").exists()
+
+
+def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(own, "dvc", "exp", "run", "--temp", "--name", "coarse", "-S", "threshold.classes=3", "threshold")
+    film = Project(own).rows("data/raw/manifest.csv")[0]
+    assert main(["trace", film["sha256"], "--everywhere"]) == 0
+    said = capsys.readouterr().out
+    assert "experiment coarse" in said.split("in these versions: ")[1]
+    assert len([line for line in said.splitlines() if f"data/levels/images/{film['image_id']}.png (md5" in line]) == 2
+    assert "models/adaptive/seed-1-fold-1 (md5" in said

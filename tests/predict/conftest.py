@@ -10,7 +10,7 @@ from tests.conftest import merge, run_stages
 
 SMALL = {
     "train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}},
-    "evaluate": {"threshold": 0.3, "temperature": "validation"},  # networks of six epochs are timid
+    "evaluate": {"threshold": 0.3},  # networks of six epochs are timid
 }
 STAGES = [("ingest",), ("preprocess",), ("threshold",), ("annotate",)]
 STAGES += [(room, "adaptive", seed) for seed in "12" for room in ("train", "evaluate")]

@@ -9,9 +9,11 @@ import pytest
 from scipy.ndimage import map_coordinates
 from skimage import data
 
-from stages.common.artifacts import read_json, read_png, read_table
+from stages.common.artifacts import read_json, read_png, read_table, write_json
 from stages.common.errors import Fault
 from stages.common.geometry import Affine
+from stages.common.temperature import tempered
+from stages.predict.export import export
 from stages.predict.model import Model, open_model, predict, prepared, regions_of, to_film
 
 pytestmark = pytest.mark.slow
@@ -30,6 +32,24 @@ def test_the_test_set_through_predict_gives_the_masks_that_were_scored(project: 
     assert any(one.mask.any() for one in found)
     for name, one in zip(names, found, strict=True):
         np.testing.assert_array_equal(one.grid >= model.recipe["cut"], read_png(RUN / "mask" / f"{name}.png") > 0)
+
+
+def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(project: Path, tmp_path: Path) -> None:
+    plain, place = open_model("adaptive"), RUN / "metrics.json"
+    names = list(read_table(RUN / "per_image.csv")["image_id"])[:2]
+    inputs = np.stack([prepared(film, plain)[1] for film in raw_films(names)])
+    before = place.read_text()
+    try:
+        write_json(place, read_json(place) | {"temperature": {"value": 2.5, "from": "validation"}})
+        mild = open_model("adaptive")
+        export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", inputs)
+    finally:
+        place.write_text(before)
+    expected = tempered(plain.chances(inputs), 2.5)
+    np.testing.assert_array_equal(mild.chances(inputs), expected)
+    # Near 1, where float32 has few steps, a temperature makes more of what onnxruntime rounds otherwise.
+    np.testing.assert_allclose(open_model(str(tmp_path / "onnx")).chances(inputs), expected, atol=1e-3)
+    assert mild.params != plain.params
 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
