@@ -34,8 +34,8 @@ def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, 
     problem = ""
     probability, mask = (film.as_stored(picture) for picture in (found.probability, found.mask))
     if "png" in formats:
-        # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter on
-        # every line, which takes more than twice as long for a file of the same size.
+        # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter
+        # on every line, which takes more than twice as long for a file of the same size.
         fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
         write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), fast)
         write_picture(out / "mask.png", mask.astype(np.uint8) * 255, fast)

@@ -14,7 +14,7 @@ from stages.train.machine import leased, make_fabric
 from stages.train.params import Params
 
 STEPS = 3  # that are timed, after one that warms up
-OUTSIDE = 35.0  # seconds per training outside of it: DVC's copy, imports, data, records (benchmarks/sweep.py)
+OUTSIDE = 20.0  # seconds for each training outside of it: imports, data, records, evaluation (benchmarks/sweep.py)
 # A GPU of 2020 (NVIDIA A100) multiplies 312e12 numbers in bf16 a second on paper; small convolutions reach a tenth.
 GPU_FLOPS = 312e12 * 0.1
 
