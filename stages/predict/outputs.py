@@ -21,6 +21,8 @@ FORMATS = ("png", "json", "dicom-seg")
 WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
 UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
+# What a grey level becomes in each channel where the mask lies on it, (1, 256, 3) for OpenCV.
+TINTED = (0.45 * np.arange(256)[None, :, None] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
 
 
 def write_prediction(out: Path, film: Film, found: Prediction, facts: dict[str, Any], formats: list[str]) -> str:
@@ -108,8 +110,8 @@ def is_done(folder: Path, facts: dict[str, Any]) -> bool:
 def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:
     """The film with the mask in colour and what must be said about it below; uint8 RGB."""
     grey = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
-    colour = np.repeat(grey[:, :, None], 3, axis=2)
-    colour[mask] = (0.45 * colour[mask] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
+    colour = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_GRAY2RGB)
+    cv2.copyTo(cv2.LUT(colour, TINTED), mask.astype(np.uint8), colour)
     return np.vstack([colour, notice(pixels.shape[1], familiar)])
 
 
