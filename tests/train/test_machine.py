@@ -1,3 +1,4 @@
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ import torch
 from torch import nn
 
 from stages.common.errors import Fault
+from stages.common.lease import lease
 from stages.train.__main__ import main
-from stages.train.machine import has_gpu, machine_faults, make_fabric
+from stages.train.machine import has_gpu, leased, machine_faults, make_fabric, visible_gpus
 from stages.train.params import Params
 from tests.conftest import merge
 
@@ -100,3 +102,24 @@ def test_batch_normalisation_of_ours_is_that_of_torch() -> None:
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(
+    toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On devices that are pretended, since there is none here; the lock files and what Fabric is told are real."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("stages.train.machine.has_gpu", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,7")
+    loop = Params.model_validate(toy_params["train"]).loop
+    assert visible_gpus() == ["gpu-3", "gpu-7"]
+    with lease(["gpu-3"], 1):  # by another process, which sees that one only
+        with leased(loop, lambda: None):
+            assert os.environ["LEASED_GPUS"] == "1"
+        assert "LEASED_GPUS" not in os.environ
+    with leased(loop, lambda: None):
+        assert os.environ["LEASED_GPUS"] == "0"
+    monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun's processes own what they were given
+    with leased(loop, lambda: None):
+        assert "LEASED_GPUS" not in os.environ
