@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 from ruamel.yaml import YAML
 
 from stages.common.params import section_model
@@ -95,6 +97,18 @@ def finished(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
             run(folder, "git", "add", "dvc.lock")
             run(folder, "git", "commit", "-qm", "lock")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine; Debian's package chromium brings it")
+    with sync_playwright() as player:
+        found = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
 
 
 def copy_project(finished: Path, target: Path) -> Path:

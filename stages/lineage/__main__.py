@@ -124,7 +124,7 @@ def withdraw_command(options: argparse.Namespace) -> int:
         for name, count in remove_from_remotes(project.root, found.objects | found.pages).items():
             print(f"remote {name}: {count} files removed")
         print(f"noted in {TOMBSTONES}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
-        print("Source files outside of the project, clones and backups are yours to remove.")
+        print("Source files, predictions, exports, signed evidence, clones and backups are yours to remove.")
     return 0
 
 

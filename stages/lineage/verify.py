@@ -8,7 +8,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,7 @@ class Check:
 
     files: int = 0
     bytes: int = 0
-    findings: list[Finding] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.findings = []
+    findings: list[Finding] = field(default_factory=list)
 
     def add(self, name: str, kind: str, said: str) -> None:
         if not any(finding.name == name for finding in self.findings):

@@ -20,6 +20,7 @@ from stages.lineage.store import listing, object_path
 from stages.lineage.trace import Project
 
 TOMBSTONES = Path("data/pins/withdrawn.csv")
+LINKS = "reports/lineage.html"  # names patients, and is no output of DVC
 PAGES = ("reports/index.html", "reports/labels.png", "reports/data_quality.md", "reports/patients.csv")
 
 
@@ -130,6 +131,7 @@ def withdraw(project: Project, patient: str, today: date) -> Estate:
                     path.unlink()
         elif out in PAGES:
             place.unlink(missing_ok=True)
+    (project.root / LINKS).unlink(missing_ok=True)
     return found
 
 

@@ -102,7 +102,8 @@ class Search:
                 self.failures.clear()
                 self.say(f"{name}: validation Dice {score:.3f}")
             finally:
-                self.running -= 1
+                with self.turn:
+                    self.running -= 1
 
     def ask(self, study: optuna.Study, trials: int) -> Trial | None:
         """The next trial, if there is to be one; asked one at a time, since two threads would get the same."""

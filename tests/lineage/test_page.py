@@ -1,27 +1,14 @@
 """The page in a real browser: from a number by clicks to a picture."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from stages.lineage.__main__ import main
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine; Debian's package chromium brings it")
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 def test_clicks_lead_from_a_number_to_the_pixels(browser: Browser, project: Path) -> None:

@@ -61,7 +61,10 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
     gone = found.objects.keys() | found.pages.keys()
     before = objects(own / ".dvc/cache")
     stored = objects(tmp_path / "store")
+    main(["page"])
+    assert patient in (own / "reports/lineage.html").read_text()
     assert main(["withdraw", patient]) == 0
+    assert not (own / "reports/lineage.html").exists()
     said = capsys.readouterr().out
     assert before - objects(own / ".dvc/cache") == gone
     assert stored - objects(tmp_path / "store") == gone & stored

@@ -1,7 +1,6 @@
 """The page as a person meets it: in a browser, by mouse, keyboard and screen reader, without a network."""
 
 import importlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from stages.common.params import section_model
 from tests.conftest import merge, run_stages, tree_hash
 
-CHROMIUM = shutil.which("chromium")
 TWO_SEEDS = {"train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}}}
 STAGES = [("ingest",), ("preprocess",), ("threshold",), ("annotate",)]
 STAGES += [(room, name, seed) for name in ("baseline", "adaptive") for seed in "12" for room in ("train", "evaluate")]
@@ -65,16 +63,6 @@ def test_cards_say_what_was_run(project: Path) -> None:
     assert "- 24 films, " in sheet
     assert "16 for training (of which 4 for validation), 8 for the test, 0 unused" in sheet
     assert not {"None", "nan"} & set((card + sheet).split())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine; Debian's package chromium brings it")
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

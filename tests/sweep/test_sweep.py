@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from mlflow import MlflowClient
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from tests.conftest import ROOT, copy_project, environment, run
 from tests.test_pipeline import ran, wait_for
@@ -80,27 +79,22 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
     assert "test F1" in page
 
 
-def test_the_page_is_accessible_and_asks_for_nothing(project: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on this machine; Debian's package chromium brings it")
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1000, "height": 800})
-        asked: list[str] = []
-        said: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.goto((project / "reports/sweep.html").as_uri())
-        results = Axe().run(page)
-        assert results.violations_count == 0, results.generate_report()
-        assert page.locator(".charts figure").count() >= 3
-        for width in (1000, 360):
-            page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        assert all(url.startswith(("file:", "data:")) for url in asked)
-        assert said == []
-        browser.close()
+def test_the_page_is_accessible_and_asks_for_nothing(browser: Browser, project: Path) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((project / "reports/sweep.html").as_uri())
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    assert page.locator(".charts figure").count() >= 3
+    for width in (1000, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert said == []
+    page.close()
 
 
 def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: Path) -> None:
