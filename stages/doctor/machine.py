@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -100,8 +99,3 @@ def space(params: dict[str, Any]) -> list[Finding]:
     if free < need + GB:
         return [Finding("disk", State.BAD, f"{said}; free some (`dvc gc --workspace`)")]
     return [Finding("disk", State.GOOD, said)]
-
-
-def checkpoints() -> Path:
-    """Where trainings that were cut left their state."""
-    return Path(os.environ.get("CHECKPOINT_DIR") or root() / ".checkpoints")

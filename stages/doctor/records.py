@@ -10,7 +10,7 @@ from stages.common.artifacts import sha256
 from stages.common.errors import Fault
 from stages.common.tracking import open_client
 from stages.doctor.findings import Finding, State
-from stages.doctor.machine import checkpoints
+from stages.train.checkpoint import checkpoint_path
 
 
 def dead_runs(mend: bool) -> list[Finding]:
@@ -38,7 +38,7 @@ def dead_runs(mend: bool) -> list[Finding]:
 
 def trains(run: Run) -> bool:
     """Whether a process of this machine holds the lock of the run's training."""
-    lock = checkpoints() / f"{run.data.tags.get('training', '')}.lock"
+    lock = checkpoint_path(run.data.tags.get("training", "")).with_suffix(".lock")
     if not lock.is_file():
         return False
     try:

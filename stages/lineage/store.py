@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pathspec
 
-BLOCK = 1 << 20  # bytes
 THREADS = 8  # hashing leaves the interpreter to others; reading waits for the disk
 
 

@@ -25,11 +25,3 @@ def luck_of_films(scores: pd.DataFrame, patients: pd.Series) -> float:
     """
     apart = scores.sub(scores.mean(axis=1), axis=0).groupby(patients.to_numpy()).mean()
     return float(np.sqrt((apart.var(ddof=1) / len(apart)).mean()))
-
-
-def optimism(scores: pd.DataFrame, patients: pd.Series) -> float:
-    """By how much the best trial's mean score would exceed the others' if all were equally good.
-
-    Args: as for `luck_of_films`.
-    """
-    return luck_of_films(scores, patients) * expected_maximum(scores.shape[1])
