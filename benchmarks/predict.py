@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from stages.common.artifacts import read_table
 from stages.predict import __main__ as command
 from stages.predict.export import export
 from stages.predict.films import decode
-from stages.predict.model import finished, from_onnx, open_model, prepared
+from stages.predict.model import Prediction, finished, from_onnx, open_model, prepared
 from stages.predict.outputs import facts_of, write_prediction
 
 ROUNDS = 5
@@ -55,9 +56,8 @@ def throughput(films: list[Path]) -> None:
         pairs = []
         for _ in range(ROUNDS):
             with tempfile.TemporaryDirectory() as folder:
-                opening = seconds(lambda: open_model("adaptive"))
-                call = partial(quietly, [*words, folder, "--format", formats])
-                whole = seconds(call) - opening
+                whole = seconds(partial(quietly, [*words, folder, "--format", formats]))
+            whole -= seconds(lambda: open_model("adaptive"))  # after it torch has the threads of the training again
             bare = seconds(lambda: [model.chances(inputs[i : i + 8]) for i in range(0, len(inputs), 8)])
             pairs.append((len(films) / whole, bare / whole))
         speed, share = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -112,17 +112,16 @@ def memory(films: list[Path], count: int) -> None:
         inbox.mkdir()
         for number in range(count):
             (inbox / f"{number:06}.png").symlink_to(films[number % len(films)].resolve())
-        real, seen = command.finish, [0]
+        real, seen = command.described, [0]
 
-        def counted(*arguments: object) -> str:
+        def counted(found: Prediction) -> str:
             seen[0] += 1
             if seen[0] % (count // 10) == 0:
                 print(f"after {seen[0]} films: {resident_mb():.0f} MB", file=sys.__stdout__, flush=True)
-            return real(*arguments)  # type: ignore[arg-type]
+            return real(found)
 
-        command.finish = counted
-        quietly([str(inbox), "--output", str(Path(folder) / "out"), "--format", "json"])
-        command.finish = real
+        with mock.patch.object(command, "described", counted):
+            quietly([str(inbox), "--output", str(Path(folder) / "out"), "--format", "json"])
 
 
 def main() -> None:

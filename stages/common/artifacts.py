@@ -21,21 +21,26 @@ from stages.common.errors import Fault
 def new_folder(target: Path) -> Iterator[Path]:
     """A folder that becomes `target` when the block ends well, and vanishes when it does not.
 
-    It is built beside `target`, so that the last step is a rename on one file system. What an earlier,
-    killed call left half-built is removed first.
+    It is built beside `target`, so that the last step is a rename on one file system. What an earlier, killed call left
+    is removed first, and what a killed worker left in it, before it gets its name.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for stale in sorted(target.parent.glob(f".{target.name}-partial-*")):
-        shutil.rmtree(stale)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-partial-", dir=target.parent.resolve()))
-    scratch.chmod(0o755)  # mkdtemp's 0700 would lock colleagues out of a shared data folder
+    place = target.parent.resolve()  # workers may stand elsewhere
+    scratch, former = (place / f".{target.name}-partial-{side}" for side in ("new", "old"))
+    for stale in (scratch, former):
+        shutil.rmtree(stale, ignore_errors=True)
+    scratch.mkdir(parents=True)
     try:
         yield scratch
+        for rest in sorted(scratch.rglob(".*-partial-*")):
+            rest.unlink()
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(former)  # deleting it here would leave nothing for as long as that takes
         scratch.rename(target)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if former.exists() and not target.exists():
+            former.rename(target)
+        for stale in (scratch, former):
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -11,65 +11,65 @@ A film that is done is left out until it, the model or an option changes. Exit c
 import argparse
 import hashlib
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
-import numpy as np
 
 from stages.common.artifacts import new_folder, read_json
 from stages.common.commit import git_commit
 from stages.common.dataset import load_films
 from stages.common.errors import Fault
+from stages.common.parallel import count_workers
 from stages.common.runs import VARIANTS
 from stages.ingest.labels import Unreadable
-from stages.predict.films import Film, decode, find_films
+from stages.predict.films import decode, find_films
 from stages.predict.model import Model, Prediction, finished, open_model, prepared, run_folders
 from stages.predict.outputs import FORMATS, WARNING, facts_of, is_done, write_prediction
-from stages.preprocess.chain import Frame
 
-BATCH, THREADS = 8, 2  # films of one forward pass; threads that read and write beside it
-AHEAD = 2 * BATCH  # films in memory that wait, so that ten thousand need no more than these
+AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
 
 
-@dataclass
-class Job:
-    """A film on its way; `inputs` is None where it is done already or cannot be read."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a film, and what is said about it."""
 
-    name: Path
-    folder: Path
-    facts: dict[str, Any] | None = None
-    film: Film | None = None
-    frame: Frame | None = None
-    inputs: np.ndarray | None = None
-    problem: str = ""
+    path: Path
+    said: str
+    how: Literal["predicted", "done before", "failed"]
+
+
+Named = tuple[Path, Path]  # a film, and where its folder lies below the output
+Work = Callable[[Named], Outcome]
 
 
 def main(words: list[str]) -> int:
     if words[:1] == ["export"]:
         return export_command(words[1:])
     options = read_options(words)
-    model = open_model(options.model, average=options.average, flip=options.tta)
+    model = open_model(options.model, average=options.average, flip=options.tta, threads=1)
     films = find_films(options.films)
     chosen = {"average": options.average, "tta": options.tta, "format": options.format}
     facts = facts_of(model, git_commit(), chosen)
     print(f"predict: {WARNING}", file=sys.stderr)
-    failed = done = 0
-    with ThreadPoolExecutor(THREADS) as pool:
-        read = partial(read_film, model=model, output=options.output, facts=facts)
-        for number, (job, said) in enumerate(work(pool, ahead(pool, read, films), model, options.format), start=1):
-            failed, done = failed + bool(job.problem), done + (job.film is None and not job.problem)
-            place = sys.stderr if job.problem else sys.stdout
-            print(f"{number}/{len(films)} {job.name}: {said}", file=place, flush=True)
-    skipped = f", {done} done before" if done else ""
-    print(f"predict: {len(films) - failed} of {len(films)} films{skipped} -> {options.output}")
-    return 1 if failed else 0
+    counts = Counter[str]()
+    # Each film goes all the way by itself on one core: what is found does not depend on the films beside it, no core
+    # waits for another, and a folder is done as fast as by batches that are each spread over all cores.
+    with ThreadPoolExecutor(count_workers()) as pool:
+        work = partial(predict_film, model=model, output=options.output, facts=facts, formats=options.format)
+        for number, outcome in enumerate(in_order(pool, work, films), start=1):
+            counts[outcome.how] += 1
+            place = sys.stderr if outcome.how == "failed" else sys.stdout
+            print(f"{number}/{len(films)} {outcome.path}: {outcome.said}", file=place, flush=True)
+    skipped = f", {counts['done before']} done before" if counts["done before"] else ""
+    print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {options.output}")
+    return 1 if counts["failed"] else 0
 
 
 def read_options(words: list[str]) -> argparse.Namespace:
@@ -89,66 +89,37 @@ def read_options(words: list[str]) -> argparse.Namespace:
     return options
 
 
-def ahead(pool: ThreadPoolExecutor, read: Any, films: list[tuple[Path, Path]]) -> Iterator[Job]:
-    """Films, read by threads a little before they are needed, in order."""
-    waiting: deque[Future[Job]] = deque()
+def in_order(pool: ThreadPoolExecutor, work: Work, films: list[Named]) -> Iterator[Outcome]:
+    """Films by workers of the pool, a few ahead of what is asked for."""
     todo = iter(films)
-    for film in islice(todo, AHEAD):
-        waiting.append(pool.submit(read, film))
+    waiting = deque(pool.submit(work, film) for film in islice(todo, AHEAD * count_workers()))
     while waiting:
         yield waiting.popleft().result()
-        for film in islice(todo, 1):
-            waiting.append(pool.submit(read, film))
+        waiting.extend(pool.submit(work, film) for film in islice(todo, 1))
 
 
-def read_film(film: tuple[Path, Path], model: Model, output: Path, facts: dict[str, Any]) -> Job:
-    """Read and prepare one film, unless it is done."""
+def predict_film(film: Named, model: Model, output: Path, facts: dict[str, Any], formats: list[str]) -> Outcome:
+    """Read a film, have the network look at it and write its folder, unless it is done or no film."""
     cv2.setNumThreads(1)
-    path, name = film
-    job = Job(path, output / name)
+    path, folder = film[0], output / film[1]
     try:
         content = path.read_bytes()
-        job.facts = facts | {"input_sha256": hashlib.sha256(content).hexdigest()}
-        if is_done(job.folder, job.facts):
-            return job
-        job.film = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])
-        job.frame, job.inputs = prepared(job.film.pixels, model)
+        facts = facts | {"input_sha256": hashlib.sha256(content).hexdigest()}
+        if is_done(folder, facts):
+            return Outcome(path, "done before", "done before")
+        decoded = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])
+        frame, inputs = prepared(decoded.pixels, model)
     except Unreadable as error:
-        job.problem = error.problem.sentence(str(path))
+        return Outcome(path, error.problem.sentence(str(path)), "failed")
     except Fault as error:
-        job.problem = f"{path}: {error}"
+        return Outcome(path, f"{path}: {error}", "failed")
     except OSError as error:
-        job.problem = f"expected a readable file, found: {error.strerror}"
-    return job
-
-
-def work(pool: ThreadPoolExecutor, jobs: Iterable[Job], model: Model, formats: list[str]) -> Iterator[tuple[Job, str]]:
-    """Each film with a line about it, in order: batches go through the network, threads write what comes out."""
-    writing: deque[tuple[Job, Future[str]]] = deque()
-    todo = iter(jobs)
-    while batch := list(islice(todo, BATCH)):
-        inputs = [job.inputs for job in batch if job.inputs is not None]
-        grids: Iterator[np.ndarray] = iter(model.chances(np.stack(inputs)) if inputs else [])
-        for job in batch:
-            grid = next(grids) if job.inputs is not None else None
-            writing.append((job, pool.submit(finish, job, grid, model, formats)))
-        while len(writing) > AHEAD:
-            job, said = writing.popleft()
-            yield job, said.result()
-    for job, said in writing:
-        yield job, said.result()
-
-
-def finish(job: Job, grid: np.ndarray | None, model: Model, formats: list[str]) -> str:
-    """Write one film's folder; returns what to say of it."""
-    if job.problem:
-        return job.problem
-    if grid is None or job.film is None or job.frame is None or job.inputs is None or job.facts is None:
-        return "done before"
-    found = finished(job.film.pixels.shape, job.frame, job.inputs, grid, model, job.film.spacing)
-    with new_folder(job.folder) as out:
-        problem = write_prediction(out, job.film, found, job.facts, formats)
-    return described(found) + (f"; no DICOM SEG: {problem}" if problem else "")
+        return Outcome(path, f"expected a readable file, found: {error.strerror}", "failed")
+    grid = model.chances(inputs[None])[0]
+    found = finished(decoded.pixels.shape, frame, inputs, grid, model, decoded.spacing)
+    with new_folder(folder) as out:
+        problem = write_prediction(out, decoded, found, facts, formats)
+    return Outcome(path, described(found) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
 
 
 def described(found: Prediction) -> str:

@@ -77,7 +77,9 @@ class Prediction:
         return self.distance <= self.limit
 
 
-def open_model(name: str, root: Path = Path(), average: bool = False, flip: bool = False) -> Model:
+def open_model(
+    name: str, root: Path = Path(), average: bool = False, flip: bool = False, threads: int | None = None
+) -> Model:
     """The model that a user names.
 
     Args:
@@ -86,21 +88,22 @@ def open_model(name: str, root: Path = Path(), average: bool = False, flip: bool
         root: the repository.
         average: the mean over all seeds and folds of a variant, each of which costs a forward pass.
         flip: the mean over the film and its mirror image, which costs another.
+        threads: of one forward pass, in this process from now on; None: as the training had, or ONNX Runtime chooses.
     Raises:
         Fault: there is none, or it is damaged.
     """
     folder = Path(name)
     if name not in VARIANTS and (folder / "model.onnx").is_file():
-        model = from_onnx(folder)
+        model = from_onnx(folder, threads)
     elif name in VARIANTS:
-        model = from_runs(name, run_folders(name, root)[: None if average else 1], root)
+        model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads)
     else:
         if not (folder / "model.json").exists() or not folder.resolve().is_relative_to((root / "models").resolve()):
             raise Fault(
                 f"{name}: expected baseline, adaptive, a run below models/ or a folder with model.onnx, found none of "
                 "them; from another repository, export the model there"
             )
-        model = from_runs(name, [folder], root)
+        model = from_runs(name, [folder], root, threads)
     if average and name not in VARIANTS:
         raise Fault(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
     return replace(model, chances=mirrored_too(model.chances)) if flip else model
@@ -113,7 +116,7 @@ def run_folders(variant: str, root: Path) -> list[Path]:
     return [root / "models" / Run(variant, seed, fold).folder for seed, fold in runs]
 
 
-def from_runs(name: str, folders: list[Path], root: Path) -> Model:
+def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = None) -> Model:
     """The networks of one or more folders of models/, whose probabilities are averaged."""
     import torch  # an exported model runs without it
 
@@ -121,7 +124,7 @@ def from_runs(name: str, folders: list[Path], root: Path) -> Model:
 
     descriptions = [read_json(folder / "model.json") for folder in folders]
     networks = [load_model(folder) for folder in folders]
-    torch.set_num_threads(descriptions[0]["machine"]["threads"])
+    torch.set_num_threads(threads or descriptions[0]["machine"]["threads"])
     recipe = recipe_of(folders, descriptions, root)
 
     def chances(inputs: np.ndarray) -> np.ndarray:
@@ -153,9 +156,9 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
     }
 
 
-def from_onnx(folder: Path) -> Model:
+def from_onnx(folder: Path, threads: int | None = None) -> Model:
     """What `export` wrote."""
-    known, session = read_json(folder / "recipe.json"), onnx_chances(folder)
+    known, session = read_json(folder / "recipe.json"), onnx_chances(folder, threads)
     recipe = known["recipe"]
 
     def chances(inputs: np.ndarray) -> np.ndarray:
@@ -164,12 +167,15 @@ def from_onnx(folder: Path) -> Model:
     return Model(folder.name, chances, recipe, known["weights"])
 
 
-def onnx_chances(folder: Path) -> Chances:
+def onnx_chances(folder: Path, threads: int | None = None) -> Chances:
     """The network of an export by onnxruntime, as it is, before any temperature."""
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
+    providers = ["CPUExecutionProvider"]
     try:
-        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own types, which it does not export
         raise Fault(f"{folder / 'model.onnx'}: expected an ONNX model, found {error!s:.120}; export it again") from None
 

@@ -30,10 +30,51 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_call_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".out-partial-x").mkdir()
+    (tmp_path / ".out-partial-new").mkdir()
     with new_folder(tmp_path / "out"):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_worker_left_is_no_output(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as out:
+        write_text(out / "images/a.csv", "good")
+        (out / "images/.b.csv-partial-x").write_text("ha")
+    assert [p.name for p in (tmp_path / "out").rglob("*")] == ["images", "a.csv"]
+
+
+def test_the_old_folder_stays_until_the_new_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_folder(tmp_path / "out") as out:
+        (out / "first").touch()
+    seen, real = [], Path.rename
+
+    def watched(self: Path, target: Path) -> Path:
+        done = real(self, target)
+        seen.append(sorted(p.name for p in tmp_path.rglob("*") if p.is_file()))
+        return done
+
+    monkeypatch.setattr(Path, "rename", watched)
+    with new_folder(tmp_path / "out") as out:
+        (out / "second").touch()
+    assert seen == [["first", "second"]] * 2, "nothing is deleted between the renames"
+
+
+def test_a_new_folder_that_cannot_get_its_name_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_folder(tmp_path / "out") as out:
+        (out / "first").touch()
+    real = Path.rename
+
+    def full(self: Path, target: Path) -> Path:
+        if self.name == ".out-partial-new":
+            raise OSError(errno.ENOSPC, "no space")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="no space"), new_folder(tmp_path / "out") as out:
+        (out / "second").touch()
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "first"]
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

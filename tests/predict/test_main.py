@@ -17,6 +17,7 @@ from stages.common.artifacts import read_json, read_png, read_table, write_png
 from stages.common.errors import Fault
 from stages.predict.__main__ import main
 from stages.predict.films import find_films
+from stages.predict.model import open_model, predict
 from stages.predict.outputs import WARNING
 from tests.conftest import ROOT, environment
 
@@ -49,6 +50,21 @@ def test_a_folder_gives_a_folder_with_each_films_own_size(project: Path, tmp_pat
         assert overlay.shape[1] == pixels.shape[1]
         assert (overlay[pixels.shape[0] :] > 200).any(), "the warning stands below the film"
         assert not (folder / "segmentation.dcm").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_folder_gives_what_each_film_by_itself_gives(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv("WORKERS", str(workers))
+    names = films(project, 10)
+    assert main([*map(str, names), "--output", str(tmp_path), "--format", "png"]) == 0
+    model = open_model("adaptive")
+    for film in names:
+        alone = predict(read_png(film), model)
+        np.testing.assert_array_equal(read_png(tmp_path / film.name / "mask.png") > 0, alone.mask)
+        found = read_png(tmp_path / film.name / "probability.png")
+        np.testing.assert_array_equal(found, np.round(alone.probability * 255))
 
 
 def test_dicom_gives_the_mask_of_its_png_and_a_segmentation_that_others_open(project: Path, tmp_path: Path) -> None:
@@ -121,7 +137,7 @@ def test_a_second_call_does_only_what_is_missing_or_changed(
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     victim = tmp_path / Path(names[1]).name
     shutil.rmtree(victim)
-    (tmp_path / f".{victim.name}-partial-x").mkdir()  # what a killed call leaves
+    (tmp_path / f".{victim.name}-partial-new").mkdir()  # what a killed call leaves
     capsys.readouterr()
     assert main(call) == 0
     assert capsys.readouterr().out.count("done before") == 3  # two films and the closing line
