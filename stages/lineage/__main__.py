@@ -113,8 +113,9 @@ def sign_command(options: argparse.Namespace) -> int:
 
 
 def withdraw_command(options: argparse.Namespace) -> int:
+    from stages.ingest.withdrawn import TOMBSTONES
     from stages.lineage.trace import Project
-    from stages.lineage.withdraw import TOMBSTONES, estate, remove_from_remotes, withdraw
+    from stages.lineage.withdraw import estate, remove_from_remotes, withdraw
 
     project = Project(Path())
     found = estate(project, options.patient) if options.dry_run else withdraw(project, options.patient, date.today())

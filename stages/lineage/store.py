@@ -3,6 +3,7 @@
 import configparser
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -50,15 +51,25 @@ def file_md5(path: Path) -> str:
 
 def hash_files(paths: list[Path]) -> list[str]:
     """md5 of many files; blank for one that is not there."""
+    found = [""] * len(paths)
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda path: file_md5(path) if path.is_file() else "", paths, chunksize=64))
+        # A share for each thread: handing over single files costs more than to hash small ones.
+        for start, share in enumerate(pool.map(hash_share, (paths[start::THREADS] for start in range(THREADS)))):
+            found[start::THREADS] = share
+    return found
+
+
+def hash_share(paths: list[Path]) -> list[str]:
+    return [file_md5(path) if path.is_file() else "" for path in paths]
 
 
 def files_below(root: Path, folder: str) -> Iterator[str]:
     """Relative paths of the files that DVC sees in a folder: those that .dvcignore names are none of them."""
     lines = (root / ".dvcignore").read_text().splitlines() if (root / ".dvcignore").is_file() else []
-    ignored = pathspec.PathSpec.from_lines("gitignore", lines)
-    top = root / folder
-    for path in top.rglob("*"):
-        if path.is_file() and not ignored.match_file(path.relative_to(root).as_posix()):
-            yield path.relative_to(top).as_posix()
+    ignored, top = pathspec.PathSpec.from_lines("gitignore", lines), str(root / folder)
+    for place, _, names in os.walk(top):
+        below = place[len(top) + 1 :]
+        for name in names:
+            path = f"{below}/{name}" if below else name
+            if not ignored.match_file(f"{folder}/{path}") and os.path.isfile(f"{top}/{path}"):  # noqa: PTH113 - fast
+                yield path

@@ -152,9 +152,11 @@ def changed_since_commit(root: Path, *paths: str) -> list[str]:
 
 def check_params(project: Project, check: Check) -> None:
     """Params that stages ran with against params.yaml here and in git."""
-    here = YAML(typ="safe").load((project.root / "params.yaml").read_text())
+    text = (project.root / "params.yaml").read_text()
+    here = YAML(typ="safe").load(text)
     try:
-        committed = YAML(typ="safe").load(git(project.root, "show", "HEAD:params.yaml"))
+        last = git(project.root, "show", "HEAD:params.yaml")
+        committed = here if last == text else YAML(typ="safe").load(last)
     except Fault:
         committed = None
     for stage in project.lock.stages.values():

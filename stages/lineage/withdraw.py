@@ -15,11 +15,11 @@ from dvc.repo import Repo
 
 from stages.common.artifacts import write_text
 from stages.common.errors import Fault
+from stages.ingest.withdrawn import COLUMNS, TOMBSTONES
 from stages.lineage.lock import Lock, git, history
 from stages.lineage.store import listing, object_path
 from stages.lineage.trace import Project
 
-TOMBSTONES = Path("data/pins/withdrawn.csv")
 LINKS = "reports/lineage.html"  # names patients, and is no output of DVC
 PAGES = ("reports/index.html", "reports/labels.png", "reports/data_quality.md", "reports/patients.csv")
 
@@ -152,6 +152,6 @@ def note(root: Path, patient: str, today: date) -> None:
     """The tombstone: a pseudonym and a date, by which ingest leaves the patient out from now on."""
     place = root / TOMBSTONES
     rows = dict(row for row in csv.reader(StringIO(place.read_text())) if row) if place.is_file() else {}
-    rows = {"patient_id": "withdrawn"} | rows
+    rows = {COLUMNS[0]: COLUMNS[1]} | rows  # the head stays the first
     rows.setdefault(patient, today.isoformat())
     write_text(place, "".join(f"{name},{when}\n" for name, when in rows.items()))

@@ -7,7 +7,6 @@ from typing import Any
 
 STATIC = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # alpha / (alpha + beta)
 METHODS = ("reversed", "time_mean", "shuffled", "dwa", "uncertainty", "random")
-REFERENCE = "static-0.5"  # half Dice, half BCE, never changed: what every arm is set against
 
 
 def arms() -> dict[str, dict[str, Any]]:
