@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.common.artifacts import read_json
 from stages.lineage.lock import Stage, git
-from stages.lineage.store import files_below, folder_md5, hash_files, listing
+from stages.lineage.store import file_md5, folder_md5, hash_folder, listing
 from stages.lineage.trace import Project
 from stages.lineage.verify import Check
 
@@ -68,12 +68,10 @@ def compare(project: Project, copy: Path, stage: Stage, check: Check) -> None:
     for path, md5 in stage.outs.items():
         made = copy / path
         if made.is_file():
-            (found,) = hash_files([made])
-            if found != md5:
+            if file_md5(made) != md5:
                 differs(project, copy, stage, path, check)
             continue
-        names = sorted(files_below(copy, path))
-        found_files = dict(zip(names, hash_files([made / name for name in names]), strict=True))
+        found_files = hash_folder(copy, path)
         if folder_md5(found_files) == md5:
             continue
         known = listing(project.root, md5) or {}

@@ -49,18 +49,29 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def hash_files(paths: list[Path]) -> list[str]:
+def hash_files(paths: list[Path]) -> dict[Path, str]:
     """md5 of many files; blank for one that is not there."""
-    found = [""] * len(paths)
+    # A share for each thread, large files first: handing over single files costs more than hashing small ones.
+    dealt = sorted(paths, key=size, reverse=True)
     with ThreadPoolExecutor(THREADS) as pool:
-        # A share for each thread: handing over single files costs more than to hash small ones.
-        for start, share in enumerate(pool.map(hash_share, (paths[start::THREADS] for start in range(THREADS)))):
-            found[start::THREADS] = share
-    return found
+        shares = pool.map(hash_share, (dealt[start::THREADS] for start in range(THREADS)))
+        return {path: md5 for share in shares for path, md5 in share.items()}
 
 
-def hash_share(paths: list[Path]) -> list[str]:
-    return [file_md5(path) if path.is_file() else "" for path in paths]
+def hash_share(paths: list[Path]) -> dict[Path, str]:
+    return {path: file_md5(path) if path.is_file() else "" for path in paths}
+
+
+def hash_folder(root: Path, folder: str) -> dict[str, str]:
+    """md5 of a folder's files by relative path."""
+    places = {name: root / folder / name for name in files_below(root, folder)}
+    hashes = hash_files(list(places.values()))
+    return {name: hashes[place] for name, place in places.items()}
+
+
+def size(path: Path) -> int:
+    """Bytes of a file; 0 for one that is not there."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def files_below(root: Path, folder: str) -> Iterator[str]:

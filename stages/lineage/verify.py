@@ -19,7 +19,7 @@ from stages.common.errors import Fault
 from stages.common.metrics import count_pixels, metrics
 from stages.common.runs import VARIANTS
 from stages.lineage.lock import Stage, git
-from stages.lineage.store import file_md5, files_below, folder_md5, hash_files, listing
+from stages.lineage.store import files_below, folder_md5, hash_files, listing, size
 from stages.lineage.trace import COUNTS, SCORES, Project, Row
 
 SIDES = ("train", "validation", "test")
@@ -77,6 +77,7 @@ def check_files(project: Project, check: Check) -> None:
     for stage in project.lock.stages.values():
         for path, md5 in (stage.deps | stage.outs).items():
             wanted[path].add(md5)
+    alone = {}
     for path, (md5, *others) in sorted((path, sorted(hashes)) for path, hashes in wanted.items()):
         inside = [out for out in project.lock.hashes if out.startswith(f"{path}/")]
         if others:
@@ -84,10 +85,27 @@ def check_files(project: Project, check: Check) -> None:
             check.add(path, "mismatch", said)
         elif inside:
             check_parent(project, check, path, md5, inside)
-        elif md5.endswith(".dir"):
-            check_folder(project, check, path, md5)
         else:
-            check_file(project, check, path, md5)
+            alone[path] = md5
+    check_alone(project, check, alone)
+
+
+def check_alone(project: Project, check: Check, wanted: dict[str, str]) -> None:
+    """Files and folders that one stage made, or that were there before; hashed all at once."""
+    here = {path: sorted(files_below(project.root, path)) for path, md5 in wanted.items() if md5.endswith(".dir")}
+    files = {path: {name: project.root / path / name for name in names} for path, names in here.items()}
+    single = [project.root / path for path in wanted if path not in here]
+    places = single + [place for inside in files.values() for place in inside.values()]
+    hashes = hash_files(places)
+    check.files += sum(md5 != "" for md5 in hashes.values())
+    check.bytes += sum(map(size, places))
+    for path, md5 in wanted.items():
+        if path in here:
+            check_folder(project, check, path, md5, {name: hashes[place] for name, place in files[path].items()})
+        elif not (found := hashes[project.root / path]):
+            check.add(path, "missing", f"expected md5 {md5}")
+        elif found != md5:
+            check.add(path, "mismatch", f"expected md5 {md5}, found {found}")
 
 
 def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:
@@ -107,26 +125,15 @@ def check_parent(project: Project, check: Check, path: str, md5: str, inside: li
         )
 
 
-def check_file(project: Project, check: Check, path: str, md5: str) -> None:
-    place = project.root / path
-    if not place.is_file():
-        check.add(path, "missing", f"expected md5 {md5}")
-        return
-    found, check.files, check.bytes = file_md5(place), check.files + 1, check.bytes + place.stat().st_size
-    if found != md5:
-        check.add(path, "mismatch", f"expected md5 {md5}, found {found}")
+def check_folder(project: Project, check: Check, path: str, md5: str, found: dict[str, str]) -> None:
+    """A folder against its list in the cache; without that list the folder's own hash says whether, not what.
 
-
-def check_folder(project: Project, check: Check, path: str, md5: str) -> None:
-    """A folder against its list in the cache; without that list the folder's own hash says whether, not what."""
+    Args:
+        found: md5 of the files that are there, by relative path.
+    """
     if not (project.root / path).is_dir():
         check.add(path, "missing", f"expected a folder with md5 {md5}")
         return
-    here = sorted(files_below(project.root, path))
-    places = [project.root / path / name for name in here]
-    found = dict(zip(here, hash_files(places), strict=True))
-    check.files += len(here)
-    check.bytes += sum(place.stat().st_size for place in places)
     known = listing(project.root, md5)
     if known is not None and folder_md5(known) != md5:
         check.add(f"cache: {md5}", "mismatch", f"the list of {path} in the cache was changed; remove it, `dvc fetch`")
