@@ -118,6 +118,14 @@ def copy_project(finished: Path, target: Path) -> Path:
     return target
 
 
+def on_small_disk(folder: Path, size: str, script: str, code: int = 0) -> str:
+    """What a bash script says that finds in `folder`, where it starts, an empty disk of that size."""
+    shell = ["unshare", "--map-root-user", "--mount", "bash", "-euo", "pipefail", "-c"]
+    if subprocess.run([*shell, f"mount -t tmpfs none {folder}"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk of their own (unshare)")
+    return run(folder, *shell, f"mount -t tmpfs -o size={size} none {folder}\ncd {folder}\n{script}", code=code)
+
+
 def run_stages(folder: Path, params: dict[str, Any], stages: list[tuple[str, ...]]) -> None:
     """Run stages, each a room and its words, in a folder that gets `params` as its params.yaml."""
     with pytest.MonkeyPatch.context() as patch:

@@ -83,13 +83,23 @@ def pair(text: str) -> tuple[str, str]:
 
 def search(options: argparse.Namespace, params: dict[str, Any], told: threading.Event) -> None:
     """Search until enough trials are done."""
-    from stages.sweep.search import Search, parse_range  # MLflow and Optuna take seconds to import
+    from optuna.exceptions import StorageInternalError  # MLflow and Optuna take seconds to import
+    from sqlalchemy.exc import OperationalError
+
+    from stages.sweep.search import Search, parse_range
 
     try:
         ranges = [parse_range(text) for text in options.range]
     except ValueError as error:
         raise Fault(f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}") from None
-    Search(options.name, params, ranges, dict(options.set_param), say, told).run(options.trials, options.jobs)
+    try:
+        Search(options.name, params, ranges, dict(options.set_param), say, told).run(options.trials, options.jobs)
+    except (OperationalError, StorageInternalError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise Fault(
+            f"optuna.db: expected to write the study, found: {reason}; free some space or end who else writes, and "
+            "run it again: what is done stays"
+        ) from None
 
 
 def compare(options: argparse.Namespace, params: dict[str, Any], told: threading.Event) -> bool:

@@ -45,12 +45,24 @@ def folder_sha256(folder: Path, pattern: str = "*") -> str:
 
 
 def save_checkpoint(path: Path, name: str, state: dict[str, Any]) -> None:
-    """Write a nested state of tensors and JSON values, under the fingerprint `name` of its training."""
+    """Write a nested state of tensors and JSON values, under the fingerprint `name` of its training.
+
+    Raises:
+        Fault: it cannot be written, mostly since the disk is full. An earlier one stays.
+    """
     tensors: dict[str, Tensor] = {}
     plain = split(state, "", tensors)
     header = json.dumps({"training": name, "state": plain, "crc32": crc32(tensors)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, partial(path), {"checkpoint": header})
+    try:
+        save_file(tensors, partial(path), {"checkpoint": header})
+    except SafetensorError as error:
+        partial(path).unlink(missing_ok=True)
+        megabytes = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
+        raise Fault(
+            f"{path}: expected room for a checkpoint of {megabytes:.0f} MB, found: {error}; free some space or set "
+            "CHECKPOINT_DIR, and run it again"
+        ) from None
     partial(path).replace(path)
 
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from mlflow import MlflowClient
 from playwright.sync_api import Browser
 
-from tests.conftest import ROOT, copy_project, environment, run
+from tests.conftest import ROOT, copy_project, environment, on_small_disk, run
 from tests.test_pipeline import ran, wait_for
 
 pytestmark = pytest.mark.slow
@@ -154,6 +155,36 @@ def test_a_training_that_is_killed_costs_its_own_trial_only(project: Path) -> No
     assert search.returncode == 0, said
     assert "hurt-0: failed" in said
     assert said.count("validation Dice") == 2
+
+
+def test_a_full_disk_ends_a_search_which_goes_on_when_there_is_room(finished: Path, tmp_path: Path) -> None:
+    search = " ".join([*SWEEP, "search", "full", "--trials", "1", "-S", "train.loop.epochs=3"])
+    fill = "fallocate -l $(($(df -B1 --output=avail . | tail -1) - {room})) data/filler"
+    script = f"""
+    cp -a {finished}/. .
+    printf '[core]\\n    site_cache_dir = {tmp_path}/site-cache\\n' > .dvc/config.local
+    {fill.format(room=0)}
+    {search} 2>&1 || echo "ended with $?"
+    rm data/filler
+    {fill.format(room=100_000_000)}
+    {search} 2>&1 || echo "ended with $?"
+    rm data/filler
+    {search} 2>&1
+    git fsck 2>&1
+    dvc status
+    """
+    (tmp_path / "disk").mkdir()
+    said = on_small_disk(tmp_path / "disk", "2g", textwrap.dedent(script))
+    assert "Traceback" not in said
+    none, little, enough = said.split("ended with 1\n")
+    assert "optuna.db: expected to write the study" in none
+    assert "database or disk is full" in none
+    assert "full: 3 trials in a row failed" in little
+    assert "expected room for a checkpoint of" in little
+    assert "No space left on device" in little
+    assert enough.count("validation Dice") == 1
+    assert "sweep full: 1 experiments" in enough
+    assert "Data and pipelines are up to date." in enough
 
 
 def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path) -> None:

@@ -1,3 +1,5 @@
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +8,7 @@ import torch
 
 from stages.common.errors import Fault
 from stages.train.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+from tests.conftest import ROOT, on_small_disk
 
 STATE: dict[str, Any] = {
     "network": {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3), "empty": torch.zeros(0)},
@@ -39,6 +42,26 @@ def test_one_of_another_training_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", "other", STATE)
     with pytest.raises(Fault, match=r"c: expected a checkpoint of name, found one of other; delete the file"):
         load_checkpoint(tmp_path / "c", "name")
+
+
+def test_a_full_disk_is_said_and_leaves_the_earlier_one(tmp_path: Path) -> None:
+    script = f"""
+    PYTHONPATH={ROOT} {sys.executable} - <<'END'
+    import torch
+    from pathlib import Path
+    from stages.common.errors import Fault
+    from stages.train.checkpoint import load_checkpoint, save_checkpoint
+    save_checkpoint(Path("c"), "name", {{"x": torch.ones(100_000)}})
+    try:
+        save_checkpoint(Path("c"), "name", {{"x": torch.zeros(1_000_000)}})
+    except Fault as fault:
+        print(fault)
+    print(load_checkpoint(Path("c"), "name")["x"].sum().item(), [path.name for path in Path().iterdir()])
+    END
+    """
+    said = on_small_disk(tmp_path, "1m", textwrap.dedent(script))
+    assert "c: expected room for a checkpoint of 4 MB, found: " in said
+    assert "100000.0 ['c']" in said
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
