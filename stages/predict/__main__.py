@@ -30,7 +30,7 @@ from stages.common.parallel import count_workers
 from stages.common.runs import VARIANTS
 from stages.ingest.labels import Unreadable
 from stages.predict.films import decode, find_films
-from stages.predict.model import Model, Prediction, finished, open_model, prepared, run_folders
+from stages.predict.model import Model, Prediction, open_model, predict, run_folders
 from stages.predict.outputs import FORMATS, WARNING, facts_of, is_done, write_prediction
 
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
@@ -108,15 +108,13 @@ def predict_film(film: Named, model: Model, output: Path, facts: dict[str, Any],
         if is_done(folder, facts):
             return Outcome(path, "done before", "done before")
         decoded = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])
-        frame, inputs = prepared(decoded.pixels, model)
+        found = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:
         return Outcome(path, error.problem.sentence(str(path)), "failed")
     except Fault as error:
         return Outcome(path, f"{path}: {error}", "failed")
     except OSError as error:
         return Outcome(path, f"expected a readable file, found: {error.strerror}", "failed")
-    grid = model.chances(inputs[None])[0]
-    found = finished(decoded.pixels.shape, frame, inputs, grid, model, decoded.spacing)
     with new_folder(folder) as out:
         problem = write_prediction(out, decoded, found, facts, formats)
     return Outcome(path, described(found) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
