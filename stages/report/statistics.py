@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.optimize import brentq
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
@@ -223,7 +224,14 @@ def detectable(spread: float, count: int) -> float:
     Args:
         spread: standard deviation of the patients' differences.
     """
-    return float(spread * TTestPower().solve_power(nobs=count, alpha=LEVEL, power=POWER))
+
+    def short(effect: float) -> float:  # the other tail is as good as empty, and no number for two patients
+        return float(TTestPower().power(effect, count, LEVEL / 2, alternative="larger")) - POWER
+
+    top = 1.0
+    while short(top) < 0:
+        top *= 2
+    return spread * float(brentq(short, 0, top))
 
 
 def false_claim(a: np.ndarray, b: np.ndarray) -> float:

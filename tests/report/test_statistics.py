@@ -111,6 +111,20 @@ def test_forty_patients_show_differences_of_the_known_size() -> None:
     assert found == pytest.approx([0.009, 0.022, 0.045], abs=0.001)
 
 
+def test_that_size_falls_with_every_patient() -> None:
+    # statsmodels' own search ends in an array, or below zero, for 73, 87, 92, 109, 117 and 120 patients
+    found = np.array([detectable(1.0, count) for count in range(2, 400)])
+    assert found[0] == pytest.approx(11.55, abs=0.01)
+    assert (np.diff(found) < 0).all()
+    assert found[-1] == pytest.approx((stats.norm.isf(0.025) + stats.norm.ppf(0.8)) / np.sqrt(399), rel=0.01)
+
+
+@pytest.mark.parametrize("count", [2, 5, 73])
+def test_that_size_is_found_in_four_of_five_studies(count: int) -> None:
+    studies = np.random.default_rng(0).normal(detectable(1.0, count), 1, (100_000, count))
+    assert (stats.ttest_1samp(studies, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.005)
+
+
 @pytest.mark.parametrize(("correlation", "expected"), [(0.5, 0.25), (0.8, 0.15), (0.9, 0.07), (0.95, 0.02)])
 def test_the_papers_difference_is_a_false_claim_as_often_as_computed_elsewhere(
     correlation: float, expected: float
