@@ -68,9 +68,10 @@ def load_model(folder: Path) -> nn.Module:
     """
     description = json.loads(need(folder / "model.json").read_text())
     shape = description["unet"]
-    network = build(shape["encoder"], shape["channels"], shape["input"])
+    with torch.device("meta"):  # no initial weights that would be thrown away: they take as long as two films
+        network = build(shape["encoder"], shape["channels"], shape["input"])
     try:
-        network.load_state_dict(load_file(need(folder / "weights.safetensors")))
+        network.load_state_dict(load_file(need(folder / "weights.safetensors")), assign=True)
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Fault(f"{folder}: expected the weights of its model.json, found {reason}; run `dvc repro`") from None

@@ -4,13 +4,9 @@ Where labels are filled boxes, the outline is a box's edge and says little about
 """
 
 import math
-import warnings
 
 import numpy as np
-import torch
-from monai.metrics.utils import get_edge_surface_distance
-
-warnings.filterwarnings("ignore", "monai.metrics.utils get_mask_edges:always_return_as_numpy")  # of MONAI to itself
+from monai.metrics.utils import get_mask_edges, get_surface_distance
 
 PERCENTILE = 0.95
 
@@ -34,14 +30,14 @@ def boundary(
     units = {"px": (1.0, 1.0), "mm": spacing}
     found = {"nsd": math.nan, "hd95_px": math.nan, "hd95_mm": math.nan}
     if mask_pred.any() and mask_ref.any():
-        near = surroundings(mask_pred | mask_ref)
-        pred, ref = (torch.from_numpy(mask[near]) for mask in (mask_pred, mask_ref))
+        near = surroundings(mask_pred | mask_ref)  # MONAI's own crop takes half of its time
+        pred, ref = get_mask_edges(mask_pred[near], mask_ref[near], crop=False)
         for name, unit in units.items():
             if unit is not None:
-                _, both_ways, _ = get_edge_surface_distance(pred, ref, spacing=unit, symmetric=True)
-                found[f"hd95_{name}"] = max(torch.quantile(way, PERCENTILE).item() for way in both_ways)
+                both_ways = [get_surface_distance(*pair, spacing=unit) for pair in ((pred, ref), (ref, pred))]
+                found[f"hd95_{name}"] = float(max(np.quantile(way, PERCENTILE) for way in both_ways))
                 if name == "px":
-                    found["nsd"] = (torch.cat(both_ways) <= tolerance).double().mean().item()
+                    found["nsd"] = float((np.concatenate(both_ways) <= tolerance).mean())
         return found
     nothing = not (mask_pred.any() or mask_ref.any())
     found["nsd"] = float(nothing)

@@ -30,6 +30,20 @@ class Chart:
         self.axes.grid(alpha=0.25)
         self.axes.spines[["top", "right"]].set_visible(False)
 
+    def runs(
+        self, name: str, colour: str, curves: Sequence[tuple[pd.Series, pd.Series]], marker: str | None = None
+    ) -> None:
+        """A line per run, x against y, all in one colour; where there are several, faint, and their mean thick."""
+        several = len(curves) > 1
+        for x, y in curves:
+            label = None if several else name
+            self.axes.plot(x, y, color=colour, label=label, alpha=0.4 if several else 1, marker=marker)
+        if several:
+            x, y = (
+                pd.concat([curve[i].reset_index(drop=True) for curve in curves], axis=1).mean(axis=1) for i in (0, 1)
+            )
+            self.axes.plot(x, y, color=colour, label=f"{name}, mean of {len(curves)}", linewidth=2.2)
+
     def svg(self, told: str) -> dict[str, str]:
         """The chart, and in words what it shows, for those who do not see it."""
         if self.axes.get_legend_handles_labels()[0]:
@@ -47,13 +61,7 @@ def lines(
     """A line per run, x against y, one colour per name; where runs are several, their mean is drawn thick."""
     chart, told = Chart(title, x_label, y_label), []
     for (name, runs), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        for x, y in runs:
-            chart.axes.plot(
-                x, y, color=colour, label=name if len(runs) == 1 else None, alpha=1 if len(runs) == 1 else 0.4
-            )
-        if len(runs) > 1:
-            mean = pd.concat([pd.Series(y.to_numpy(), index=x.to_numpy()) for x, y in runs], axis=1).mean(axis=1)
-            chart.axes.plot(mean.index, mean, color=colour, label=f"{name}, mean of {len(runs)}", linewidth=2.2)
+        chart.runs(name, colour, runs)
         ends = [np.mean([float(y.iloc[at]) for _, y in runs]) for at in (0, -1)]
         told.append(f"{name} from {ends[0]:.3f} to {ends[1]:.3f}")
     return chart.svg("; ".join(told))
@@ -63,8 +71,7 @@ def precision_recall(curves: Mapping[str, Sequence[pd.DataFrame]], prevalence: f
     """Precision over recall of each run, with the prevalence as the line that chance would draw."""
     chart = Chart("Precision and recall of all test pixels", "recall", "precision")
     for (name, tables), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
-        for number, table in enumerate(tables):
-            chart.axes.plot(table["recall"], table["precision"], color=colour, label="_" * (number > 0) + name)
+        chart.runs(name, colour, [(table["recall"], table["precision"]) for table in tables])
     chart.axes.axhline(prevalence, color="#888888", linestyle=":", label="prevalence: chance")
     chart.axes.set(xlim=(0, 1), ylim=(0, 1.02))
     return chart.svg("precision falls as recall rises; the areas under the curves (AUPRC) stand in the table above")
@@ -75,9 +82,7 @@ def calibration(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
     chart = Chart("Calibration: are probabilities kept?", "predicted probability", "share of fracture")
     chart.axes.plot([0, 1], [0, 1], color="#888888", linestyle=":", label="perfect")
     for (name, tables), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
-        for number, table in enumerate(tables):
-            label = "_" * (number > 0) + name
-            chart.axes.plot(table["predicted"], table["observed"], color=colour, marker=".", label=label)
+        chart.runs(name, colour, [(table["predicted"], table["observed"]) for table in tables], marker=".")
     chart.axes.set(xlim=(0, 1), ylim=(0, 1))
     return chart.svg(
         "points above the diagonal are too timid, below it too bold; ECE and Brier stand in the table above"

@@ -60,7 +60,7 @@ def render(
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
     first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
     count = split["split"].value_counts()
-    thresholds = {name: [item.metrics["threshold"]["value"] for item in found] for name, found in runs.items()}
+    thresholds = {name: {item.metrics["threshold"]["value"] for item in found} for name, found in runs.items()}
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     return page.get_template("page.html").render(
         train=int(count["train"] + count["validation"]),
@@ -77,7 +77,9 @@ def render(
         ranking=ranking_cells(results["ranking"]),
         tau=f"{results['ranking']['tau'].iloc[0]:.2f}",
         resamples=f"{RESAMPLES:,}",
-        thresholds="; ".join(f"{name} {', '.join(f'{t:g}' for t in found)}" for name, found in thresholds.items()),
+        thresholds="; ".join(
+            f"{name} {', '.join(f'{t:g}' for t in sorted(found))}" for name, found in thresholds.items()
+        ),
         origin=first.metrics["threshold"]["from"],
         more=beyond_pixels(runs),
         statistics=paired_cells(statistics),
@@ -92,9 +94,6 @@ def render(
         charts=charts(runs, results),
         methods=[describe(name, params["train"][name]) for name in VARIANTS],
         select=params["train"]["loop"]["select"],
-        kept="; ".join(
-            f"{name} {', '.join(str(item.model['epoch']) for item in found)}" for name, found in runs.items()
-        ),
         steps=steps(root, manifest, split),
         films=films(root, runs, split, manifest),
         shown_seed=None if single else first.run.seed,
@@ -172,18 +171,20 @@ def mean_of(found: list[Evaluated], key: str, style: str) -> str:
     return number(float(np.mean(known)), style) if known else "–"
 
 
-def span(row: dict[Any, Any]) -> str:
+def span(row: dict[Any, Any], style: str) -> str:
     """A difference with its interval, or a dash where there is none."""
-    if np.isnan(row["low"]):
-        return number(row["difference"], "+.3f")
-    return f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+    difference, low, high = (number(row[name], style) for name in ("difference", "low", "high"))
+    return difference if np.isnan(row["low"]) else f"{difference} ({low} to {high})"
 
 
 def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
-    styles = {"wilcoxon": ".2g", "permutation": ".2g", "holm": ".2g", "effect": "+.2f", "detectable": ".3f"}
+    styles = {"wilcoxon": ".2g", "permutation": ".2g", "holm": ".2g", "effect": "+.2f", "detectable": ".4f"}
     styles |= {"false_claim": ".2g", "patients": "d"}
     rows = statistics.to_dict("records")
-    return [[row["metric"], span(row), *(number(row[name], style) for name, style in styles.items())] for row in rows]
+    return [
+        [row["metric"], span(row, "+.4f"), *(number(row[name], style) for name, style in styles.items())]
+        for row in rows
+    ]
 
 
 def runs_cells(table: pd.DataFrame) -> list[list[str]]:
@@ -203,7 +204,7 @@ def subgroup_cells(table: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in table.to_dict("records"):
         scores = (f"{row[name]:.3f}" for name in VARIANTS)
-        rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *scores, span(row)])
+        rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *scores, span(row, "+.3f")])
     return rows
 
 

@@ -92,6 +92,8 @@ def be_deterministic(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # fp32 is what it says: a GPU's convolutions would round their factors to ten bits (TF32) and call it that, too.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def has_gpu() -> bool:

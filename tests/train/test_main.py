@@ -253,6 +253,12 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict
     assert not list((dataset / "models").rglob(".*partial*"))
 
 
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that talk by gloo, on a machine with a GPU, too: it may have one where two are asked for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
 def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     process = start(folder, command)
     said = process.communicate()[1]
@@ -263,6 +269,7 @@ def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, d
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("over", "method"), [("image", "linear"), ("batch", "gradnorm")])
+@pytest.mark.usefixtures("no_gpu")
 def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: dict[str, Any], dataset: Path) -> None:
     # 9 films in batches of 4: three steps of 3, which two processes share unequally
     loop = {"epochs": 3, "precision": "fp32", "select": "last"}
@@ -280,6 +287,7 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_gpu")
 def test_torchrun_starts_as_many_and_trains_the_same_bits(toy_params: dict[str, Any], dataset: Path) -> None:
     write_params(dataset, toy_params, loop={"devices": 2})
     history, weights = trained(dataset)
@@ -292,6 +300,7 @@ def test_torchrun_starts_as_many_and_trains_the_same_bits(toy_params: dict[str, 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_gpu")
 def test_several_processes_stop_together_and_go_on(toy_params: dict[str, Any], dataset: Path) -> None:
     write_params(dataset, toy_params, loop={"devices": 2, "epochs": 12})
     whole, weights = trained(dataset)
