@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from ruamel.yaml import YAML
 
 from stages.common.params import section_model
@@ -109,6 +109,27 @@ def browser() -> Iterator[Browser]:
         found = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield found
         found.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a file in a page of its own, which must ask for nothing beyond `allowed` and say nothing on the console."""
+    pages: list[Page] = []
+    wrong: list[str] = []
+
+    def open_page(file: Path, width: int, height: int = 800, allowed: tuple[str, ...] = ("file:", "data:")) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(allowed) else None)
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(file.as_uri())
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert wrong == []
 
 
 def copy_project(finished: Path, target: Path) -> Path:

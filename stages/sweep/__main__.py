@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from stages.common.artifacts import write_text
 from stages.common.errors import Fault
 from stages.common.params import read_params
@@ -81,6 +83,13 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def overridden(params: dict[str, Any], changes: dict[str, str]) -> dict[str, Any]:
+    """`params` with the changes that `dvc exp run -S` will make, read as it reads them."""
+    words = [f"{key}={value}" for key, value in changes.items()]
+    found: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(params), OmegaConf.from_dotlist(words)))
+    return dict(found)
+
+
 def search(options: argparse.Namespace, params: dict[str, Any], told: threading.Event) -> None:
     """Search until enough trials are done."""
     from optuna.exceptions import StorageInternalError  # MLflow and Optuna take seconds to import
@@ -106,11 +115,11 @@ def compare(options: argparse.Namespace, params: dict[str, Any], told: threading
     """Run every arm that has not been run; False after a dry run."""
     known = set(names(options.name))
     todo = {f"{options.name}-{arm}": changes for arm, changes in arms().items() if f"{options.name}-{arm}" not in known}
+    fixed = dict(options.set_param) | {"train.seeds": "[" + ",".join(map(str, options.seeds)) + "]"}
+    params = overridden(params, fixed)
     print(expected_cost(params, len(todo), options.seeds, Path("data/dataset")))
     if options.dry_run:
         return False
-    params = params | {"train": params["train"] | {"seeds": options.seeds}}
-    fixed = dict(options.set_param) | {"train.seeds": "[" + ",".join(map(str, options.seeds)) + "]"}
     stages = targets("train", params) + targets("evaluate", params)
 
     def one(name: str, changes: dict[str, Any]) -> str:

@@ -15,8 +15,7 @@ from stages.train.params import Params
 
 STEPS = 3  # that are timed, after one that warms up
 OUTSIDE = 20.0  # seconds for each training outside of it: imports, data, records, evaluation (benchmarks/sweep.py)
-# A GPU of 2020 (NVIDIA A100) multiplies 312e12 numbers in bf16 a second on paper; small convolutions reach a tenth.
-GPU_FLOPS = 312e12 * 0.1
+GPU_FLOPS = 9.4e12  # what one training of params.yaml reached on an NVIDIA H200 (benchmarks/README.md)
 
 
 def expected_cost(params: dict[str, Any], arms: int, seeds: list[int], dataset: Path) -> str:
@@ -32,8 +31,8 @@ def expected_cost(params: dict[str, Any], arms: int, seeds: list[int], dataset: 
     return (
         f"{arms} arms x {len(seeds)} seeds = {trainings} trainings of {epochs} epochs on {len(films.ids)} films.\n"
         f"On this machine some {hours(here)} ({seconds:.2f} s a step, measured just now, one training at a time).\n"
-        f"On one A100 some {hours(there)} (an estimate: {operations / 1e9:.0f} GFLOP a step at a tenth of its peak, "
-        f"and {OUTSIDE:.0f} s round each training)."
+        f"On one H200 some {hours(there)} (an estimate: {operations / 1e9:.0f} GFLOP a step, {GPU_FLOPS / 1e12:.1f} "
+        f"TFLOP a second as measured there for params.yaml, and {OUTSIDE:.0f} s round each training)."
     )
 
 
