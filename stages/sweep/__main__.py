@@ -22,10 +22,12 @@ from types import FrameType
 from typing import Any
 
 from omegaconf import OmegaConf
+from pydantic import ValidationError
+from yaml import YAMLError
 
 from stages.common.artifacts import write_text
-from stages.common.errors import Fault
-from stages.common.params import read_params
+from stages.common.errors import Fault, faults
+from stages.common.params import describe, read_params, section_model
 from stages.sweep.arms import arms
 from stages.sweep.cost import expected_cost
 from stages.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
@@ -84,9 +86,19 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def overridden(params: dict[str, Any], changes: dict[str, str]) -> dict[str, Any]:
-    """`params` with the changes that `dvc exp run -S` will make, read as it reads them."""
+    """`params` with what -S will change, values read as YAML.
+
+    Raises:
+        Fault: a value is no YAML, or section `train` cannot be used with it; DVC refuses what other sections cannot.
+    """
     words = [f"{key}={value}" for key, value in changes.items()]
-    found: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(params), OmegaConf.from_dotlist(words)))
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(params), OmegaConf.from_dotlist(words)))
+        section_model("train").model_validate(found["train"])
+    except YAMLError as error:
+        raise Fault(f"-S: expected values in YAML, found {', '.join(words)}: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise faults("-S: these parameters cannot be used", [f"train.{describe(e)}" for e in error.errors()]) from None
     return dict(found)
 
 

@@ -190,5 +190,17 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path) -> None:
     assert time.monotonic() - start < 120
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("train.loop.epochs=many", "train.loop.epochs: Input should be a valid integer (found 'many')"),
+        ("train.loop.epoch=3", "train.loop.epoch: there is no such parameter"),
+        ("train.loop.epochs=[1,", "-S: expected values in YAML, found train.loop.epochs=[1,"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_before_any_work(change: str, said: str, project: Path) -> None:
+    assert said in run(project, *SWEEP, "arms", "honest", "-S", change, "--dry-run", code=1)
+
+
 def test_a_name_without_experiments_is_one_sentence(project: Path) -> None:
     assert "expected experiments named nothing-something" in run(project, *SWEEP, "report", "nothing", code=1)
