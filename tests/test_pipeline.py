@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -184,6 +185,12 @@ def test_a_killed_stage_leaves_the_last_good_output_or_none(
     if sign == signal.SIGTERM:
         assert stage.returncode == 143
         assert not list((project / "data").glob(".raw-partial-*"))
+    wait_for(lambda: not living_in(project))  # workers write nothing more
+
+
+def living_in(folder: Path) -> list[int]:
+    """Ids of the processes that were started there."""
+    return [process.pid for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)]
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(project: Path, toy_params: dict[str, Any], tmp_path: Path) -> None:

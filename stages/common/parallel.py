@@ -5,7 +5,8 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -35,9 +36,7 @@ def executor() -> Iterator[Executor]:
 @contextmanager
 def processes() -> Iterator[Executor]:
     """Processes of this machine."""
-    # Ctrl-C reaches the whole process group; the parent answers it for all.
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    with one_thread(), ProcessPoolExecutor(count_workers(), get_context("spawn"), signal.signal, ignore) as pool:
+    with one_thread(), ProcessPoolExecutor(count_workers(), get_context("spawn"), begin_worker) as pool:
         try:
             yield pool
         except BaseException:
@@ -46,6 +45,22 @@ def processes() -> Iterator[Executor]:
                 child.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def begin_worker() -> None:
+    """Leave Ctrl-C, which reaches the whole process group, to the parent, and end at once when that is killed.
+
+    Workers that only wait would stay for ever, and one at work would write on beside the parent's successor.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager
