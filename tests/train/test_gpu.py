@@ -13,26 +13,19 @@ import torch
 from stages.common.errors import Fault
 from stages.common.unet import load_model, probabilities
 from stages.train.__main__ import keep
-from stages.train.loop import State, begin, epochs, resident
+from stages.train.loop import begin, epochs, resident
 from stages.train.machine import describe, machine_faults, make_fabric
 from stages.train.params import Params
-from tests.conftest import ROOT, environment, merge
+from tests.conftest import ROOT, environment
 from tests.train.films import squares
+from tests.train.test_loop import VALIDATION, change, run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU on this machine")
-FILMS = squares(8, 0, 64)
 
 
-def params(toy: dict[str, Any], **rooms: Any) -> Params:
-    return Params.model_validate(merge(toy["train"], rooms))
-
-
-def train(settings: Params) -> State:
-    fabric = make_fabric(settings.loop)
-    state = begin(fabric, settings, settings.adaptive, len(FILMS.ids), seed=1)
-    side = resident(fabric, FILMS)
-    list(epochs(fabric, state, side, side, settings))
-    return state
+@pytest.fixture
+def settings(toy_params: dict[str, Any]) -> Params:
+    return Params.model_validate(toy_params["train"])
 
 
 @pytest.fixture
@@ -45,18 +38,14 @@ def small_gpu() -> Iterator[None]:
     torch.cuda.empty_cache()
 
 
-def test_it_is_taken_and_named_and_multiplies_in_bf16(toy_params: dict[str, Any]) -> None:
-    fabric = make_fabric(params(toy_params).loop)
-    said = describe(fabric, 1)
-    assert (fabric.device.type, said["device"], said["precision"]) == (
-        "cuda",
-        torch.cuda.get_device_name(),
-        "bf16-mixed",
-    )
+def test_it_is_taken_and_named_and_multiplies_in_bf16(settings: Params) -> None:
+    fabric = make_fabric(settings.loop)
+    said, name = describe(fabric, 1), torch.cuda.get_device_name()
+    assert (fabric.device.type, said["device"], said["precision"]) == ("cuda", name, "bf16-mixed")
 
 
-def test_fp32_is_no_tf32(toy_params: dict[str, Any]) -> None:
-    fabric = make_fabric(params(toy_params, loop={"precision": "fp32"}).loop)
+def test_fp32_is_no_tf32(settings: Params) -> None:
+    fabric = make_fabric(change(settings, loop={"precision": "fp32"}).loop)
     generator = torch.Generator().manual_seed(0)
     x, w = torch.randn(2, 64, 32, 32, generator=generator), torch.randn(64, 64, 3, 3, generator=generator)
     exact = torch.nn.functional.conv2d(x.double(), w.double())
@@ -64,23 +53,22 @@ def test_fp32_is_no_tf32(toy_params: dict[str, Any]) -> None:
     assert ((found - exact).norm() / exact.norm()).item() < 1e-5  # TF32: some 3e-4
 
 
-def test_what_it_trained_gives_the_same_masks_without_it(toy_params: dict[str, Any], here: Path) -> None:
-    settings = params(toy_params, loop={"epochs": 25}, optimiser={"learning_rate": 0.01})
-    state = train(settings)
-    assert keep(state, Path("model"), {"unet": settings.unet.model_dump()}, FILMS)["dice"] > 0.9
-    inside = probabilities(load_model(Path("model")), FILMS.inputs)
+def test_what_it_trained_gives_the_same_masks_without_it(settings: Params, here: Path) -> None:
+    state = run(change(settings, loop={"epochs": 25}, optimiser={"learning_rate": 0.01}))
+    assert keep(state, Path("model"), {"unet": settings.unet.model_dump()}, VALIDATION)["dice"] > 0.9
+    inside = probabilities(load_model(Path("model")), VALIDATION.inputs)
     script = (
         "import json, torch; from pathlib import Path; from stages.common.unet import load_model, probabilities; "
-        "from tests.train.films import squares; assert not torch.cuda.is_available(); "
-        "print(json.dumps(probabilities(load_model(Path('model')), squares(8, 0, 64).inputs).mean((1, 2)).tolist()))"
+        "from tests.train.test_loop import VALIDATION; assert not torch.cuda.is_available(); "
+        "print(json.dumps(probabilities(load_model(Path('model')), VALIDATION.inputs).mean((1, 2)).tolist()))"
     )
     blind = environment() | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     said = subprocess.run([sys.executable, "-c", script], env=blind, capture_output=True, text=True, check=True).stdout
     assert json.loads(said) == pytest.approx(inside.mean((1, 2)).tolist(), rel=1e-4)
 
 
-def test_full_gpu_memory_is_said_with_what_to_do(toy_params: dict[str, Any], small_gpu: None) -> None:
-    wide = params(toy_params, unet={"encoder": "resnet152", "channels": [512, 256, 128, 64, 64]}, loop={"batch": 8})
+def test_full_gpu_memory_is_said_with_what_to_do(settings: Params, small_gpu: None) -> None:
+    wide = change(settings, unet={"encoder": "resnet152", "channels": [512, 256, 128, 64, 64]}, loop={"batch": 8})
     films = squares(8, 0, 512)
     expected = r"the GPU memory is full with 8 films per step \(CUDA out of memory.*lower train\.loop\.batch"
     with pytest.raises(Fault, match=expected), machine_faults(8, "resnet152"):
