@@ -113,15 +113,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a file in a page of its own, which must ask for nothing beyond `allowed` and say nothing on the console."""
+    """Opens a file in a page of its own, which must say nothing on the console and, once it has asked for itself, ask
+    for nothing beyond `allowed`.
+    """
     pages: list[Page] = []
-    wrong: list[str] = []
+    heard: list[str] = []
+    expected: list[str] = []
 
     def open_page(file: Path, width: int, height: int = 800, allowed: tuple[str, ...] = ("file:", "data:")) -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(allowed) else None)
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: heard.append(request.url) if not request.url.startswith(allowed) else None)
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        expected.extend(url for url in [file.as_uri()] if not url.startswith(allowed))
         page.goto(file.as_uri())
         pages.append(page)
         return page
@@ -129,7 +133,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_page
     for page in pages:
         page.close()
-    assert wrong == []
+    assert heard == expected
 
 
 def copy_project(finished: Path, target: Path) -> Path:

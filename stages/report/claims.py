@@ -8,7 +8,7 @@ import pandas as pd
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED
 from stages.report.statistics import LEVEL
-from stages.report.tables import GAIN, Outcome
+from stages.report.tables import GAIN, Outcome, span
 
 REPRODUCED, DEVIATES, UNKNOWN = "reproduced", "deviates", "cannot be told"
 FIXED, ADAPTIVE = PUBLISHED
@@ -66,7 +66,7 @@ def gain_of_f1(gain: pd.Series, outcome: Outcome) -> dict[str, str]:
         "cannot be told apart from": UNKNOWN,
     }
     published = PUBLISHED[ADAPTIVE]["f1"] - PUBLISHED[FIXED]["f1"]
-    found = f"{gain['f1']:+.4f} ({gain['f1_low']:+.4f} to {gain['f1_high']:+.4f})"
+    found = span(gain["f1"], gain["f1_low"], gain["f1_high"], "+.4f")
     why = f"adaptive {outcome} baseline: interval and permutation test together"
     return row("adaptive weights raise F1", f"{published:+.4f}", found, results[outcome], why)
 
@@ -74,12 +74,12 @@ def gain_of_f1(gain: pd.Series, outcome: Outcome) -> dict[str, str]:
 def change(metric: str, test: pd.Series) -> dict[str, str]:
     """How a metric moves from fixed to adaptive weights, patient by patient."""
     published = PUBLISHED[ADAPTIVE][metric] - PUBLISHED[FIXED][metric]
-    shown = f"{test['difference']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f})"
+    found = span(test["difference"], test["low"], test["high"], "+.4f")
     certain = test["holm"] < LEVEL and test["low"] * test["high"] > 0
     result = UNKNOWN if not certain else REPRODUCED if test["difference"] * published > 0 else DEVIATES
     why = f"mean over {test['patients']:.0f} patients, permutation p = {test['holm']:.2g} after Holm"
     return row(
-        f"adaptive weights {'raise' if published > 0 else 'lower'} {metric}", f"{published:+.4f}", shown, result, why
+        f"adaptive weights {'raise' if published > 0 else 'lower'} {metric}", f"{published:+.4f}", found, result, why
     )
 
 

@@ -14,7 +14,7 @@ from stages.common.runs import VARIANTS
 from stages.report import figures, pictures
 from stages.report.runs import Evaluated
 from stages.report.statistics import RESAMPLES
-from stages.report.tables import FEW, GAIN, HEAD, cells_of, number
+from stages.report.tables import FEW, GAIN, HEAD, cells_of, number, span
 
 SHOWN = ("f1", "precision", "recall", "accuracy")
 SORTED = (*SHOWN, "iou", "specificity", "mcc", "auprc", "nsd", "hd95_px", "false_regions", "brier")
@@ -171,18 +171,16 @@ def mean_of(found: list[Evaluated], key: str, style: str) -> str:
     return number(float(np.mean(known)), style) if known else "–"
 
 
-def span(row: dict[Any, Any], style: str) -> str:
-    """A difference with its interval, or a dash where there is none."""
-    difference, low, high = (number(row[name], style) for name in ("difference", "low", "high"))
-    return difference if np.isnan(row["low"]) else f"{difference} ({low} to {high})"
-
-
 def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
     styles = {"wilcoxon": ".2g", "permutation": ".2g", "holm": ".2g", "effect": "+.2f", "detectable": ".4f"}
     styles |= {"false_claim": ".2g", "patients": "d"}
     rows = statistics.to_dict("records")
     return [
-        [row["metric"], span(row, "+.4f"), *(number(row[name], style) for name, style in styles.items())]
+        [
+            row["metric"],
+            span(row["difference"], row["low"], row["high"], "+.4f"),
+            *(number(row[name], style) for name, style in styles.items()),
+        ]
         for row in rows
     ]
 
@@ -204,7 +202,15 @@ def subgroup_cells(table: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in table.to_dict("records"):
         scores = (f"{row[name]:.3f}" for name in VARIANTS)
-        rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *scores, span(row, "+.3f")])
+        rows.append(
+            [
+                row["subgroup"],
+                str(row["images"]),
+                str(row["patients"]),
+                *scores,
+                span(row["difference"], row["low"], row["high"], "+.3f"),
+            ]
+        )
     return rows
 
 

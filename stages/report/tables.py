@@ -211,9 +211,7 @@ def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in comparison.to_dict("records"):
         shown = "+.3f" if row["row"] == GAIN else ".3f"
-        f1 = number(row["f1"], shown)
-        if not np.isnan(row["f1_low"]):
-            f1 += f" ({number(row['f1_low'], shown)} to {number(row['f1_high'], shown)})"
+        f1 = span(row["f1"], row["f1_low"], row["f1_high"], shown)
         middle = [number(row[name], shown) for name in ("accuracy", "precision", "recall")]
         last = [number(row[name], shown) for name in ("iou", "mcc", "mean_f1")] + [number(row["prevalence"], ".3f")]
         rows.append([str(row["row"]), *middle, f1, *last, str(int(row["images"]))])
@@ -223,3 +221,9 @@ def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
 def number(value: float, style: str) -> str:
     """A dash for what is undefined or was not published."""
     return "–" if np.isnan(value) else format(value, style)
+
+
+def span(value: float, low: float, high: float, style: str) -> str:
+    """A value with its interval, where it has one."""
+    shown = number(value, style)
+    return shown if np.isnan(low) else f"{shown} ({number(low, style)} to {number(high, style)})"
