@@ -30,7 +30,7 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY) ## run the pipeline and print the comparison
 	@dvc repro
-	@python -m stages.lineage page
+	@python -m tools.audit page
 	@echo && cat reports/comparison.md && echo "The page: $(CURDIR)/reports/index.html"
 
 test: $(READY) ## run the tests
@@ -39,11 +39,11 @@ test: $(READY) ## run the tests
 lint: $(READY) ## check style and types
 	@ruff check . && ruff format --check . && mypy
 
-format: $(READY) ## mend style
+format: $(READY) ## fix style
 	@ruff check --fix . ; ruff format .
 
 readme: $(READY) ## put the table and the picture of the last run into README.md
-	@python tools/readme.py
+	@python scripts/readme.py
 
 clean: ## remove .venv, caches and outputs; the DVC cache stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .checkpoints build *.egg-info

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import torch
 
-from stages.common.artifacts import read_json, read_table
-from stages.common.dataset import load_films
-from stages.common.params import read_params
-from stages.common.runs import VARIANTS, Run
-from stages.common.unet import load_model, probabilities
-from stages.evaluate import __main__ as evaluate
+from stages import read_params
+from stages.common.analysis.statistics import compare_metrics, pooled_f1_interval
+from stages.common.core.files import read_json, read_table
+from stages.common.data.dataset import load_films
+from stages.common.data.run_id import VARIANTS, Run
+from stages.common.model.network import load_model, probabilities
+from stages.evaluate import main as evaluate
 from stages.evaluate.params import Params
-from stages.report import __main__ as report
+from stages.report import main as report
 from stages.report.params import Params as ReportParams
-from stages.report.statistics import compare_metrics, pooled_f1_interval
 from stages.report.tables import PAIRED
 
 ROUNDS = 5

@@ -19,7 +19,7 @@ from pydicom import dcmread
 from ruamel.yaml import YAML
 
 from stages.ingest.params import Sample
-from stages.ingest.sample import Plan, dicom_file, draw, voc_file
+from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
 
 ROOT = Path(__file__).parents[1]
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 4]  # as ingest writes them
@@ -27,7 +27,7 @@ WIDTH, HEIGHT = 373, 454  # as most films of FracAtlas
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from stages.ingest.__main__ import main
+from stages.ingest.main import main
 from stages.ingest.params import Params
 if __name__ == "__main__":
     params = Params.model_validate(json.loads(sys.argv[1]))
@@ -53,7 +53,7 @@ def write_export(folder: Path, films: int) -> None:
     """DICOM films of the embedded sample with their annotations."""
     folder.mkdir()
     for number in range(films):
-        plan = Plan(number, number, "hospital", "CR")
+        plan = SampleFilm(number, number, "hospital", "CR")
         film = draw(plan, Sample(seed=7, films=16, width=420))
         (folder / f"f{number:05d}.dcm").write_bytes(dicom_file(plan, film, 7))
         (folder / f"f{number:05d}.xml").write_bytes(voc_file(plan, film))

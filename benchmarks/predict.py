@@ -21,12 +21,12 @@ from unittest import mock
 import numpy as np
 import torch
 
-from stages.common.artifacts import read_table
-from stages.predict import __main__ as command
-from stages.predict.export import export
-from stages.predict.films import decode
-from stages.predict.model import Prediction, finished, from_onnx, open_model, prepared
-from stages.predict.outputs import facts_of, write_prediction
+from stages.common.core.files import read_table
+from tools.predict import __main__ as command
+from tools.predict.export import export
+from tools.predict.films import decode
+from tools.predict.model import Prediction, finished, from_onnx, open_model, prepared
+from tools.predict.outputs import facts_of, write_prediction
 
 ROUNDS = 5
 
@@ -82,7 +82,7 @@ def latency(film: Path) -> None:
         }
         for name, work in parts.items():
             print(f"one film, {name}: {1000 * statistics.median(seconds(work) for _ in range(4 * ROUNDS)):.1f} ms")
-        words = [sys.executable, "-m", "stages.predict", str(film), "--output", folder]
+        words = [sys.executable, "-m", "tools.predict", str(film), "--output", folder]
         whole = seconds(lambda: subprocess.run(words, check=True, capture_output=True))
     opening = seconds(lambda: open_model("adaptive"))
     print(f"one film, the whole command: {whole:.1f} s, of which opening the model {opening:.2f} s")

@@ -25,18 +25,18 @@ from ruamel.yaml import YAML
 from scipy import ndimage
 from skimage import exposure, filters, measure, morphology, transform
 
-from stages.common.artifacts import write_png, write_table
+from stages.common.core.files import write_png, write_table
 from stages.ingest.params import Sample
-from stages.ingest.sample import Plan, draw
-from stages.preprocess.chain import prepare
+from stages.ingest.sources.sample import SampleFilm, draw
 from stages.preprocess.params import Params
+from stages.preprocess.steps import prepare
 
 ROOT = Path(__file__).parents[1]
 HEIGHT, WIDTH = 454, 373  # as most films of FracAtlas
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from stages.preprocess.__main__ import main
+from stages.preprocess.main import main
 from stages.preprocess.params import Params
 if __name__ == "__main__":
     start = time.perf_counter()
@@ -90,7 +90,7 @@ def one_film() -> None:
     cv2.setNumThreads(1)
     settings = Params.model_validate(params())
     sample = Sample(seed=7, films=160, width=WIDTH)
-    drawn = [draw(Plan(n, n, "kaggle", "CR"), sample).density for n in range(20)]
+    drawn = [draw(SampleFilm(n, n, "kaggle", "CR"), sample).density for n in range(20)]
     films = [np.round(density * 255).astype(np.uint8) for density in drawn]
     jpegs = []
     for raw in films:

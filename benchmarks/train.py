@@ -21,11 +21,11 @@ from ruamel.yaml import YAML
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from stages.common.artifacts import write_png
-from stages.common.dataset import Films, load_films
+from stages.common.core.files import write_png
+from stages.common.data.dataset import Films, load_films
 from stages.train.checkpoint import save_checkpoint
-from stages.train.loop import Side, State, begin, check_epoch, fit_epoch, losses, resident
-from stages.train.machine import be_deterministic, make_fabric
+from stages.train.devices import be_deterministic, make_fabric
+from stages.train.loop import Side, TrainingState, fit_epoch, init_state, losses, to_device, validate
 from stages.train.params import Params
 
 ROOT = Path(__file__).parents[1]
@@ -59,8 +59,8 @@ class Run:
 
     def __init__(self, params: Params, count: int = FILMS, side: int = SIDE) -> None:
         self.params, self.fabric = params, make_fabric(params.loop)
-        self.state: State = begin(self.fabric, params, params.adaptive, count, seed=1)
-        self.side: Side = resident(self.fabric, films(count, side))
+        self.state: TrainingState = init_state(self.fabric, params, params.adaptive, count, seed=1)
+        self.side: Side = to_device(self.fabric, films(count, side))
 
     def epoch(self) -> None:
         fit_epoch(self.fabric, self.state, self.side, self.params)
@@ -83,8 +83,8 @@ def against_the_limit() -> None:
     loop, limit = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     print(f"loop {FILMS / loop:.1f}, limit {FILMS / limit:.1f} images/s: {ratio:.3f}")
-    side = resident(run.fabric, films(VALIDATION, SIDE))
-    check = seconds(lambda: check_epoch(run.fabric, run.state.judged(), side, run.params.loss))
+    side = to_device(run.fabric, films(VALIDATION, SIDE))
+    check = seconds(lambda: validate(run.fabric, run.state.eval_network(), side, run.params.loss))
     with tempfile.TemporaryDirectory() as folder:
         run.state.kept = {name: tensor.clone() for name, tensor in run.state.network.state_dict().items()}
         save = seconds(lambda: save_checkpoint(Path(folder, "c"), "x", run.state.pack()))
@@ -186,7 +186,7 @@ def over_sizes() -> None:
 
 
 def start_up() -> None:
-    script = "import time; t = time.perf_counter(); import stages.train.__main__; print(time.perf_counter() - t)"
+    script = "import time; t = time.perf_counter(); import stages.train.main; print(time.perf_counter() - t)"
     imports = [
         float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
         for _ in range(3)

@@ -16,7 +16,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
 from ruamel.yaml import YAML
 
-from stages.common.params import section_model
+from stages import section_model
 
 # Machines are shared: an example that is slow once is no failure.
 settings.register_profile("shared machine", deadline=None)
@@ -159,7 +159,7 @@ def run_stages(folder: Path, params: dict[str, Any], stages: list[tuple[str, ...
             YAML(typ="safe").dump(params, file)
         for room, *words in stages:
             settings = section_model(room).model_validate(params[room])
-            import_module(f"stages.{room}.__main__").main(settings, *words)
+            import_module(f"stages.{room}.main").main(settings, *words)
 
 
 def environment() -> dict[str, str]:

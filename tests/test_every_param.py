@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stages.common.artifacts import read_table
-from stages.common.params import section_model
+from stages import section_model
+from stages.common.core.files import read_table
 from stages.train.weighting import WEIGHTINGS
 from tests.conftest import ROOT, merge, read_yaml, tree_hash
 
@@ -125,7 +125,7 @@ def run_stage(room: str, params: dict[str, Any]) -> str:
     """Run a stage in the current folder and return the proof of its work."""
     settings = section_model(room).model_validate(params[room])
     words = ["adaptive"] if room in ("train", "evaluate") else []
-    importlib.import_module(f"stages.{room}.__main__").main(settings, *words)
+    importlib.import_module(f"stages.{room}.main").main(settings, *words)
     return proof(room)
 
 

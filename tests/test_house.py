@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.params import ROOMS, section_model
+from stages import STAGES, section_model
 from tests.conftest import ROOT, read_yaml
 
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
@@ -24,40 +24,80 @@ def imports(path: Path) -> set[Path]:
             names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
         for name in names:
             base = ROOT / name.replace(".", "/")
-            # A module's package runs before it.
-            packages = (base / "__init__.py", base.parent / "__init__.py")
+            # A module's packages run before it.
+            packages = [folder / "__init__.py" for folder in (base, *base.parents) if folder.is_relative_to(ROOT)]
             found |= {p for p in (base.with_suffix(".py"), *packages) if p.is_file()}
-    return {p for p in found if p.is_relative_to(ROOT / "stages")}
+    return {p for p in found if p.relative_to(ROOT).parts[0] in ("stages", "tools")}
 
 
-def closure(path: Path) -> set[Path]:
-    found, todo = set(), [path]
+def runs_nothing(path: Path) -> bool:
+    """Whether a package's `__init__.py` is a docstring alone."""
+    return path.name == "__init__.py" and len(ast.parse(path.read_text()).body) <= 1
+
+
+def closure(*paths: Path) -> set[Path]:
+    found, todo = set(), list(paths)
     while todo:
         module = todo.pop()
         if module not in found:
             found.add(module)
             todo += imports(module)
-    # A docstring alone runs nothing.
-    return {p for p in found if not (p.name == "__init__.py" and len(ast.parse(p.read_text()).body) <= 1)}
+    return {p for p in found if not runs_nothing(p)}
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
-def test_deps_are_exactly_what_a_stage_imports(stage: str) -> None:
-    code = {ROOT / dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages/")}
-    files = {f for dep in code for f in ([dep] if dep.is_file() else [*dep.rglob("*.py")])}
-    files = {f for f in files if not (f.name == "__init__.py" and len(ast.parse(f.read_text()).body) <= 1)}
-    needed = closure(ROOT / f"stages/{stage}/__main__.py")
-    assert {str(p.relative_to(ROOT)) for p in needed - files} == set(), "imported, but no dependency: a stale cache"
-    assert {str(p.relative_to(ROOT)) for p in files - needed} == set(), (
-        "a dependency, but not imported: needless reruns"
-    )
+def test_deps_hold_all_code_that_a_stage_imports_and_name_no_folder_in_vain(stage: str) -> None:
+    named = [ROOT / dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages/")]
+    files = {dep: [dep] if dep.is_file() else list(dep.rglob("*.py")) for dep in named}
+    inside = {dep: {p for p in of if not runs_nothing(p)} for dep, of in files.items()}
+    # `stages.run` imports the stage's `main` and `params` by name.
+    needed = closure(*(ROOT / f"stages/{stage}/{name}.py" for name in ("__main__", "main", "params")))
+    missing = needed - set().union(*inside.values())
+    assert {str(p.relative_to(ROOT)) for p in missing} == set(), "imported, and no dependency: a stale cache"
+    idle = {dep for dep, of in inside.items() if not of & needed}
+    assert {str(p.relative_to(ROOT)) for p in idle} == set(), "nothing of it is imported: needless reruns"
+    unused = inside[ROOT / "stages" / stage] - needed
+    assert {str(p.relative_to(ROOT)) for p in unused} == set(), "not imported: needless reruns"
+
+
+LAYERS = (
+    "stages/common/core",
+    "stages/common/data",
+    "stages/common/model",
+    "stages/common/analysis",
+    "stages",
+    "tools",
+)
+
+
+def layer(path: Path) -> int:
+    """The layer in which a module lies: the most specific of LAYERS."""
+    name = path.relative_to(ROOT).as_posix()
+    return max((len(folder), number) for number, folder in enumerate(LAYERS) if name.startswith(f"{folder}/"))[1]
+
+
+def test_imports_run_downwards_only() -> None:
+    modules = sorted(p for folder in ("stages", "tools") for p in (ROOT / folder).rglob("*.py"))
+    packages = {ROOT / "stages/__init__.py", ROOT / "stages/common/__init__.py"}  # run before every module in them
+    wrong = [
+        f"{module.relative_to(ROOT)} imports {used.relative_to(ROOT)}"
+        for module in modules
+        for used in imports(module) - packages
+        if layer(used) > layer(module)
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
-def test_rooms_import_no_other_rooms(stage: str) -> None:
-    for module in sorted((ROOT / "stages" / stage).glob("*.py")):
-        rooms = {p.relative_to(ROOT / "stages").parts[0] for p in imports(module)}
-        assert rooms <= {stage, "common", "__init__.py"}, module
+def test_stages_import_no_other_stages(stage: str) -> None:
+    for module in sorted((ROOT / "stages" / stage).rglob("*.py")):
+        used = {p.relative_to(ROOT / "stages").parts[0] for p in imports(module)}
+        assert used <= {stage, "common", "__init__.py"}, module
+
+
+@pytest.mark.parametrize("folder", sorted(p.name for p in (ROOT / "stages").iterdir() if (p / "__init__.py").is_file()))
+def test_stages_holds_the_stages_and_what_they_share(folder: str) -> None:
+    assert folder in {*PIPELINE, "common"}
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
@@ -68,7 +108,7 @@ def test_a_command_is_one_simple_command_behind_exec(stage: str) -> None:
 
 def test_params_of_dvc_yaml_are_those_of_params_yaml() -> None:
     content = read_yaml(ROOT / "params.yaml")
-    for room in ROOMS:
+    for room in STAGES:
         listed = set(PIPELINE[room].get("params", []))
         if room == "train":
             assert listed == {f"train.{k}" for k in content["train"] if k not in ("seeds", "baseline", "adaptive")} | {
@@ -86,13 +126,13 @@ def test_params_of_dvc_yaml_are_those_of_params_yaml() -> None:
 @pytest.mark.parametrize("room", ["ingest", "preprocess", "threshold", "annotate", "report"])
 def test_data_stages_start_without_torch_and_mlflow(room: str) -> None:
     heavy = "{'torch', 'mlflow', 'great_expectations'}"
-    script = f"import sys, stages.{room}.__main__; print(sorted({heavy} & set(sys.modules)))"
+    script = f"import sys, stages.{room}.main; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_no_pickle_is_ever_read() -> None:
-    for module in sorted((ROOT / "stages").rglob("*.py")):
+    for module in sorted([*(ROOT / "stages").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]):
         text = module.read_text()
         for danger in ("import pickle", "weights_only=False", "allow_pickle=True", "joblib", "eval(", "yaml.load("):
             assert danger not in text.replace(".eval()", ""), f"{module}: {danger}"

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from stages.common.runs import VARIANTS
-from stages.report.naive import NAIVE
+from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
+from stages.common.data.run_id import VARIANTS
 from tests.conftest import SHARED, copy_project, environment, make_project, merge, read_yaml, run, tree_hash
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_every_output_is_the_same_byte_for_byte_when_forced(project: Path) -> No
 def test_the_report_sets_all_rows_side_by_side(project: Path) -> None:
     table = pd.read_csv(project / "reports/comparison.csv")
     assert list(table["row"]) == [
-        *("baseline", "adaptive", "adaptive - baseline", *NAIVE),
+        *("baseline", "adaptive", "adaptive - baseline", *TRIVIAL_BASELINES),
         *("paper, fixed weights", "paper, adaptive weights"),
     ]
     page = (project / "reports/index.html").read_text()

@@ -84,7 +84,7 @@ def test_a_workflow_reads_its_input_as_params_and_never_as_commands(tmp_path: Pa
 @pytest.mark.slow
 def test_a_pull_request_is_told_the_comparison_and_shown_the_curves(finished: Path, tmp_path: Path) -> None:
     project = copy_project(finished, tmp_path)
-    run(project, sys.executable, str(ROOT / "tools/comment.py"), "comment.md")
+    run(project, sys.executable, str(ROOT / "scripts/comment.py"), "comment.md")
     said = (project / "comment.md").read_text()
     assert (project / "reports/comparison.md").read_text() in said
     (place,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", said)

@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from stages.annotate.params import Mask
-from stages.common.geometry import fill_boxes
-from stages.common.shapes import Shape, fill_shape
+from stages.common.data.geometry import fill_boxes
+from stages.common.data.shapes import Shape, fill_shape
 
 SIDE, LINE, COLUMNS = 128, 12, 16
 RIM = (230, 159, 0)

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from stages.annotate.params import Split
-from stages.common.errors import Fault
+from stages.common.core.errors import UserError
 
 TRIALS = 200
 
@@ -18,7 +18,7 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
     Returns:
         str, indexed like `films`. The order of the rows never matters.
     Raises:
-        Fault: too few films, or a given split that puts a patient on both sides.
+        UserError: too few films, or a given split that puts a patient on both sides.
     """
     ordered = films.sort_values("image_id")
     if settings.by == "given":
@@ -26,7 +26,7 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
     else:
         need = settings.train + settings.test
         if len(ordered) < need:
-            raise Fault(
+            raise UserError(
                 f"annotate.split: expected at least {need} films ({settings.train} train + {settings.test} test), "
                 f"found {len(ordered)}; lower the numbers in params.yaml or ingest more films"
             )
@@ -36,7 +36,7 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
         chosen[draw(rest, settings.train, settings.seed, 1, "train")] = "train"
     inside = ordered[chosen == "train"]
     if len(inside) <= settings.validation:
-        raise Fault(
+        raise UserError(
             f"annotate.split.validation: expected fewer than the {len(inside)} train films, found {settings.validation}"
         )
     chosen[draw(inside, settings.validation, settings.seed, 2, "validation")] = "validation"
@@ -48,14 +48,14 @@ def given(films: pd.DataFrame) -> pd.Series:
     chosen = films["split"].where(films["split"].isin(["train", "test"]), "unused")
     for side in ("train", "test"):
         if not (chosen == side).any():
-            raise Fault(
+            raise UserError(
                 f"annotate.split.by: expected films that their source marks as {side}, found none; "
                 "add a column `split` to its table, or set annotate.split.by to drawn"
             )
     sides = films[chosen != "unused"].groupby("group").apply(lambda rows: chosen[rows.index].nunique())
     if (sides > 1).any():
         both = films[films["group"].isin(sides[sides > 1].index)]["image_id"]
-        raise Fault(
+        raise UserError(
             f"annotate.split.by: expected every patient on one side, found both for {', '.join(both[:10])}; "
             "correct the source's table, or set annotate.split.by to drawn"
         )
@@ -114,7 +114,7 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exa
     Returns:
         The index labels of the chosen films.
     Raises:
-        Fault: no combination of whole patients has that many films.
+        UserError: no combination of whole patients has that many films.
     """
     table = pd.crosstab(films["group"], strata(films))
     counts = table.to_numpy()
@@ -132,7 +132,7 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exa
         if not (exact and missing) and cost < best_cost:
             best, best_cost = taken, cost
     if best is None:
-        raise Fault(
+        raise UserError(
             f"annotate.split: expected whole patients with {size} films for {name}, found no such combination among "
             f"{len(counts)} patients; change the numbers in params.yaml"
         )

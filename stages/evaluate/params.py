@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stages.common.params import Strict
+from stages.common.core.params import Strict
 
 
 class Params(Strict):

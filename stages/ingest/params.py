@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stages.common.params import Strict
-from stages.ingest.datasets import complete
+from stages.common.core.params import Strict
+from stages.ingest.sources.presets import complete
 
 Source = Literal["sample", "kaggle", "hospital", "folder"]
 Format = Literal["yolo", "voc", "voc_devkit", "labelme", "coco", "label_studio", "cvat", "via", "csv"]

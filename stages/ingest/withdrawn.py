@@ -5,26 +5,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.common.artifacts import write_table
-from stages.common.errors import Fault
-from stages.ingest.records import Outcome
+from stages.common.core.errors import UserError
+from stages.common.core.files import write_table
+from stages.ingest.types import FilmResult
 
 TOMBSTONES = Path("data/pins/withdrawn.csv")
 COLUMNS = ["patient_id", "withdrawn"]
 
 
-def leave_out(outcomes: list[Outcome], out: Path, place: Path = TOMBSTONES) -> list[Outcome]:
+def leave_out(outcomes: list[FilmResult], out: Path, place: Path = TOMBSTONES) -> list[FilmResult]:
     """The outcomes without those of withdrawn patients, whose files in `out` are removed; `out` gets the tombstones.
 
     Raises:
-        Fault: the table of tombstones cannot be read.
+        UserError: the table of tombstones cannot be read.
     """
     if not place.is_file():
         return outcomes
     with place.open(newline="") as file:
         head, *rows = [row for row in csv.reader(file) if row] or [[]]
     if head != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
-        raise Fault(f"{place}: expected a table with the columns {', '.join(COLUMNS)}, found others; correct the file")
+        raise UserError(
+            f"{place}: expected a table with the columns {', '.join(COLUMNS)}, found others; correct the file"
+        )
     gone = {patient for patient, _ in rows}
     kept = []
     for outcome in outcomes:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stages.common.params import Strict
+from stages.common.core.params import Strict
 
 Step = Literal["crop", "mat2gray", "imresize", "imadjust", "window", "medfilt2", "bilateral", "histeq", "clahe"]
 Odd = Annotated[int, Field(ge=3, le=15)]

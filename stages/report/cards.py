@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.common.artifacts import read_table, sha256, write_text
-from stages.report.page import beyond_pixels, checks, is_synthetic, sources
-from stages.report.runs import Evaluated
+from stages.common.core.files import read_table, write_text
+from stages.common.core.hashing import sha256
+from stages.common.data.layout import is_synthetic
+from stages.report.evaluations import Evaluated
+from stages.report.page import beyond_pixels, checks, sources
 from stages.report.tables import markdown
 
 

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stages.common.analysis.formatting import span
+from stages.common.analysis.statistics import LEVEL
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED
-from stages.report.statistics import LEVEL
-from stages.report.tables import GAIN, Outcome, span
+from stages.report.tables import GAIN, Conclusion
 
 REPRODUCED, DEVIATES, UNKNOWN = "reproduced", "deviates", "cannot be told"
 FIXED, ADAPTIVE = PUBLISHED
@@ -16,7 +17,7 @@ ROWS = {FIXED: "baseline", ADAPTIVE: "adaptive"}
 
 
 def claims(
-    comparison: pd.DataFrame, paired: pd.DataFrame, audit: pd.DataFrame, outcome: Outcome, tolerance: Tolerance
+    comparison: pd.DataFrame, paired: pd.DataFrame, audit: pd.DataFrame, outcome: Conclusion, tolerance: Tolerance
 ) -> pd.DataFrame:
     """A row per claim.
 
@@ -59,8 +60,8 @@ def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance:
     return row(claim, f"{printed:.4f}", f"{found:.4f}", REPRODUCED if near else DEVIATES, why)
 
 
-def gain_of_f1(gain: pd.Series, outcome: Outcome) -> dict[str, str]:
-    results: dict[Outcome, str] = {
+def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> dict[str, str]:
+    results: dict[Conclusion, str] = {
         "beats": REPRODUCED,
         "loses to": DEVIATES,
         "cannot be told apart from": UNKNOWN,

@@ -5,16 +5,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
 from ruamel.yaml.compat import StringIO
 
-from stages.common.artifacts import read_json, read_png, read_table
-from stages.common.runs import VARIANTS
-from stages.report import figures, pictures
-from stages.report.runs import Evaluated
-from stages.report.statistics import RESAMPLES
-from stages.report.tables import FEW, GAIN, HEAD, cells_of, number, span
+from stages.common.analysis import figures
+from stages.common.analysis import overlays as pictures
+from stages.common.analysis.formatting import number, span
+from stages.common.analysis.statistics import RESAMPLES
+from stages.common.analysis.templates import page_templates
+from stages.common.core.files import read_json, read_png, read_table
+from stages.common.data.layout import is_synthetic
+from stages.common.data.run_id import VARIANTS
+from stages.report.evaluations import Evaluated
+from stages.report.tables import FEW, GAIN, HEAD, cells_of
 
 SHOWN = ("f1", "precision", "recall", "accuracy")
 SORTED = (*SHOWN, "iou", "specificity", "mcc", "auprc", "nsd", "hd95_px", "false_regions", "brier")
@@ -61,7 +64,7 @@ def render(
     first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
     count = split["split"].value_counts()
     thresholds = {name: {item.metrics["threshold"]["value"] for item in found} for name, found in runs.items()}
-    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+    page = page_templates(Path(__file__).parent)
     return page.get_template("page.html").render(
         train=int(count["train"] + count["validation"]),
         validation=int(count["validation"]),
@@ -92,7 +95,7 @@ def render(
         implied_all=f"{published['everything_f1']:.3f}",
         recomputed=f"{published['f1_recomputed']:.4f}",
         charts=charts(runs, results),
-        methods=[describe(name, params["train"][name]) for name in VARIANTS],
+        methods=[weighting_sentence(name, params["train"][name]) for name in VARIANTS],
         select=params["train"]["loop"]["select"],
         steps=steps(root, manifest, split),
         films=films(root, runs, split, manifest),
@@ -122,7 +125,7 @@ def as_yaml(params: dict[str, Any]) -> str:
     return str(buffer.getvalue())
 
 
-def describe(name: str, weights: dict[str, Any]) -> str:
+def weighting_sentence(name: str, weights: dict[str, Any]) -> str:
     """How a model's loss was weighted, in words."""
     ends = {loss: f"{weights[loss]['start']:g} to {weights[loss]['end']:g}" for loss in ("alpha", "beta")}
     reading = weights.get("beta_reading", "as_printed").replace("_", " ")
@@ -226,10 +229,6 @@ def audit_cells(table: pd.DataFrame) -> list[list[str]]:
         "everything_f1",
     ]
     return [[row["row"], *(f"{row[name]:.3f}" for name in shown)] for row in table.to_dict("records")]
-
-
-def is_synthetic(manifest: pd.DataFrame) -> bool:
-    return bool(manifest["source"].str.startswith("sample").all())
 
 
 def kind(row: str) -> str:

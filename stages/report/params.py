@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.common.params import Strict
+from stages.common.core.params import Strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -6,7 +6,7 @@ for Detecting Wrist Fractures": the overall rows, and the rows of single images.
 
 import pandas as pd
 
-from stages.common.metrics import metrics
+from stages.common.model.metrics import metrics
 
 PUBLISHED = {
     "paper, fixed weights": {"accuracy": 0.7076, "precision": 0.8092, "recall": 0.8063, "f1": 0.8077},

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from stages.common.metrics import METRICS, summarise
-from stages.report.runs import Evaluated
-from stages.report.statistics import LEVEL, pooled_f1_interval
+from stages.common.analysis.formatting import number, span
+from stages.common.analysis.statistics import LEVEL, pooled_f1_interval
+from stages.common.model.metrics import METRICS, summarise
+from stages.report.evaluations import Evaluated
 
 HEAD = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "MCC", "mean F1", "prevalence", "images"]
 PAIRED = (
@@ -30,7 +31,7 @@ PRINTED, INTERVAL, SPREADS = (
     ("f1_low", "f1_high"),
     ("f1_seed_sd", "f1_fold_sd"),
 )
-Outcome = Literal["beats", "loses to", "cannot be told apart from"]
+Conclusion = Literal["beats", "loses to", "cannot be told apart from"]
 
 
 def compare(
@@ -154,7 +155,7 @@ def by_patient(baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Seri
     return found[columns].sort_values(["difference", "patient"], ignore_index=True)
 
 
-def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Outcome:
+def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Conclusion:
     """What may be said of adaptive and baseline.
 
     A claim needs both: an interval of the pooled F1's difference without 0, and a permutation test of the patients'
@@ -216,14 +217,3 @@ def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
         last = [number(row[name], shown) for name in ("iou", "mcc", "mean_f1")] + [number(row["prevalence"], ".3f")]
         rows.append([str(row["row"]), *middle, f1, *last, str(int(row["images"]))])
     return rows
-
-
-def number(value: float, style: str) -> str:
-    """A dash for what is undefined or was not published."""
-    return "–" if np.isnan(value) else format(value, style)
-
-
-def span(value: float, low: float, high: float, style: str) -> str:
-    """A value with its interval, where it has one."""
-    shown = number(value, style)
-    return shown if np.isnan(low) else f"{shown} ({number(low, style)} to {number(high, style)})"

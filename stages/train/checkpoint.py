@@ -4,7 +4,6 @@ They lie outside the stage's outputs, which DVC removes before it runs a stage, 
 experiments run in temporary ones. Their name is the training's fingerprint: only the same training takes them up.
 """
 
-import hashlib
 import json
 import os
 import zlib
@@ -16,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stages.common.artifacts import sha256
-from stages.common.errors import Fault
-from stages.common.tracking import root
+from stages.common.core.errors import UserError
+from stages.common.core.hashing import folder_sha256, json_sha256
+from stages.common.model.tracking import root
 
 
 def checkpoint_path(fingerprint: str) -> Path:
@@ -28,27 +27,15 @@ def checkpoint_path(fingerprint: str) -> Path:
 
 def fingerprint(chosen: dict[str, Any], data: str) -> str:
     """The name of a training: 24 hex digits over params and machine (`chosen`), the data's hash, and the code."""
-    code = [folder_sha256(Path(__file__).parents[1] / room, "*.py") for room in ("train", "common")]
+    code = [folder_sha256(Path(__file__).parents[1] / folder, "*.py") for folder in ("train", "common")]
     return json_sha256([chosen, data, code])[:24]
-
-
-def json_sha256(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def folder_sha256(folder: Path, pattern: str = "*") -> str:
-    """One hash over the names and bytes of the files below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob(pattern) if path.is_file()):
-        total.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
-    return total.hexdigest()
 
 
 def save_checkpoint(path: Path, name: str, state: dict[str, Any]) -> None:
     """Write a nested state of tensors and JSON values, under the fingerprint `name` of its training.
 
     Raises:
-        Fault: it cannot be written, mostly since the disk is full. An earlier one stays.
+        UserError: it cannot be written, mostly since the disk is full. An earlier one stays.
     """
     tensors: dict[str, Tensor] = {}
     plain = split(state, "", tensors)
@@ -59,7 +46,7 @@ def save_checkpoint(path: Path, name: str, state: dict[str, Any]) -> None:
     except SafetensorError as error:
         partial(path).unlink(missing_ok=True)
         megabytes = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
-        raise Fault(
+        raise UserError(
             f"{path}: expected room for a checkpoint of {megabytes:.0f} MB, found: {error}; free some space or set "
             "CHECKPOINT_DIR, and run it again"
         ) from None
@@ -81,7 +68,7 @@ def load_checkpoint(path: Path, name: str) -> dict[str, Any] | None:
     """The state that `save_checkpoint` wrote, or None where there is none.
 
     Raises:
-        Fault: the file is damaged, or belongs to another training.
+        UserError: the file is damaged, or belongs to another training.
     """
     if not path.exists():
         return None
@@ -91,11 +78,11 @@ def load_checkpoint(path: Path, name: str) -> dict[str, Any] | None:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-        raise Fault(f"{path}: expected a checkpoint of this training, found {reason}; delete the file") from None
+        raise UserError(f"{path}: expected a checkpoint of this training, found {reason}; delete the file") from None
     if header["training"] != name:
-        raise Fault(f"{path}: expected a checkpoint of {name}, found one of {header['training']}; delete the file")
+        raise UserError(f"{path}: expected a checkpoint of {name}, found one of {header['training']}; delete the file")
     if crc32(tensors) != header["crc32"]:
-        raise Fault(f"{path}: expected the bytes that were written, found others; delete the file")
+        raise UserError(f"{path}: expected the bytes that were written, found others; delete the file")
     state: dict[str, Any] = join(header["state"], "", tensors)
     return state
 

@@ -11,13 +11,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from stages.common.dataset import Films
-from stages.common.errors import Fault
-from stages.common.unet import build, to_input
+from stages.common.core.errors import UserError
+from stages.common.data.dataset import Films
+from stages.common.model.network import build, to_input
 from stages.train.augment import augment, draw
+from stages.train.devices import all_reduce, sum_over_processes, sync_batch_norm
 from stages.train.loss import bce_loss, dice_loss
-from stages.train.machine import everywhere, over_processes, shared
-from stages.train.params import Loss, Optimiser, Params, Weights
+from stages.train.params import Loss, LossWeights, Optimiser, Params
 from stages.train.weighting import Losses, Weighting, make_weighting
 
 EVALUATION_BATCH = 8
@@ -33,7 +33,7 @@ def never() -> bool:
 
 
 @dataclass
-class State:
+class TrainingState:
     """All that the next step depends on; random numbers are derived, so there is no generator among it."""
 
     network: nn.Module  # as built; its parameters are those of `model`
@@ -54,7 +54,7 @@ class State:
     kept_epoch: int = 0
     features: list[Tensor] = field(default_factory=list)  # what the last layer saw, where the weighting asks for norms
 
-    def judged(self) -> nn.Module:
+    def eval_network(self) -> nn.Module:
         """The network that is validated and kept: the moving average where there is one."""
         return self.average.module if self.average is not None else self.network
 
@@ -102,18 +102,18 @@ class Side:
         return to_input(self.inputs[index]), self.masks[index].float()
 
 
-def resident(fabric: Fabric, films: Films) -> Side:
+def to_device(fabric: Fabric, films: Films) -> Side:
     """The films as bytes on the device, once: 160 of 256 x 256 take 20 MB."""
     masks = torch.from_numpy(films.masks)[:, None].to(torch.uint8)
     return Side(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
 
 
-def begin(fabric: Fabric, settings: Params, weights: Weights, films: int, seed: int) -> State:
+def init_state(fabric: Fabric, settings: Params, weights: LossWeights, films: int, seed: int) -> TrainingState:
     """Everything as it stands before the first step; initial weights follow from the seed."""
     torch.manual_seed(seed)
     network = build(settings.unet.encoder, settings.unet.channels, settings.unet.input)
     channels = 2 if settings.unet.input == "both" else 1
-    network = shared(network.to(fabric.device).to(memory_format=torch.channels_last), channels, fabric)
+    network = sync_batch_norm(network.to(fabric.device).to(memory_format=torch.channels_last), channels, fabric)
     average = None
     if settings.optimiser.ema > 0:
         mean = get_ema_multi_avg_fn(settings.optimiser.ema)  # type: ignore[no-untyped-call]
@@ -129,7 +129,7 @@ def begin(fabric: Fabric, settings: Params, weights: Weights, films: int, seed: 
     model, wrapped = fabric.setup(network, optimiser)
     steps = -(-films // settings.loop.batch)
     weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, seed)
-    state = State(network, model, wrapped, average, weighting, by_iteration, steps, seed)
+    state = TrainingState(network, model, wrapped, average, weighting, by_iteration, steps, seed)
     if weighting.asks_norms:
         state.features.append(torch.empty(0))
         head = network.get_submodule("segmentation_head")
@@ -138,7 +138,12 @@ def begin(fabric: Fabric, settings: Params, weights: Weights, films: int, seed: 
 
 
 def epochs(
-    fabric: Fabric, state: State, train: Side, validation: Side, settings: Params, stop: Callable[[], bool] = never
+    fabric: Fabric,
+    state: TrainingState,
+    train: Side,
+    validation: Side,
+    settings: Params,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[dict[str, float]]:
     """Train the epochs that `state` still lacks and yield the row of history.csv after each.
 
@@ -146,13 +151,13 @@ def epochs(
     different epochs do not compare, since the weights of their terms differ), or of the last epoch (`select: last`).
 
     Raises:
-        Fault: a loss or a gradient is no longer a finite number.
+        UserError: a loss or a gradient is no longer a finite number.
         Preempted: `stop()` said so; the state is that after a whole step.
     """
     while state.epoch < settings.loop.epochs:
         rate = learning_rate(state.epoch * state.steps, state.steps * settings.loop.epochs, settings.optimiser)
         fitted = fit_epoch(fabric, state, train, settings, stop)
-        checked = check_epoch(fabric, state.judged(), validation, settings.loss)
+        checked = validate(fabric, state.eval_network(), validation, settings.loss)
         weighted = fitted["alpha"] * checked["dice_loss"] + fitted["beta"] * checked["bce_loss"]
         row = {"epoch": state.epoch, **{name: fitted[name] for name in ("alpha", "beta", "ratio")}}
         row |= {"learning_rate": rate, "gradient_norm": fitted["gradient_norm"]}
@@ -162,14 +167,16 @@ def epochs(
         last = state.epoch == settings.loop.epochs - 1
         if last if settings.loop.select == "last" else row["validation_dice"] > best:
             state.kept_epoch = state.epoch
-            state.kept = {name: tensor.detach().cpu().clone() for name, tensor in state.judged().state_dict().items()}
+            state.kept = {
+                name: tensor.detach().cpu().clone() for name, tensor in state.eval_network().state_dict().items()
+            }
         state.history.append(row)
         state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0] * len(COLUMNS)
         yield row
 
 
 def fit_epoch(
-    fabric: Fabric, state: State, films: Side, settings: Params, stop: Callable[[], bool] = never
+    fabric: Fabric, state: TrainingState, films: Side, settings: Params, stop: Callable[[], bool] = never
 ) -> dict[str, float]:
     """The steps that this epoch still lacks, in an order that follows from (seed, epoch); means over all its steps."""
     state.model.train()
@@ -189,7 +196,7 @@ def fit_epoch(
     return {name: total / state.steps for name, total in zip(COLUMNS, state.sums, strict=True)}
 
 
-def tick(state: State) -> None:
+def tick(state: TrainingState) -> None:
     """Ask the weighting for alpha and beta from now on."""
     t = state.epoch + state.step / state.steps if state.by_iteration else float(state.epoch)
     alpha, beta = state.weighting.weights(t, state.losses)
@@ -197,7 +204,7 @@ def tick(state: State) -> None:
     state.in_force = alpha / scale, beta / scale
 
 
-def fit_step(fabric: Fabric, state: State, films: Side, chosen: np.ndarray, settings: Params) -> list[float]:
+def fit_step(fabric: Fabric, state: TrainingState, films: Side, chosen: np.ndarray, settings: Params) -> list[float]:
     """Forward, backward, step on the chosen films, shared among the processes; the values of COLUMNS."""
     rank, world = fabric.global_rank, fabric.world_size
     # Encoders with dropout draw from torch's own generator: what it gives follows from the step, too.
@@ -217,7 +224,7 @@ def fit_step(fabric: Fabric, state: State, films: Side, chosen: np.ndarray, sett
         state.model, state.optimiser, max_norm=settings.optimiser.clip, error_if_nonfinite=False
     )
     found = torch.stack([total.detach(), dice.detach(), bce.detach(), torch.as_tensor(norm).to(total), *norms])
-    values: list[float] = everywhere(fabric, found, "mean").tolist()
+    values: list[float] = all_reduce(fabric, found, "mean").tolist()
     refuse_what_is_not_finite(values, state)
     done = state.epoch * state.steps + state.step
     for group in state.optimiser.param_groups:
@@ -228,27 +235,27 @@ def fit_step(fabric: Fabric, state: State, films: Side, chosen: np.ndarray, sett
     return [alpha, beta, alpha / (alpha + beta), *values]
 
 
-def refuse_what_is_not_finite(values: list[float], state: State) -> None:
+def refuse_what_is_not_finite(values: list[float], state: TrainingState) -> None:
     """Stop before a step that would spoil the weights.
 
     Raises:
-        Fault: the loss or the norm of its gradient is infinite or no number.
+        UserError: the loss or the norm of its gradient is infinite or no number.
     """
     total, dice, bce, norm, *_ = values
     where = f"in epoch {state.epoch}, step {state.step}"
     if not math.isfinite(total):
-        raise Fault(
+        raise UserError(
             f"train: the loss is not finite {where} (Dice {dice:.4g}, BCE {bce:.4g}); "
             "lower train.optimiser.learning_rate or train.optimiser.clip"
         )
     if not math.isfinite(norm):
-        raise Fault(
+        raise UserError(
             f"train: the gradient is not finite {where} (loss {total:.4g}); "
             "lower train.optimiser.learning_rate, or train in fp32 (train.loop.precision)"
         )
 
 
-def gradient_norms(fabric: Fabric, state: State, masks: Tensor, settings: Loss, share: float) -> Tensor:
+def gradient_norms(fabric: Fabric, state: TrainingState, masks: Tensor, settings: Loss, share: float) -> Tensor:
     """Norms of both losses' gradients in the layer that makes the logits, (2,).
 
     That layer is run once more by itself, apart from the graph whose gradients processes exchange.
@@ -258,7 +265,7 @@ def gradient_norms(fabric: Fabric, state: State, masks: Tensor, settings: Loss, 
     with fabric.autocast():
         logits = head(state.features[0])
     parts = [torch.autograd.grad(loss, weight, retain_graph=True)[0] for loss in losses(logits, masks, settings, share)]
-    return torch.stack([torch.linalg.vector_norm(everywhere(fabric, part.float(), "mean")) for part in parts])
+    return torch.stack([torch.linalg.vector_norm(all_reduce(fabric, part.float(), "mean")) for part in parts])
 
 
 def learning_rate(step: int, total: int, settings: Optimiser) -> float:
@@ -272,7 +279,7 @@ def learning_rate(step: int, total: int, settings: Optimiser) -> float:
 
 
 @torch.no_grad()
-def check_epoch(fabric: Fabric, network: nn.Module, films: Side, settings: Loss) -> dict[str, float]:
+def validate(fabric: Fabric, network: nn.Module, films: Side, settings: Loss) -> dict[str, float]:
     """Mean losses over the validation films, and the mean Dice of their masks at 0.5 (1 where both are empty)."""
     network.eval()
     count = len(films.inputs)
@@ -288,13 +295,13 @@ def check_epoch(fabric: Fabric, network: nn.Module, films: Side, settings: Loss)
         scores = torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0)
         parts = torch.stack([dice, bce_loss(logits, masks), scores.mean()]).double().cpu()
         found += parts * (len(chosen) / count)
-    sums = everywhere(fabric, found.to(fabric.device), "sum").tolist()
+    sums = all_reduce(fabric, found.to(fabric.device), "sum").tolist()
     return dict(zip(("dice_loss", "bce_loss", "dice"), sums, strict=True))
 
 
 def losses(logits: Tensor, masks: Tensor, settings: Loss, share: float) -> tuple[Tensor, Tensor]:
     """Dice and BCE of this process's part of a batch, whose means over the processes are those of the batch."""
-    dice = dice_loss(logits, masks, settings.dice_over, settings.smooth, over_processes)
+    dice = dice_loss(logits, masks, settings.dice_over, settings.smooth, sum_over_processes)
     return (dice if settings.dice_over == "batch" else dice * share), bce_loss(logits, masks) * share
 
 
@@ -302,4 +309,4 @@ def agreed(fabric: Fabric, flag: bool) -> bool:
     """Whether any process says so, so that all stop before the same step."""
     if fabric.world_size == 1:
         return flag
-    return bool(everywhere(fabric, torch.tensor(float(flag), device=fabric.device), "sum") > 0)
+    return bool(all_reduce(fabric, torch.tensor(float(flag), device=fabric.device), "sum") > 0)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stages.common.params import Strict
+from stages.common.core.params import Strict
 
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -67,7 +67,7 @@ class GradNorm(Strict):
     learning_rate: Rate = 0.025
 
 
-class Weights(Strict):
+class LossWeights(Strict):
     """alpha weighs Dice, beta weighs BCE (paper, equation 3); how they move is the method's.
 
     What a method needs besides has the values of its paper unless params.yaml says otherwise.
@@ -88,7 +88,7 @@ class Weights(Strict):
     gradnorm: GradNorm = GradNorm()
 
     @model_validator(mode="after")
-    def check_some_loss(self) -> "Weights":
+    def check_some_loss(self) -> "LossWeights":
         alpha, beta = self.alpha, self.beta
         betas = (beta.end, beta.start) if self.beta_reading == "as_printed" else (beta.start, beta.end)
         sums = {"the start": alpha.start + betas[0], "the end": alpha.end + betas[1]}
@@ -145,8 +145,8 @@ class Params(Strict):
     augment: Augment
     optimiser: Optimiser
     loop: Loop
-    baseline: Weights
-    adaptive: Weights
+    baseline: LossWeights
+    adaptive: LossWeights
 
     @model_validator(mode="after")
     def check(self) -> "Params":

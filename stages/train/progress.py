@@ -27,7 +27,7 @@ class Lines:
     def epoch(self, row: Row, speed: float, seconds: float) -> None:
         done = int(row["epoch"]) + 1
         left = clock(seconds * (self.total - done))
-        print(f"train {self.name}: epoch {done}/{self.total}, {describe(row, speed)}, {left} left", file=sys.stderr)
+        print(f"train {self.name}: epoch {done}/{self.total}, {epoch_line(row, speed)}, {left} left", file=sys.stderr)
 
 
 class Bar:
@@ -38,7 +38,7 @@ class Bar:
         self.task = progress.add_task(f"train {name}", total=total, completed=done, text="")
 
     def epoch(self, row: Row, speed: float, seconds: float) -> None:
-        self.progress.update(self.task, completed=int(row["epoch"]) + 1, text=brief(row, speed))
+        self.progress.update(self.task, completed=int(row["epoch"]) + 1, text=short_epoch_line(row, speed))
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def reporting(name: str, total: int, done: int) -> Iterator[Report]:
             yield Bar(progress, name, total, done)
 
 
-def describe(row: Row, speed: float) -> str:
+def epoch_line(row: Row, speed: float) -> str:
     """The numbers to watch: losses of both sides, validation Dice, images a second."""
     return (
         f"loss {row['train_loss']:.3f}, validation {row['validation_loss']:.3f}, "
@@ -66,7 +66,7 @@ def describe(row: Row, speed: float) -> str:
     )
 
 
-def brief(row: Row, speed: float) -> str:
+def short_epoch_line(row: Row, speed: float) -> str:
     """The same for a bar on a terminal of 80 columns."""
     dice = row["validation_dice"]
     return f"loss {row['train_loss']:.3f}/{row['validation_loss']:.3f} Dice {dice:.3f} {speed:.3g}/s"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from stages.train.params import Weights
+from stages.train.params import LossWeights
 
 Pair = tuple[float, float]
 EPSILON = 1e-12  # what keeps a ratio of losses defined where the earlier one is 0
@@ -42,7 +42,7 @@ class Weighting:
     clock: ClassVar[Literal["epoch", "iteration"]] = "epoch"  # what its authors count
     asks_norms: ClassVar[bool] = False
 
-    def __init__(self, settings: Weights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
         self.settings, self.total, self.ticks, self.seed = settings, total, ticks, seed
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
@@ -68,7 +68,7 @@ class Weighting:
         return np.random.default_rng([self.seed, self.tick(t)])
 
 
-def linear(t: float, total: float, settings: Weights, warp: Callable[[float], float] = lambda share: share) -> Pair:
+def linear(t: float, total: float, settings: LossWeights, warp: Callable[[float], float] = lambda share: share) -> Pair:
     """The paper's equation 3: alpha(t) = alpha.start + (alpha.end - alpha.start) t / total.
 
     As printed, beta runs the other way: beta(t) = beta.start + (beta.end - beta.start) (total - t) / total, so
@@ -148,7 +148,7 @@ class Steal(Weighting):
 class Tabled(Weighting):
     """Weightings made of the linear schedule's values at all its ticks, float64 (ticks, 2)."""
 
-    def __init__(self, settings: Weights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.values = np.array([linear(float(t), total, settings) for t in np.arange(ticks) * total / ticks])
 
@@ -168,7 +168,7 @@ class TimeMean(Tabled):
 class Shuffled(Tabled):
     """The linear schedule's values in random order: the control that tells whether the *order* matters."""
 
-    def __init__(self, settings: Weights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.values = np.random.default_rng(seed).permutation(self.values)
 
@@ -191,7 +191,7 @@ class Random(Weighting):
 class Remembering(Weighting):
     """Weightings that compare losses with earlier ones."""
 
-    def __init__(self, settings: Weights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.past: list[list[float]] = []  # losses of the first and of the last ticks, oldest first
         self.last: list[float] = [1.0, 1.0]
@@ -277,7 +277,7 @@ class Learned(Weighting):
     clock = "iteration"
     initial: ClassVar[float]
 
-    def __init__(self, settings: Weights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.numbers = torch.full((2,), self.initial, dtype=torch.float64, requires_grad=True)
         self.adam = torch.optim.Adam([self.numbers], self.learning_rate())
@@ -330,7 +330,7 @@ class GradNorm(Learned):
     initial = 1.0
     asks_norms = True
 
-    def __init__(self, settings: Weights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.first: list[float] = []
 
@@ -376,7 +376,7 @@ WEIGHTINGS: dict[str, type[Weighting]] = {
 }
 
 
-def make_weighting(settings: Weights, epochs: int, steps: int, seed: int) -> tuple[Weighting, bool]:
+def make_weighting(settings: LossWeights, epochs: int, steps: int, seed: int) -> tuple[Weighting, bool]:
     """The weighting that `settings` names, and whether its clock counts iterations (`steps` in an epoch)."""
     kind = WEIGHTINGS[settings.method]
     by_iteration = (kind.clock if settings.clock == "published" else settings.clock) == "iteration"

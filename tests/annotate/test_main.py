@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.annotate.__main__ import main
+from stages.annotate.main import main
 from stages.annotate.params import Params, Split
-from stages.common.artifacts import read_png, read_table, write_png, write_table
+from stages.common.core.files import read_png, read_table, write_png, write_table
 
 TRIANGLE = "0 0 40 0 0 40"
 

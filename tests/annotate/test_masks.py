@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.annotate.masks import COLUMNS, LINE, RIM, SIDE, contact_sheet, draw_mask, rim_of, unlike_bone
-from stages.common.shapes import Shape, box_shape
+from stages.common.data.shapes import Shape, box_shape
 
 
 def levels() -> np.ndarray:

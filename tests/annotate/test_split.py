@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stages.annotate.params import Split
 from stages.annotate.split import assign, further_folds
-from stages.common.errors import Fault
+from stages.common.core.errors import UserError
 
 
 def films(sizes: list[int], seed: int = 0) -> pd.DataFrame:
@@ -52,12 +52,12 @@ def test_order_of_rows_never_matters_and_the_seed_does() -> None:
 
 
 def test_too_few_films_are_said() -> None:
-    with pytest.raises(Fault, match=r"at least 160 films \(120 train \+ 40 test\), found 50"):
+    with pytest.raises(UserError, match=r"at least 160 films \(120 train \+ 40 test\), found 50"):
         assign(films([1] * 50), PAPER)
 
 
 def test_sizes_that_whole_patients_cannot_make_are_said() -> None:
-    with pytest.raises(Fault, match="whole patients with 5 films for test"):
+    with pytest.raises(UserError, match="whole patients with 5 films for test"):
         assign(films([2] * 10), Split(by="drawn", seed=0, train=10, test=5, validation=2))
 
 
@@ -69,12 +69,12 @@ def test_a_given_split_is_used_as_it_is() -> None:
 
 def test_a_given_split_that_leaks_is_refused() -> None:
     table = films([2] * 6).assign(split=["train"] * 7 + ["test"] * 5)
-    with pytest.raises(Fault, match="found both for i0006, i0007"):
+    with pytest.raises(UserError, match="found both for i0006, i0007"):
         assign(table, PAPER.model_copy(update={"by": "given", "validation": 2}))
 
 
 def test_a_source_without_a_split_is_told_apart() -> None:
-    with pytest.raises(Fault, match="marks as train, found none"):
+    with pytest.raises(UserError, match="marks as train, found none"):
         assign(films([2] * 6), PAPER.model_copy(update={"by": "given"}))
 
 

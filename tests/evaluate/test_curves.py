@@ -11,7 +11,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from stages.common.temperature import tempered
+from stages.common.model.calibration import apply_temperature
 from stages.evaluate.curves import (
     average_precision,
     best_temperature,
@@ -82,7 +82,9 @@ def test_the_temperature_that_spoilt_probabilities_is_found_again(sharpened: flo
     told = expit(sharpened * logits).astype(np.float32)
     found = best_temperature(levels_of(told, masks))
     assert found == pytest.approx(sharpened, rel=0.03)
-    assert log_loss(masks.ravel(), tempered(told, found).ravel()) <= log_loss(masks.ravel(), told.ravel()) + 1e-9
+    assert (
+        log_loss(masks.ravel(), apply_temperature(told, found).ravel()) <= log_loss(masks.ravel(), told.ravel()) + 1e-9
+    )
 
 
 def test_without_both_kinds_of_pixels_there_is_no_temperature_to_fit() -> None:

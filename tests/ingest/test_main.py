@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from stages.common.artifacts import read_table
-from stages.common.errors import Fault
-from stages.common.shapes import read_rings
-from stages.ingest.__main__ import main
-from stages.ingest.doors import table_rows
-from stages.ingest.labels import Unreadable
-from stages.ingest.matching import class_names, match
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_table
+from stages.common.data.shapes import read_rings
+from stages.ingest.annotations.pairing import class_names, match
+from stages.ingest.main import main
 from stages.ingest.params import Params
-from stages.ingest.records import image_id
+from stages.ingest.problems import Unreadable
+from stages.ingest.sources.folder import table_rows
+from stages.ingest.types import image_id
 from tests.conftest import ROOT, merge, read_yaml, tree_hash
 
 
@@ -112,7 +112,7 @@ def test_all_faults_are_told_and_the_old_output_stays(inbox: Path) -> None:
     before = tree_hash(Path("data/raw")), Path("reports/data_quality.md").read_text()
     put(inbox, cut_dot_png=png(1)[:60], wild_dot_png=png(2), wild_dot_txt="\n0 0.9 0.5 0.5 0.5", bad_dot_png=png(3))
     put(inbox, bad_dot_txt="0 1 2", text_dot_png="no picture", lost_dot_txt="0 0.5 0.5 0.1 0.1")
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as fault:
         main(folder("yolo"))
     assert "(5)" in str(fault.value)
     for part in (
@@ -135,7 +135,7 @@ def test_quarantine_takes_the_rest(inbox: Path) -> None:
     assert sorted(p.name for p in Path("data/raw/images").iterdir()) == ["good.png"]
     assert (inbox / "cut.png").exists()
     (inbox / "good.png").unlink()
-    with pytest.raises(Fault, match="no film could be used"):
+    with pytest.raises(UserError, match="no film could be used"):
         main(settings(on_error="quarantine", folder={"annotations": "voc"}))
 
 
@@ -143,7 +143,7 @@ def test_labels_of_missing_films_and_films_listed_twice_are_named(inbox: Path) -
     put(inbox, p__a_dot_png=png(1), q__a_dot_png=png(2), c_dot_png=png(3))
     put(inbox, boxes_dot_csv="filename,xmin,ymin,xmax,ymax\na.png,1,1,9,9\nz.png,1,1,9,9\nq/a.png,1,1,9,9\nc,1,1,9,9\n")
     put(inbox, more_dot_csv="filename,xmin,ymin,xmax,ymax\nc.png,1,1,9,9\n")
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as fault:
         main(folder("csv"))
     for part in (
         "boxes.csv, line 2: expected a name of one film, found 'a.png', which 2 have",
@@ -157,7 +157,7 @@ def test_labels_of_missing_films_and_films_listed_twice_are_named(inbox: Path) -
 def test_label_files_are_found_beside_their_film(inbox: Path) -> None:
     for side in ("train", "valid"):
         put(inbox, **{f"{side}__images__a_dot_png": png(), f"{side}__labels__a_dot_txt": "", "README_dot_txt": "hello"})
-    from stages.ingest.bundles import Folder
+    from stages.ingest.file_access import Folder
 
     found = match(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], "yolo")
     assert found.file_of == {f"{side}/images/a.png": f"{side}/labels/a.txt" for side in ("train", "valid")}
@@ -166,7 +166,7 @@ def test_label_files_are_found_beside_their_film(inbox: Path) -> None:
 
 def test_two_label_files_of_one_name_are_one_too_many(inbox: Path) -> None:
     put(inbox, a_dot_png=png(), p__a_dot_txt="", q__a_dot_txt="")
-    with pytest.raises(Fault, match=r"a\.png: expected one label file of the film's name, found 2"):
+    with pytest.raises(UserError, match=r"a\.png: expected one label file of the film's name, found 2"):
         main(folder("yolo"))
 
 
@@ -186,7 +186,7 @@ def test_yolo_classes_have_names(name: str, content: str, inbox: Path) -> None:
 
 
 def test_a_broken_list_of_names_is_passed_over(inbox: Path) -> None:
-    from stages.ingest.bundles import Folder
+    from stages.ingest.file_access import Folder
 
     put(inbox, data_dot_yaml="names: [", other_dot_yaml="- 1")
     assert class_names(Folder(inbox, settings().limits)) == {}
@@ -194,7 +194,9 @@ def test_a_broken_list_of_names_is_passed_over(inbox: Path) -> None:
 
 def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
     put(inbox, a_dot_png=png(), a_dot_txt="0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n")
-    with pytest.raises(Fault, match=r"a\.txt, line 2: expected one of the classes 0, found '1'; add it to `classes`"):
+    with pytest.raises(
+        UserError, match=r"a\.txt, line 2: expected one of the classes 0, found '1'; add it to `classes`"
+    ):
         main(folder("yolo", classes=["0"]))
     main(folder("yolo", classes=["0"], other_classes=["1"]))
     assert manifest().loc["a", "fractures"] == 1
@@ -204,14 +206,14 @@ def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
 
 def test_a_film_without_labels_is_refused_when_told(inbox: Path) -> None:
     put(inbox, a_dot_png=png())
-    with pytest.raises(Fault, match=r"a\.png: expected its labels"):
+    with pytest.raises(UserError, match=r"a\.png: expected its labels"):
         main(folder("yolo", unlabelled="refuse"))
 
 
 @pytest.mark.parametrize("limit", [{"megapixels": 1}, {"file_mb": 1}])
 def test_limits_are_kept(limit: dict[str, int], inbox: Path) -> None:
     put(inbox, a_dot_png=png(0, 1100, 1000))
-    with pytest.raises(Fault, match=f"ingest.limits.{next(iter(limit))}"):
+    with pytest.raises(UserError, match=f"ingest.limits.{next(iter(limit))}"):
         main(settings(folder={"annotations": "yolo"}, limits=limit))
 
 
@@ -226,25 +228,25 @@ def test_exif_rotation_is_told(inbox: Path) -> None:
 
 def test_names_that_would_overwrite_one_another_are_refused(inbox: Path) -> None:
     put(inbox, p__Film_dot_png=png(1), q__film_dot_png=png(2))
-    with pytest.raises(Fault, match=r"q/film\.png: expected a file name of its own, found that of p/Film\.png"):
+    with pytest.raises(UserError, match=r"q/film\.png: expected a file name of its own, found that of p/Film\.png"):
         main(folder("yolo"))
 
 
 def test_an_empty_or_missing_inbox_and_missing_annotations_are_said(inbox: Path) -> None:
-    with pytest.raises(Fault, match="at least one film"):
+    with pytest.raises(UserError, match="at least one film"):
         main(folder("yolo"))
     put(inbox, a_dot_png=png())
-    with pytest.raises(Fault, match=r"expected coco annotations in a \*\.json file with .*, found none"):
+    with pytest.raises(UserError, match=r"expected coco annotations in a \*\.json file with .*, found none"):
         main(folder("coco"))
     (inbox / "a.png").unlink()
     inbox.rmdir()
-    with pytest.raises(Fault, match=r"ingest\.inbox: expected a folder of films, found none at in"):
+    with pytest.raises(UserError, match=r"ingest\.inbox: expected a folder of films, found none at in"):
         main(folder("yolo"))
 
 
 def test_text_in_another_encoding_is_said(inbox: Path) -> None:
     put(inbox, a_dot_png=png(), a_dot_txt=b"\xff", p_dot_csv=b"\xff")
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as fault:
         main(folder("yolo"))
     assert "a.txt: expected text in UTF-8" in str(fault.value)
     assert "p.csv: expected text in UTF-8" in str(fault.value)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages.ingest.labels import Unreadable
 from stages.ingest.pictures import decode_picture
+from stages.ingest.problems import Unreadable
 from tests.conftest import SHARED
 
 GREY = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)

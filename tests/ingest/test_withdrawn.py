@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.errors import Fault
-from stages.ingest.records import Outcome
+from stages.common.core.errors import UserError
+from stages.ingest.types import FilmResult
 from stages.ingest.withdrawn import leave_out
 
 
-def outcome(image: str, patient: str, out: Path) -> Outcome:
+def outcome(image: str, patient: str, out: Path) -> FilmResult:
     for folder, suffix in (("images", "png"), ("dicom", "dcm")):
         (out / folder).mkdir(exist_ok=True)
         (out / folder / f"{image}.{suffix}").write_text("x")
-    found = Outcome(image_id=image, source="s", told=image)
+    found = FilmResult(image_id=image, source="s", told=image)
     found.row = {"image_id": image, "patient_id": patient}
     return found
 
@@ -39,5 +39,5 @@ def test_without_tombstones_nothing_is_written(tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_one_sentence(text: str, tmp_path: Path) -> None:
     place = tmp_path / "tombstones.csv"
     place.write_text(text)
-    with pytest.raises(Fault, match=r"tombstones.csv: expected a table with the columns patient_id, withdrawn"):
+    with pytest.raises(UserError, match=r"tombstones.csv: expected a table with the columns patient_id, withdrawn"):
         leave_out([], tmp_path, place)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from skimage.filters import threshold_otsu
 
-from stages.ingest.formats_json import read_coco
+from stages.ingest.annotations.coco import read_coco
 from stages.ingest.params import Sample
-from stages.ingest.sample import draw, plan_films
+from stages.ingest.sources.sample import draw, plan_films
 from stages.preprocess.limb import limb_box
 from tests.conftest import SHARED
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from distributed import LocalCluster
 
-from stages.common.artifacts import write_png, write_table
-from stages.preprocess.__main__ import main
+from stages.common.core.files import write_png, write_table
+from stages.preprocess.main import main
 from stages.preprocess.params import Params
 from tests.conftest import ROOT, merge, read_yaml, tree_hash
 

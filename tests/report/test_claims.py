@@ -1,17 +1,17 @@
 import pandas as pd
 import pytest
 
+from stages.common.analysis.statistics import compare_metrics
 from stages.report.claims import claims
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED, audit
-from stages.report.statistics import compare_metrics
-from stages.report.tables import Outcome, compare
+from stages.report.tables import Conclusion, compare
 from tests.report.test_tables import PATIENTS, naive, table
 
 TOLERANCE = Tolerance(score=0.05, prevalence=0.1, rounding=0.0001)
 
 
-def judged(tolerance: Tolerance = TOLERANCE, outcome: Outcome = "beats", **scores: float) -> pd.DataFrame:
+def eval_network(tolerance: Tolerance = TOLERANCE, outcome: Conclusion = "beats", **scores: float) -> pd.DataFrame:
     """The claims by name, with some of our scores put in the place of those that were found."""
     baseline, adaptive = table(1, 0.5), table(3, 0.85)
     comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
@@ -22,23 +22,23 @@ def judged(tolerance: Tolerance = TOLERANCE, outcome: Outcome = "beats", **score
 
 
 def test_each_claim_has_a_result_and_a_reason() -> None:
-    found = judged()
+    found = eval_network()
     assert len(found) == 8 + 1 + 3 + 2 + 1
     assert set(found["result"]) <= {"reproduced", "deviates", "cannot be told"}
     assert (found["why"].str.len() > 10).all()
 
 
 def test_scores_at_another_prevalence_do_not_compare() -> None:
-    found = judged().loc["f1 of baseline"]
+    found = eval_network().loc["f1 of baseline"]
     assert found["result"] == "cannot be told"
     assert "76% there" in found["why"]
-    assert judged(TOLERANCE.model_copy(update={"prevalence": 1.0})).loc["f1 of baseline", "result"] == "deviates"
+    assert eval_network(TOLERANCE.model_copy(update={"prevalence": 1.0})).loc["f1 of baseline", "result"] == "deviates"
 
 
 @pytest.mark.parametrize(("apart", "score", "result"), [(0.04, 0.05, "reproduced"), (0.04, 0.03, "deviates")])
 def test_scores_at_the_papers_prevalence_are_judged_by_the_tolerance(apart: float, score: float, result: str) -> None:
     published = PUBLISHED["paper, fixed weights"]["f1"]
-    found = judged(TOLERANCE.model_copy(update={"score": score}), prevalence=0.76, f1=published + apart)
+    found = eval_network(TOLERANCE.model_copy(update={"score": score}), prevalence=0.76, f1=published + apart)
     assert found.loc["f1 of baseline", "result"] == result
 
 
@@ -46,23 +46,23 @@ def test_scores_at_the_papers_prevalence_are_judged_by_the_tolerance(apart: floa
     ("outcome", "result"),
     [("beats", "reproduced"), ("loses to", "deviates"), ("cannot be told apart from", "cannot be told")],
 )
-def test_the_gain_follows_the_verdict(outcome: Outcome, result: str) -> None:
-    assert judged(outcome=outcome).loc["adaptive weights raise F1", "result"] == result
+def test_the_gain_follows_the_verdict(outcome: Conclusion, result: str) -> None:
+    assert eval_network(outcome=outcome).loc["adaptive weights raise F1", "result"] == result
 
 
 def test_a_change_counts_when_interval_and_test_agree() -> None:
-    assert judged().loc["adaptive weights raise recall", "result"] == "reproduced"
-    assert judged().loc["adaptive weights lower precision", "result"] == "deviates"  # it rises, for certain
+    assert eval_network().loc["adaptive weights raise recall", "result"] == "reproduced"
+    assert eval_network().loc["adaptive weights lower precision", "result"] == "deviates"  # it rises, for certain
 
 
 def test_the_published_f1_is_checked_against_its_own_precision_and_recall() -> None:
-    found = judged()["result"]
+    found = eval_network()["result"]
     assert found["F1 of baseline is 2PR/(P+R)"] == "reproduced"
     assert found["F1 of adaptive is 2PR/(P+R)"] == "deviates"
-    loose = judged(TOLERANCE.model_copy(update={"rounding": 0.01}))["result"]
+    loose = eval_network(TOLERANCE.model_copy(update={"rounding": 0.01}))["result"]
     assert loose["F1 of adaptive is 2PR/(P+R)"] == "reproduced"
 
 
 def test_networks_that_know_no_more_than_a_trivial_predictor_find_nothing() -> None:
-    assert judged().loc["the networks find fractures", "result"] == "reproduced"
-    assert judged(f1=0.01).loc["the networks find fractures", "result"] == "deviates"
+    assert eval_network().loc["the networks find fractures", "result"] == "reproduced"
+    assert eval_network(f1=0.01).loc["the networks find fractures", "result"] == "deviates"

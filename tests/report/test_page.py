@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from stages.common.params import section_model
+from stages import section_model
 from tests.conftest import merge, run_stages, tree_hash
 
 TWO_SEEDS = {"train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}}}
@@ -29,7 +29,7 @@ def project(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
 def report(project: Path, monkeypatch: pytest.MonkeyPatch, toy_params: dict[str, Any]) -> None:
     monkeypatch.chdir(project)
-    importlib.import_module("stages.report.__main__").main(section_model("report").model_validate(toy_params["report"]))
+    importlib.import_module("stages.report.main").main(section_model("report").model_validate(toy_params["report"]))
 
 
 def test_the_report_is_the_same_bytes_again_and_leftovers_do_not_count(

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.common.metrics import metrics
+from stages.common.model.metrics import metrics
 from stages.report.published import PUBLISHED, audit, everything_f1, implied_prevalence
 
 

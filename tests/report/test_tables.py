@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.common.metrics import metrics
-from stages.report.naive import NAIVE, naive_tables
+from stages.common.analysis.statistics import compare_metrics
+from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES, trivial_tables
+from stages.common.model.metrics import metrics
 from stages.report.published import audit
-from stages.report.statistics import compare_metrics
 from stages.report.tables import by_patient, compare, latex, markdown, subgroups, verdict
 
 PAIRS = (((1, 0.5), (2, 0.8)), ((4, 0.5), (5, 0.7)))
@@ -38,7 +38,10 @@ PATIENTS = pd.Series([f"p{i // 2}" for i in range(40)])
 def naive(like: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """All and nothing, from the counts of a model's table."""
     positive, negative, none = like["tp"] + like["fn"], like["fp"] + like["tn"], 0 * like["tp"]
-    sides = {NAIVE[0]: (positive, negative, none, none), NAIVE[1]: (none, none, positive, negative)}
+    sides = {
+        TRIVIAL_BASELINES[0]: (positive, negative, none, none),
+        TRIVIAL_BASELINES[1]: (none, none, positive, negative),
+    }
     return {name: scored(list(zip(*columns, strict=True))) for name, columns in sides.items()}
 
 
@@ -131,7 +134,7 @@ def test_naive_predictors_by_hand() -> None:
     image = np.array([[10, 10, 200, 200]] * 2, np.uint8)
     levels = np.array([[0, 0, 0, 255]] * 2, np.uint8)
     mask = np.array([[False, False, True, False]] * 2)
-    tables = naive_tables([(image, levels, mask)])
+    tables = trivial_tables([(image, levels, mask)])
     assert {name: rows[list(COUNTS)].iloc[0].astype(int).tolist() for name, rows in tables.items()} == {
         "everything is fracture": [2, 6, 0, 0],
         "nothing is fracture": [0, 0, 2, 6],
@@ -143,7 +146,7 @@ def test_naive_predictors_by_hand() -> None:
 
 def test_a_constant_film_has_no_otsu_threshold() -> None:
     flat = np.full((4, 4), 7, np.uint8)
-    found = naive_tables([(flat, flat, np.eye(4, dtype=bool))])["Otsu's threshold"]
+    found = trivial_tables([(flat, flat, np.eye(4, dtype=bool))])["Otsu's threshold"]
     assert found[["tp", "fp"]].to_numpy().sum() == 0
 
 

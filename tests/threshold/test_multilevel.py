@@ -80,7 +80,7 @@ def test_a_heavy_black_border_does_not_mislead_it() -> None:
         gap = value(histogram, list(ours), "otsu") - value(histogram, [int(t) for t in theirs], "otsu")
         assert gap >= -1e-9
         worse += gap > 1e-9
-    assert worse > 0, "scikit-image is mended: this test and its docstring can go"
+    assert worse > 0, "scikit-image is fixed: this test and its docstring can go"
 
 
 @given(histograms, st.integers(2, 100), st.sampled_from(CRITERIA))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from stages.common.errors import Fault
+from stages.common.core.errors import UserError
 from stages.train.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from tests.conftest import ROOT, on_small_disk
 
@@ -40,7 +40,7 @@ def test_where_there_is_none_there_is_nothing(tmp_path: Path) -> None:
 
 def test_one_of_another_training_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", "other", STATE)
-    with pytest.raises(Fault, match=r"c: expected a checkpoint of name, found one of other; delete the file"):
+    with pytest.raises(UserError, match=r"c: expected a checkpoint of name, found one of other; delete the file"):
         load_checkpoint(tmp_path / "c", "name")
 
 
@@ -49,12 +49,12 @@ def test_a_full_disk_is_said_and_leaves_the_earlier_one(tmp_path: Path) -> None:
     PYTHONPATH={ROOT} {sys.executable} - <<'END'
     import torch
     from pathlib import Path
-    from stages.common.errors import Fault
+    from stages.common.core.errors import UserError
     from stages.train.checkpoint import load_checkpoint, save_checkpoint
     save_checkpoint(Path("c"), "name", {{"x": torch.ones(100_000)}})
     try:
         save_checkpoint(Path("c"), "name", {{"x": torch.zeros(1_000_000)}})
-    except Fault as fault:
+    except UserError as fault:
         print(fault)
     print(load_checkpoint(Path("c"), "name")["x"].sum().item(), [path.name for path in Path().iterdir()])
     END
@@ -69,7 +69,7 @@ def test_a_cut_one_is_said(share: float, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", "name", STATE)
     content = (tmp_path / "c").read_bytes()
     (tmp_path / "c").write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(Fault, match=r"expected a checkpoint of this training, found .*; delete the file"):
+    with pytest.raises(UserError, match=r"expected a checkpoint of this training, found .*; delete the file"):
         load_checkpoint(tmp_path / "c", "name")
 
 
@@ -78,13 +78,13 @@ def test_a_flipped_bit_is_said(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "c").read_bytes())
     content[-1] ^= 1
     (tmp_path / "c").write_bytes(content)
-    with pytest.raises(Fault, match="expected the bytes that were written"):
+    with pytest.raises(UserError, match="expected the bytes that were written"):
         load_checkpoint(tmp_path / "c", "name")
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     torch.save({"network": {}}, tmp_path / "c")
-    with pytest.raises(Fault, match="expected a checkpoint of this training"):
+    with pytest.raises(UserError, match="expected a checkpoint of this training"):
         load_checkpoint(tmp_path / "c", "name")
 
 

@@ -19,20 +19,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stages.train.loop import begin, epochs, resident
+from stages.train.devices import make_fabric
+from stages.train.loop import epochs, init_state, to_device
 from stages.train.loss import bce_loss, dice_loss
-from stages.train.machine import make_fabric
-from stages.train.params import Params, Weights
+from stages.train.params import LossWeights, Params
 from stages.train.weighting import linear
 from tests.conftest import ROOT, merge, read_yaml
-from tests.train.films import squares
+from tests.helpers.films import squares
 
 GOLDEN = Path(__file__).with_name("golden_losses.csv")
 # Share of a loss. Other thread counts and instruction sets sum in another order, and AdamW carries each difference on:
 # 0.0001 by the third step, 0.0016 by the eighth was measured.
 TOLERANCE = np.array([1e-4, 1e-3, 1e-3, *[1e-2] * 5])[:, None]
 OVER: list[Literal["batch", "image"]] = ["batch", "image"]
-WEIGHTS = Weights.model_validate(
+WEIGHTS = LossWeights.model_validate(
     {"method": "linear", "alpha": {"start": 0.2, "end": 0.8}, "beta": {"start": 0.1, "end": 0.9}}
 )
 
@@ -111,8 +111,8 @@ def first_steps(**loop: Any) -> np.ndarray:
     content = merge(read_yaml(ROOT / "params.yaml")["train"], {"loop": {"precision": "fp32", **loop}})
     params, films = Params.model_validate(content), squares(8, 0, 64)
     fabric = make_fabric(params.loop)
-    state = begin(fabric, params, params.adaptive, len(films.ids), seed=1)
-    side = resident(fabric, films)
+    state = init_state(fabric, params, params.adaptive, len(films.ids), seed=1)
+    side = to_device(fabric, films)
     rows = list(islice(epochs(fabric, state, side, side, params), 8))
     return np.array([[row[f"train_{name}"] for name in ("loss", "dice_loss", "bce_loss")] for row in rows])
 
@@ -144,7 +144,7 @@ def test_it_overfits_four_films_within_a_minute(toy_params: dict[str, Any]) -> N
     change = {"loop": {"epochs": 60}, "augment": still, "optimiser": {"learning_rate": 0.01}}
     params, films = Params.model_validate(merge(toy_params["train"], change)), squares(4, 0)
     fabric = make_fabric(params.loop)
-    state, side = begin(fabric, params, params.adaptive, 4, seed=1), resident(fabric, films)
+    state, side = init_state(fabric, params, params.adaptive, 4, seed=1), to_device(fabric, films)
     *_, last = epochs(fabric, state, side, side, params)
     assert last["validation_dice"] > 0.95
 

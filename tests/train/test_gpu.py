@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from stages.common.errors import Fault
-from stages.common.unet import load_model, probabilities
-from stages.train.__main__ import keep
-from stages.train.loop import begin, epochs, resident
-from stages.train.machine import describe, machine_faults, make_fabric
+from stages.common.core.errors import UserError
+from stages.common.model.network import load_model, probabilities
+from stages.train.devices import environment_record, explain_errors, make_fabric
+from stages.train.loop import epochs, init_state, to_device
+from stages.train.main import keep
 from stages.train.params import Params
 from tests.conftest import ROOT, environment
-from tests.train.films import squares
+from tests.helpers.films import squares
 from tests.train.test_loop import VALIDATION, change, run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU on this machine")
@@ -40,7 +40,7 @@ def small_gpu() -> Iterator[None]:
 
 def test_it_is_taken_and_named_and_multiplies_in_bf16(settings: Params) -> None:
     fabric = make_fabric(settings.loop)
-    said, name = describe(fabric, 1), torch.cuda.get_device_name()
+    said, name = environment_record(fabric, 1), torch.cuda.get_device_name()
     assert (fabric.device.type, said["device"], said["precision"]) == ("cuda", name, "bf16-mixed")
 
 
@@ -58,7 +58,8 @@ def test_what_it_trained_gives_the_same_masks_without_it(settings: Params, here:
     assert keep(state, Path("model"), {"unet": settings.unet.model_dump()}, VALIDATION)["dice"] > 0.9
     inside = probabilities(load_model(Path("model")), VALIDATION.inputs)
     script = (
-        "import json, torch; from pathlib import Path; from stages.common.unet import load_model, probabilities; "
+        "import json, torch; from pathlib import Path; "
+        "from stages.common.model.network import load_model, probabilities; "
         "from tests.train.test_loop import VALIDATION; assert not torch.cuda.is_available(); "
         "print(json.dumps(probabilities(load_model(Path('model')), VALIDATION.inputs).mean((1, 2)).tolist()))"
     )
@@ -71,7 +72,7 @@ def test_full_gpu_memory_is_said_with_what_to_do(settings: Params, small_gpu: No
     wide = change(settings, unet={"encoder": "resnet152", "channels": [512, 256, 128, 64, 64]}, loop={"batch": 8})
     films = squares(8, 0, 512)
     expected = r"the GPU memory is full with 8 films per step \(CUDA out of memory.*lower train\.loop\.batch"
-    with pytest.raises(Fault, match=expected), machine_faults(8, "resnet152"):
+    with pytest.raises(UserError, match=expected), explain_errors(8, "resnet152"):
         fabric = make_fabric(wide.loop)
-        state, side = begin(fabric, wide, wide.adaptive, 8, seed=1), resident(fabric, films)
+        state, side = init_state(fabric, wide, wide.adaptive, 8, seed=1), to_device(fabric, films)
         list(epochs(fabric, state, side, side, wide))

@@ -9,14 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common.errors import Fault
+from stages.common.core.errors import UserError
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
-from stages.train.loop import Preempted, State, begin, epochs, gradient_norms, learning_rate, losses, resident
-from stages.train.machine import make_fabric
+from stages.train.devices import make_fabric
+from stages.train.loop import (
+    Preempted,
+    TrainingState,
+    epochs,
+    gradient_norms,
+    init_state,
+    learning_rate,
+    losses,
+    to_device,
+)
 from stages.train.params import Params
 from stages.train.weighting import WEIGHTINGS
 from tests.conftest import merge
-from tests.train.films import squares
+from tests.helpers.films import squares
 
 TRAIN, VALIDATION = squares(8, 0), squares(4, 1)
 
@@ -41,23 +50,25 @@ class Stop:
         return self.after == -1
 
 
-def start(settings: Params, variant: str = "adaptive", seed: int = 1) -> tuple[State, Iterator[dict[str, float]], Stop]:
+def start(
+    settings: Params, variant: str = "adaptive", seed: int = 1
+) -> tuple[TrainingState, Iterator[dict[str, float]], Stop]:
     """A training that has not yet made a step, its epochs, and the way to stop it."""
     fabric, stop = make_fabric(settings.loop), Stop()
     channels = 2 if settings.unet.input == "both" else 1
     films = [replace(side, inputs=np.repeat(side.inputs, channels, axis=1)) for side in (TRAIN, VALIDATION)]
-    state = begin(fabric, settings, getattr(settings, variant), len(TRAIN.ids), seed)
-    train, validation = (resident(fabric, side) for side in films)
+    state = init_state(fabric, settings, getattr(settings, variant), len(TRAIN.ids), seed)
+    train, validation = (to_device(fabric, side) for side in films)
     return state, epochs(fabric, state, train, validation, settings, stop), stop
 
 
-def run(settings: Params, variant: str = "adaptive", seed: int = 1) -> State:
+def run(settings: Params, variant: str = "adaptive", seed: int = 1) -> TrainingState:
     state, rows, _ = start(settings, variant, seed)
     list(rows)
     return state
 
 
-def cut(settings: Params, steps: int, path: Path) -> State:
+def cut(settings: Params, steps: int, path: Path) -> TrainingState:
     """A training that is stopped after some steps, written, and taken up by another process."""
     first, rows, stop = start(settings)
     stop.after = steps
@@ -72,7 +83,7 @@ def cut(settings: Params, steps: int, path: Path) -> State:
     return second
 
 
-def weights(state: State) -> dict[str, torch.Tensor]:
+def weights(state: TrainingState) -> dict[str, torch.Tensor]:
     return state.network.state_dict()
 
 
@@ -182,7 +193,7 @@ def test_adaptive_weights_follow_the_mean_losses_of_the_epochs_before(settings: 
 def test_gradient_norms_are_those_of_the_last_layer(settings: Params) -> None:
     settings = change(settings, adaptive={"method": "gradnorm"}, loop={"precision": "fp32"})
     fabric, (state, _, _) = make_fabric(settings.loop), start(settings)
-    images, masks = resident(fabric, TRAIN).batch(np.arange(4))
+    images, masks = to_device(fabric, TRAIN).batch(np.arange(4))
     pair = losses(state.model(images), masks, settings.loss, 1.0)
     found = gradient_norms(fabric, state, masks, settings.loss, 1.0)
     for loss, norm in zip(pair, found, strict=True):
@@ -266,7 +277,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_names_it(settings: P
     with torch.no_grad():
         state.network.get_parameter("segmentation_head.0.weight").fill_(float("nan"))
     before = {name: tensor.clone() for name, tensor in state.network.named_parameters()}
-    with pytest.raises(Fault, match=r"loss is not finite in epoch 0, step 0 \(Dice nan, BCE nan\); lower"):
+    with pytest.raises(UserError, match=r"loss is not finite in epoch 0, step 0 \(Dice nan, BCE nan\); lower"):
         list(rows)
     for name, parameter in state.network.named_parameters():
         assert torch.equal(parameter.nan_to_num(), before[name].nan_to_num())
@@ -277,7 +288,7 @@ def test_an_exploding_gradient_stops_and_names_the_step(settings: Params) -> Non
     next(rows)
     head = state.network.get_parameter("segmentation_head.0.weight")
     head.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(Fault, match=r"gradient is not finite in epoch 1, step 0 \(loss 0\.\d+\); lower"):
+    with pytest.raises(UserError, match=r"gradient is not finite in epoch 1, step 0 \(loss 0\.\d+\); lower"):
         list(rows)
 
 

@@ -20,15 +20,15 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from stages.common.artifacts import write_png, write_table
-from stages.common.dataset import load_films
-from stages.common.errors import Fault
-from stages.common.tracking import open_client
-from stages.common.unet import load_model, probabilities
-from stages.train.__main__ import TRY_AGAIN, main
+from stages.common.core.errors import UserError
+from stages.common.core.files import write_png, write_table
+from stages.common.data.dataset import load_films
+from stages.common.model.network import load_model, probabilities
+from stages.common.model.tracking import open_client
+from stages.train.main import TRY_AGAIN, main
 from stages.train.params import Params
 from tests.conftest import ROOT, environment, merge, tree_hash
-from tests.train.films import squares
+from tests.helpers.films import squares
 
 COMMAND = [sys.executable, "-m", "stages.train", "adaptive"]
 
@@ -157,10 +157,10 @@ def test_system_metrics_are_recorded(settings: Params, dataset: Path, monkeypatc
 
 
 def test_a_damaged_checkpoint_is_said(settings: Params, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.train.__main__.fingerprint", lambda *_: "x")
+    monkeypatch.setattr("stages.train.main.fingerprint", lambda *_: "x")
     Path(".checkpoints").mkdir()
     Path(".checkpoints/x.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(Fault, match=r"x\.safetensors: expected a checkpoint of this training.*delete the file"):
+    with pytest.raises(UserError, match=r"x\.safetensors: expected a checkpoint of this training.*delete the file"):
         main(settings, "adaptive")
 
 
@@ -223,7 +223,7 @@ def quietly(folder: str, params: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict[str, Any], dataset: Path) -> None:
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["stages.train.__main__"])
+    server.set_forkserver_preload(["stages.train.main"])
     params = merge(toy_params["train"], {"loop": {"epochs": 10}})
 
     def call() -> multiprocessing.process.BaseProcess:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.train.params import Ramp, Weights
+from stages.train.params import LossWeights, Ramp
 from stages.train.weighting import WEIGHTINGS, Losses, Weighting, linear, make_weighting
 
 EPOCHS, STEPS = 8, 5
@@ -17,8 +17,8 @@ METHODS = sorted(WEIGHTINGS)
 SCHEDULES = ["linear", "reversed", "cosine", "exponential"]
 
 
-def settings(method: str, **more: Any) -> Weights:
-    return Weights.model_validate({"method": method, **OPEN, **more})
+def settings(method: str, **more: Any) -> LossWeights:
+    return LossWeights.model_validate({"method": method, **OPEN, **more})
 
 
 def made(method: str, epochs: int = EPOCHS, seed: int = 0, **more: Any) -> tuple[Weighting, bool]:
@@ -293,7 +293,7 @@ def test_a_moment_without_any_loss_is_refused(
 ) -> None:
     ramps = {name: {"start": ends[0], "end": ends[1]} for name, ends in (("alpha", alpha), ("beta", beta))}
     with pytest.raises(ValueError, match=f"at {when} both weights are 0"):
-        Weights.model_validate({"method": method, **ramps})
+        LossWeights.model_validate({"method": method, **ramps})
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:

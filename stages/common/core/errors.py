@@ -1,0 +1,18 @@
+"""The one exception that a user is meant to read."""
+
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in the data, the parameters or the machine that its user can fix.
+
+    The message is one clear sentence or list: which file, what was expected, what was found, how to fix it.
+    `run_stage` prints it without a traceback and exits with code 1.
+    """
+
+
+def error_list(heading: str, findings: Iterable[str], shown: int = 20) -> UserError:
+    """One UserError for a whole batch of findings, so that a user fixes them in one go."""
+    lines = list(findings)
+    rest = [f"  ... and {len(lines) - shown} more"] if len(lines) > shown else []
+    return UserError("\n".join([f"{heading} ({len(lines)}):", *(f"  - {line}" for line in lines[:shown]), *rest]))

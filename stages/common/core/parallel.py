@@ -1,0 +1,123 @@
+"""One way to spread work over processors: a `concurrent.futures.Executor`, whatever stands behind it."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from stages.common.core.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+# Each worker has one core: libraries that start a thread per core would fight over them.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+BATCHES = 64
+
+
+@contextmanager
+def executor() -> Iterator[Executor]:
+    """Worker processes here, or those of the Dask cluster that DASK_SCHEDULER_ADDRESS names.
+
+    Here they are as many as this process may use cores, or as `WORKERS` in the environment says. Neither their number
+    nor their place ever changes a result, so they are no parameters of the pipeline. Work gets absolute paths; a
+    cluster's workers need the same file system and virtual environment, and one thread each.
+    """
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    with cluster(address) if address else processes() as pool:
+        yield pool
+
+
+@contextmanager
+def processes() -> Iterator[Executor]:
+    """Processes of this machine."""
+    with one_thread(), ProcessPoolExecutor(count_workers(), get_context("spawn"), begin_worker) as pool:
+        try:
+            yield pool
+        except BaseException:
+            # Nobody may still write into a folder that its owner is about to remove.
+            for child in active_children():
+                child.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def begin_worker() -> None:
+    """Leave Ctrl-C, which reaches the whole process group, to the parent, and end at once when that is killed.
+
+    Workers that only wait would stay for ever, and one at work would write on beside the parent's successor.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes that are started in the block inherit libraries of one thread; those that the user set stay."""
+    added = {name: "1" for name in ONE_THREAD if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """The workers of a Dask cluster. A batch whose worker dies is done again by another.
+
+    Raises:
+        UserError: no scheduler answers.
+    """
+    from distributed import Client  # a second, and only where a cluster is used
+
+    try:
+        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"DASK_SCHEDULER_ADDRESS: expected a Dask scheduler at {address}, found none ({type(error).__name__}); "
+            "start one with `dask scheduler`, or unset the variable"
+        ) from None
+    with client, client.get_executor(pure=False) as pool:  # type: ignore[no-untyped-call]
+        yield pool
+
+
+def count_workers() -> int:
+    """WORKERS of the environment, else the cores that this process may use.
+
+    Raises:
+        UserError: WORKERS is no whole number above 0.
+    """
+    text = os.environ.get("WORKERS", str(len(os.sched_getaffinity(0))))
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"WORKERS: expected a whole number above 0, found {text!r}; correct or unset the variable")
+    return int(text)
+
+
+def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:
+    """`work` on every item, results in order, with a progress bar on a terminal and nothing in a log."""
+    size = max(1, len(items) // BATCHES)
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    results: list[Result] = []
+    with tqdm(desc=label, total=len(items), disable=None, leave=False) as bar:
+        for done in pool.map(run_batch, [work] * len(batches), batches):
+            results += done
+            bar.update(len(done))
+    return results
+
+
+def run_batch(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [work(item) for item in items]

@@ -1,0 +1,49 @@
+"""Whether a prepared film looks like those that a network was trained on, by a rule that fits in a sentence.
+
+A film is 16 numbers (grey, contrast, edges, symmetry, nine blocks), its distance Mahalanobis' from the training films;
+it is unfamiliar when it lies half as far again as the furthest validation film. The rule sees photographs and blank
+films; it cannot tell a wrist from another joint that is as bright in the same places.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.covariance import LedoitWolf
+
+BEYOND = 1.5  # times the furthest validation film
+
+
+def features(films: np.ndarray) -> np.ndarray:
+    """float64 (N, 16) of prepared films, uint8 (N, H, W)."""
+    grey = films.astype(np.float64) / 255
+    height, width = grey.shape[1:]
+    blocks = grey[:, : height // 3 * 3, : width // 3 * 3].reshape(len(grey), 3, height // 3, 3, width // 3)
+    columns = [
+        grey.mean((1, 2)),
+        grey.std((1, 2)),
+        (films == 0).mean((1, 2)),
+        np.abs(np.diff(grey, axis=1)).mean((1, 2)),
+        np.abs(np.diff(grey, axis=2)).mean((1, 2)),
+        np.abs(grey - grey[:, ::-1]).mean((1, 2)),
+        np.abs(grey - grey[:, :, ::-1]).mean((1, 2)),
+    ]
+    return np.column_stack([*columns, blocks.mean((2, 4)).reshape(len(grey), 9)])
+
+
+def fit_reference(train: np.ndarray, validation: np.ndarray) -> dict[str, Any]:
+    """What `distances` needs: the training films' mean and precision matrix (Ledoit and Wolf 2004), and the limit.
+
+    Args:
+        train, validation: prepared films, uint8 (N, H, W).
+    """
+    known = features(train)
+    scale = np.maximum(known.std(axis=0), 1e-3)
+    precision = LedoitWolf().fit(known / scale).precision_ / np.outer(scale, scale)
+    found: dict[str, Any] = {"mean": known.mean(axis=0).tolist(), "precision": precision.tolist()}
+    return found | {"limit": BEYOND * float(distances(validation, found).max())}
+
+
+def distances(films: np.ndarray, learnt: dict[str, Any]) -> np.ndarray:
+    """How far prepared films, uint8 (N, H, W), lie from the training films; beyond `learnt["limit"]` is unfamiliar."""
+    off = features(films) - np.array(learnt["mean"])
+    return np.asarray(np.sqrt(np.einsum("ni,ij,nj->n", off, np.array(learnt["precision"]), off)))

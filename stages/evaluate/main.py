@@ -1,0 +1,160 @@
+"""Evaluate: one trained model on the test films, each film by itself and all pixels pooled.
+
+Run: python -m stages.evaluate adaptive 1 1     (dvc repro evaluate@adaptive-1-1: seed 1, fold 1)
+"""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from stages.common.core.device_lock import cpu_cores, lock_devices
+from stages.common.core.files import new_folder, read_json, read_table, write_json, write_png, write_table
+from stages.common.core.hashing import sha256
+from stages.common.core.parallel import count_workers
+from stages.common.data.dataset import Films, Input, load_films
+from stages.common.data.run_id import parse_run
+from stages.common.model.calibration import apply_temperature
+from stages.common.model.metrics import defined, score_images, summarise
+from stages.common.model.network import load_model, probabilities
+from stages.common.model.tracking import log_test_metrics
+from stages.evaluate.boundary import boundary
+from stages.evaluate.curves import (
+    Levels,
+    average_precision,
+    best_temperature,
+    best_threshold,
+    brier,
+    calibration_error,
+    levels_of,
+    precision_recall,
+    reliability,
+)
+from stages.evaluate.detection import detection, read_boxes
+from stages.evaluate.params import Params
+
+
+def main(
+    settings: Params,
+    *words: str,
+    source: Path = Path("data/dataset"),
+    models: Path = Path("models"),
+    target: Path = Path("reports/evaluation"),
+) -> str:
+    this = parse_run(words)
+    model, out_folder = models / this.folder, target / this.folder
+    network = load_model(model)
+    description = read_json(model / "model.json")
+    torch.set_num_threads(description["machine"]["threads"])
+    films = load_films(source, "test", description["unet"]["input"], this.fold)
+    with lock_devices(cpu_cores(), description["machine"]["threads"]):
+        predicted = probabilities(network, films.inputs)
+        temperature, threshold = calibrate(settings, network, source, this.fold, description["unet"]["input"])
+    predicted = apply_temperature(predicted, temperature)
+    facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
+    levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
+    table = score(films, predicted, levels, threshold, settings.boundary_px, facts)
+    pooled_levels = reduce(add, levels)
+    diagram = reliability(pooled_levels)
+    summary = summarise(table) | over_all(table, average_precision(pooled_levels), diagram)
+    origin = "validation" if settings.threshold == "validation" else "params"
+    summary["threshold"] = {"value": threshold, "from": origin}
+    summary["temperature"] = {"value": temperature, "from": settings.temperature}
+    with new_folder(out_folder) as out:
+        write_table(out / "per_image.csv", table)
+        write_table(out / "precision_recall.csv", precision_recall(pooled_levels))
+        write_table(out / "reliability.csv", diagram)
+        write_json(out / "metrics.json", summary)
+        write_maps(out, films.ids, predicted, threshold)
+    pooled, test_set = summary["pooled"], summary["test_set"]
+    known_metrics = {name: value for name, value in pooled.items() if value is not None}
+    log_test_metrics(sha256(model / "weights.safetensors"), known_metrics)
+    return (
+        f"{this}: pooled F1 {pooled['f1']:.3f} on {test_set['images']} films at a prevalence of "
+        f"{test_set['prevalence']:.2%} -> {out_folder}"
+    )
+
+
+def calibrate(settings: Params, network: nn.Module, source: Path, fold: int, what: Input) -> tuple[float, float]:
+    """Temperature and threshold, each as params.yaml says or as the validation films do."""
+    temperature, threshold = 1.0, settings.threshold
+    if "validation" in (settings.temperature, threshold):
+        known = load_films(source, "validation", what, fold)
+        chances = probabilities(network, known.inputs)
+        if settings.temperature == "validation":
+            temperature = best_temperature(levels_of(chances, known.masks))
+        if threshold == "validation":
+            threshold = best_threshold(levels_of(apply_temperature(chances, temperature), known.masks))
+    return temperature, float(threshold)
+
+
+def score(
+    films: Films,
+    predicted: np.ndarray,
+    levels: list[Levels],
+    threshold: float,
+    tolerance: float,
+    facts: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row per film: counts, pixel metrics, area under precision and recall, outline, fractures found, Brier score.
+
+    Args:
+        predicted: float32 (N, H, W).
+        levels: of each film.
+        tolerance: pixels, of the outline.
+        facts: rows of split.csv in the order of the films.
+    """
+    rows = []
+    for chances, mask, level, fact in zip(predicted, films.masks, levels, facts.to_dict("records"), strict=True):
+        known = not math.isnan(fact["row_mm"])
+        spacing = (fact["row_mm"], fact["column_mm"]) if known else None
+        outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)
+        found = detection(chances, threshold, read_boxes(fact["boxes"]))
+        rows.append({"auprc": average_precision(level), **outline, **found, "brier": brier(chances, mask)})
+    table = pd.concat([score_images(predicted, films.masks, threshold), pd.DataFrame(rows)], axis=1)
+    table.insert(0, "image_id", films.ids)
+    return table
+
+
+def over_all(table: pd.DataFrame, auprc: float, diagram: pd.DataFrame) -> dict[str, Any]:
+    """What the pixels or fractures of all films say together.
+
+    Args:
+        table: of `score`.
+        auprc: of all pixels together.
+        diagram: of `reliability`.
+    """
+    boxes, fractured = int(table["fractures"].sum()), table["fractures"] > 0
+    return {
+        "auprc": defined(auprc),
+        "boundary": {name: defined(float(table[name].mean())) for name in ("nsd", "hd95_px", "hd95_mm")},
+        "detection": {
+            "fractures": boxes,
+            "found_iou": int(table["found_iou"].sum()),
+            "found_centre": int(table["found_centre"].sum()),
+            "false_regions_per_image": float(table["false_regions"].mean()),
+            "pointing": defined(float(table.loc[fractured, "pointing"].mean())),
+        },
+        "calibration": {
+            "ece": calibration_error(diagram),
+            "brier": float(table["brier"].mean()),
+        },
+    }
+
+
+def write_maps(out: Path, names: list[str], predicted: np.ndarray, threshold: float) -> None:
+    """Probabilities (8 bit) and the masks that were scored, a picture per film."""
+
+    def one(name: str, chances: np.ndarray) -> None:
+        write_png(out / "probability" / f"{name}.png", np.round(chances * 255).astype(np.uint8))
+        write_png(out / "mask" / f"{name}.png", chances >= threshold)
+
+    with ThreadPoolExecutor(count_workers()) as pool:  # compressing pictures leaves the interpreter to others
+        list(pool.map(one, names, predicted))

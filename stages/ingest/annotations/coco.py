@@ -1,0 +1,60 @@
+"""COCO: a JSON file of many films."""
+
+from typing import Any
+
+from stages.common.data.shapes import Shape, box_shape
+from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, item_lines, load, ring
+from stages.ingest.annotations.labels import FilmLabels, Labels
+from stages.ingest.annotations.rle import decode_counts, outline, unpack_counts
+from stages.ingest.problems import Problem, Unreadable
+
+
+def read_coco(content: bytes) -> Labels:
+    """COCO: polygons, run lengths (plain or compressed) and boxes in pixels; several polygons are one shape."""
+    text, data = load(content, "COCO JSON")
+    labels, films = Labels(), {}
+    try:
+        names = {item["id"]: str(item["name"]) for item in data.get("categories", [])}
+        for image, line in zip(data["images"], item_lines(text, "images"), strict=False):
+            size = (finite(image["width"]), finite(image["height"])) if "width" in image else None
+            if image["id"] in films:
+                found = f"id {image['id']!r:.40} a second time"
+                labels.problems.append(Problem("every image id once", found, "give it its own id", line))
+            else:
+                films[image["id"]] = FilmLabels(size=size, line=line)
+                labels.add_film(str(image["file_name"]), films[image["id"]])
+        annotations = list(data["annotations"])
+    except SHAPES as error:
+        raise Unreadable("COCO JSON with images and annotations", error_text(error), HOW_TO_FIX) from None
+    lines = item_lines(text, "annotations")
+    for index, (item, line) in enumerate(zip(annotations, lines, strict=False)):
+        try:
+            if item["image_id"] not in films:
+                raise ValueError(f"image_id {item['image_id']!r:.40}, which `images` does not list")
+            if names and item["category_id"] not in names:
+                raise ValueError(f"category_id {item['category_id']!r:.40}, which `categories` does not list")
+            film = films[item["image_id"]]
+            label = names.get(item.get("category_id"), str(item.get("category_id", "")))
+            film.shapes.append(coco_shape(item, label, film.size, line))
+        except SHAPES as error:
+            found = f"{error_text(error)} (annotations[{index}])"
+            labels.problems.append(Problem("a COCO annotation", found, "correct the annotation", line))
+    return labels
+
+
+def coco_shape(item: dict[str, Any], label: str, size: tuple[float, float] | None, line: int) -> Shape:
+    drawn = item.get("segmentation")
+    if isinstance(drawn, dict):
+        height, width = (int(finite(side)) for side in drawn["size"])
+        if size is not None and (width, height) != size:
+            raise ValueError(f"a mask of {width} x {height} pixels on a film of {size[0]:g} x {size[1]:g}")
+        counts = drawn["counts"]
+        runs = unpack_counts(counts) if isinstance(counts, str) else [int(finite(count)) for count in counts]
+        rings = outline(decode_counts(runs, (height, width), order="F"))
+        if not rings:
+            raise ValueError("an empty mask")
+        return Shape(label, "polygon", rings, line)
+    if drawn:
+        return Shape(label, "polygon", tuple(ring(polygon) for polygon in drawn), line)
+    x, y, w, h = (finite(value) for value in item["bbox"])
+    return box_shape(x, y, x + w, y + h, label, line)

@@ -1,0 +1,73 @@
+"""What the readers of JSON annotations share: places in the file, numbers, rings."""
+
+import json
+import re
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from stages.ingest.annotations.text_file import text_of
+from stages.ingest.problems import Unreadable
+
+HOW_TO_FIX = "export the annotations again"
+SHAPES = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+
+
+def load(content: bytes, what: str) -> tuple[str, Any]:
+    """The text of a JSON file and what it holds."""
+    text = text_of(content)
+    try:
+        return text, json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Unreadable(what, f"no JSON ({error.msg})", HOW_TO_FIX, error.lineno) from None
+    except (RecursionError, ValueError) as error:
+        raise Unreadable(what, f"JSON that cannot be read ({type(error).__name__})", HOW_TO_FIX) from None
+
+
+def item_lines(text: str, key: str) -> list[int]:
+    """The line where each item starts of the list under `key` (of the file itself, if key is '').
+
+    The JSON parser keeps no places, so the list is walked once more.
+    """
+    start = re.search(rf'"{key}"\s*:\s*\[' if key else r"\[", text)
+    decoder, space = json.JSONDecoder(), re.compile(r"[\s,]*")
+    lines: list[int] = []
+    place, seen, line = (start.end() if start else len(text)), 0, 1
+    while True:
+        place = space.match(text, place).end()  # type: ignore[union-attr]
+        if place >= len(text) or text[place] == "]":
+            return lines
+        line += text.count("\n", seen, place)
+        seen = place
+        lines.append(line)
+        try:
+            _, place = decoder.raw_decode(text, place)
+        except ValueError:
+            return lines
+
+
+def line_of_key(text: str, key: str) -> int:
+    """The line where a key of an object stands first, or 0."""
+    place = text.find(json.dumps(key))
+    return text.count("\n", 0, place) + 1 if place >= 0 else 0
+
+
+def finite(value: Any) -> float:
+    """A number that is one, and no text that looks like one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        raise ValueError(f"{value!r:.40} where a number belongs")
+    return float(value)
+
+
+def ring(values: Any) -> np.ndarray:
+    """x, y of at least three points, from a flat list or one of pairs."""
+    pairs = values if values and isinstance(values[0], list) else list(zip(values[::2], values[1::2], strict=True))
+    points = np.array([[finite(x), finite(y)] for x, y in pairs])
+    if len(points) < 3:
+        raise ValueError(f"{len(points)} points where a polygon needs three")
+    return points
+
+
+def error_text(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else f"{error!s:.120}" or type(error).__name__

@@ -1,0 +1,51 @@
+"""VGG Image Annotator (VIA): a JSON file of many films."""
+
+from typing import Any
+
+from stages.common.data.shapes import Shape, box_shape
+from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, line_of_key, load, ring
+from stages.ingest.annotations.labels import FilmLabels, Labels
+from stages.ingest.problems import Problem, Unreadable
+
+
+def read_via(content: bytes) -> Labels:
+    """VGG Image Annotator 2 JSON, annotations or whole project: rectangles and polygons in pixels."""
+    text, data = load(content, "VIA JSON")
+    labels = Labels()
+    if isinstance(data, dict) and "_via_img_metadata" in data:
+        data = data["_via_img_metadata"]
+    try:
+        items = [(key, entry, entry["filename"], entry["regions"]) for key, entry in data.items()]
+    except SHAPES as error:
+        raise Unreadable("VIA JSON with filename and regions", error_text(error), HOW_TO_FIX) from None
+    for key, _, name, regions in items:
+        line = line_of_key(text, key)
+        film = FilmLabels(line=line)
+        for index, region in enumerate(regions.values() if isinstance(regions, dict) else regions):
+            try:
+                film.shapes.append(via_shape(region, line))
+            except SHAPES as error:
+                found = f"{error_text(error)} (region {index} of {name!s:.80})"
+                labels.problems.append(Problem("a rectangle or polygon", found, "correct the annotation", line))
+        labels.add_film(str(name), film)
+    return labels
+
+
+def via_shape(region: dict[str, Any], line: int) -> Shape:
+    drawn, label = region["shape_attributes"], via_label(region.get("region_attributes") or {})
+    if drawn["name"] == "rect":
+        x, y, width, height = (finite(drawn[name]) for name in ("x", "y", "width", "height"))
+        return box_shape(x, y, x + width, y + height, label, line)
+    if drawn["name"] not in ("polygon", "polyline"):
+        raise ValueError(f"a shape of type {drawn['name']!r:.40}")
+    points = [list(pair) for pair in zip(drawn["all_points_x"], drawn["all_points_y"], strict=True)]
+    return Shape(label, "polygon", (ring(points),), line)
+
+
+def via_label(attributes: dict[str, Any]) -> str:
+    """The label among VIA's free attributes: one of the usual names, or the only one there is."""
+    for name in ("label", "class", "name", "type", *list(attributes)[:1]):
+        if name in attributes:
+            value = attributes[name]
+            return str(next(iter(value), "")) if isinstance(value, dict) else str(value)
+    return ""

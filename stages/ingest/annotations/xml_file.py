@@ -1,0 +1,59 @@
+"""What the readers of XML annotations share: a parser that keeps line numbers and refuses entities (XML bombs)."""
+
+from math import isfinite
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from stages.ingest.problems import Unreadable
+
+LINE = ":line"  # no attribute of a well-formed file can have this name
+
+
+class LineParser(DefusedXMLParser):  # type: ignore[misc]
+    """A parser that notes where each element starts."""
+
+    def _start(self, *arguments: Any) -> Any:
+        element = super()._start(*arguments)
+        element.set(LINE, str(self.parser.CurrentLineNumber))
+        return element
+
+
+def parse(content: bytes, root: str, what: str) -> Element:
+    """The root element, which must have the given tag."""
+    fix = "export the annotation again"
+    try:
+        parser = LineParser(forbid_dtd=True)
+        parser.feed(content)
+        found: Element = parser.close()
+    except ParseError as error:
+        raise Unreadable(what, f"no well-formed XML ({error})", fix, error.position[0]) from None
+    except DefusedXmlException as error:
+        raise Unreadable(what, f"{type(error).__name__}, which no annotation needs", fix) from None
+    except (ValueError, LookupError) as error:  # an encoding that Python does not know
+        raise Unreadable(what, f"an unreadable file ({type(error).__name__})", fix) from None
+    if found.tag != root:
+        raise Unreadable(what, f"a root element <{found.tag[:40]}>", fix, line_of(found))
+    return found
+
+
+def line_of(element: Element) -> int:
+    return int(element.get(LINE, 0))
+
+
+def number(text: str | None, what: str, element: Element) -> float:
+    try:
+        value = float((text or "").strip())
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        raise Unreadable(f"a number in {what}", repr((text or "")[:40]), "correct the annotation", line_of(element))
+    return value
+
+
+def child_number(parent: Element, tag: str) -> float:
+    child = parent.find(tag)
+    found = parent if child is None else child
+    return number(None if child is None else child.text, f"<{tag}>", found)

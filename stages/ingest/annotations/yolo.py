@@ -1,0 +1,35 @@
+"""YOLO: a text file per film, a box or polygon a line."""
+
+from math import isfinite
+
+import numpy as np
+
+from stages.common.data.shapes import Shape, box_shape
+from stages.ingest.annotations.labels import FilmLabels, Labels
+from stages.ingest.annotations.text_file import text_of
+from stages.ingest.problems import Problem
+
+
+def read_yolo(content: bytes) -> Labels:
+    """`class cx cy w h` boxes and `class x1 y1 x2 y2 x3 y3 ...` polygons, in shares of the film."""
+    film, labels = FilmLabels(in_shares=True), Labels()
+    for number, line in enumerate(text_of(content).splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            values = [float(word) for word in words[1:]]
+        except ValueError:
+            values = []
+        if not words[0].isdecimal() or not all(map(isfinite, values)):
+            values = []
+        if len(values) == 4:
+            cx, cy, w, h = values
+            film.shapes.append(box_shape(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, words[0], number))
+        elif len(values) >= 6 and len(values) % 2 == 0:
+            film.shapes.append(Shape(words[0], "polygon", (np.array(values).reshape(-1, 2),), number))
+        else:
+            expected = "`class cx cy w h` or `class x y x y x y ...` with a whole class and shares from 0 to 1"
+            labels.problems.append(Problem(expected, repr(line.strip()[:80]), "export the labels again", number))
+    labels.films[""] = film
+    return labels

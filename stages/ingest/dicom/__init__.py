@@ -1,0 +1,1 @@
+"""DICOM files: pixels for display, de-identification, pseudonyms."""

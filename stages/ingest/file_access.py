@@ -1,0 +1,143 @@
+"""Where files come from: a folder, or a zip archive that is taken for hostile until shown otherwise."""
+
+import os
+import stat
+import unicodedata
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from stages.common.core.errors import UserError, error_list
+from stages.ingest.params import Limits
+from stages.ingest.problems import Unreadable
+
+SMALL = 2**20  # bytes; below this no ratio is a bomb
+
+
+class FileAccess(Protocol):
+    """Named files, with `/` between folders."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+
+    def names(self) -> list[str]:
+        """All files, sorted."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; raises Unreadable when it is damaged or too large."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    path: Path
+    limits: Limits
+    label: str = ""
+
+    def names(self) -> list[str]:
+        found = []
+        for folder, _, files in os.walk(self.path, onerror=self.refuse):
+            found += [(Path(folder) / file).relative_to(self.path).as_posix() for file in files]
+        return sorted(found)
+
+    def refuse(self, error: OSError) -> None:
+        """A folder that cannot be listed would lose its films without a word. Its name may be a patient's."""
+        raise UserError(
+            f"{self.label or 'the inbox'}: expected folders that can be read, found one that cannot "
+            f"({error.strerror}); make it readable"
+        )
+
+    def read(self, name: str) -> bytes:
+        most = self.limits.file_mb
+        try:
+            size = (self.path / name).stat().st_size
+            if size <= most * 2**20:
+                return (self.path / name).read_bytes()
+        except OSError as error:  # whose text holds the path, and that a patient's name
+            raise Unreadable("a file that can be read", f"{error.strerror}", "make it readable") from None
+        raise Unreadable(f"a file of at most {most} MB", f"{size / 2**20:.0f} MB", "raise ingest.limits.file_mb")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip, read member by member in memory: nothing is unpacked, so no name in it can point anywhere."""
+
+    path: Path
+    limits: Limits
+    label: str = ""
+
+    def names(self) -> list[str]:
+        return sorted(members(self.path, self.limits, stamp(self.path)))
+
+    def read(self, name: str) -> bytes:
+        now = stamp(self.path)
+        info = members(self.path, self.limits, now)[name]
+        try:
+            with open_zip(self.path, now).open(info) as file:
+                content = file.read(info.file_size + 1)
+            if len(content) != info.file_size:
+                raise EOFError(f"{len(content)} of {info.file_size} bytes")
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise Unreadable("a whole archive member", f"{error}", "download the archive again") from None
+        return content
+
+
+def stamp(path: Path) -> int:
+    """When an archive was last written, so that what is remembered of it goes with it."""
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@lru_cache(maxsize=8)
+def open_zip(path: Path, written: int) -> zipfile.ZipFile:
+    """The archive, opened once in a process; `written` is its stamp."""
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path.name}: expected a zip archive, found {error}; download it again") from None
+
+
+@lru_cache(maxsize=8)
+def members(path: Path, limits: Limits, written: int) -> dict[str, zipfile.ZipInfo]:
+    """The files of an archive by name, after all of them have been looked at.
+
+    Raises:
+        UserError: a member that could write elsewhere, a link, a lock, a bomb, or names that are one on file systems
+            that ignore case or spell accents otherwise.
+    """
+    infos = [info for info in open_zip(path, written).infolist() if not info.is_dir()]
+    findings = [f"{info.filename[:120]!r}: {why}" for info in infos if (why := hostile(info, limits))]
+    seen: dict[str, str] = {}
+    for info in infos:
+        folded = unicodedata.normalize("NFC", info.filename).casefold()
+        if folded in seen:
+            findings.append(f"{info.filename[:120]!r}: is one file with {seen[folded][:120]!r} where case is ignored")
+        seen.setdefault(folded, info.filename)
+    total = sum(info.file_size for info in infos)
+    if total > limits.archive_gb * 2**30:
+        findings.append(f"{total / 2**30:.1f} GB unpacked where ingest.limits.archive_gb allows {limits.archive_gb}")
+    if findings:
+        raise error_list(f"{path.name}: not opened, since its members are not what a data set needs", findings)
+    return {info.filename: info for info in infos}
+
+
+def hostile(info: zipfile.ZipInfo, limits: Limits) -> str:
+    """Why a member is refused; '' if it is harmless."""
+    name = info.orig_filename
+    pure = PurePosixPath(name.replace("\\", "/"))
+    if pure.is_absolute() or ".." in pure.parts or (len(name) > 1 and name[1] == ":") or "\0" in name:
+        return "a path that leads out of the archive"
+    if "\\" in name:
+        return "a backslash in its path"
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        return "a link or device, not a file"
+    if info.flag_bits & 1:
+        return "locked by a password"
+    if info.file_size > limits.file_mb * 2**20:
+        return f"{info.file_size / 2**20:.0f} MB where ingest.limits.file_mb allows {limits.file_mb}"
+    if info.file_size > max(SMALL, limits.archive_ratio * info.compress_size):
+        return f"unpacks to more than {limits.archive_ratio} times its size (ingest.limits.archive_ratio)"
+    return ""

@@ -1,4 +1,0 @@
-"""Predict: the trained networks on new films. Research software, not a medical device.
-
-From Python: `predict(pixels, open_model("adaptive"))`, both from `stages.predict.model`.
-"""

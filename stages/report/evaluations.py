@@ -1,0 +1,72 @@
+"""What the runs that params.yaml asks for have left: one table per variant, a row per film and seed."""
+
+import shutil
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_json, read_table
+from stages.common.data.run_id import VARIANTS, Run
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A run with what training and evaluation wrote about it."""
+
+    run: Run
+    table: pd.DataFrame  # per_image.csv
+    metrics: dict[str, Any]
+    model: dict[str, Any]
+    history: pd.DataFrame
+    precision_recall: pd.DataFrame
+    reliability: pd.DataFrame
+
+
+def read_runs(root: Path, seeds: list[int], folds: list[int]) -> dict[str, list[Evaluated]]:
+    """Every run of both variants, by seed and fold.
+
+    Raises:
+        UserError: a run is missing, or the two variants were not scored on the same films.
+    """
+    found = {name: [read_run(root, Run(name, *pair)) for pair in product(seeds, folds)] for name in VARIANTS}
+    for pair in zip(*found.values(), strict=True):
+        if len({tuple(item.table["image_id"]) for item in pair}) > 1:
+            names = " and ".join(str(item.run) for item in pair)
+            raise UserError(f"reports/evaluation: expected {names} on the same films, found others; run `dvc repro`")
+    return found
+
+
+def read_run(root: Path, run: Run) -> Evaluated:
+    model, scores = root / "models" / run.folder, root / "reports/evaluation" / run.folder
+    return Evaluated(
+        run,
+        read_table(scores / "per_image.csv"),
+        read_json(scores / "metrics.json"),
+        read_json(model / "model.json"),
+        read_table(model / "history.csv"),
+        read_table(scores / "precision_recall.csv"),
+        read_table(scores / "reliability.csv"),
+    )
+
+
+def together(runs: list[Evaluated]) -> pd.DataFrame:
+    """The films of all runs of a variant, with columns seed and fold; films stand in one order for each seed."""
+    tables = [item.table.assign(seed=item.run.seed, fold=item.run.fold) for item in runs]
+    return pd.concat(tables, ignore_index=True)
+
+
+def remove_leftovers(root: Path, seeds: list[int], folds: list[int]) -> None:
+    """Remove runs that params.yaml no longer asks for; DVC's cache keeps them.
+
+    They are outputs of stages that are no more, and DVC would count them among this stage's inputs, so that its lock
+    would differ from that of a fresh clone.
+    """
+    asked = {Run(name, *pair).folder for name in VARIANTS for pair in product(seeds, folds)}
+    for place in (root / "models", root / "reports/evaluation"):
+        for folder in sorted(place.glob("*/seed-*-fold-*")):
+            if folder.relative_to(place) not in asked:
+                shutil.rmtree(folder)

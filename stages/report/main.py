@@ -1,0 +1,142 @@
+"""Report: baseline and adaptive side by side, as tables, cards and one HTML page.
+
+Run: python -m stages.report     (dvc repro report)
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages import read_params
+from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
+from stages.common.analysis.trivial_baselines import trivial_tables
+from stages.common.core.files import new_folder, read_png, read_table, write_json, write_table, write_text
+from stages.common.data.layout import is_synthetic
+from stages.report.cards import write_cards
+from stages.report.claims import claims
+from stages.report.evaluations import Evaluated, read_runs, remove_leftovers, together
+from stages.report.page import render
+from stages.report.params import Params
+from stages.report.published import audit
+from stages.report.tables import (
+    GAIN,
+    PAIRED,
+    by_patient,
+    compare,
+    latex,
+    markdown,
+    outcome,
+    runs_table,
+    subgroups,
+    verdict,
+)
+
+SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
+
+
+def main(settings: Params, root: Path = Path()) -> str:
+    params = read_params(root / "params.yaml")
+    seeds, folds = params["train"]["seeds"], params["evaluate"]["folds"]
+    remove_leftovers(root, seeds, folds)
+    runs = read_runs(root, seeds, folds)
+    split = read_table(root / "data/dataset/split.csv").set_index("image_id", drop=False)
+    baseline, adaptive = (together(found) for found in runs.values())
+    results = compared(settings, runs, baseline, adaptive, split, root)
+    said = verdict(results["comparison"], results["statistics"], len(seeds))
+    note = SYNTHETIC if is_synthetic(read_table(root / "data/raw/manifest.csv")) else ""
+    page = render(root, runs, results, said, params)
+    with new_folder(root / "reports/curves") as out:
+        write_curves(out, runs)
+    for name, table in results.items():
+        write_table(root / f"reports/{name}.csv", table)
+    write_json(root / "reports/metrics.json", headline(results, runs))
+    write_text(root / "reports/comparison.md", f"{markdown(results['comparison'])}\n{said}\n{note}")
+    write_text(root / "reports/comparison.tex", latex(results["comparison"]))
+    write_cards(root, runs, results, said, params)
+    write_text(root / "reports/index.html", page)
+    return f"{said} -> reports/index.html"
+
+
+def compared(
+    settings: Params,
+    runs: dict[str, list[Evaluated]],
+    baseline: pd.DataFrame,
+    adaptive: pd.DataFrame,
+    split: pd.DataFrame,
+    root: Path,
+) -> dict[str, pd.DataFrame]:
+    """Every table of the report, by the name of its file."""
+    facts = split.loc[baseline["image_id"]].reset_index(drop=True)
+    facts["label"] = facts["image_id"].map(labels(root)).fillna("none")
+    names = list(baseline["image_id"].drop_duplicates())
+    free = {
+        name: table.assign(image_id=names, seed=0, fold=0)
+        for name, table in trivial_tables(films(root, split, names)).items()
+    }
+    means = over_seeds(baseline), over_seeds(adaptive)
+    paired = compare_metrics(means[0], means[1], split.loc[names, "group"], PAIRED)
+    published = audit()
+    comparison = compare(baseline, adaptive, facts["group"], free, published)
+    held = claims(comparison, paired, published, outcome(comparison, paired), settings.tolerance)
+    return {
+        "comparison": comparison,
+        "statistics": paired,
+        "subgroups": subgroups(baseline, adaptive, facts, facts["group"]),
+        "patients": by_patient(*means, split.loc[names, "group"]),
+        "ranking": ranking({"baseline": baseline, "adaptive": adaptive} | free, split["group"]),
+        "runs": runs_table(runs),
+        "claims": held,
+        "paper_audit": published,
+    }
+
+
+def labels(root: Path) -> pd.Series:
+    """What was annotated on each film that has an annotation, by its image_id: its labels, each once."""
+    found = read_table(root / "data/raw/annotations.csv").groupby("image_id")["label"]
+    return found.agg(lambda of_film: ", ".join(sorted(set(of_film))))
+
+
+def films(root: Path, split: pd.DataFrame, names: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Image, levels and mask of each film, one at a time."""
+    for name in names:
+        side = "test" if split.loc[name, "split"] == "test" else "train"
+        places = (root / f"data/dataset/{side}{kind}/{name}.png" for kind in ("", "_levels", "_mask"))
+        image, levels, mask = (read_png(place) for place in places)
+        yield image, levels, mask > 0
+
+
+def headline(results: dict[str, pd.DataFrame], runs: dict[str, list[Evaluated]]) -> dict[str, Any]:
+    """What `dvc metrics diff` and `dvc exp show` put side by side."""
+    table = results["comparison"].set_index("row")
+    shown = ["f1", "mean_f1", "precision", "recall", "iou", "mcc"]
+    found: dict[str, Any] = {name: table.loc[name, shown].astype(float).to_dict() for name in runs}
+    for name, of_variant in runs.items():
+        per_film = [item.metrics["detection"]["false_regions_per_image"] for item in of_variant]
+        boxes, centre = (
+            sum(item.metrics["detection"][key] for item in of_variant) for key in ("fractures", "found_centre")
+        )
+        best = [float(item.history["validation_dice"].iloc[item.model["epoch"]]) for item in of_variant]
+        found[name] |= {"false_regions": float(np.mean(per_film)), "boxes_found": centre / boxes if boxes else None}
+        found[name] |= {"validation_dice": float(np.mean(best))}
+    gain = table.loc[GAIN]
+    test = results["statistics"].set_index("metric").loc["f1"]
+    found["difference"] = {"f1": gain["f1"], "f1_low": gain["f1_low"], "f1_high": gain["f1_high"]}
+    found["difference"] |= {"permutation_p": test["permutation"]}
+    return {key: without_nan(value) for key, value in found.items()}
+
+
+def without_nan(content: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: undefined becomes null."""
+    return {key: None if value is None or np.isnan(value) else float(value) for key, value in content.items()}
+
+
+def write_curves(out: Path, runs: dict[str, list[Evaluated]]) -> None:
+    """What `dvc plots` draws: histories and precision-recall curves of each variant, means over its runs."""
+    for name, of_variant in runs.items():
+        histories = pd.concat([item.history for item in of_variant])
+        write_table(out / f"{name}_history.csv", histories.groupby("epoch", as_index=False).mean())
+        curves = pd.concat([item.precision_recall for item in of_variant])
+        write_table(out / f"{name}_precision_recall.csv", curves.groupby("threshold", as_index=False).mean())

@@ -1,0 +1,219 @@
+"""The machine that trains: devices, precision, threads, determinism, and what several processes owe each other."""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradient
+
+from stages.common.core.device_lock import cpu_cores, lock_devices
+from stages.common.core.errors import UserError
+from stages.train.params import Loop
+
+# Fabric and its kin announce the precision on stderr; model.json records it instead.
+logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the first one leased
+
+
+@contextmanager
+def lock_training_devices(settings: Loop, look_up: Callable[[], None]) -> Iterator[None]:
+    """Wait for as many GPUs of this machine, or where there is none for as many cores, as the training will use.
+
+    Under torchrun or SLURM the devices are already ours, and a process that Fabric started uses its parent's.
+
+    Args:
+        look_up: called while waiting; ends the wait by an exception.
+    """
+    if "WORLD_SIZE" in os.environ or "LOCAL_RANK" in os.environ:
+        yield
+    elif gpus := visible_gpus():
+        with lock_devices(gpus, settings.devices, look_up) as mine:
+            os.environ[LEASED] = ",".join(map(str, mine))
+            try:
+                yield
+            finally:
+                del os.environ[LEASED]
+    else:
+        with lock_devices(cpu_cores(), settings.devices * settings.threads, look_up):
+            yield
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process sees, in torch's order, by names that are the same in every process."""
+    # CUDA's own order is by speed; that of nvidia-smi makes a number the same device everywhere.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    if not has_gpu():
+        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    numbers = chosen.split(",") if chosen else [str(number) for number in range(torch.cuda.device_count())]
+    return [f"gpu-{number.strip()}" for number in numbers[: torch.cuda.device_count()]]
+
+
+def make_fabric(settings: Loop) -> Fabric:
+    """CPU or GPUs, in bf16 where the hardware multiplies it, else in fp32; `launch` starts the other processes.
+
+    Under torchrun or SLURM the number of processes is theirs; else `settings.devices` on this machine.
+    """
+    be_deterministic(settings.threads)
+    gpu = has_gpu()
+    wanted = settings.precision
+    bf16 = wanted == "bf16" or (wanted == "auto" and (torch.cuda.is_bf16_supported() if gpu else cpu_has_bf16()))
+    world, local = (int(os.environ.get(name, settings.devices)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if gpu and local > torch.cuda.device_count():
+        raise UserError(
+            f"train.loop.devices: expected at most {torch.cuda.device_count()} (the GPUs here), found {local}"
+        )
+    strategy: Strategy | str = "auto"
+    if world > 1:
+        strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    mine = [int(number) for number in os.environ.get(LEASED, "").split(",") if number]
+    return Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=mine if gpu and mine else local,
+        num_nodes=max(1, world // local),
+        strategy=strategy,
+        precision="bf16-mixed" if bf16 else "32-true",
+    )
+
+
+def be_deterministic(threads: int) -> None:
+    """Same params, same machine, same bytes.
+
+    Threads change the order of sums and so the last bits of a result: they are set, not guessed. Filling fresh memory,
+    which torch does on top, would cost a few percent and guards against reading it only.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # fp32 is what it says: a GPU's convolutions would round their factors to ten bits (TF32) and call it that, too.
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def has_gpu() -> bool:
+    """Whether there is a usable GPU.
+
+    Raises:
+        UserError: there is one, but its driver is too old for this torch, which would otherwise train on the CPU.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = torch.cuda.is_available()
+    for text in (str(warning.message) for warning in said):
+        if "driver" in text and "too old" in text:
+            raise UserError(
+                f"train: expected an NVIDIA driver for CUDA {torch.version.cuda}, found: {text.split('. ')[0]}; "
+                "update the driver, or set CUDA_VISIBLE_DEVICES= (empty) to train on the CPU"
+            )
+    return found
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor has matrix or vector instructions for bf16; emulated, it would be slower than fp32."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def environment_record(fabric: Fabric, threads: int) -> dict[str, Any]:
+    """What besides code, data and params decides the last bits of the weights."""
+    device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    precision = str(fabric._precision.precision)
+    return {
+        "torch": torch.__version__,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "processes": fabric.world_size,
+    }
+
+
+@contextmanager
+def explain_errors(batch: int, encoder: str) -> Iterator[None]:
+    """Turn what torch says about full memory and about what a GPU cannot do reproducibly into what to do about it."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = " ".join(str(error).split())[:160]
+        if "does not have a deterministic implementation" in str(error):
+            raise UserError(
+                f"train.unet.encoder: expected layers that a GPU computes the same way twice, found {encoder}: {text}; "
+                "choose one without them, such as resnet18, or train on the CPU (CUDA_VISIBLE_DEVICES=)"
+            ) from error
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "main"
+        raise UserError(
+            f"train: the {where} memory is full with {batch} films per step ({text}); lower train.loop.batch, "
+            "preprocess.size or the channels, or train on more devices. The last checkpoint stays"
+        ) from error
+
+
+def sum_over_processes(sums: Tensor) -> Tensor:
+    """The sum over all processes, through which gradients flow back to each."""
+    return all_reduce_with_gradient(sums) if torch.distributed.is_initialized() else sums  # type: ignore[no-untyped-call]
+
+
+def all_reduce(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
+    """The mean or sum of a tensor over all processes, without gradient."""
+    found = fabric.all_reduce(values, reduce_op=how)
+    assert isinstance(found, Tensor)
+    return found
+
+
+def sync_batch_norm(network: nn.Module, channels: int, fabric: Fabric) -> nn.Module:
+    """The network ready for several processes, with batch normalisation over the films of all, as one would have it."""
+    if fabric.world_size == 1:
+        return network
+    leave_out_unused(network, channels)
+    if fabric.device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm
+    return network
+
+
+def leave_out_unused(network: nn.Module, channels: int) -> None:
+    """Take parameters out of training that no output depends on: a shallow U-Net keeps the encoder's deepest layers.
+
+    Processes that exchange gradients would wait for theirs.
+    """
+    device = next(network.parameters()).device
+    network.eval()(torch.zeros(1, channels, 64, 64, device=device)).sum().backward()
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over all processes where torch's own SyncBatchNorm, which is for GPUs, refuses."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        if not self.training:
+            return super().forward(input)
+        wide, dims = input.float(), (0, 2, 3)
+        count = sum_over_processes(torch.tensor([float(wide.numel() // wide.shape[1])], device=wide.device))
+        mean = sum_over_processes(wide.sum(dims)) / count
+        centred = wide - mean[None, :, None, None]
+        variance = sum_over_processes((centred * centred).sum(dims)) / count
+        self.update(mean.detach(), variance.detach() * count / (count - 1))
+        scaled = centred * (torch.rsqrt(variance + self.eps) * self.weight)[None, :, None, None]
+        return (scaled + self.bias[None, :, None, None]).to(input.dtype)
+
+    @torch.no_grad()
+    def update(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics as torch does."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked += 1

@@ -1,0 +1,207 @@
+"""Train: one U-Net under a fixed (baseline) or adaptive weighting of Dice and BCE; the code is the same.
+
+One process:                python -m stages.train adaptive 1 1      (dvc repro train@adaptive-1-1: seed 1, fold 1)
+4 GPUs of this machine:     dvc exp run -S train.loop.devices=4
+2 machines of 4 GPUs each:  torchrun --nnodes 2 --nproc-per-node 4 ... -m stages.train adaptive 1 1
+
+A training that was cut goes on when it is called again. SIGTERM writes a checkpoint and ends with the exit code 75.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import pandas as pd
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
+
+from stages.common.core.files import new_folder, write_json, write_table
+from stages.common.core.hashing import folder_sha256, json_sha256, sha256
+from stages.common.data.dataset import Films, load_films
+from stages.common.data.run_id import VARIANTS, parse_run
+from stages.common.model.metrics import score_images
+from stages.common.model.network import load_model, probabilities, save_weights
+from stages.common.model.out_of_distribution import fit_reference
+from stages.common.model.tracking import Tracker, training_run
+from stages.train.checkpoint import checkpoint_path, fingerprint, forget, load_checkpoint, save_checkpoint
+from stages.train.devices import environment_record, explain_errors, lock_training_devices, make_fabric
+from stages.train.loop import Preempted, TrainingState, epochs, init_state, to_device
+from stages.train.mlflow_model import mlflow_model
+from stages.train.params import LossWeights, Params
+from stages.train.progress import Report, reporting
+
+CHECKPOINT_SHARE = 0.05  # of the time at most; where an epoch is shorter than that allows, not every epoch is written
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, run it again
+INTERRUPTED = 130
+
+
+class Stop:
+    """Whether Ctrl-C or SIGTERM asked training to stop, and the exit code that says so."""
+
+    def __init__(self) -> None:
+        self.asked, self.code = False, TRY_AGAIN
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def obey(self) -> None:
+        """End here if asked to: nothing has begun that would be lost."""
+        if self.asked:
+            sys.exit(self.code)
+
+    def hear(self, signum: int, frame: FrameType | None) -> None:
+        self.asked, self.code = True, (INTERRUPTED if signum == signal.SIGINT else TRY_AGAIN)
+        signal.signal(signum, signal.SIG_DFL)  # whoever asks twice is in a hurry
+
+
+def main(
+    settings: Params,
+    *words: str,
+    source: Path = Path("data/dataset"),
+    models: Path = Path("models"),
+    scores: Path = Path("reports/validation"),
+) -> str:
+    this = parse_run(words)
+    weights: LossWeights = getattr(settings, this.variant)
+    faults = explain_errors(settings.loop.batch, settings.unet.encoder)
+    with stopping() as stop, faults, lock_training_devices(settings.loop, stop.obey):
+        fabric = make_fabric(settings.loop)
+        fabric.launch()
+        train, validation = (
+            load_films(source, side, settings.unet.input, this.fold) for side in ("train", "validation")
+        )
+        state = init_state(fabric, settings, weights, len(train.ids), this.seed)
+        rows = epochs(fabric, state, to_device(fabric, train), to_device(fabric, validation), settings, stop)
+        if not fabric.is_global_zero:
+            follow(fabric, state, rows, stop)
+        chosen = settings.model_dump(exclude={*VARIANTS, "seeds"}) | {"weights": weights.model_dump()}
+        chosen |= {"seed": this.seed, "fold": this.fold}
+        chosen["machine"] = environment_record(fabric, settings.loop.threads)
+        data = folder_sha256(source)
+        name = fingerprint(chosen, data)
+        checkpoint = checkpoint_path(name)
+
+        def save() -> None:
+            save_checkpoint(checkpoint, name, state.pack())
+
+        marks = {"variant": this.variant, "training": name, "params.sha256": json_sha256(chosen), "data.sha256": data}
+        with only_one(checkpoint, stop), training_run(str(this), marks) as run:
+            run.log_params(chosen)
+            run.log_data(str(source), data, {"train": len(train.ids), "validation": len(validation.ids)})
+            resume(fabric, state, load_checkpoint(checkpoint, name))
+            try:
+                with reporting(str(this), settings.loop.epochs, state.epoch) as report:
+                    lead(state, rows, run, len(train.ids), report, save)
+            except Preempted:
+                save()
+                print(
+                    f"train: stopped in epoch {state.epoch}, step {state.step}; run it again to go on", file=sys.stderr
+                )
+                sys.exit(stop.code)
+            familiar = fit_reference(train.inputs[:, 0], validation.inputs[:, 0])
+            kept = keep(state, models / this.folder, chosen | {"familiar": familiar}, validation)
+            write_json(scores / f"{this}.json", kept)
+            run.tag({"weights.sha256": sha256(models / this.folder / "weights.safetensors")})
+            with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
+                run.log_files(folder, "model")
+        forget(checkpoint)
+    return (
+        f"{this}: {settings.loop.epochs} epochs in {chosen['machine']['precision']}, validation Dice "
+        f"{kept['dice']:.3f} after epoch {kept['epoch']} -> {models / this.folder}"
+    )
+
+
+def lead(
+    state: TrainingState,
+    rows: Iterator[dict[str, float]],
+    run: Tracker,
+    films: int,
+    report: Report,
+    save: Callable[[], None],
+) -> None:
+    """The first process: each epoch goes to MLflow, the screen and, when it is due, the checkpoint."""
+    for row in state.history:  # of an earlier, cut call
+        run.log(row)
+    start = due = time.monotonic()
+    for row in rows:
+        seconds = time.monotonic() - start
+        speed = films / seconds
+        run.log(row | {"images_per_second": speed})
+        report.epoch(row, speed, seconds)
+        before = time.monotonic()
+        if before >= due:
+            save()
+            due = before + (time.monotonic() - before) / CHECKPOINT_SHARE
+        start = time.monotonic()
+
+
+def follow(fabric: Fabric, state: TrainingState, rows: Iterator[dict[str, float]], stop: Stop) -> NoReturn:
+    """Any other process: it trains along and writes nothing."""
+    resume(fabric, state, None)
+    try:
+        for _ in rows:
+            pass
+    except Preempted:
+        sys.exit(stop.code)
+    sys.exit(0)
+
+
+def resume(fabric: Fabric, state: TrainingState, content: dict[str, Any] | None) -> None:
+    """Take up what the first process found, in all of them."""
+    content = fabric.broadcast(content)
+    if content is not None:
+        state.unpack(content)
+        if fabric.is_global_zero:
+            print(f"train: goes on in epoch {state.epoch}, step {state.step} from its checkpoint", file=sys.stderr)
+
+
+def keep(state: TrainingState, target: Path, chosen: dict[str, Any], validation: Films) -> dict[str, float]:
+    """Write the folder of a run; returns the epoch whose weights it holds and their Dice on the validation films.
+
+    They are scored as the test films will be, by the network that is written and at 0.5, so that sweeps can choose by
+    them, film by film.
+    """
+    with new_folder(target) as out:
+        save_weights(out / "weights.safetensors", state.kept)
+        write_table(out / "history.csv", pd.DataFrame(state.history).astype({"epoch": int}))
+        write_json(out / "model.json", chosen | {"epoch": state.kept_epoch})
+        scores = score_images(probabilities(load_model(out), validation.inputs), validation.masks, 0.5)
+        scores.insert(0, "image_id", validation.ids)
+        write_table(out / "validation.csv", scores)
+    return {"epoch": state.kept_epoch, "dice": float(scores["f1"].mean())}
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Signals stop training between two steps while the block runs."""
+    stop = Stop()
+    before = {signum: signal.signal(signum, stop.hear) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def only_one(checkpoint: Path, stop: Stop) -> Iterator[None]:
+    """Two equal trainings at once, as a queue may hold them, would write one checkpoint: the second waits."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    lock, said = FileLock(checkpoint.with_suffix(".lock")), False
+    while not lock.is_locked:
+        stop.obey()
+        try:
+            lock.acquire(timeout=float(said))
+        except Timeout:
+            if not said:
+                print("train: waits for another process that trains the very same", file=sys.stderr)
+            said = True
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,39 @@
+import base64
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from stages.common.analysis.overlays import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    TRUE_POSITIVE,
+    errors,
+    layer,
+    outline,
+    overlay,
+)
+
+PRED, REF = np.array([[True, True, False, False]]), np.array([[True, False, True, False]])
+
+
+def test_each_kind_of_error_has_its_colour_and_the_rest_stays_grey() -> None:
+    painted = overlay(np.full((1, 4), 100, np.uint8), errors(mask_pred=PRED, mask_ref=REF))
+    for column, colour in enumerate((TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE)):
+        np.testing.assert_allclose(painted[0, column], 45 + 0.55 * np.array(colour), atol=0.51)
+    assert painted[0, 3].tolist() == [100, 100, 100]
+
+
+def test_a_layer_shows_errors_and_is_clear_elsewhere() -> None:
+    data = layer(errors(mask_pred=PRED, mask_ref=REF)).removeprefix("data:image/png;base64,")
+    pixels = np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGBA"))
+    assert [tuple(pixel[:3]) for pixel in pixels[0, :3]] == [TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE]
+    assert pixels[0, :, 3].tolist() == [255, 255, 255, 0]
+
+
+def test_outline_draws_the_border_only() -> None:
+    mask = np.zeros((9, 9), bool)
+    mask[2:7, 2:7] = True
+    assert outline(mask, 1).sum() == 16
+    assert outline(mask).sum() == 24
+    assert not outline(mask)[4, 4]

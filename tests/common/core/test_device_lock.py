@@ -1,0 +1,93 @@
+"""Leases between real processes: never two holders of one device, and a death frees it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from stages.common.core.device_lock import cpu_cores, lock_devices
+from tests.conftest import ROOT
+
+HOLD = """
+import sys, time
+from stages.common.core.device_lock import lease
+devices, wanted, seconds = sys.argv[1].split(","), int(sys.argv[2]), float(sys.argv[3])
+with lease(devices, wanted) as mine:
+    start = time.monotonic()
+    print("has", *mine, flush=True)
+    time.sleep(seconds)
+    print("span", start, time.monotonic(), flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+def holder(devices: list[str], wanted: int, seconds: float) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", HOLD, ",".join(devices), str(wanted), str(seconds)]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_device_has_one_holder_at_a_time() -> None:
+    devices = ["gpu-0", "gpu-1", "gpu-2"]
+    started = [holder(devices, wanted, 0.3) for wanted in (1, 2, 3, 1, 2, 1)]
+    spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for process, wanted in zip(started, (1, 2, 3, 1, 2, 1), strict=True):
+        said, _ = process.communicate(timeout=60)
+        first, second = said.splitlines()
+        mine = first.split()[1:]
+        assert len(set(mine)) == wanted
+        for device in mine:
+            spans[device].append((float(second.split()[1]), float(second.split()[2])))
+    for held in spans.values():
+        held.sort()
+        assert all(end <= start for (_, end), (start, _) in pairwise(held))
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_holder_that_dies_frees_its_device(sign: signal.Signals) -> None:
+    first = holder(["gpu-0"], 1, 600)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "has 0\n"
+    second = holder(["gpu-0"], 1, 0)
+    time.sleep(0.5)
+    assert second.poll() is None
+    first.send_signal(sign)
+    first.communicate()
+    said, warned = second.communicate(timeout=60)
+    assert said.startswith("has 0\n")
+    assert "waits until 1 of 1 (gpu-0) are free" in warned
+
+
+def test_a_wish_for_more_than_there_is_gets_all() -> None:
+    with lock_devices(["cpu-0", "cpu-1"], 5) as mine:
+        assert mine == [0, 1]
+
+
+def test_a_wait_ends_when_the_caller_is_told_to_stop() -> None:
+    class Told(Exception):
+        pass
+
+    def stop() -> None:
+        raise Told
+
+    with lock_devices(["gpu-0"], 1):  # another lock on the same file, as another process would hold it
+        waiting = holder(["gpu-0"], 1, 0)
+        with pytest.raises(Told), lock_devices(["gpu-0"], 1, stop):
+            pytest.fail("a device that another has")
+        assert waiting.poll() is None
+    assert waiting.communicate(timeout=60)[0].startswith("has 0")
+
+
+def test_processors_are_those_that_this_process_may_use() -> None:
+    assert len(cpu_cores()) == len(os.sched_getaffinity(0))
+    assert all(name.startswith("cpu-") for name in cpu_cores())

@@ -1,0 +1,133 @@
+import errno
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stages.common.core.errors import UserError, error_list
+from stages.common.core.files import new_folder, read_png, read_table, write_json, write_png, write_table, write_text
+
+
+def test_a_failed_folder_leaves_the_last_good_one_and_no_rest(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as out:
+        (out / "a").write_text("good")
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as out:
+        (out / "a").write_text("bad")
+        raise RuntimeError
+    assert (tmp_path / "out/a").read_text() == "good"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        with new_folder(tmp_path / "out") as out:
+            (out / name).touch()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["second"]
+
+
+def test_what_a_killed_call_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".out-partial-new").mkdir()
+    with new_folder(tmp_path / "out"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_worker_left_is_no_output(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as out:
+        write_text(out / "images/a.csv", "good")
+        (out / "images/.b.csv-partial-x").write_text("ha")
+    assert [p.name for p in (tmp_path / "out").rglob("*")] == ["images", "a.csv"]
+
+
+def test_the_old_folder_stays_until_the_new_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_folder(tmp_path / "out") as out:
+        (out / "first").touch()
+    seen, real = [], Path.rename
+
+    def watched(self: Path, target: Path) -> Path:
+        done = real(self, target)
+        seen.append(sorted(p.name for p in tmp_path.rglob("*") if p.is_file()))
+        return done
+
+    monkeypatch.setattr(Path, "rename", watched)
+    with new_folder(tmp_path / "out") as out:
+        (out / "second").touch()
+    assert seen == [["first", "second"]] * 2, "nothing is deleted between the renames"
+
+
+def test_a_new_folder_that_cannot_get_its_name_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_folder(tmp_path / "out") as out:
+        (out / "first").touch()
+    real = Path.rename
+
+    def full(self: Path, target: Path) -> Path:
+        if self.name == ".out-partial-new":
+            raise OSError(errno.ENOSPC, "no space")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="no space"), new_folder(tmp_path / "out") as out:
+        (out / "second").touch()
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "first"]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "a.csv", "good")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        write_text(tmp_path / "a.csv", "bad")
+    assert (tmp_path / "a.csv").read_text() == "good"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+@given(arrays(np.uint16, (3, 5)), st.sampled_from([np.uint8, np.uint16]))
+def test_png_is_lossless(image: np.ndarray, dtype: type) -> None:
+    from tempfile import TemporaryDirectory
+
+    image = image.astype(dtype)
+    with TemporaryDirectory() as folder:
+        write_png(Path(folder) / "x.png", image)
+        found = read_png(Path(folder) / "x.png")
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, image)
+
+
+def test_png_refuses_floats_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="float64"):
+        write_png(tmp_path / "x.png", np.zeros((2, 2)))
+    (tmp_path / "x.png").write_bytes(b"\x89PNG nothing")
+    with pytest.raises(UserError, match=r"x\.png.*expected a PNG"):
+        read_png(tmp_path / "x.png")
+
+
+def test_tables_keep_ids_as_text_and_floats_exact(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": ["007", "1e5"], "patient_id": ["", "012"], "x": [0.1 + 0.2, 1 / 3]})
+    write_table(tmp_path / "t.csv", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.csv"), table, check_dtype=False)
+
+
+def test_json_refuses_what_json_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "x.json", {"f1": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_missing_file_names_the_mend(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dvc repro"):
+        read_table(tmp_path / "none.csv")
+
+
+def test_faults_lists_and_counts() -> None:
+    text = str(error_list("bad", (f"n{i}" for i in range(30))))
+    assert text.startswith("bad (30):\n  - n0")
+    assert text.endswith("... and 10 more")

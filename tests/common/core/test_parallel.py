@@ -1,0 +1,90 @@
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+
+from stages.common.core.errors import UserError
+from stages.common.core.parallel import ONE_THREAD, executor, track
+
+
+def test_results_keep_the_order_of_the_items_and_a_log_stays_clean(capfd: pytest.CaptureFixture[str]) -> None:
+    with executor() as pool:
+        assert track(pool, abs, list(range(-300, 0)), "work") == list(range(300, 0, -1))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with executor() as pool:
+        track(pool, abs, [1, 2, 3], "work")
+    assert "work" in screen.getvalue()
+
+
+def test_an_error_in_a_worker_reaches_the_caller() -> None:
+    with pytest.raises(FileNotFoundError), executor() as pool:
+        track(pool, os.stat, ["nowhere"], "work")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_a_wrong_number_of_workers_is_said(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKERS", text)
+    with pytest.raises(UserError, match="WORKERS: expected a whole number above 0"), executor():
+        pass
+
+
+def slow_write(number: int, folder: str) -> int:
+    """Write a file and take a moment, so that a worker can be killed in the middle."""
+    time.sleep(0.02)
+    (Path(folder) / f"{number}.txt").write_text(str(number))
+    return os.getpid()
+
+
+@pytest.fixture
+def dask(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+    """A real Dask cluster on localhost: a scheduler and two worker processes of one thread."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+        yield cluster
+
+
+def test_a_dask_cluster_is_an_executor_too_and_survives_a_killed_worker(dask: LocalCluster, tmp_path: Path) -> None:
+    pids = [worker.pid for worker in dask.workers.values()]
+    threading.Timer(0.7, os.kill, (pids[0], signal.SIGKILL)).start()
+    with executor() as pool:
+        done = track(pool, partial(slow_write, folder=str(tmp_path)), list(range(200)), "work")
+    assert len(done) == 200
+    assert set(done) - {os.getpid()} >= {pids[1]}
+    assert sorted(int(path.read_text()) for path in tmp_path.iterdir()) == list(range(200))
+
+
+def test_a_missing_scheduler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "nonsense://nowhere")
+    with pytest.raises(UserError, match="expected a Dask scheduler at nonsense"), executor():
+        pass
+
+
+def test_workers_use_one_thread_and_leave_the_callers_environment_alone() -> None:
+    before = dict(os.environ)
+    with executor() as pool:
+        assert set(track(pool, os.getenv, list(ONE_THREAD), "work")) == {"1"}
+        assert track(pool, threads_of_opencv, [0], "work") == [1]
+    assert dict(os.environ) == before
+
+
+def threads_of_opencv(_: int) -> int:
+    import cv2
+
+    return int(cv2.getNumThreads())

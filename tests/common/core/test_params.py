@@ -1,0 +1,80 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages import read_params
+from stages.common.core.errors import UserError
+from tests.conftest import ROOT, merge, read_yaml
+
+
+def write(path: Path, content: Any) -> Path:
+    with path.open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    return path
+
+
+def test_the_shipped_file_is_accepted() -> None:
+    assert set(read_params(ROOT / "params.yaml")) == {
+        "ingest",
+        "preprocess",
+        "threshold",
+        "annotate",
+        "train",
+        "evaluate",
+        "report",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": {"adaptive": {"alpha": {"start": "banana"}}}}, r"train\.adaptive\.alpha\.start.*'banana'"),
+        (
+            {"train": {"adaptive": {"alpha": {"stat": 0.1}}}},
+            r"train\.adaptive\.alpha\.stat: there is no such parameter",
+        ),
+        ({"train": {"adaptive": {"alpha": {"start": -0.1}}}}, r"alpha\.start.*greater than or equal to 0"),
+        ({"train": {"loop": {"epochs": True}}}, r"train\.loop\.epochs"),
+        ({"train": {"loop": {"epochs": 2.5}}}, r"train\.loop\.epochs.*2\.5"),
+        ({"train": {"optimiser": {"learning_rate": float("nan")}}}, r"train\.optimiser\.learning_rate"),
+        ({"preprocess": {"steps": ["crop", "crop", "imresize"]}}, "no step twice"),
+        ({"preprocess": {"steps": ["crop"]}}, "must name `imresize`"),
+        ({"preprocess": {"size": 100}}, r"preprocess\.size.*multiple of 32"),
+        ({"preprocess": {"imadjust": {"low": 0.5, "high": 0.5}}}, "below imadjust.high"),
+        ({"annotate": {"split": {"validation": 120}}}, "must be smaller"),
+        ({"ingest": {"sources": []}}, r"ingest\.sources"),
+        ({"trian": {}}, "trian: there is no such section"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    base = read_yaml(ROOT / "params.yaml")
+    path = write(tmp_path / "params.yaml", merge(base | {key: base.get(key, {}) for key in change}, change))
+    with pytest.raises(UserError, match=message):
+        read_params(path)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    content = read_yaml(ROOT / "params.yaml")
+    del content["threshold"], content["train"]["loop"]["epochs"]
+    with pytest.raises(UserError) as fault:
+        read_params(write(tmp_path / "params.yaml", content))
+    assert "(2)" in str(fault.value)
+    assert "threshold: this section is missing" in str(fault.value)
+    assert "train.loop.epochs: this parameter is missing" in str(fault.value)
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 0.002   #", "learning_rate: 1e-3   #")
+    (tmp_path / "params.yaml").write_text(text)
+    assert read_params(tmp_path / "params.yaml")["train"]["optimiser"]["learning_rate"] == 0.001
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2", "- 1", ""])
+def test_what_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        read_params(tmp_path / "params.yaml")
+    with pytest.raises(UserError, match="run from the project's root"):
+        read_params(tmp_path / "none.yaml")

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages.common.core.errors import UserError
+from stages.common.core.validation import OFFLINE_STYLE, Expectation, keep_docs_offline, validate
+
+SUITE: list[Expectation] = [
+    ("ids are unique", "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
+    ("widths are positive", "ExpectColumnValuesToBeBetween", {"column": "width", "min_value": 1}),
+]
+
+
+def test_a_sound_table_passes_with_a_record_that_holds_no_times(here: Path) -> None:
+    table = pd.DataFrame({"image_id": ["a", "b"], "width": [3, 4]})
+    first, second = (validate("sound", table, SUITE, "image_id") for _ in range(2))
+    assert first == second
+    assert [record["expectation"] for record in first] == ["ids are unique", "widths are positive"]
+    pages = list((here / "reports/data_docs/sound").rglob("*.html"))
+    assert pages
+    assert not any('src="http' in page.read_text() or "cdn" in page.read_text() for page in pages)
+
+
+def test_violations_name_rule_and_rows(here: Path) -> None:
+    table = pd.DataFrame({"image_id": ["a", "b", "b"], "width": [3, 0, 4]})
+    with pytest.raises(UserError) as fault:
+        validate("broken", table, SUITE, "image_id")
+    assert "ids are unique; failed rows: b, b" in str(fault.value)
+    assert "widths are positive; failed rows: b" in str(fault.value)
+
+
+def test_a_missing_column_is_a_violation_too(here: Path) -> None:
+    with pytest.raises(UserError, match="widths are positive"):
+        validate("lacking", pd.DataFrame({"image_id": ["a"]}), SUITE, "image_id")
+
+
+def test_docs_lose_what_calls_other_hosts(tmp_path: Path) -> None:
+    page = tmp_path / "x.html"
+    remote = '<script src="https://a.example/x.js"></script><link href="https://b.example/y.css">'
+    page.write_text(f"<head>{remote}</head><p>kept</p>")
+    keep_docs_offline(tmp_path)
+    assert page.read_text() == f"<head>{OFFLINE_STYLE}</head><p>kept</p>"

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import write_png, write_table
+from stages.common.data.dataset import load_films
+
+ROLES = {"split": ["train", "test", "validation"], "fold_2": ["test", "train", "validation"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three films of one grey level each; the second lies in the folder of the test films."""
+    names = ["a", "b", "c"]
+    write_table(tmp_path / "split.csv", pd.DataFrame({"image_id": names} | ROLES))
+    for name, side, level in zip(names, ("train", "test", "train"), (10, 20, 30), strict=True):
+        for kind, value in (("", level), ("_levels", level + 1), ("_mask", 255)):
+            write_png(tmp_path / f"{side}{kind}" / f"{name}.png", np.full((4, 4), value, np.uint8))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("fold", "level"), [(1, 20), (2, 10)])
+def test_each_fold_has_its_own_test_film(fold: int, level: int, folder: Path) -> None:
+    films = load_films(folder, "test", "both", fold)
+    assert films.inputs[0, :, 0, 0].tolist() == [level, level + 1]
+    assert films.masks.all()
+
+
+def test_a_fold_that_is_not_there_is_said(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"expected fold 3, found 1, 2; correct evaluate\.folds"):
+        load_films(folder, "test", fold=3)

@@ -1,0 +1,507 @@
+"""Every annotation format against hand-worked values, another library, and files that are wrong in one place."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from globox import AnnotationSet, BoundingBox, BoxFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
+
+from stages.common.data.geometry import fill_polygon
+from stages.common.data.shapes import Shape
+from stages.ingest.annotations.coco import read_coco
+from stages.ingest.annotations.csv_table import read_csv
+from stages.ingest.annotations.cvat import read_cvat
+from stages.ingest.annotations.label_studio import read_label_studio
+from stages.ingest.annotations.labelme import read_labelme
+from stages.ingest.annotations.labels import FilmLabels, Labels, place
+from stages.ingest.annotations.rle import decode_counts, outline, unpack_counts
+from stages.ingest.annotations.via import read_via
+from stages.ingest.annotations.voc import read_voc
+from stages.ingest.annotations.yolo import read_yolo
+from stages.ingest.problems import Unreadable
+
+TRIANGLE = [[1.0, 2.0], [9.0, 2.5], [4.0, 8.0]]
+
+
+def js(content: Any) -> bytes:
+    return json.dumps(content, indent=1).encode()
+
+
+def boxes(labels: Labels, film: str = "", width: int = 200, height: int = 400) -> list[list[float]]:
+    shapes, problems, _ = place(labels.films[film], width, height)
+    assert not problems
+    assert not labels.problems
+    return [shape.box.tolist() for shape in shapes]
+
+
+# --- hand-worked values ---
+
+
+def test_yolo() -> None:
+    found = read_yolo(b"0 0.5 0.25 0.2 0.1\n\n1 0.1 0.1 0.5 0.1 0.3 0.9\n")
+    assert [shape.kind for shape in found.films[""].shapes] == ["box", "polygon"]
+    assert [(shape.label, shape.line) for shape in found.films[""].shapes] == [("0", 1), ("1", 3)]
+    np.testing.assert_allclose(boxes(found), [[80, 80, 120, 120], [20, 40, 100, 360]])
+
+
+VOC_BOX = "<object><name>f</name><bndbox><ymax>9</ymax><xmin>1</xmin>\n<ymin>2</ymin><xmax>5.5</xmax></bndbox></object>"
+
+
+def voc(inside: str, size: str = "<size><width>200</width><height>400</height></size>") -> bytes:
+    return f"<annotation>\n{size}\n{inside}\n</annotation>".encode()
+
+
+def test_voc_counts_from_0_and_the_devkits_from_1() -> None:
+    assert boxes(read_voc(voc(VOC_BOX))) == [[1, 2, 5.5, 9]]
+    assert boxes(read_voc(voc(VOC_BOX), devkit=True)) == [[0, 1, 5.5, 9]]
+    assert boxes(read_voc(voc(""))) == []
+    corners = "".join(f"<x{i}>{x}</x{i}><y{i}>{y}</y{i}>" for i, (x, y) in enumerate(TRIANGLE, start=1))
+    drawn = read_voc(voc(f"<object><name>f</name><polygon>{corners}</polygon></object>"))
+    assert boxes(drawn) == [[1, 2, 9, 8]]
+    assert drawn.films[""].shapes[0].kind == "polygon"
+
+
+def coco(*annotations: dict[str, Any]) -> bytes:
+    images = [{"id": 7, "file_name": "a.png", "width": 200, "height": 400}, {"id": 8, "file_name": "b.png"}]
+    return js({"images": images, "annotations": list(annotations), "categories": [{"id": 1, "name": "f"}]})
+
+
+def test_coco() -> None:
+    flat = [value for point in TRIANGLE for value in point]
+    drawn = {"image_id": 7, "category_id": 1, "segmentation": [flat, [11, 12, 13, 12, 12, 14]], "bbox": [0, 0, 1, 1]}
+    found = read_coco(coco(drawn, {"image_id": 7, "category_id": 1, "bbox": [10, 20, 30, 40]}))
+    assert boxes(found, "a.png") == [[1, 2, 13, 14], [10, 20, 40, 60]]
+    assert boxes(found, "b.png") == []
+    assert [len(shape.rings) for shape in found.films["a.png"].shapes] == [2, 1]
+    assert [shape.line for shape in found.films["a.png"].shapes] == [15, 43]
+
+
+def studio(**changes: Any) -> dict[str, Any]:
+    result = {
+        "type": "rectanglelabels",
+        "original_width": 200,
+        "original_height": 400,
+        "image_rotation": 0,
+        "value": {"x": 10, "y": 25, "width": 50, "height": 10, "rotation": 0, "rectanglelabels": ["f"]},
+    }
+    task = {"data": {"image": "/data/upload/1/0123abcd-a.png"}, "annotations": [{"result": [result | changes]}]}
+    task["annotations"].insert(0, {"was_cancelled": True, "result": []})  # type: ignore[attr-defined]
+    return task
+
+
+def test_label_studio() -> None:
+    assert boxes(read_label_studio(js([studio()])), "a.png") == [[20, 100, 120, 140]]
+    turned = {"x": 50, "y": 25, "width": 20, "height": 5, "rotation": 90, "rectanglelabels": ["f"]}
+    # 40 x 20 pixels from (100, 100), turned clockwise about its left top corner: down 40, left 20
+    np.testing.assert_allclose(boxes(read_label_studio(js([studio(value=turned)])), "a.png"), [[80, 100, 100, 140]])
+    points = {"points": [[0, 0], [50, 0], [0, 25]], "polygonlabels": ["f"]}
+    drawn = read_label_studio(js([studio(type="polygonlabels", value=points)]))
+    assert boxes(drawn, "a.png") == [[0, 0, 100, 100]]
+
+
+def cvat(inside: str) -> bytes:
+    image = '<image id="0" name="s/a.png" width="200" height="400">'
+    return f"<annotations>\n{image}\n{inside}\n</image></annotations>".encode()
+
+
+def test_cvat() -> None:
+    box = '<box label="f" xtl="10" ytl="20" xbr="50" ybr="40"/>'
+    turned = '<box label="f" xtl="10" ytl="20" xbr="50" ybr="40" rotation="90"/>'
+    points = ";".join(f"{x},{y}" for x, y in TRIANGLE)
+    mask = '<mask label="f" left="5" top="6" width="3" height="2" rle="1, 2, 1, 2"/>'
+    found = read_cvat(cvat(f'{box}{turned}<polygon label="f" points="{points}"/>{mask}'))
+    # 40 x 20 about its centre (30, 30) becomes 20 x 40
+    np.testing.assert_allclose(
+        boxes(found, "s/a.png"), [[10, 20, 50, 40], [20, 10, 40, 50], [1, 2, 9, 8], [6, 6, 8, 8]]
+    )
+    marked = fill_polygon(found.films["s/a.png"].shapes[3].rings, (10, 10))
+    np.testing.assert_array_equal(marked[6:8, 5:8], [[False, True, True], [False, True, True]])
+    assert marked.sum() == 4
+
+
+def test_labelme() -> None:
+    shapes = [
+        {"label": "f", "shape_type": "rectangle", "points": [[30, 40], [10, 20]]},
+        {"label": "f", "shape_type": "polygon", "points": TRIANGLE},
+    ]
+    found = read_labelme(js({"shapes": shapes, "imageWidth": 200, "imageHeight": 400}))
+    assert boxes(found) == [[10, 20, 30, 40], [1, 2, 9, 8]]
+
+
+def via(**attributes: Any) -> dict[str, Any]:
+    return {
+        "a.png12": {"filename": "a.png", "regions": [{"shape_attributes": attributes, "region_attributes": {"c": "f"}}]}
+    }
+
+
+def test_via() -> None:
+    drawn = {"name": "polygon", "all_points_x": [1, 9, 4], "all_points_y": [2, 2.5, 8]}
+    assert boxes(read_via(js(via(name="rect", x=10, y=20, width=30, height=40))), "a.png") == [[10, 20, 40, 60]]
+    for content in (via(**drawn), {"_via_img_metadata": via(**drawn)}):
+        found = read_via(js(content))
+        assert boxes(found, "a.png") == [[1, 2, 9, 8]]
+        assert found.films["a.png"].shapes[0].label == "f"
+
+
+def test_csv() -> None:
+    head = "\ufefffilename,width,height,class,xmin,ymin,xmax,ymax"
+    found = read_csv(f"{head}\na.png,200,400,f,1,2,5.5,9\nb.png,,,,,,,\n".encode())
+    assert boxes(found, "a.png") == [[1, 2, 5.5, 9]]
+    assert boxes(found, "b.png") == []
+    assert found.films["a.png"].size == (200, 400)
+
+
+# --- another library ---
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 90)] * 2, *[st.integers(1, 90)] * 2), min_size=1, max_size=3))
+def test_globox_reads_the_same_boxes(tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, ...]]) -> None:
+    folder = tmp_path_factory.mktemp("globox")
+    edges = [(x, y, x + w, y + h) for x, y, w, h in drawn]
+    (folder / "coco.json").write_bytes(
+        js(
+            {
+                "images": [{"id": 1, "file_name": "a.jpg", "width": 200, "height": 400}],
+                "annotations": [
+                    {"id": i, "image_id": 1, "category_id": 1, "bbox": list(box)} for i, box in enumerate(drawn)
+                ],
+                "categories": [{"id": 1, "name": "f"}],
+            }
+        )
+    )
+    cvat_boxes = "".join('<box label="f" xtl="{}" ytl="{}" xbr="{}" ybr="{}"/>'.format(*edge) for edge in edges)
+    (folder / "cvat.xml").write_bytes(cvat(cvat_boxes))
+    (folder / "voc").mkdir()
+    corners = "<xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax>"
+    objects = "".join(f"<object><name>f</name><bndbox>{corners.format(*e)}</bndbox></object>" for e in edges)
+    size = "<size><width>200</width><height>400</height><depth>1</depth></size>"
+    (folder / "voc/a.xml").write_bytes(voc("<filename>a.jpg</filename>" + objects, size))
+    (folder / "labelme").mkdir()
+    (folder / "labelme/a.json").write_bytes(
+        js(
+            {
+                "imagePath": "a.jpg",
+                "imageWidth": 200,
+                "imageHeight": 400,
+                "shapes": [{"label": "f", "shape_type": "rectangle", "points": [edge[:2], edge[2:]]} for edge in edges],
+            }
+        )
+    )
+    theirs = {
+        "coco": AnnotationSet.from_coco(folder / "coco.json"),
+        "cvat": AnnotationSet.from_cvat(folder / "cvat.xml"),
+        "voc": AnnotationSet.from_pascal_voc(folder / "voc"),
+        "labelme": AnnotationSet.from_labelme(folder / "labelme"),
+    }
+    ours = {
+        "coco": read_coco((folder / "coco.json").read_bytes()),
+        "cvat": read_cvat((folder / "cvat.xml").read_bytes()),
+        "voc": read_voc((folder / "voc/a.xml").read_bytes()),
+        "labelme": read_labelme((folder / "labelme/a.json").read_bytes()),
+    }
+    for name, labels in ours.items():
+        (film,) = labels.films.values()
+        (annotation,) = theirs[name]
+        expected = [[box.xmin, box.ymin, box.xmax, box.ymax] for box in annotation.boxes]
+        np.testing.assert_allclose([shape.box for shape in film.shapes], expected)
+
+
+@given(st.lists(st.tuples(*[st.floats(0.01, 0.99)] * 4), min_size=1, max_size=4))
+def test_globox_reads_the_same_yolo(drawn: list[tuple[float, ...]]) -> None:
+    lines = ["0 " + " ".join(f"{value:.6f}" for value in box) for box in drawn]
+    theirs = [
+        BoundingBox.from_txt(line, box_format=BoxFormat.XYWH, relative=True, image_size=(200, 400)) for line in lines
+    ]
+    shapes = read_yolo("\n".join(lines).encode()).films[""].shapes
+    for shape, box in zip(shapes, theirs, strict=True):
+        np.testing.assert_allclose(
+            shape.box * [200, 400, 200, 400], [box.xmin, box.ymin, box.xmax, box.ymax], atol=1e-9
+        )
+
+
+masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda shape: arrays(bool, shape))
+
+
+@given(masks)
+def test_pycocotools_packs_and_unpacks_the_same_runs(mask: np.ndarray) -> None:
+    packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    runs = unpack_counts(packed["counts"].decode())
+    np.testing.assert_array_equal(decode_counts(runs, mask.shape, order="F"), mask)
+
+
+@given(masks)
+def test_an_outline_filled_again_is_the_mask(mask: np.ndarray) -> None:
+    rings = outline(mask)
+    found = fill_polygon(rings, mask.shape) if rings else np.zeros(mask.shape, bool)
+    np.testing.assert_array_equal(found, mask)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_coco_run_lengths_are_read(packed: bool) -> None:
+    mask = np.zeros((40, 30), bool)
+    mask[5:20, 3:9] = True
+    mask[10:12, 5:7] = False
+    runs = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    counts = runs if packed else unpack_counts(runs)
+    segmentation = {"size": [40, 30], "counts": counts}
+    content = {"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "segmentation": segmentation}]}
+    (shape,) = read_coco(js(content)).films["a"].shapes
+    np.testing.assert_array_equal(fill_polygon(shape.rings, mask.shape), mask)
+
+
+# --- wrong in one place, and told where ---
+
+Read = Callable[[bytes], Labels]
+BAD: list[tuple[str, Read, bytes, int, str]] = [
+    ("yolo: three numbers", read_yolo, b"0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1", 2, "0 0.5 0.5 0.1"),
+    ("yolo: words", read_yolo, b"0 a b c d", 1, "a b c d"),
+    ("yolo: not finite", read_yolo, b"0 nan 0.5 0.1 0.1", 1, "nan"),
+    ("yolo: a class that is none", read_yolo, b"f 0.5 0.5 0.1 0.1", 1, "f 0.5"),
+    ("voc: a missing corner", read_voc, voc("<object><bndbox><xmin>1</xmin></bndbox></object>"), 3, "''"),
+    ("voc: not finite", read_voc, voc(VOC_BOX.replace("9", "inf")), 3, "inf"),
+    ("voc: no box", read_voc, voc("<object><name>f</name></object>"), 3, "neither"),
+    ("cvat: a line", read_cvat, cvat('<polyline label="f" points="1,2;3,4"/>'), 3, "polyline"),
+    ("cvat: two points", read_cvat, cvat('<polygon label="f" points="1,2;3,4"/>'), 3, "2"),
+    ("cvat: a mask too long", read_cvat, cvat('<mask left="0" top="0" width="2" height="2" rle="9"/>'), 3, "add up"),
+    ("coco: another image", read_coco, coco({"image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]}), 15, "image_id 9"),
+    (
+        "coco: another category",
+        read_coco,
+        coco({"image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4]}),
+        15,
+        "category_id 2",
+    ),
+    (
+        "coco: three numbers",
+        read_coco,
+        coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}),
+        15,
+        "values to unpack",
+    ),
+    ("coco: a text", read_coco, coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, "4"]}), 15, "'4'"),
+    (
+        "coco: two points",
+        read_coco,
+        coco({"image_id": 7, "category_id": 1, "segmentation": [[1, 2, 3, 4]]}),
+        15,
+        "2 points",
+    ),
+    (
+        "labelme: a circle",
+        read_labelme,
+        js({"shapes": [{"label": "f", "shape_type": "circle", "points": []}]}),
+        3,
+        "circle",
+    ),
+    ("via: an ellipse", read_via, js(via(name="ellipse", cx=1)), 2, "ellipse"),
+    ("studio: a brush", read_label_studio, js([studio(type="brushlabels")]), 2, "brushlabels"),
+    ("studio: a turned image", read_label_studio, js([studio(image_rotation=90)]), 2, "rotated image"),
+    ("csv: a word", read_csv, b"image,xmin,ymin,xmax,ymax\na,1,2,3,wide\n", 2, "wide"),
+]
+
+
+@pytest.mark.parametrize(("read", "content", "line", "found"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: int, found: str) -> None:
+    (problem,) = read(content).problems
+    assert problem.line == line
+    assert found in problem.found
+    assert problem.sentence("f.x").startswith(f"f.x, line {line}: expected ")
+    assert found not in problem.sentence("f.x", private=True)
+
+
+def test_a_film_or_id_that_is_listed_twice_is_named() -> None:
+    images = [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}, {"id": 2, "file_name": "a"}]
+    first, second = read_coco(js({"images": images, "annotations": []})).problems
+    assert (first.line, first.found) == (7, "id 1 a second time")
+    assert (second.line, second.found) == (11, "a a second time")
+    image = '<image name="a" width="1" height="1"/>'
+    assert read_cvat(f"<annotations>\n{image}\n{image}</annotations>".encode()).problems[0].line == 3
+    assert read_label_studio(js([studio(), studio()])).problems
+
+
+BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><annotation>&d;</annotation>'
+
+
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [
+        (read_voc, BOMB),
+        (read_cvat, BOMB.replace(b"annotation>", b"annotations>")),
+        (read_voc, voc(VOC_BOX)[:-4]),
+        (read_voc, b"<html/>"),
+        (read_voc, b""),
+        (read_cvat, b"<annotations><track/></annotations>"),
+        (read_voc, b'<?xml version="1.0" encoding="klingon"?><annotation/>'),
+        (read_coco, b"{"),
+        (read_coco, b"[]"),
+        (read_coco, b'{"images": []}'),
+        (read_coco, b"[" * 100_000),
+        (read_label_studio, b"{}"),
+        (read_labelme, b"{}"),
+        (read_via, b"[]"),
+        (read_via, b'{"a": 1}'),
+        (read_yolo, b"\xff\xfe"),
+        (read_csv, b"a,b\n"),
+        (read_csv, b"\xff"),
+        (read_csv, b""),
+    ],
+)
+def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read(content)
+
+
+readers = st.sampled_from(
+    [read_yolo, read_voc, read_cvat, read_coco, read_label_studio, read_labelme, read_via, read_csv]
+)
+json_like = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "images",
+                    "annotations",
+                    "id",
+                    "file_name",
+                    "bbox",
+                    "segmentation",
+                    "counts",
+                    "size",
+                    "image_id",
+                    "category_id",
+                    "categories",
+                    "name",
+                    "shapes",
+                    "points",
+                    "label",
+                    "shape_type",
+                    "regions",
+                    "filename",
+                    "shape_attributes",
+                    "result",
+                    "data",
+                    "image",
+                    "value",
+                    "type",
+                    "original_width",
+                    "original_height",
+                    "width",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@given(readers, st.binary(max_size=300) | json_like.map(lambda value: json.dumps(value).encode()))
+def test_anything_is_read_or_refused(read: Read, content: bytes) -> None:
+    try:
+        found = read(content)
+    except Unreadable:
+        return
+    for film in found.films.values():
+        shapes, problems, _ = place(film, 100, 80)
+        assert problems or all((shape.box >= 0).all() and (shape.box[2:] <= [100, 80]).all() for shape in shapes)
+
+
+# --- placing on the film ---
+
+
+def labelled(*shapes: Shape, **facts: Any) -> FilmLabels:
+    return FilmLabels(list(shapes), **facts)
+
+
+def test_half_a_pixel_outside_is_rounding_and_more_is_wrong() -> None:
+    from stages.common.data.shapes import box_shape
+
+    near, far = box_shape(-0.4, 0, 100.4, 80, line=3), box_shape(0, 0, 101, 80, line=4)
+    (kept,), problems, _ = place(labelled(near), 100, 80)
+    assert kept.box.tolist() == [0, 0, 100, 80]
+    assert not problems
+    for shape, expected in (
+        (far, "inside the film of 100 x 80"),
+        (box_shape(5, 5, 5, 9), "an area"),
+        (box_shape(float("nan"), 0, 1, 1), "finite"),
+    ):
+        (problem,) = place(labelled(shape), 100, 80)[1]
+        assert expected in problem.expected
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+def test_labels_of_the_unturned_picture_turn_with_it(orientation: int) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    from stages.common.data.shapes import box_shape
+    from stages.ingest.pictures import decode_picture
+
+    stored = np.zeros((40, 60), np.uint8)
+    stored[10:15, 20:32] = 200
+    exif, buffer = Image.Exif(), BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(buffer, "PNG", exif=exif)
+    pixels, found = decode_picture(buffer.getvalue(), 64)
+    drawn = labelled(box_shape(20, 10, 32, 15), size=(60, 40))
+    (shape,), problems, notes = place(drawn, pixels.shape[1], pixels.shape[0], found)
+    assert not problems
+    assert "unturned" in notes[0]
+    left, top, right, bottom = shape.box.astype(int)
+    assert (pixels[top:bottom, left:right] == 200).all()
+    assert (pixels == 200).sum() == (right - left) * (bottom - top)
+
+
+def test_labels_of_the_turned_picture_stay_and_unknown_frames_are_told() -> None:
+    from stages.common.data.shapes import box_shape
+
+    box = box_shape(1, 2, 3, 4)
+    assert place(labelled(box, size=(40, 60)), 40, 60, 6)[2] == []
+    assert "nothing says in which frame" in place(labelled(box), 40, 60, 6)[2][0]
+    assert "nothing says" in place(labelled(box, size=(40, 60)), 40, 60, 3)[2][0]
+    (problem,) = place(labelled(box, size=(80, 120)), 40, 60)[1]
+    assert problem.found == "labels of one of 80 x 120"
+
+
+def test_four_readings_of_the_same_real_fractures() -> None:
+    """The table in docs/data-sources.md, measured again."""
+    from tests.conftest import SHARED
+
+    folder = SHARED / "fracatlas-wrist"
+    if not folder.exists():
+        pytest.skip("real films are not at hand")
+    coco_ = read_coco((folder / "coco.json").read_bytes()).films
+    via_ = read_via((folder / "via.json").read_bytes()).films
+    assert sum(len(film.shapes) for film in coco_.values()) == 192
+    lost = []
+    for name, film in coco_.items():
+        stem, (width, height) = Path(name).stem, film.size or (0, 0)
+        readings = {
+            "voc": read_voc((folder / f"voc/{stem}.xml").read_bytes()).films[""],
+            "yolo": read_yolo((folder / f"yolo/{stem}.txt").read_bytes()).films[""],
+            "via": via_[name],
+        }
+        truth = np.array([shape.box for shape in film.shapes])
+        for format_, reading in readings.items():
+            shapes, problems, _ = place(reading, int(width), int(height))
+            assert not problems
+            if len(shapes) != len(truth):
+                lost.append((format_, stem))
+                continue
+            found = np.array([shape.box for shape in shapes])
+            apart = np.abs(found[:, None] - truth[None]).max(axis=2).min(axis=1).max()
+            # VOC cuts to whole pixels, YOLO rounds to four decimals of the side, VIA is the same polygon.
+            limit = {"voc": 1.2, "yolo": 1.1e-4 * max(width, height), "via": 1e-6}[format_]
+            assert apart < limit, (format_, stem)
+    assert lost == [("via", "IMG0000851")]

@@ -1,0 +1,160 @@
+"""Copies: what the perceptual hash catches and what it does not, on constructed sets and on real films."""
+
+from io import BytesIO
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+
+from stages.ingest.params import Sample
+from stages.ingest.pictures import decode_picture
+from stages.ingest.quality.duplicates import groups, near_pairs, perceptual_hashes, pixel_hash
+from stages.ingest.sources.sample import SampleFilm, draw
+from tests.conftest import SHARED
+
+
+def recompressed(image: Image.Image) -> Image.Image:
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=40)
+    return Image.open(buffer)
+
+
+def cropped(image: Image.Image, share: float) -> Image.Image:
+    x, y = round(image.width * share / 2), round(image.height * share / 2)
+    return image.crop((x, y, image.width - x, image.height - y))
+
+
+# The table of docs/data-sources.md: what is done to a film, and whether the copy is caught.
+COPIES = {
+    "recompressed as JPEG, quality 40": (recompressed, True),
+    "half the size": (lambda image: image.resize((image.width // 2, image.height // 2)), True),
+    "mirrored": (lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), True),
+    "upside down": (lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM), True),
+    "turned by 90 degrees": (lambda image: image.transpose(Image.Transpose.ROTATE_90), True),
+    "inverted": (lambda image: Image.fromarray(255 - np.asarray(image)), True),
+    "brightness x 0.7": (lambda image: ImageEnhance.Brightness(image).enhance(0.7), True),
+    "gamma 0.8": (lambda image: image.point([round(255 * (v / 255) ** 0.8) for v in range(256)]), True),
+    "cropped by 5 %": (lambda image: cropped(image, 0.05), False),
+    "turned by 3 degrees": (lambda image: image.rotate(3), False),
+}
+
+
+def films(number: int) -> list[Image.Image]:
+    settings = Sample(seed=3, films=16, width=256)
+    drawn = [draw(SampleFilm(n, n, "kaggle", "CR"), settings).density for n in range(number)]
+    return [Image.fromarray(np.round(density * 255).astype(np.uint8)) for density in drawn]
+
+
+def distances(originals: list[Image.Image], copies: list[Image.Image]) -> list[int]:
+    both = np.stack([perceptual_hashes(np.asarray(image)) for image in originals + copies])
+    found = {(i, j): bits for i, j, bits in near_pairs(both, 128)}
+    return [found.get((i, i + len(originals)), 129) for i in range(len(originals))]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_which_copies_are_caught(name: str) -> None:
+    change, caught = COPIES[name]
+    originals = films(6)
+    apart = distances(originals, [change(image) for image in originals])
+    assert (max(apart) <= 32) is caught, apart
+
+
+def test_no_two_films_of_the_sample_are_taken_for_copies() -> None:
+    hashes = np.stack([perceptual_hashes(np.asarray(image)) for image in films(40)])
+    assert near_pairs(hashes, 32) == []
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+def test_no_false_alarm_on_real_films_and_their_copies_are_caught() -> None:
+    paths = sorted((SHARED / "fracatlas-wrist").rglob("*.jpg"))
+    hashes = np.stack([perceptual_hashes(decode_picture(path.read_bytes(), 64)[0]) for path in paths])
+    assert len(hashes) == 196
+    assert near_pairs(hashes, 45) == []
+    originals = [Image.open(path).convert("L") for path in paths[::20]]
+    for name, (change, caught) in COPIES.items():
+        if caught:
+            assert max(distances(originals, [change(image) for image in originals])) <= 34, name
+
+
+def test_the_first_orientation_is_imagehashs_own() -> None:
+    image = films(1)[0].resize((64, 64), Image.Resampling.LANCZOS)
+    stretched = np.asarray(image).astype(np.float32)
+    stretched = np.round((stretched - stretched.min()) * (255 / (stretched.max() - stretched.min()))).astype(np.uint8)
+    theirs = imagehash.phash(Image.fromarray(stretched), hash_size=16).hash.ravel()
+    ours = np.unpackbits(perceptual_hashes(np.asarray(image))[0]).astype(bool)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_pairs_are_those_of_a_brute_force(seed: int, number: int) -> None:
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(0, 256, (number, 8, 32), dtype=np.uint8)
+    for i in range(0, number - 1, 3):  # some are near, in any orientation
+        hashes[i + 1, rng.integers(8)] = hashes[i, 0] ^ np.packbits(rng.random(256) < 0.05)
+    bits = np.unpackbits(hashes, axis=2)
+    brute = []
+    for i in range(number):
+        for j in range(i + 1, number):
+            apart = (bits[i, 0] != bits[j]).sum(axis=1)
+            closest = int(np.minimum(apart, 256 - apart).min())
+            if closest <= 32:
+                brute.append((i, j, closest))
+    assert near_pairs(hashes, 32) == brute
+
+
+def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = np.random.default_rng(0).integers(0, 256, (30, 8, 32), dtype=np.uint8)
+    hashes[17] = hashes[3]
+    whole = near_pairs(hashes, 40)
+    monkeypatch.setattr("stages.ingest.quality.duplicates.BLOCK", 7)
+    assert near_pairs(hashes, 40) == whole
+    assert (3, 17, 0) in whole
+    assert near_pairs(hashes[:0], 32) == []
+
+
+def test_many_empty_films_are_as_many_pairs_and_not_their_square() -> None:
+    hashes = np.repeat(perceptual_hashes(np.zeros((40, 40), np.uint8))[None], 3000, axis=0)
+    assert near_pairs(hashes, 32) == [(0, i, 0) for i in range(1, 3000)]
+
+
+def test_groups_join_patients_by_their_copies() -> None:
+    assert groups(["c", "a", "b", "c", "d"], []) == ["c", "a", "b", "c", "d"]
+    assert groups(["c", "a", "b", "c", "d"], [(1, 3), (0, 2)]) == ["a", "a", "a", "a", "d"]
+
+
+def test_the_pixel_hash_tells_size_depth_and_values_apart() -> None:
+    one = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert len({pixel_hash(p) for p in (one, one.reshape(4, 3), one.astype(np.uint16), one + 1)}) == 4
+    assert pixel_hash(one) == pixel_hash(one.copy())
+
+
+def test_twenty_thousand_patients_of_graz_group_and_split_in_seconds() -> None:
+    table = SHARED / "grazpedwri-dx/dataset.csv"
+    if not table.exists():
+        pytest.skip("the real table is not at hand")
+    from stages.annotate.params import Split
+    from stages.annotate.split import assign
+    from stages.ingest.sources.folder import table_rows
+
+    rows = table_rows(Path(table).read_bytes())
+    assert len(rows) == 20_327
+    frame = pd.DataFrame(
+        {
+            "image_id": list(rows),
+            "group": groups([row["patient_id"] for row in rows.values()], []),
+            "source": "graz",
+            "fracture": [row["fracture_visible"] == "1" for row in rows.values()],
+            "split": "",
+        }
+    )
+    assert frame["group"].nunique() == 6_091
+    side = assign(frame, Split(by="drawn", seed=1, train=15_000, test=5_000, validation=2_000))
+    assert side.value_counts().to_dict() == {"train": 13_000, "test": 5_000, "validation": 2_000, "unused": 327}
+    assert frame.groupby("group")["image_id"].size().sum() == 20_327
+    both = side.replace("validation", "train").groupby(frame["group"]).agg(set)
+    assert not any({"train", "test"} <= sides for sides in both)

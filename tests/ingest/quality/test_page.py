@@ -1,0 +1,128 @@
+"""The defects that real data sets have, one constructed case of each, and what the quality report says of it."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.common.core.files import read_table
+from stages.ingest.main import main
+from stages.ingest.params import Params, Sample
+from stages.ingest.sources.sample import SampleFilm, draw
+from tests.conftest import ROOT, SHARED, merge, read_yaml
+
+BOX = "0 0.5 0.5 0.1 0.1"
+
+
+def settings(**changes: Any) -> Params:
+    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": ["folder"], "inbox": "in"}
+    return Params.model_validate(merge(merge(base, {"folder": {"annotations": "yolo"}}), changes))
+
+
+def film(number: int) -> Image.Image:
+    density = draw(SampleFilm(number, number, "kaggle", "CR"), Sample(seed=3, films=16, width=128)).density
+    return Image.fromarray(np.round(density * 255).astype(np.uint8))
+
+
+def save(image: Image.Image, name: str, **options: Any) -> None:
+    Path("in").mkdir(exist_ok=True)
+    image.save(Path("in") / name, **options)
+
+
+def report(**changes: Any) -> str:
+    main(settings(**changes))
+    return Path("reports/data_quality.md").read_text()
+
+
+def test_the_same_film_stored_twice_is_one_group(here: Path) -> None:
+    save(film(1), "a.png")
+    save(film(1), "b.png")
+    save(film(1), "c.jpg", quality=40)
+    save(film(2), "other.png")
+    said = report()
+    assert "a and b: identical pixels; they count as two patients" in said
+    assert "a and c: near copies (" in said
+    manifest = read_table(Path("data/raw/manifest.csv")).set_index("image_id")
+    assert len(set(manifest.loc[["a", "b", "c"], "group"])) == 1
+    assert manifest["group"].nunique() == 2
+    assert "## The same film more than once: 2" in said
+    assert "identical pixels" in report(near_duplicate_bits=0)
+    assert "near copies" not in Path("reports/data_quality.md").read_text()
+
+
+def test_opposite_labels_on_copies_are_told(here: Path) -> None:
+    for name in "ab":
+        save(film(1), f"{name}.png")
+    Path("in/a.txt").write_text(BOX)
+    assert "one has a fracture and the other none: correct one" in report()
+
+
+def test_an_official_split_that_leaks_is_told(here: Path) -> None:
+    for name, number in (("a", 1), ("b", 1), ("c", 2), ("d", 3)):
+        save(film(number), f"{name}.png")
+    Path("in/t.csv").write_text("filename,patient_id,split\na.png,1,train\nb.png,2,test\nc.png,3,train\nd.png,3,test\n")
+    said = report()
+    assert "their source puts one into train and the other into test: the split leaks" in said
+    assert "## The source's own split leaks: 2" in said
+    assert "films in test and train (c, d)" in said
+
+
+def test_truncated_files_are_told(here: Path) -> None:
+    save(film(1), "good.png")
+    buffer = BytesIO()
+    film(2).save(buffer, "JPEG")
+    Path("in/cut.jpg").write_bytes(buffer.getvalue()[:-300])
+    assert "cut.jpg: expected a whole grey PNG, JPEG or TIFF" in report(on_error="quarantine")
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_labels_in_either_frame_of_a_turned_film_are_placed(turned: bool, here: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = film(1)
+    save(stored, "a.jpg", exif=exif, quality=95)
+    width, height = stored.size
+    # The same box, drawn on the film as it is shown (height x width) or as it is stored.
+    size, corners = (
+        ((height, width), (height - 30, 10, height - 20, 40)) if turned else ((width, height), (10, 20, 40, 30))
+    )
+    edges = "".join(f"<{e}>{v}</{e}>" for e, v in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
+    size_text = "<size><width>{}</width><height>{}</height></size>".format(*size)
+    Path("in/a.xml").write_text(
+        f"<annotation>{size_text}<object><name>f</name><bndbox>{edges}</bndbox></object></annotation>"
+    )
+    said = report(folder={"annotations": "voc"})
+    points = read_table(Path("data/raw/annotations.csv"))["points"][0]
+    assert points == f"{height - 30} 10 {height - 20} 40"
+    assert ("drawn on the unturned picture were turned" in said) is not turned
+
+
+def test_a_table_that_contradicts_itself_or_the_labels_is_told(here: Path) -> None:
+    for number, name in enumerate("abcd"):
+        save(film(number), f"{name}.png")
+    Path("in/a.txt").write_text(BOX)
+    rows = ["image_id,fractured,fracture_count", "a.png,1,1", "b.png,0,2", "c.png,1,1", "d.png,0,0"]
+    Path("in/t.csv").write_text("\n".join(rows))
+    said = report()
+    assert "b: its table says fracture_count 2 and the opposite in `fractured`" in said
+    assert "c: its table says {'fractured': '1'}, its labels hold 0 fractures" in said
+    assert "## Tables against labels: 2" in said
+    # As GRAZPEDWRI-DX has it: blank means no.
+    Path("in/t.csv").write_text("filestem,fracture_visible\na,\nb,1\nc,\nd,\n")
+    said = report()
+    assert "a: its table says {'fracture_visible': '0'}, its labels hold 1 fractures" in said
+    assert "b: its table says {'fracture_visible': '1'}, its labels hold 0 fractures" in said
+    assert "## Tables against labels: 2" in said
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+@pytest.mark.parametrize("annotations", ["coco", "voc", "yolo", "via"])
+def test_no_false_alarm_on_real_films(annotations: str, here: Path) -> None:
+    said = report(inbox=str(SHARED / "fracatlas-wrist"), folder={"annotations": annotations, "licence": "CC BY 4.0"})
+    for title in ("Refused", "The same film more than once", "The source's own split leaks", "Tables against labels"):
+        assert f"## {title}: none" in said
+    assert "## To look at: none" in said
+    assert "| folder | 196 | 106 | 171 | OT 196 | CC BY 4.0 |" in said

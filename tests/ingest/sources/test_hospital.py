@@ -1,0 +1,315 @@
+"""The hospital's door: any tree of DICOM files, and nothing of it in a message."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_png, read_table
+from stages.common.data.shapes import read_rings
+from stages.ingest.dicom.pseudonyms import Key, read_key
+from stages.ingest.main import main
+from stages.ingest.params import Params, Sample
+from stages.ingest.sources.hospital import hospital_films
+from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
+from tests.conftest import ROOT, merge, read_yaml
+
+SAMPLE = Sample(seed=3, films=16, width=96)
+KEY = Key(b"k" * 32)
+
+
+def settings(**changes: Any) -> Params:
+    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": ["hospital"], "inbox": "in"}
+    return Params.model_validate(merge(base, changes))
+
+
+@pytest.fixture
+def inbox(here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (here / "in").mkdir()
+    key = tmp_path_factory.mktemp("secret") / "key"
+    key.write_bytes(KEY.secret)
+    monkeypatch.setenv("PSEUDONYM_KEY_FILE", str(key))
+    monkeypatch.delenv("PSEUDONYM_KEY", raising=False)
+    return here / "in"
+
+
+def bring(
+    inbox: Path, name: str = "DOE_JANE/IM1", film: int = 1, patient: int = 2, kind: str = "DX",
+    change: Callable[[Dataset], None] = lambda data: None, label: bool = True,
+) -> None:  # fmt: skip
+    """A film with its annotation, as an export holds it: without a suffix, in a folder of the patient's name."""
+    plan = SampleFilm(film, patient, "hospital", kind)
+    drawn = draw(plan, SAMPLE)
+    data = dcmread(BytesIO(dicom_file(plan, drawn, 3)))
+    change(data)
+    path = inbox / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+    if label:
+        path.with_suffix(".xml").write_bytes(voc_file(plan, drawn))
+
+
+def manifest() -> Any:
+    return read_table(Path("data/raw/manifest.csv"))
+
+
+def refused(**changes: Any) -> str:
+    with pytest.raises(UserError) as fault:
+        main(settings(**changes))
+    assert "DOE" not in str(fault.value)
+    return str(fault.value)
+
+
+def test_films_come_under_pseudonyms_with_or_without_a_suffix(inbox: Path) -> None:
+    bring(inbox, "DOE_JANE/IM1", 1, 2)
+    bring(inbox, "DOE_JANE/IM2.dcm", 2, 2)
+    bring(inbox, "ROE_JOHN/a/b/00001", 3, 1, "CR")
+    main(settings())
+    found = manifest()
+    assert sorted(found["patient_id"].value_counts()) == [1, 2]
+    assert KEY.name("patient", "MRN700002") in set(found["patient_id"])
+    assert set(found["key_id"]) == {KEY.id}
+    assert (found["source_file"] == "").all()
+    assert set(found["modality"]) == {"DX", "CR"}
+    assert (found["imager_pixel_spacing_mm"] != "").all()
+    assert (found["pixel_spacing_mm"] == "").all()
+    for image_id in found["image_id"]:
+        data = dcmread(f"data/raw/dicom/{image_id}.dcm")
+        assert data.PatientID == found.set_index("image_id").loc[image_id, "patient_id"]
+    page = Path("reports/data_quality.md").read_text()
+    for text in (page, Path("data/raw/files.csv").read_text(), Path("data/raw/annotations.csv").read_text()):
+        assert "DOE" not in text
+        assert "IM1" not in text
+
+
+def test_the_same_number_of_another_issuer_is_another_patient(inbox: Path) -> None:
+    bring(inbox, "a", 1, 2)
+    bring(inbox, "b", 2, 2, change=lambda data: setattr(data, "IssuerOfPatientID", "another hospital"))
+    main(settings())
+    assert manifest()["patient_id"].nunique() == 2
+
+
+def test_all_faults_are_told_together_without_a_name(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1, label=False)
+    bring(inbox, "DOE/2", 2, change=lambda data: setattr(data, "Modality", "SR"))
+    bring(inbox, "DOE/3", 3, change=lambda data: setattr(data, "PatientID", ""))
+    bring(inbox, "DOE/4", 4)
+    (inbox / "DOE/5.dcm").write_bytes((inbox / "DOE/4").read_bytes())
+    (inbox / "DOE/6").write_bytes(b"DOE^JANE, no DICOM")
+    bring(inbox, "DOE/7", 7, change=lambda data: setattr(data, "BurnedInAnnotation", "YES"))
+    said = refused()
+    for reason in (
+        "file 1 of the export (sorted by path): expected its labels",
+        "a structured report (SR)",
+        "PatientID or SOPInstanceUID empty",
+        "the same SOPInstanceUID as file",
+        "no DICM after 128 bytes",
+        "text burned into its pixels",
+    ):
+        assert reason in said
+    assert not Path("data/raw").exists()
+
+
+def test_quarantine_leaves_files_where_they_are_and_says_why(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    bring(inbox, "DOE/2", 2, change=lambda data: setattr(data, "Modality", "RF"))
+    before = sorted(inbox.rglob("*"))
+    said = main(settings(on_error="quarantine"))
+    assert said.startswith("1 films of 1 patients")
+    assert "1 files refused" in said
+    table = read_table(Path("data/raw/quarantine.csv"))
+    assert list(table["file"]) == ["file 3 of the export (sorted by path)"]
+    assert "fluoroscopy" in table["reason"][0]
+    assert len(table["sha256"][0]) == 64
+    assert sorted(inbox.rglob("*")) == before
+    assert "fluoroscopy" in Path("reports/data_quality.md").read_text()
+
+
+def test_corners_are_masked_when_told(inbox: Path) -> None:
+    bring(inbox, "1", 1, 2, change=lambda data: setattr(data, "BurnedInAnnotation", "YES"))
+    main(settings(hospital={"burned_in": "mask_corners", "corner": 0.2}))
+    (row,) = manifest().to_dict("records")
+    assert row["photometric_interpretation"] == "MONOCHROME1"
+    pixels = read_png(Path("data/raw") / row["file"])
+    height, width = pixels.shape
+    for rows in (slice(0, height // 5), slice(-height // 5, None)):
+        for columns in (slice(0, width // 5), slice(-width // 5, None)):
+            assert (pixels[rows, columns] == 0).all()
+    assert pixels[height // 2].max() > 0
+    data = dcmread(next(Path("data/raw/dicom").iterdir()))
+    assert [item.CodeValue for item in data.DeidentificationMethodCodeSequence][-1] == "113101"
+    assert "corners were masked" in Path("reports/data_quality.md").read_text()
+
+
+def test_a_film_that_does_not_say_whether_text_is_burned_in_is_listed(inbox: Path) -> None:
+    bring(inbox, "1", 1, 2, change=lambda data: data.__delattr__("BurnedInAnnotation"))
+    main(settings())
+    assert "BurnedInAnnotation is not stated: look at the picture: h-" in Path("reports/data_quality.md").read_text()
+
+
+def series(inbox: Path, order: list[int]) -> None:
+    uid = generate_uid()
+    for number, place in enumerate(order):
+
+        def put(data: Dataset, place: int = place) -> None:
+            data.SeriesInstanceUID, data.ImageOrientationPatient = uid, [1, 0, 0, 0, 1, 0]
+            data.ImagePositionPatient = [0, 0, float(place)]
+            data.PixelData = np.full(data.Rows * data.Columns, 1000 + 10 * place, "<u2").tobytes()
+
+        bring(inbox, f"ct/{number}", 10 + number, 3, "CT", put)
+
+
+@pytest.mark.parametrize(("slices", "films"), [("middle", 1), ("all", 5)])
+def test_the_middle_slice_or_all(slices: str, films: int, inbox: Path) -> None:
+    series(inbox, [30, -10, 20, 0, 10])
+    main(settings(hospital={"ct_slices": slices}))
+    assert len(manifest()) == films
+    if films == 1:
+        # The slice at 10 mm holds 1100, which is 76 HU in a window of 400 +- 1000.
+        assert read_png(Path("data/raw") / manifest()["file"][0])[0, 0] == round((76 - 399.5) / 1999 * 65535 + 32767.5)
+        assert "4 CT slices" in Path("reports/data_quality.md").read_text()
+
+
+def test_a_mirrored_ct_slice_is_turned_and_its_boxes_with_it(inbox: Path) -> None:
+    bring(inbox, "1", 1, 3, "CT", lambda data: setattr(data, "ImageOrientationPatient", [1, 0, 0, 0, 1, 0]))
+    main(settings())
+    straight, box = read_png(Path("data/raw") / manifest()["file"][0]), read_table(Path("data/raw/annotations.csv"))
+    bring(inbox, "1", 1, 3, "CT", lambda data: setattr(data, "ImageOrientationPatient", [-1, 0, 0, 0, -1, 0]))
+    main(settings())
+    turned, other = read_png(Path("data/raw") / manifest()["file"][0]), read_table(Path("data/raw/annotations.csv"))
+    np.testing.assert_array_equal(turned, straight[::-1, ::-1])
+    for one, two in zip(box["points"], other["points"], strict=True):
+        size = [straight.shape[1], straight.shape[0]]
+        np.testing.assert_allclose(read_rings(two)[0][::-1], size - read_rings(one)[0])
+
+
+def test_a_dicomdir_is_no_film_and_tells_of_missing_files(inbox: Path) -> None:
+    from pydicom.fileset import FileSet
+
+    def complete(data: Dataset) -> None:
+        data.StudyTime, data.StudyID, data.AccessionNumber = "120000", "1", "1"
+        data.SeriesNumber, data.InstanceNumber = 1, 1
+
+    bring(inbox, "staging/1", 1, change=complete)
+    files = FileSet()
+    files.add(dcmread(inbox / "staging/1"))
+    files.write(inbox / "cd")
+    for path in sorted((inbox / "staging").iterdir()):
+        path.unlink()
+    (film,) = (path for path in (inbox / "cd").rglob("*") if path.is_file() and path.name != "DICOMDIR")
+    film.with_suffix(".xml").write_bytes(
+        voc_file(SampleFilm(1, 2, "hospital", "DX"), draw(SampleFilm(1, 2, "", "DX"), SAMPLE))
+    )
+    main(settings())
+    assert len(manifest()) == 1
+    film.rename(film.with_name("ELSEWHERE"))
+    film.with_suffix(".xml").rename(film.with_name("ELSEWHERE.xml"))
+    assert "expected the 1 files that this DICOMDIR lists, found 1 missing" in refused()
+
+
+def test_what_is_neither_dicom_nor_annotation_is_counted(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    for name in ("viewer.exe", "DOE.pdf", "autorun.inf"):
+        (inbox / name).write_bytes(b"x")
+    main(settings())
+    assert "3 files that are neither DICOM nor annotations" in Path("reports/data_quality.md").read_text()
+
+
+def test_wrong_annotations_are_told_by_line_without_their_text(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    path = inbox / "DOE/1.xml"
+    path.write_bytes(path.read_bytes().replace(b"<xmin>", b"\n<xmin>DOE", 1))
+    assert (
+        "file 2 of the export (sorted by path), line 2: expected a number in <xmin>, found something else" in refused()
+    )
+    path.write_bytes(b"<annotation>")
+    assert "expected PASCAL VOC XML, found something else" in refused()
+    path.unlink()
+    (inbox / "DOE/2.xml").write_bytes(b"<annotation><object><name>f</name><bndbox/></object></annotation>")
+    assert "expected its labels" in refused()
+
+
+def test_labels_of_another_class_are_refused_without_their_name(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    said = refused(hospital={"classes": ["wrist"]})
+    assert "expected one of the classes wrist, found another class" in said
+    main(settings(hospital={"classes": ["wrist"], "other_classes": ["fracture"]}))
+    assert manifest()["fractures"].sum() == 0
+
+
+def test_a_file_beyond_the_limit_is_not_opened(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    with (inbox / "DOE/2").open("wb") as file:
+        file.truncate(2 * 2**20)
+    assert "file 3 of the export (sorted by path): expected a DICOM film, found more than the 1 MB" in refused(
+        limits={"file_mb": 1}
+    )
+
+
+def test_a_dangling_link_and_a_closed_folder_are_told_without_their_names(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    (inbox / "DOE/2").symlink_to(inbox / "DOE/nowhere")
+    assert "file 3 of the export (sorted by path): expected a DICOM film, found a file that cannot be read" in refused()
+    (inbox / "DOE/2").unlink()
+
+    def closed(top: object, onerror: Callable[[OSError], None], **_: object) -> object:
+        onerror(PermissionError(13, "Permission denied", str(inbox / "DOE")))
+        return iter(())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.walk", closed)  # root, who runs tests in containers, may read everything
+        with pytest.raises(UserError, match="found one that cannot") as fault:
+            hospital_films(inbox, "hospital", settings().hospital, settings().limits, KEY, None)  # type: ignore[arg-type]
+    assert "DOE" not in str(fault.value)
+
+
+def test_unlabelled_films_are_refused_or_have_no_fracture(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1, label=False)
+    assert "expected its labels" in refused()
+    main(settings(hospital={"unlabelled": "no_fracture"}))
+    assert manifest()["fractures"].sum() == 0
+
+
+def test_hospital_films_need_a_secret_key_outside_the_project(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(inbox)
+    monkeypatch.delenv("PSEUDONYM_KEY_FILE")
+    with pytest.raises(UserError, match="PSEUDONYM_KEY_FILE: expected the path"):
+        main(settings())
+    monkeypatch.setenv("PSEUDONYM_KEY_FILE", "nowhere")
+    with pytest.raises(UserError, match="found no file there"):
+        main(settings())
+    Path("key").write_bytes(b"k" * 32)
+    monkeypatch.setenv("PSEUDONYM_KEY_FILE", "key")
+    with pytest.raises(UserError, match="expected a file outside the project, found one in it"):
+        main(settings())
+    monkeypatch.delenv("PSEUDONYM_KEY_FILE")
+    monkeypatch.setenv("PSEUDONYM_KEY", "short")
+    with pytest.raises(UserError, match="at least 32 random bytes, found 5"):
+        main(settings())
+    monkeypatch.setenv("PSEUDONYM_KEY", "k" * 32)
+    assert read_key() == KEY
+    main(settings())
+    assert manifest()["key_id"][0] == KEY.id
+
+
+def test_the_key_does_not_travel_in_clear(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://localhost:8786")
+    with pytest.raises(UserError, match="expected a tls:// address for hospital films"):
+        read_key()
+
+
+def test_a_deeper_annotation_file_of_many_films_is_read(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1, label=False)
+    (inbox / "labels.csv").write_text("filename,label,xmin,ymin,xmax,ymax\nDOE/1,f,1,2,30,40\n")
+    main(settings(hospital={"annotations": "csv"}))
+    assert read_table(Path("data/raw/annotations.csv"))["points"][0] == "1 2 30 40"
+    (inbox / "labels.csv").write_text("filename,label,xmin,ymin,xmax,ymax\nDOE/9,f,1,2,30,40\n")
+    assert "line 2: expected labels of films that are there, found something else" in refused(
+        hospital={"annotations": "csv"}
+    )

@@ -1,0 +1,151 @@
+"""The chain, both ways, against the tables that the pipeline wrote."""
+
+import csv
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages.common.core.errors import UserError
+from tests.conftest import ROOT, read_yaml, run
+from tools.audit.__main__ import main
+from tools.audit.dvc_lock import filled, history, read_lock, stage_names
+from tools.audit.graph import Graph
+from tools.audit.render import dot
+from tools.audit.trace import Project, trace
+
+pytestmark = pytest.mark.slow
+RUN = "seed-1-fold-1"
+
+
+def names(graph: Graph, start: str, down: bool = False) -> set[str]:
+    return {name for _, name, _ in graph.walk(start, down)}
+
+
+def test_a_number_leads_to_every_stage_and_source(project: Path) -> None:
+    graph, start = trace(Project(project), "adaptive/f1")
+    above = names(graph, start)
+    assert above >= {f"reports/evaluation/adaptive/{RUN}", f"models/adaptive/{RUN}", "data/dataset", "data/levels"}
+    assert above >= {"data/preprocessed", "data/raw", "data/incoming", "source sample-kaggle", "source sample-hospital"}
+    assert f"models/baseline/{RUN}" not in above
+    value = pd.read_csv("reports/comparison.csv").set_index("row").loc["adaptive", "f1"]
+    assert float(graph.nodes[start].facts["value"]) == value
+    counts = graph.nodes[f"reports/evaluation/adaptive/{RUN}/per_image.csv"].facts
+    assert 2 * counts["TP"] / (2 * counts["TP"] + counts["FP"] + counts["FN"]) == pytest.approx(value)
+    lock = read_lock(project)
+    commit = run(project, "git", "rev-parse", "HEAD").strip()
+    for name in above & set(lock.hashes):
+        facts = graph.nodes[name].facts
+        assert facts["md5"] == lock.hashes[name]
+        assert facts["commit"] == commit
+        assert facts["command"] == lock.makers[name].command.removeprefix("exec ")
+        assert f"code of {facts['stage']}" in graph.origins[name]
+    assert graph.nodes["params of train@adaptive-1-1"].facts["train.adaptive"]["method"] == "linear"
+
+
+def test_the_difference_leads_to_both_models(project: Path) -> None:
+    graph, start = trace(Project(project), "adaptive - baseline/f1")
+    assert names(graph, start) >= {f"models/adaptive/{RUN}", f"models/baseline/{RUN}"}
+
+
+def test_a_test_film_leads_from_its_file_to_the_cells(project: Path) -> None:
+    split = pd.read_csv("data/dataset/split.csv").set_index("image_id")
+    image = split.index[split["split"] == "test"][0]
+    found = Project(project)
+    graph, start = trace(found, image)
+    files = [row for row in found.files if row["image_id"] == image]
+    assert {f"{row['source']}: {row['file']}" for row in files if row["role"] != "labels"} <= names(graph, start)
+    below = names(graph, start, down=True)
+    assert below >= {f"reports/evaluation/adaptive/{RUN}/mask/{image}.png", "adaptive/*", "baseline/*"}
+    scores = pd.read_csv(f"reports/evaluation/adaptive/{RUN}/per_image.csv").set_index("image_id").loc[image]
+    line = graph.nodes[f"reports/evaluation/adaptive/{RUN}/per_image.csv: {image}"].facts
+    assert (line["TP"], line["FN"]) == (scores["tp"], scores["fn"])
+    mask = project / f"data/dataset/test_mask/{image}.png"
+    assert graph.nodes[f"data/dataset/test_mask/{image}.png"].facts["md5"] == hashlib.md5(mask.read_bytes()).hexdigest()
+
+
+def test_a_train_film_leads_to_the_models_that_learnt_from_it(project: Path) -> None:
+    split = pd.read_csv("data/dataset/split.csv").set_index("image_id")
+    image = split.index[split["split"] == "train"][0]
+    graph, start = trace(Project(project), image)
+    assert names(graph, start, down=True) >= {f"models/adaptive/{RUN}", f"models/baseline/{RUN}", "adaptive/*"}
+
+
+def test_a_source_file_a_hash_and_a_patient_lead_to_the_same_films(project: Path) -> None:
+    found = Project(project)
+    row = next(row for row in found.files if row["role"] == "film" and row["source"] == "sample-kaggle")
+    by_name, _ = trace(found, Path(row["file"]).name)
+    by_hash, _ = trace(found, row["sha256"])
+    assert row["image_id"] in by_name.nodes
+    assert set(by_name.nodes) == set(by_hash.nodes)
+    patient = found.films[row["image_id"]]["patient_id"]
+    all_films = {image for image, film in found.films.items() if film["patient_id"] == patient}
+    by_patient, _ = trace(found, patient)
+    assert all_films <= set(by_patient.nodes)
+
+
+@pytest.mark.parametrize(
+    "what", ["adaptive-1-1", f"models/adaptive/{RUN}", f"models/adaptive/{RUN}/weights.safetensors"]
+)
+def test_a_model_and_a_file_in_it_have_their_chain(what: str, project: Path) -> None:
+    graph, start = trace(Project(project), what)
+    assert names(graph, start) >= {"data/dataset", "params of train@adaptive-1-1", "code of train@adaptive-1-1"}
+
+
+def test_what_there_is_not_is_one_sentence(project: Path) -> None:
+    with pytest.raises(UserError, match="adaptive/f7: expected a cell of the report"):
+        trace(Project(project), "adaptive/f7")
+    assert "Traceback" not in run(project, sys.executable, "-m", "tools.audit", "trace", "nobody", code=1)
+
+
+def test_json_and_dot_say_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["trace", "baseline/iou", "--format", "json"])
+    said = json.loads(capsys.readouterr().out)
+    graph, start = trace(Project(project), "baseline/iou")
+    assert said["start"] == start
+    assert {node["name"] for node in said["nodes"]} == set(graph.nodes)
+    drawn = dot(graph, start)
+    assert drawn.count(" -> ") == len(said["edges"])
+
+
+def test_a_stage_keeps_the_commit_that_brought_its_result(own: Path) -> None:
+    first = run(own, "git", "rev-parse", "HEAD").strip()
+    text = (own / "params.yaml").read_text()
+    (own / "params.yaml").write_text(text.replace("threshold: 0.5", "threshold: 0.4"))
+    assert text != (own / "params.yaml").read_text()
+    run(own, "dvc", "repro")
+    assert Project(own).commits["evaluate@adaptive-1-1"] == ""
+    run(own, "git", "commit", "-qam", "another threshold")
+    second = run(own, "git", "rev-parse", "HEAD").strip()
+    commits = Project(own).commits
+    assert commits["train@adaptive-1-1"] == first
+    assert commits["evaluate@adaptive-1-1"] == commits["report"] == second
+    assert [commit for commit, _ in history(own)] == [second, first]
+
+
+def test_stages_of_a_matrix_are_named_as_dvc_names_them() -> None:
+    pipeline, params = read_yaml(ROOT / "dvc.yaml"), read_yaml(ROOT / "params.yaml")
+    listed = run(ROOT, "dvc", "stage", "list", "--name-only").split()
+    assert stage_names(pipeline, params) == set(listed)
+    assert filled("${a.b}", {"a": {"b": [1, 2]}}) == [1, 2]
+
+
+def test_sixteen_thousand_films_are_traced(own: Path) -> None:
+    """Seconds are measured in benchmarks/audit.py; here, that such tables are read at all, and not film by film."""
+    found = Project(own)
+    copies = 16_000 // len(found.films) + 1
+    for path in ("data/raw/manifest.csv", "data/dataset/split.csv", "data/raw/files.csv"):
+        rows = found.rows(path)
+        with (own / path).open("w", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            for number in range(copies):
+                more = f"-{number}" if number else ""
+                table.writerows(row | {"image_id": row["image_id"] + more} for row in rows)
+    image = next(iter(found.films))
+    said = run(own, sys.executable, "-m", "tools.audit", "trace", image)
+    assert re.search(rf"^{image}: film", said)

@@ -1,0 +1,102 @@
+"""A withdrawal with a real cache and remote: the patient's files are gone everywhere, the others' are not."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import run, tree_hash
+from tools.audit.__main__ import main
+from tools.audit.dvc_cache import object_path
+from tools.audit.trace import Project
+from tools.audit.withdraw import estate
+
+pytestmark = pytest.mark.slow
+
+
+def some_patient(project: Path, side: str) -> tuple[str, list[str]]:
+    """A patient with films on a side, by pseudonym, and the films."""
+    split = pd.read_csv(project / "data/dataset/split.csv")
+    patient = split.loc[split["split"] == side, "patient_id"].iloc[0]
+    return patient, list(split.loc[split["patient_id"] == patient, "image_id"])
+
+
+def objects(store: Path) -> set[str]:
+    return {path.parent.name + path.name for path in store.glob("files/md5/*/*") if path.is_file()}
+
+
+def test_a_dry_run_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree_hash(project / "data")
+    patient, images = some_patient(project, "test")
+    assert main(["withdraw", patient, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert f"{len(images)} films: {', '.join(sorted(images))}" in said
+    assert "would go" in said
+    for image in images:
+        for place in ("data/raw/images", "data/preprocessed/images", "data/levels/images", "data/dataset/test"):
+            assert f"{place}/{image}.png" in said
+    assert tree_hash(project / "data") == before
+
+
+def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(own, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    run(own, "git", "commit", "-qam", "remote")
+    # An earlier version of the data, which only the cache still holds.
+    text = (own / "params.yaml").read_text()
+    (own / "params.yaml").write_text(text.replace("classes: 4", "classes: 3"))
+    run(own, "dvc", "repro", "threshold")
+    run(own, "git", "commit", "-qam", "three classes")
+    (own / "params.yaml").write_text(text)
+    run(own, "dvc", "repro", "threshold")
+    run(own, "git", "commit", "-qam", "four again")
+    run(own, "dvc", "push", "--all-commits")
+    patient, images = some_patient(own, "test")
+    found = estate(Project(own), patient)
+    assert len(found.commits) == 4  # the workspace and three versions of dvc.lock
+    levels = {md5 for md5, paths in found.objects.items() if any("data/levels/images/" in path for path in paths)}
+    assert len(levels) == 2 * len(images), "of both versions"
+    gone = found.objects.keys() | found.pages.keys()
+    before = objects(own / ".dvc/cache")
+    stored = objects(tmp_path / "store")
+    main(["page"])
+    assert patient in (own / "reports/lineage.html").read_text()
+    assert main(["withdraw", patient]) == 0
+    assert not (own / "reports/lineage.html").exists()
+    said = capsys.readouterr().out
+    assert before - objects(own / ".dvc/cache") == gone
+    assert stored - objects(tmp_path / "store") == gone & stored
+    assert f"remote store: {len(gone & stored)} files removed" in said
+    assert not any(object_path(own, md5).exists() for md5 in gone)
+    for image in images:
+        assert not [path for path in own.rglob(f"{image}.*") if ".git/" not in str(path)]
+    assert (own / "data/pins/withdrawn.csv").read_text().startswith(f"patient_id,withdrawn\n{patient},20")
+    assert "ingest, preprocess" in said
+    run(own, "git", "add", "-A")
+    run(own, "git", "commit", "-qm", "withdrawal")
+    run(own, "dvc", "repro", "--force", "ingest")
+    manifest = pd.read_csv(own / "data/raw/manifest.csv")
+    assert patient not in set(manifest["patient_id"])
+    assert not set(images) & set(manifest["image_id"])
+    assert len(manifest) == 24 - len(images)
+    assert (own / "data/raw/withdrawn.csv").read_text() == (own / "data/pins/withdrawn.csv").read_text()
+    for image in images:
+        assert not list((own / "data/raw").rglob(f"{image}.*"))
+
+
+def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
+    said = run(project, sys.executable, "-m", "tools.audit", "withdraw", "nobody", code=1)
+    assert "nobody: expected a pseudonym or a film of data/raw/manifest.csv" in said
+    assert not (project / "data/pins/withdrawn.csv").exists()
+
+
+def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(own, "dvc", "exp", "run", "--temp", "--name", "coarse", "-S", "threshold.classes=3", "threshold")
+    film = Project(own).rows("data/raw/manifest.csv")[0]
+    assert main(["trace", film["sha256"], "--everywhere"]) == 0
+    said = capsys.readouterr().out
+    assert "experiment coarse" in said.split("in these versions: ")[1]
+    assert len([line for line in said.splitlines() if f"data/levels/images/{film['image_id']}.png (md5" in line]) == 2
+    assert "models/adaptive/seed-1-fold-1 (md5" in said

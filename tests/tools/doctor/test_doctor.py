@@ -1,0 +1,139 @@
+"""The doctor on this machine, and on ones that lack something."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from stages.common.model.tracking import open_client, training_run
+from tests.conftest import ROOT, environment, merge, run
+from tools.doctor.__main__ import main
+from tools.doctor.findings import Severity
+from tools.doctor.machine import memory, space, threads, training_bytes
+from tools.doctor.records import dead_runs, results
+from tools.doctor.services import kaggle, remotes, tracking
+
+
+@pytest.fixture
+def project(here: Path, toy_params: dict[str, Any]) -> Path:
+    """A folder with params.yaml, in git and DVC."""
+    (here / "params.yaml").write_text(json.dumps(toy_params))
+    run(here, "git", "init", "-q")
+    run(here, "dvc", "init", "-q")
+    return here
+
+
+def test_a_machine_that_can_run_the_pipeline_gets_0(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    for what in ("device", "threads", "memory", "disk", "DVC remote", "MLflow", "results", "Kaggle"):
+        assert what in said
+    assert said.endswith("doctor: ready\n")
+
+
+def test_it_runs_as_the_readme_says() -> None:
+    words = [sys.executable, "-m", "tools.doctor"]
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "doctor: ready" in done.stdout
+
+
+def test_params_that_cannot_be_used_are_a_fault(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("params.yaml").write_text("train: {}")
+    assert main([]) == 1
+    assert "this section is missing" in capsys.readouterr().out
+
+
+def test_more_threads_than_cores_are_a_warning(toy_params: dict[str, Any]) -> None:
+    (finding,) = threads(merge(toy_params, {"train": {"loop": {"threads": 1024}}}))
+    assert finding.state == Severity.WARN
+
+
+def test_a_batch_that_no_memory_holds_is_a_fault(toy_params: dict[str, Any]) -> None:
+    assert memory(toy_params)[0].state == Severity.GOOD
+    huge = merge(toy_params, {"preprocess": {"size": 4096}, "train": {"loop": {"batch": 4096}}})
+    assert memory(huge)[0].state == Severity.BAD
+
+
+def test_memory_grows_with_pixels_and_films(toy_params: dict[str, Any]) -> None:
+    train = toy_params["train"]
+    double = merge(train, {"loop": {"batch": 2 * train["loop"]["batch"]}})
+    small, wide, many = training_bytes(train, 64), training_bytes(train, 128), training_bytes(double, 64)
+    fixed = small - (many - small)  # what does not depend on the films
+    assert wide - fixed == pytest.approx(4 * (small - fixed))
+
+
+def test_trainings_that_fill_the_disk_are_a_fault(toy_params: dict[str, Any]) -> None:
+    assert space(toy_params)[0].state == Severity.GOOD
+    assert space(merge(toy_params, {"train": {"seeds": list(range(100_000))}}))[0].state == Severity.BAD
+
+
+def test_a_remote_is_asked_for_itself(project: Path) -> None:
+    assert remotes()[0].state == Severity.WARN
+    run(project, "dvc", "remote", "add", "--default", "disk", str(project / "store"))
+    run(project, "dvc", "remote", "add", "gone", "s3://bucket/folder")
+    run(project, "dvc", "remote", "modify", "gone", "endpointurl", "http://127.0.0.1:9")
+    run(project, "dvc", "remote", "modify", "--local", "gone", "access_key_id", "AKIDSECRET")
+    run(project, "dvc", "remote", "modify", "--local", "gone", "secret_access_key", "SECRETSECRET")
+    found = {finding.what: finding for finding in remotes()}
+    assert found["DVC remote disk (default)"].state == Severity.GOOD
+    assert found["DVC remote gone"].state == Severity.BAD
+    assert "SECRET" not in str(found)
+
+
+def test_a_server_that_is_gone_costs_no_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert tracking()[0].state == Severity.WARN
+
+
+def test_credentials_are_found_and_not_shown(
+    here: Path, toy_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = merge(toy_params, {"ingest": {"sources": ["kaggle"]}})
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(here))
+    monkeypatch.setenv("HOME", str(here))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert kaggle(wanted)[0].state == Severity.WARN
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_SECRET")
+    assert kaggle(wanted)[0].state == Severity.GOOD
+    assert "SECRET" not in str(kaggle(wanted))
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    (here / "kaggle.json").write_text("SECRET, no JSON")
+    assert kaggle(wanted)[0].state == Severity.BAD
+    assert "SECRET" not in str(kaggle(wanted))
+
+
+def test_runs_whose_process_is_gone_are_named_and_closed(project: Path) -> None:
+    client, experiment = open_client()
+    dead = client.create_run(experiment, tags={"training": "gone", "mlflow.runName": "adaptive-1-1"}).info.run_id
+    living = client.create_run(experiment, tags={"training": "lives"}).info.run_id
+    Path(".checkpoints").mkdir()
+    Path(".checkpoints/gone.lock").touch()
+    with FileLock(".checkpoints/lives.lock"):
+        (finding,) = dead_runs(fix=False)
+        assert finding.state == Severity.WARN
+        assert "adaptive-1-1" in finding.said
+        assert dead_runs(fix=True)[0].state == Severity.GOOD
+        assert client.get_run(living).info.status == "RUNNING"
+    assert client.get_run(dead).info.status == "KILLED"
+
+
+def test_a_result_of_the_cache_is_found_under_the_run_that_made_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path("models/adaptive/seed-1-fold-1")
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_text("w")
+    assert "made elsewhere" in results()[0].said
+    monkeypatch.setenv("DVC_EXP_NAME", "steep")
+    with training_run("adaptive-1-1", {"training": "t"}) as made:
+        made.tag({"weights.sha256": "50e721e49c013f00c62cf59f2163542a9d8df02464efeb615d31051b0fddc326"})
+    (finding,) = results()
+    assert finding.state == Severity.GOOD
+    assert made.run_id in finding.said
+    assert "of experiment steep" in finding.said

@@ -1,0 +1,159 @@
+"""From a film to its prediction, on its own grid."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+from skimage import data
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_json, read_png, read_table, write_json
+from stages.common.data.geometry import Affine
+from stages.common.model.calibration import apply_temperature
+from tools.predict.export import export
+from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
+
+pytestmark = pytest.mark.slow
+RUN = Path("reports/evaluation/adaptive/seed-1-fold-1")
+
+
+def raw_films(names: list[str]) -> list[np.ndarray]:
+    files = read_table(Path("data/raw/manifest.csv")).set_index("image_id")["file"]
+    return [read_png(Path("data/raw") / files[name]) for name in names]
+
+
+def test_the_test_set_through_predict_gives_the_masks_that_were_scored(project: Path) -> None:
+    model = open_model("adaptive")
+    names = list(read_table(RUN / "per_image.csv")["image_id"])
+    found = [predict(film, model) for film in raw_films(names)]
+    assert any(one.mask.any() for one in found)
+    for name, one in zip(names, found, strict=True):
+        np.testing.assert_array_equal(one.grid >= model.recipe["cut"], read_png(RUN / "mask" / f"{name}.png") > 0)
+
+
+def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(project: Path, tmp_path: Path) -> None:
+    plain, place = open_model("adaptive"), RUN / "metrics.json"
+    names = list(read_table(RUN / "per_image.csv")["image_id"])[:2]
+    inputs = np.stack([prepared(film, plain)[1] for film in raw_films(names)])
+    before = place.read_text()
+    try:
+        write_json(place, read_json(place) | {"temperature": {"value": 2.5, "from": "validation"}})
+        mild = open_model("adaptive")
+        export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", inputs)
+    finally:
+        place.write_text(before)
+    expected = apply_temperature(plain.chances(inputs), 2.5)
+    np.testing.assert_array_equal(mild.chances(inputs), expected)
+    # Near 1, where float32 has few steps, a temperature makes more of what onnxruntime rounds otherwise.
+    np.testing.assert_allclose(open_model(str(tmp_path / "onnx")).chances(inputs), expected, atol=1e-3)
+    assert mild.params != plain.params
+
+
+@pytest.mark.parametrize("what", ["levels", "both"])
+def test_levels_are_those_of_the_pipeline(what: str, project: Path) -> None:
+    model = open_model("adaptive")
+    model = replace(model, recipe=model.recipe | {"input": what})
+    names = list(read_table(RUN / "per_image.csv")["image_id"])[:3]
+    for name, film in zip(names, raw_films(names), strict=True):
+        _, inputs = prepared(film, model)
+        np.testing.assert_array_equal(inputs[-1], read_png(Path(f"data/levels/images/{name}.png")))
+        assert len(inputs) == (2 if what == "both" else 1)
+
+
+def test_a_prediction_lies_where_the_film_shows_it(project: Path) -> None:
+    """A network that marks what is bright must mark the bright square of the film, whatever its size and place."""
+    model = replace(open_model("adaptive"), chances=lambda films: films[:, 0].astype(np.float32) / 255)
+    recipe = model.recipe | {"cut": 0.6}
+    recipe["preprocess"] = recipe["preprocess"] | {"steps": ["crop", "mat2gray", "imresize"]}
+    for shape, box in (((300, 200), (80, 120, 120, 200)), ((900, 1400), (600, 300, 800, 420))):
+        film = np.zeros(shape, np.uint16)
+        film[shape[0] // 8 : -shape[0] // 8, shape[1] // 4 : -shape[1] // 4] = 20_000
+        left, top, right, bottom = box
+        film[top:bottom, left:right] = 60_000
+        found = predict(film, replace(model, recipe=recipe), spacing=(0.2, 0.1))
+        assert found.mask.shape == shape
+        (region,) = found.regions
+        coarse = max(shape) / 64  # pixels of the film in one of the network's
+        np.testing.assert_allclose(region.box, box, atol=1.5 * coarse)
+        assert region.area_mm2 == pytest.approx(region.area_px * 0.02)
+
+
+def test_the_way_back_is_that_of_a_plain_interpolation() -> None:
+    grid = cv2.GaussianBlur(np.random.default_rng(0).random((32, 32), np.float32), (5, 5), 1)
+    affine = Affine(0.23, 0.19, -3.2, 1.7)
+    y, x = np.mgrid[:120, :150] + 0.5
+    places = [affine.scale_y * y + affine.shift_y - 0.5, affine.scale_x * x + affine.shift_x - 0.5]
+    expected = map_coordinates(grid, places, order=1, mode="constant")
+    found = to_film(grid, affine, (120, 150))
+    inside = (places[0] > 0) & (places[0] < 31) & (places[1] > 0) & (places[1] < 31)
+    np.testing.assert_allclose(found[inside], expected[inside], atol=0.02)  # OpenCV's weights have 5 bits
+    assert (found[(places[0] < -1) | (places[0] > 32) | (places[1] < -1) | (places[1] > 32)] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 900), (3000, 2200)])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_films_of_any_size_and_depth(shape: tuple[int, int], depth: type, project: Path) -> None:
+    film = np.random.default_rng(0).integers(0, np.iinfo(depth).max, shape).astype(depth)
+    found = predict(film, open_model("adaptive"))
+    assert found.mask.shape == found.probability.shape == shape
+    assert 0 <= found.probability.min() <= found.probability.max() <= 1
+
+
+@pytest.mark.parametrize(
+    "film", [np.zeros((40, 40), np.float32), np.zeros((40, 40, 3), np.uint8), np.zeros((8, 90), np.uint8)]
+)
+def test_what_is_no_grey_film_is_refused(film: np.ndarray, project: Path) -> None:
+    with pytest.raises(UserError, match="expected a grey image, uint8 or uint16, of at least 16 x 16"):
+        predict(film, open_model("adaptive"))
+
+
+def test_averages_are_those_of_their_parts(project: Path) -> None:
+    parts = [open_model(f"models/adaptive/seed-{seed}-fold-1") for seed in (1, 2)]
+    _, inputs = prepared(raw_films(list(read_table(RUN / "per_image.csv")["image_id"])[:1])[0], parts[0])
+    alone = [part.chances(inputs[None]) for part in parts]
+    whole = open_model("adaptive", average=True)
+    np.testing.assert_allclose(whole.chances(inputs[None]), (alone[0] + alone[1]) / 2, atol=1e-6)
+    assert whole.weights == " ".join(part.weights for part in parts)
+    flipped = open_model("adaptive", flip=True).chances(inputs[None])
+    mirror = parts[0].chances(np.ascontiguousarray(inputs[None, ..., ::-1]))[..., ::-1]
+    np.testing.assert_allclose(flipped, (alone[0] + mirror) / 2, atol=1e-6)
+    assert not np.allclose(flipped, alone[0], atol=1e-3)
+
+
+def test_photographs_are_called_unfamiliar_and_test_films_are_not(project: Path) -> None:
+    model = open_model("adaptive")
+    for picture in (data.brick(), data.gravel(), np.zeros((300, 200), np.uint8)):  # 12 films teach little
+        assert not predict(picture, model).familiar
+    names = list(read_table(RUN / "per_image.csv")["image_id"])
+    assert np.mean([predict(film, model).familiar for film in raw_films(names)]) > 0.85
+
+
+def test_regions_by_hand() -> None:
+    mask = np.zeros((10, 12), bool)
+    mask[1:3, 2:6] = mask[5, 5] = mask[6, 6] = True  # the last two touch at a corner
+    chances = np.where(mask, 0.7, 0.0).astype(np.float32)
+    chances[6, 6] = 0.9
+    first, second = regions_of(mask, chances, (0.5, 0.5))
+    assert (first.box, first.area_px, first.area_mm2) == ((5, 5, 7, 7), 2, 0.5)
+    assert (second.box, second.area_px, second.area_mm2) == ((2, 1, 6, 3), 8, 2.0)
+    assert (first.probability_max, first.probability_mean) == pytest.approx((0.9, 0.8))
+    assert regions_of(mask, chances, None)[0].area_mm2 is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("adaptiv", "expected baseline, adaptive, a run below models/"), ("baseline", "run `dvc repro`")],
+)
+def test_a_model_that_is_not_there_is_said(name: str, message: str, project: Path, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=message):
+        open_model(name)
+
+
+def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: Path) -> None:
+    model: Model = open_model("adaptive")
+    assert model.recipe["preprocess"]["size"] == 64
+    assert model.recipe["cut"] == read_json(RUN / "metrics.json")["threshold"]["value"] == 0.3

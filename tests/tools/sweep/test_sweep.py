@@ -1,0 +1,206 @@
+"""Sweeps through DVC, MLflow and Optuna, in a toy project: the README's lines, stopped ones, failing ones, the page."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from mlflow import MlflowClient
+from playwright.sync_api import Page
+
+from tests.conftest import ROOT, copy_project, environment, on_small_disk, run
+from tests.test_pipeline import ran, wait_for
+
+pytestmark = pytest.mark.slow
+SWEEP = [sys.executable, "-m", "tools.sweep"]
+
+
+@pytest.fixture(scope="module")
+def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(finished, tmp_path_factory.mktemp("project"))
+
+
+def runs_below(project: Path, sweep: str) -> set[str]:
+    """The names of the runs that MLflow holds below a sweep's own."""
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    found = client.get_experiment_by_name("wrist-fracture")
+    assert found is not None
+    (parent,) = client.search_runs([found.experiment_id], f"tags.sweep = '{sweep}'")
+    below = client.search_runs([found.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    return {str(item.info.run_name) for item in below}
+
+
+def queue_status(project: Path) -> str:
+    """What DVC's queue says; it fails now and then when a worker tidies up at that moment."""
+    words = ["dvc", "queue", "status"]
+    return subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False).stdout
+
+
+def test_the_readmes_lines_queue_what_they_say(finished: Path, tmp_path: Path) -> None:
+    project = copy_project(finished, tmp_path)
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("dvc exp run --queue")]
+    assert len(lines) == 3
+    for line in lines:
+        subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=project, env=environment(), check=True)
+    named = re.findall(r"\b((?:grid|method|seeds)(?:-\d+)?)\s.*Queued", queue_status(project))
+    assert len([name for name in named if name.startswith("grid-")]) == 9
+    assert len([name for name in named if name.startswith("method-")]) == 7
+    assert len(named) == 17
+    run(project, "dvc", "queue", "remove", "--queued")
+
+
+def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> None:
+    run(
+        project, "dvc", "exp", "run", "--queue", "--name", "grid",
+        "-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.adaptive.alpha.end=0.9",
+    )  # fmt: skip
+    words = ["dvc", "queue", "start", "--jobs", "2"]
+    subprocess.run(words, cwd=project, env=environment() | {"SWEEP": "grid"}, check=True)
+
+    def settled() -> bool:
+        return len(re.findall(r"\b(?:Success|Failed)\b", queue_status(project))) == 2
+
+    wait_for(settled, 240)
+    status = queue_status(project)
+    assert "Failed" not in status, status
+    tasks = re.findall(r"^([0-9a-f]{7})\s", status, re.MULTILINE)
+    for task in tasks:
+        expected = {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
+        assert ran(run(project, "dvc", "queue", "logs", task)) == expected
+    assert runs_below(project, "grid") == {"grid-1 adaptive-1-1", "grid-2 adaptive-1-1"}
+    said = run(project, *SWEEP, "report", "grid")
+    assert "2 experiments -> reports/sweep.html" in said
+    page = (project / "reports/sweep.html").read_text()
+    assert "test F1" in page
+
+
+def test_the_page_is_accessible_and_asks_for_nothing(visit: Callable[..., Page], project: Path) -> None:
+    page = visit(project / "reports/sweep.html", 1000)
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    assert page.locator(".charts figure").count() >= 3
+    for width in (1000, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: Path) -> None:
+    said = run(project, *SWEEP, "search", "wide", "--trials", "3", "--jobs", "2")
+    assert "wide-0: share at the start 0.3, share at the end 0.7" in said
+    assert said.count("validation Dice") == 3
+    said = run(project, *SWEEP, "search", "wide", "--trials", "4")
+    assert "wide-3: validation Dice" in said
+    assert "wide-2:" not in said
+    assert "4 experiments -> reports/sweep.html" in said
+    assert runs_below(project, "wide") >= {f"wide-{number} adaptive-1-1" for number in (1, 2, 3)}
+    shown = run(project, "dvc", "exp", "show", "--csv")
+    assert "reports/validation/adaptive-1-1.json:dice" in shown.splitlines()[0] or ",dice" in shown.splitlines()[0]
+    page = (project / "reports/sweep.html").read_text()
+    assert "Were all 4 equally good" in page
+    assert "The test films were not looked at." in page
+    assert not re.search(r'(?:src|href)="https?:', page)
+    run(project, "dvc", "exp", "apply", "wide-1")
+    assert json.loads((project / "reports/validation/adaptive-1-1.json").read_text())["dice"] > 0
+    run(project, "git", "checkout", "params.yaml", "dvc.lock")
+    run(project, "dvc", "checkout")
+
+
+def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> None:
+    words = [*SWEEP, "search", "long", "--trials", "1", "-S", "train.loop.epochs=30"]
+    search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: bool(list((project / ".checkpoints").glob("*.safetensors"))), 120)
+    search.send_signal(signal.SIGTERM)
+    _, said = search.communicate(timeout=120)
+    assert search.returncode == 75
+    assert "long-0: stopped" in said
+    assert list((project / ".checkpoints").glob("*.safetensors"))
+    said = run(project, *words)
+    assert "long-1: share at the start 0.3, share at the end 0.7" in said
+    assert "goes on in epoch" in (project / ".dvc/tmp/sweep/long-1.log").read_text()
+
+
+def test_three_failures_end_a_search_and_leave_the_others(project: Path) -> None:
+    said = run(project, *SWEEP, "search", "bad", "--trials", "9", "-S", "train.loop.batch=0", code=1)
+    assert "bad: 3 trials in a row failed" in said
+    assert "train.loop.batch: Input should be greater than or equal to 1 (found 0)" in said
+    assert "Traceback" not in said
+    assert "wide-1" in run(project, "dvc", "exp", "list", "--all-commits")
+
+
+def test_a_training_that_is_killed_costs_its_own_trial_only(project: Path) -> None:
+    words = [*SWEEP, "search", "hurt", "--trials", "2", "-S", "train.loop.epochs=20"]
+    search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    log = project / ".dvc/tmp/sweep/hurt-0.log"
+    wait_for(lambda: log.exists() and "epoch 2/20" in log.read_text(), 120)
+    found = subprocess.run(["pgrep", "-f", "stages.train adaptive 1 1"], capture_output=True, text=True, check=False)
+    mine = [pid for pid in found.stdout.split() if str(project) in str(Path(f"/proc/{pid}/cwd").resolve())]
+    assert mine
+    for pid in mine:
+        subprocess.run(["kill", "-KILL", pid], check=False)
+    _, said = search.communicate(timeout=240)
+    assert search.returncode == 0, said
+    assert "hurt-0: failed" in said
+    assert said.count("validation Dice") == 2
+
+
+def test_a_full_disk_ends_a_search_which_goes_on_when_there_is_room(finished: Path, tmp_path: Path) -> None:
+    search = " ".join([*SWEEP, "search", "full", "--trials", "1", "-S", "train.loop.epochs=3"])
+    fill = "fallocate -l $(($(df -B1 --output=avail . | tail -1) - {room})) data/filler"
+    script = f"""
+    cp -a {finished}/. .
+    printf '[core]\\n    site_cache_dir = {tmp_path}/site-cache\\n' > .dvc/config.local
+    {fill.format(room=0)}
+    {search} 2>&1 || echo "ended with $?"
+    rm data/filler
+    {fill.format(room=100_000_000)}
+    {search} 2>&1 || echo "ended with $?"
+    rm data/filler
+    {search} 2>&1
+    git fsck 2>&1
+    dvc status
+    """
+    (tmp_path / "disk").mkdir()
+    said = on_small_disk(tmp_path / "disk", "2g", textwrap.dedent(script))
+    assert "Traceback" not in said
+    none, little, enough = said.split("ended with 1\n")
+    assert "optuna.db: expected to write the study" in none
+    assert "database or disk is full" in none
+    assert "full: 3 trials in a row failed" in little
+    assert "expected room for a checkpoint of" in little
+    assert "No space left on device" in little
+    assert enough.count("validation Dice") == 1
+    assert "sweep full: 1 experiments" in enough
+    assert "Data and pipelines are up to date." in enough
+
+
+def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path) -> None:
+    start = time.monotonic()
+    said = run(project, *SWEEP, "arms", "honest", "--seeds", "1,2,3,4,5", "-S", "train.loop.epochs=3", "--dry-run")
+    assert "15 arms x 5 seeds = 75 trainings of 3 epochs on 12 films" in said
+    assert "On this machine some" in said
+    assert "On one H200 some" in said
+    assert "honest" not in run(project, "dvc", "exp", "list", "--all-commits")
+    assert time.monotonic() - start < 120
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("train.loop.epochs=many", "train.loop.epochs: Input should be a valid integer (found 'many')"),
+        ("train.loop.epoch=3", "train.loop.epoch: there is no such parameter"),
+        ("train.loop.epochs=[1,", "-S: expected values in YAML, found train.loop.epochs=[1,"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_before_any_work(change: str, said: str, project: Path) -> None:
+    assert said in run(project, *SWEEP, "arms", "honest", "-S", change, "--dry-run", code=1)
+
+
+def test_a_name_without_experiments_is_one_sentence(project: Path) -> None:
+    assert "expected experiments named nothing-something" in run(project, *SWEEP, "report", "nothing", code=1)

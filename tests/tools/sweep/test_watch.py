@@ -1,0 +1,75 @@
+"""A trial that is worse than the others were is cut short, by what MLflow holds of it."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from stages.common.model.tracking import training_run
+from tools.sweep.search import Search, Watch, done
+
+pytestmark = pytest.mark.slow
+
+
+def study_of(values: list[list[float]]) -> optuna.Study:
+    """Finished trials with these validation Dice after each epoch."""
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(2, 1))
+    for curve in values:
+        trial = study.ask()
+        for epoch, value in enumerate(curve):
+            trial.report(value, epoch)
+        study.tell(trial, curve[-1])
+    return study
+
+
+def test_a_trial_below_the_median_is_cut_after_the_warm_up(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of([[0.1, 0.4, 0.6], [0.1, 0.5, 0.7], [0.1, 0.3, 0.5]])
+    trial = study.ask()
+    watch = Watch("wide-3", trial)
+    assert not watch()  # its training has not begun
+    monkeypatch.setenv("DVC_EXP_NAME", "wide-3")
+    with training_run("adaptive-1-1", {"training": "t"}) as run:
+        run.log({"epoch": 0, "validation_dice": 0.01})
+        assert not watch()  # too early to say
+        run.log({"epoch": 1, "validation_dice": 0.35})
+        assert watch()
+        assert watch.cut
+    assert study.trials[-1].intermediate_values == {0: 0.01, 1: 0.35}
+
+
+def test_a_trial_as_good_as_the_others_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of([[0.1, 0.4, 0.6], [0.1, 0.5, 0.7], [0.1, 0.3, 0.5]])
+    watch = Watch("wide-3", study.ask())
+    monkeypatch.setenv("DVC_EXP_NAME", "wide-3")
+    with training_run("adaptive-1-1", {"training": "t"}) as run:
+        for epoch, value in enumerate((0.1, 0.45, 0.61)):
+            run.log({"epoch": epoch, "validation_dice": value})
+    assert not watch()
+    assert not watch.cut
+
+
+def test_a_store_that_cannot_be_read_cuts_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere/at/all.db")
+    assert not Watch("wide-0", study_of([]).ask())()
+
+
+def test_what_was_stopped_comes_first_then_what_is_known_then_optuna(here: Path) -> None:
+    adaptive = {"method": "linear", "beta_reading": "as_printed"}
+    adaptive |= {name: {"start": 0.3, "end": 0.7} for name in ("alpha", "beta")}
+    search = Search("wide", {"train": {"adaptive": adaptive}}, [], {}, print)
+    study = optuna.create_study(direction="maximize")
+    known = search.unfinished(study)
+    assert [tuple(params.values()) for params in known] == [(0.3, 0.7), (0.7, 0.3), (0.5, 0.5)]
+    study.enqueue_trial({"share at the start": 0.2, "share at the end": 0.9})
+    trial = study.ask()
+    for name in known[0]:
+        trial.suggest_float(name, 0, 1, step=0.01)
+    study.tell(trial, state=TrialState.FAIL)
+    study.enqueue_trial(known[0])
+    trial = study.ask()
+    for name in known[0]:
+        trial.suggest_float(name, 0, 1, step=0.01)
+    study.tell(trial, 0.5)
+    assert len(done(study)) == 1
+    assert [tuple(params.values()) for params in search.unfinished(study)] == [(0.2, 0.9), (0.7, 0.3), (0.5, 0.5)]

@@ -1,0 +1,125 @@
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from stages.common.core.device_lock import lock_devices
+from stages.common.core.errors import UserError
+from stages.train.devices import explain_errors, has_gpu, lock_training_devices, make_fabric, visible_gpus
+from stages.train.main import main
+from stages.train.params import Params
+from tests.conftest import merge
+
+
+@pytest.fixture
+def settings(toy_params: dict[str, Any]) -> Params:
+    return Params.model_validate(toy_params["train"])
+
+
+def test_a_driver_that_is_too_old_is_said_rather_than_trained_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What torch 2.14 does: it warns, and reports that there is no GPU.
+    text = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update."
+
+    def available() -> bool:
+        warnings.warn(text, UserWarning, stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", available)
+    with pytest.raises(UserError, match=r"too old \(found version 11040\); update the driver, or set CUDA_VISIBLE_"):
+        has_gpu()
+
+
+def test_a_machine_without_gpu_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not has_gpu()
+
+
+def test_more_gpus_than_there_are_is_said(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"train\.loop\.devices: expected at most 2 \(the GPUs here\), found 4"):
+        make_fabric(settings.loop.model_copy(update={"devices": 4}))
+
+
+def test_full_memory_is_said_with_what_to_do() -> None:
+    with (
+        pytest.raises(UserError, match=r"the GPU memory is full with 64 films per step .*lower train\.loop\.batch"),
+        explain_errors(64, "resnet18"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+    # a real one: more than any machine has
+    with pytest.raises(UserError, match="the main memory is full with 8 films per step"), explain_errors(8, "resnet18"):
+        torch.empty(2**50, dtype=torch.uint8)
+
+
+def test_an_encoder_that_no_gpu_computes_the_same_way_twice_is_said() -> None:
+    # what torch says for the squeeze-and-excitation blocks of EfficientNets
+    text = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set"
+    expected = r"train\.unet\.encoder: .*efficientnet-b0: adaptive_avg_pool2d.*; choose one without them"
+    with pytest.raises(UserError, match=expected), explain_errors(8, "efficientnet-b0"):
+        raise RuntimeError(text)
+
+
+def test_other_errors_of_torch_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), explain_errors(8, "resnet18"):
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_fewer_films_than_processes_are_refused(settings: Params) -> None:
+    with pytest.raises(ValueError, match=r"shared by loop\.devices processes"):
+        Params.model_validate(merge(settings.model_dump(), {"loop": {"batch": 2, "devices": 4}}))
+
+
+def test_an_unknown_variant_is_said(settings: Params, here: Path) -> None:
+    with pytest.raises(UserError, match="expected baseline or adaptive, and a seed and a fold"):
+        main(settings, "adaptiv")
+
+
+def test_deterministic_algorithms_are_on_and_memory_is_not_filled(settings: Params) -> None:
+    make_fabric(settings.loop)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+
+
+def test_batch_normalisation_of_ours_is_that_of_torch() -> None:
+    from stages.train.devices import SharedBatchNorm
+
+    generator = torch.Generator().manual_seed(0)
+    theirs, ours = nn.BatchNorm2d(3), SharedBatchNorm(3)
+    for _ in range(3):
+        x = torch.randn(4, 3, 5, 6, generator=generator) * 2 + 1
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        found, expected = ours(b), theirs(a)
+        torch.testing.assert_close(found, expected)
+        (expected**3).sum().backward()
+        (found**3).sum().backward()
+        torch.testing.assert_close(b.grad, a.grad, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(
+    toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On devices that are pretended, since there is none here; the lock files and what Fabric is told are real."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("stages.train.devices.has_gpu", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,7")
+    loop = Params.model_validate(toy_params["train"]).loop
+    assert visible_gpus() == ["gpu-3", "gpu-7"]
+    with lock_devices(["gpu-3"], 1):  # by another process, which sees that one only
+        with lock_training_devices(loop, lambda: None):
+            assert os.environ["LEASED_GPUS"] == "1"
+        assert "LEASED_GPUS" not in os.environ
+    with lock_training_devices(loop, lambda: None):
+        assert os.environ["LEASED_GPUS"] == "0"
+    monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun's processes own what they were given
+    with lock_training_devices(loop, lambda: None):
+        assert "LEASED_GPUS" not in os.environ

@@ -1,0 +1,1 @@
+"""Programs on top of what the pipeline wrote: predict, sweep, audit, doctor."""

@@ -1,0 +1,151 @@
+"""dvc.lock, at the workspace or at any commit: which stage made what from what, by hash."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from io import StringIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.common.core.errors import UserError
+
+LOCK = "dvc.lock"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An entry of dvc.lock. deps and outs: md5 by path (a folder's ends with .dir)."""
+
+    name: str
+    command: str
+    deps: dict[str, str]
+    params: dict[str, Any]
+    outs: dict[str, str]
+
+    @property
+    def code(self) -> dict[str, str]:
+        return {
+            path: md5 for path, md5 in self.deps.items() if path.startswith("stages/") or path == "requirements.lock"
+        }
+
+    @property
+    def data(self) -> dict[str, str]:
+        return {path: md5 for path, md5 in self.deps.items() if path not in self.code}
+
+
+class Lock:
+    """The stages of one dvc.lock.
+
+    DVC keeps entries of stages that dvc.yaml no longer has; they say nothing about what is here.
+
+    Args:
+        text: of dvc.lock.
+        names: of the stages of dvc.yaml; None takes all.
+    """
+
+    def __init__(self, text: str, names: set[str] | None = None) -> None:
+        entries = (YAML(typ="safe").load(text) or {}).get("stages", {})
+        known = set(entries) if names is None else names
+        self.stages = {name: read_stage(name, entry) for name, entry in entries.items() if name in known}
+        self.lacking = sorted(known - set(entries))
+
+    @cached_property
+    def makers(self) -> dict[str, Stage]:
+        """The stage that made each output, by the output's path."""
+        return {path: stage for stage in self.stages.values() for path in stage.outs}
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """md5 of every output by its path."""
+        return {path: md5 for stage in self.stages.values() for path, md5 in stage.outs.items()}
+
+    def output_of(self, path: str) -> str | None:
+        """The output that a path is or lies in."""
+        return next((out for out in self.hashes if path == out or path.startswith(f"{out}/")), None)
+
+
+def read_stage(name: str, entry: dict[str, Any]) -> Stage:
+    deps, outs = ({item["path"]: item["md5"] for item in entry.get(key, [])} for key in ("deps", "outs"))
+    params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
+    return Stage(name, entry["cmd"], deps, params, outs)
+
+
+def read_lock(root: Path, revision: str = "") -> Lock:
+    """dvc.lock of the workspace, or of a commit.
+
+    Raises:
+        UserError: there is none.
+    """
+
+    def read(name: str) -> str:
+        if revision:
+            return git(root, "show", f"{revision}:{name}")
+        if not (root / name).is_file():
+            raise UserError(
+                f"{name}: expected it in {root}, found none; start from the project's root, or run `dvc repro`"
+            )
+        return (root / name).read_text()
+
+    parser = YAML(typ="safe")
+    return Lock(read(LOCK), stage_names(parser.load(read("dvc.yaml")), parser.load(read("params.yaml"))))
+
+
+def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> set[str]:
+    """The stages of dvc.yaml; those of a matrix by their values, as in train@adaptive-1-1."""
+    names = set()
+    for name, stage in pipeline["stages"].items():
+        axes = [filled(values, params) for values in stage.get("matrix", {}).values()]
+        names |= {f"{name}@{'-'.join(map(str, values))}" for values in product(*axes)} if axes else {name}
+    return names
+
+
+def filled(values: Any, params: dict[str, Any]) -> list[Any]:
+    """An axis of a matrix: a list, or the list that `${section.key}` stands for."""
+    found: Any = values
+    if isinstance(values, str):
+        found = params
+        for key in values.removeprefix("${").removesuffix("}").split("."):
+            found = found[key]
+    return list(found)
+
+
+def git(root: Path, *words: str, stdin: str = "") -> str:
+    """What git says.
+
+    Raises:
+        UserError: it fails.
+    """
+    done = subprocess.run(["git", *words], cwd=root, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"git {' '.join(words)}: {done.stderr.strip() or 'failed'}")
+    return done.stdout
+
+
+def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:
+    """Every version of dvc.lock: commit and text, newest first; `everywhere` takes branches and experiments, too."""
+    which = ["--all", "--glob=refs/exps/*"] if everywhere else []
+    commits = git(root, "log", "--format=%H", *which, "--", LOCK).split()
+    told = git(root, "cat-file", "--batch", stdin="".join(f"{commit}:{LOCK}\n" for commit in commits))
+    stream = StringIO(told)
+    for commit in commits:
+        head = stream.readline().split()
+        if head[-1] == "missing":  # the commit that removed it
+            continue
+        yield commit, stream.read(int(head[2]))
+        stream.readline()
+
+
+def commits_of(root: Path, lock: Lock) -> dict[str, str]:
+    """The commit that brought each stage's present outputs, by the stage's name; blank while it is not committed."""
+    found = dict.fromkeys(lock.stages, "")
+    going = {name: set(stage.outs.values()) for name, stage in lock.stages.items()}
+    for commit, text in history(root):
+        going = {name: hashes for name, hashes in going.items() if all(md5 in text for md5 in hashes)}
+        found |= dict.fromkeys(going, commit)
+        if not going:
+            break
+    return found

@@ -1,0 +1,52 @@
+"""A chain of evidence as text, JSON, or a graph for Graphviz."""
+
+import json
+from typing import Any
+
+from tools.audit.graph import Graph, Node
+
+SHORT = 12  # digits of a hash in text; JSON has all
+FEW = 12  # results of one thing that text lists
+HASHES = ("md5", "sha256", "commit")
+
+
+def text(graph: Graph, start: str) -> str:
+    """What it is, what it was made from (<-), and what was made from it (->)."""
+    lines = [f"{start}: {told(graph.nodes[start])}" if start in graph.nodes else start]
+    for sign, down in (("<-", False), ("->", True)):
+        for depth, name, seen in graph.walk(start, down):
+            if depth:
+                node = graph.nodes.get(name, Node(name, "input"))
+                lines.append(f"{'   ' * (depth - 1)}{sign} {name}" + (" (above)" if seen else f": {told(node)}"))
+    return "\n".join(lines)
+
+
+def told(node: Node) -> str:
+    """Kind and facts of a node in a line."""
+    parts = [f"{key} {brief(key, value)}" for key, value in node.facts.items()]
+    return ", ".join([node.kind, *parts])
+
+
+def brief(key: str, value: Any) -> str:
+    if key in HASHES or key.startswith("stages/") or key == "requirements.lock":
+        dot = ".dir" if str(value).endswith(".dir") else ""
+        return str(value) if " " in str(value) else str(value)[:SHORT] + dot
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def dot(graph: Graph, start: str) -> str:
+    """The graph in the language of Graphviz, arrows from what is made to what it is made of."""
+
+    def quoted(word: str) -> str:
+        return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    lines = ["digraph lineage {", f"  rankdir=RL; node [shape=box]; {quoted(start)} [style=bold];"]
+    for node in graph.nodes.values():
+        label = quoted(f"{node.name}\n{node.kind} {str(node.facts.get('md5', ''))[:SHORT]}".strip())
+        lines.append(f"  {quoted(node.name)} [label={label}];")
+    lines += [f"  {quoted(name)} -> {quoted(origin)};" for name, found in graph.origins.items() for origin in found]
+    return "\n".join([*lines, "}"])
+
+
+def as_json(graph: Graph, start: str) -> str:
+    return json.dumps({"start": start} | graph.as_dict(), indent=1, sort_keys=True)

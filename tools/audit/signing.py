@@ -1,0 +1,105 @@
+"""Signed evidence: every output by SHA-256 beside DVC's md5, under an Ed25519 key from outside of the project."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import need, write_bytes, write_text
+from stages.common.core.hashing import sha256
+from tools.audit.dvc_cache import files_below
+from tools.audit.dvc_lock import git
+from tools.audit.trace import Project
+from tools.audit.verify import Check
+
+HOW_TO_MAKE = "make one with `openssl genpkey -algorithm ed25519 -out private.pem`"
+
+
+def evidence(project: Project) -> dict[str, Any]:
+    """What was run on what, as one document: the same bytes for the same project."""
+    stages = {
+        stage.name: {"command": stage.command, "params": stage.params, "deps": stage.deps, "outs": stage.outs}
+        for stage in project.lock.stages.values()
+    }
+    return {"commit": git(project.root, "rev-parse", "HEAD").strip(), "stages": stages, "files": files_of(project)}
+
+
+def files_of(project: Project) -> list[dict[str, str]]:
+    """Every file of every output: path, stage, md5, sha256.
+
+    Raises:
+        UserError: an output is not here.
+    """
+    found = []
+    for out, stage in sorted(project.lock.makers.items()):
+        place = project.root / out
+        if not place.exists():
+            raise UserError(f"{out}: expected an output of {stage.name}, found none; run `dvc checkout` or `dvc pull`")
+        names = [out] if place.is_file() else [f"{out}/{name}" for name in sorted(files_below(project.root, out))]
+        for name in names:
+            digest = sha256(project.root / name)
+            found.append({"path": name, "stage": stage.name, "md5": project.md5(name), "sha256": digest})
+    return found
+
+
+def sign(project: Project, key: Path, target: Path) -> int:
+    """Write the evidence and, beside it, its signature (base64); returns the number of files in it.
+
+    Raises:
+        UserError: the key cannot be used, or an output is missing.
+    """
+    private = read_key(key, private=True)
+    assert isinstance(private, Ed25519PrivateKey)
+    document = evidence(project)
+    content = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    write_bytes(target, content)
+    write_text(signature_of(target), base64.b64encode(private.sign(content)).decode() + "\n")
+    return len(document["files"])
+
+
+def signature_of(document: Path) -> Path:
+    return document.with_name(f"{document.name}.sig")
+
+
+def check_evidence(project: Project, document: Path, key: Path, check: Check) -> None:
+    """A signed document against its signature, and the files here against it."""
+    public = read_key(key, private=False)
+    assert isinstance(public, Ed25519PublicKey)
+    content = need(document).read_bytes()
+    try:
+        public.verify(base64.b64decode(need(signature_of(document)).read_text()), content)
+    except (InvalidSignature, ValueError):
+        check.add(str(document), "mismatch", f"its signature is not by the key {key}; nothing in it can be trusted")
+        return
+    signed = {item["path"]: item["sha256"] for item in json.loads(content)["files"]}
+    here = {item["path"]: item["sha256"] for item in files_of(project)}
+    for path in sorted(signed.keys() | here.keys()):
+        if path not in here:
+            check.add(path, "missing", f"signed with sha256 {signed[path]}")
+        elif path not in signed:
+            check.add(path, "extra", f"it is not in {document}")
+        elif signed[path] != here[path]:
+            check.add(path, "mismatch", f"signed with sha256 {signed[path]}, found {here[path]}")
+
+
+def read_key(path: Path, private: bool) -> Ed25519PrivateKey | Ed25519PublicKey:
+    """
+    Raises:
+        UserError: there is no such key.
+    """
+    kind = "private" if private else "public"
+    if not path.is_file():
+        raise UserError(f"--key {path}: expected an Ed25519 {kind} key (PEM), found no file; {HOW_TO_MAKE}")
+    try:
+        content = path.read_bytes()
+        found = load_pem_private_key(content, None) if private else load_pem_public_key(content)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--key {path}: expected an Ed25519 {kind} key (PEM), found {error}; {HOW_TO_MAKE}") from None
+    if not isinstance(found, Ed25519PrivateKey | Ed25519PublicKey):
+        raise UserError(f"--key {path}: expected an Ed25519 {kind} key, found another kind; {HOW_TO_MAKE}")
+    return found

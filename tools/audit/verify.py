@@ -1,0 +1,308 @@
+"""Whether what is here is what was run: files against dvc.lock, tables against counts, code and params against git.
+
+Every discrepancy is one finding: extra, missing or mismatching, by the name of the thing itself. What only follows from
+a thing that is already named is not looked at, so that one changed byte gives one finding.
+"""
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_png
+from stages.common.core.hashing import sha256
+from stages.common.data.run_id import VARIANTS
+from stages.common.model.metrics import count_pixels, metrics
+from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
+from tools.audit.dvc_lock import Stage, git
+from tools.audit.trace import COUNTS, SCORES, Project, Row
+
+SIDES = ("train", "validation", "test")
+CLOSE = 1e-9  # relative; sums of a hundred floats in another order
+
+
+@dataclass(frozen=True, order=True)
+class Discrepancy:
+    """kind: extra, missing, mismatch, or unchecked (what cannot be told here, which is no discrepancy)."""
+
+    name: str
+    kind: str
+    said: str
+
+
+@dataclass
+class Check:
+    """What was looked at, and what was found."""
+
+    files: int = 0
+    bytes: int = 0
+    findings: list[Discrepancy] = field(default_factory=list)
+
+    def add(self, name: str, kind: str, said: str) -> None:
+        if not any(finding.name == name for finding in self.findings):
+            self.findings.append(Discrepancy(name, kind, said))
+
+    def whole(self, *paths: str) -> bool:
+        """Whether nothing was found in these files or folders."""
+        named = [finding.name for finding in self.findings if finding.kind != "unchecked"]
+        return not any(name == path or name.startswith(f"{path}/") for name in named for path in paths)
+
+
+def verify(project: Project, deep: bool = False) -> Check:
+    """All checks; `deep` also counts every mask's pixels again and hashes every raw file by SHA-256."""
+    check = Check()
+    for name in project.lock.lacking:
+        check.add(name, "missing", "a stage of dvc.yaml that dvc.lock knows nothing of; run `dvc repro`")
+    check_files(project, check)
+    check_params(project, check)
+    check_commit(project, check)
+    if check.whole("data/raw/manifest.csv", "data/dataset/split.csv"):
+        check_split(project, check)
+    check_numbers(project, check)
+    if deep:
+        check_raw(project, check)
+        check_counts(project, check)
+    check.findings.sort()
+    return check
+
+
+def check_files(project: Project, check: Check) -> None:
+    """Every input and output of dvc.lock by its md5, folders file by file."""
+    wanted = defaultdict(set)
+    for stage in project.lock.stages.values():
+        for path, md5 in (stage.deps | stage.outs).items():
+            wanted[path].add(md5)
+    alone = {}
+    for path, (md5, *others) in sorted((path, sorted(hashes)) for path, hashes in wanted.items()):
+        inside = [out for out in project.lock.hashes if out.startswith(f"{path}/")]
+        if others:
+            said = f"stages ran on versions {', '.join([md5, *others])}; run `dvc repro`"
+            check.add(path, "mismatch", said)
+        elif inside:
+            check_parent(project, check, path, md5, inside)
+        else:
+            alone[path] = md5
+    check_alone(project, check, alone)
+
+
+def check_alone(project: Project, check: Check, wanted: dict[str, str]) -> None:
+    """Files and folders that one stage made, or that were there before; hashed all at once."""
+    here = {path: sorted(files_below(project.root, path)) for path, md5 in wanted.items() if md5.endswith(".dir")}
+    files = {path: {name: project.root / path / name for name in names} for path, names in here.items()}
+    single = [project.root / path for path in wanted if path not in here]
+    places = single + [place for inside in files.values() for place in inside.values()]
+    hashes = hash_files(places)
+    check.files += sum(md5 != "" for md5 in hashes.values())
+    check.bytes += sum(map(size, places))
+    for path, md5 in wanted.items():
+        if path in here:
+            check_folder(project, check, path, md5, {name: hashes[place] for name, place in files[path].items()})
+        elif not (found := hashes[project.root / path]):
+            check.add(path, "missing", f"expected md5 {md5}")
+        elif found != md5:
+            check.add(path, "mismatch", f"expected md5 {md5}, found {found}")
+
+
+def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:
+    """A folder that a stage read and whose parts others made: those are checked by themselves."""
+    for name in files_below(project.root, path):
+        if not any(f"{path}/{name}".startswith(f"{out}/") for out in inside):
+            check.add(f"{path}/{name}", "extra", "no stage wrote it")
+    parts = {out: listing(project.root, project.lock.hashes[out]) for out in inside}
+    files = {
+        f"{out}/{name}".removeprefix(f"{path}/"): of
+        for out, known in parts.items()
+        for name, of in (known or {}).items()
+    }
+    if None not in parts.values() and folder_md5(files) != md5:
+        check.add(
+            path, "mismatch", f"a stage read it with md5 {md5}, its parts make {folder_md5(files)}; run `dvc repro`"
+        )
+
+
+def check_folder(project: Project, check: Check, path: str, md5: str, found: dict[str, str]) -> None:
+    """A folder against its list in the cache; without that list the folder's own hash says whether, not what.
+
+    Args:
+        found: md5 of the files that are there, by relative path.
+    """
+    if not (project.root / path).is_dir():
+        check.add(path, "missing", f"expected a folder with md5 {md5}")
+        return
+    known = listing(project.root, md5)
+    if known is not None and folder_md5(known) != md5:
+        check.add(f"cache: {md5}", "mismatch", f"the list of {path} in the cache was changed; remove it, `dvc fetch`")
+        known = None
+    if known is None:
+        if folder_md5(found) != md5:  # code is in no cache, but in git
+            for name in changed_since_commit(project.root, path) or [path]:
+                check.add(name, "mismatch", f"expected {path} with md5 {md5}, found {folder_md5(found)}")
+        return
+    for name in sorted(found.keys() | known.keys()):
+        if name not in known:
+            check.add(f"{path}/{name}", "extra", "no stage wrote it")
+        elif name not in found:
+            check.add(f"{path}/{name}", "missing", f"expected md5 {known[name]}")
+        elif found[name] != known[name]:
+            check.add(f"{path}/{name}", "mismatch", f"expected md5 {known[name]}, found {found[name]}")
+
+
+def changed_since_commit(root: Path, *paths: str) -> list[str]:
+    """Files below the paths that are not as the last commit has them."""
+    return git(root, "diff", "--name-only", "HEAD", "--", *paths).split()
+
+
+def check_params(project: Project, check: Check) -> None:
+    """Params that stages ran with against params.yaml here and in git."""
+    text = (project.root / "params.yaml").read_text()
+    here = YAML(typ="safe").load(text)
+    try:
+        last = git(project.root, "show", "HEAD:params.yaml")
+        committed = here if last == text else YAML(typ="safe").load(last)
+    except UserError:
+        committed = None
+    for stage in project.lock.stages.values():
+        for key, value in stage.params.items():
+            for where, params in (("params.yaml", here), ("params.yaml of the last commit", committed)):
+                for leaf, expected, found in differences(key, value, lookup(params, key) if params else value):
+                    said = f"{stage.name} ran with {expected}, {where} has {found}"
+                    check.add(f"params.yaml: {leaf}", "mismatch", said)
+
+
+def lookup(params: Any, key: str) -> Any:
+    for part in key.split("."):
+        params = params.get(part) if isinstance(params, dict) else None
+    return params
+
+
+def differences(key: str, expected: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Leaves that differ, by their dotted name."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for name in sorted(expected.keys() | found.keys()):
+            yield from differences(f"{key}.{name}", expected.get(name), found.get(name))
+    elif expected != found:
+        yield key, expected, found
+
+
+def check_commit(project: Project, check: Check) -> None:
+    """Code that ran against the last commit; what differs here, too, is named by check_files."""
+    wanted = {path: md5 for stage in project.lock.stages.values() for path, md5 in stage.code.items()}
+    try:
+        changed = changed_since_commit(project.root, *wanted)
+    except UserError:
+        check.add("git", "unchecked", "no commit to compare code and params with")
+        return
+    for path in changed:
+        inside = any(path == code or path.startswith(f"{code}/") for code in wanted)
+        if inside and check.whole(path):
+            check.add(path, "mismatch", "what ran is not what is committed; commit it")
+
+
+def check_split(project: Project, check: Check) -> None:
+    """No patient, and no film whose pixels another has, on two sides of a fold; no film that the manifest lacks."""
+    rows = list(project.split.values())
+    for column in [name for name in rows[0] if name == "split" or name.startswith("fold_")]:
+        for key, source in (("group", project.split), ("pixel_sha256", project.films)):
+            sides = defaultdict(set)
+            for row in rows:
+                if row[column] in SIDES and row["image_id"] in project.films:
+                    sides[source[row["image_id"]][key]].add(row[column])
+            for value, found in sorted(sides.items()):
+                if len(found) > 1:
+                    said = f"{column}: {key} {value} stands in {' and '.join(sorted(found))}"
+                    check.add(f"data/dataset/split.csv: {value}", "mismatch", said)
+    for image in sorted(project.split.keys() - project.films.keys()):
+        check.add(f"data/dataset/split.csv: {image}", "extra", "the manifest has no such film")
+    for image, count in Counter(row["image_id"] for row in project.rows("data/dataset/split.csv")).items():
+        if count > 1:
+            check.add(f"data/dataset/split.csv: {image}", "extra", f"it stands there {count} times")
+
+
+def check_numbers(project: Project, check: Check) -> None:
+    """The report's rows of both variants, and each run's metrics, from the stored pixel counts."""
+    table = "reports/comparison.csv"
+    by_variant: dict[str, dict[str, list[dict[str, float]]]] = {variant: defaultdict(list) for variant in VARIANTS}
+    for run in project.runs:
+        path = f"{SCORES}/{run}/per_image.csv"
+        if not check.whole(path):
+            return
+        counts = pooled(project.rows(path))
+        variant, name = run.split("/")
+        by_variant[variant][name.split("-")[1]].append(counts)
+    if not check.whole(table):
+        return
+    cells = {row["row"]: row for row in project.rows(table)}
+    for variant, seeds in by_variant.items():
+        scores = [metrics(**add(runs)) for runs in seeds.values()]
+        for name in scores[0] if scores else ():
+            if name in cells[variant]:
+                expected = sum(score[name] for score in scores) / len(scores)
+                if not same(cells[variant][name], expected):
+                    said = f"{cells[variant][name]} is printed, {expected!r} follows from the pixel counts"
+                    check.add(f"{table}: {variant}/{name}", "mismatch", said)
+
+
+def pooled(rows: list[Row]) -> dict[str, float]:
+    return {key: float(sum(int(row[key]) for row in rows)) for key in COUNTS}
+
+
+def add(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(run[key] for run in runs) for key in COUNTS}
+
+
+def same(printed: str, expected: float) -> bool:
+    if printed == "":
+        return math.isnan(expected)
+    return math.isclose(float(printed), expected, rel_tol=CLOSE, abs_tol=1e-12)
+
+
+def check_raw(project: Project, check: Check) -> None:
+    """Every raw picture by the SHA-256 of the manifest."""
+    if not check.whole("data/raw/manifest.csv"):
+        return
+    for image, row in project.films.items():
+        path = f"data/raw/{row['file']}"
+        if check.whole(path) and sha256(project.root / path) != row["file_sha256"]:
+            check.add(path, "mismatch", f"expected sha256 {row['file_sha256']}, as the manifest says of {image}")
+
+
+def check_counts(project: Project, check: Check) -> None:
+    """The pixel counts of every test film from its mask and its label."""
+    for run in project.runs:
+        path = f"{SCORES}/{run}/per_image.csv"
+        if not check.whole(path, "data/dataset/split.csv"):
+            continue
+        for row in project.rows(path):
+            image = row["image_id"]
+            folder = "test" if project.split[image]["split"] == "test" else "train"
+            label, mask = f"data/dataset/{folder}_mask/{image}.png", f"{SCORES}/{run}/mask/{image}.png"
+            if not check.whole(label, mask):
+                continue
+            pred, ref = (read_png(project.root / place) > 0 for place in (mask, label))
+            found = count_pixels(mask_pred=pred, mask_ref=ref)
+            if any(int(row[key]) != found[key] for key in COUNTS):
+                check.add(f"{path}: {image}", "mismatch", f"{found} follow from {mask} and {label}")
+
+
+def stages_named(project: Project, names: str) -> list[Stage]:
+    """The stages of a comma-separated list, or so many at random.
+
+    Raises:
+        UserError: dvc.lock has no such stage.
+    """
+    stages = project.lock.stages
+    if names.isdecimal():
+        return random.sample(list(stages.values()), min(int(names), len(stages)))
+    for name in names.split(","):
+        if name not in stages:
+            known = ", ".join(sorted(stages))
+            raise UserError(
+                f"--rerun {name}: expected stages of dvc.lock ({known}), or a number; found none of that name"
+            )
+    return [stages[name] for name in names.split(",")]

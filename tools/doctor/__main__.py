@@ -1,0 +1,65 @@
+"""Doctor: what this machine will do with the pipeline, before it does it.
+
+python -m tools.doctor [--fix]
+
+Exit code 1: something will fail. A warning costs speed or comfort only. --fix closes MLflow runs whose process is
+gone. Secrets are looked for and never shown.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from stages import read_params
+from stages.common.core.errors import UserError
+from tools.doctor.findings import CheckResult, Severity
+from tools.doctor.machine import gpus, memory, space, threads
+from tools.doctor.records import dead_runs, results
+from tools.doctor.services import kaggle, remotes, tracking
+
+MARKS = {Severity.GOOD: "[green]good[/]", Severity.WARN: "[yellow]warning[/]", Severity.BAD: "[red]fault[/]"}
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fix", action="store_true", help="close MLflow runs whose process is gone")
+    options = parser.parse_args(words)
+    try:
+        params = read_params(Path("params.yaml"))
+    except UserError as fault:
+        return show([CheckResult("params.yaml", Severity.BAD, str(fault))])
+    checks: list[Callable[[], list[CheckResult]]] = [
+        partial(gpus, params),
+        partial(threads, params),
+        partial(memory, params),
+        partial(space, params),
+        remotes,
+        tracking,
+        partial(dead_runs, options.fix),
+        results,
+        partial(kaggle, params),
+    ]
+    return show([finding for check in checks for finding in check()])
+
+
+def show(findings: list[CheckResult]) -> int:
+    """Print what was found; 1 where something will fail."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table("what", "", "found", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for finding in findings:
+        table.add_row(finding.what, MARKS[finding.state], finding.said)
+    console.print(table, soft_wrap=False)
+    bad = sum(finding.state == Severity.BAD for finding in findings)
+    print("doctor: " + (f"{bad} faults" if bad else "ready"))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

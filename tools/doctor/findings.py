@@ -1,0 +1,17 @@
+"""What a check says."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(Enum):
+    GOOD, WARN, BAD = range(3)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """what: was looked at. said: what was found and, where it is not good, the fix."""
+
+    what: str
+    state: Severity
+    said: str

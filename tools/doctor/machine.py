@@ -1,0 +1,105 @@
+"""Devices, precision, threads, memory and disk, against what params.yaml asks for."""
+
+import os
+import shutil
+from typing import Any
+
+import psutil
+import torch
+
+from stages.common.core.device_lock import cpu_cores
+from stages.common.core.errors import UserError
+from stages.common.model.network import build
+from stages.common.model.tracking import root
+from stages.train.devices import cpu_has_bf16, visible_gpus
+from tools.doctor.findings import CheckResult, Severity
+
+GB = 1e9
+LIBRARIES = 1.2e9  # bytes that torch, MLflow and the rest take before any film (measured: benchmarks/train.py)
+ADAM = 4  # copies of the weights: themselves, gradients, two moments
+RUN = 110e6  # bytes of one training in DVC's cache and MLflow, resnet18 (measured)
+
+
+def gpus(params: dict[str, Any]) -> list[CheckResult]:
+    """Which device trains, in which precision."""
+    loop = params["train"]["loop"]
+    try:
+        found = visible_gpus()
+    except UserError as fault:
+        return [CheckResult("device", Severity.BAD, str(fault))]
+    if found and loop["devices"] > len(found):
+        said = f"train.loop.devices is {loop['devices']}, and there are {len(found)}; lower it"
+        return [CheckResult("device", Severity.BAD, said)]
+    if found:
+        bf16, names = torch.cuda.is_bf16_supported(), {torch.cuda.get_device_name(i) for i in range(len(found))}
+        said = f"{loop['devices']} of {len(found)} GPUs ({', '.join(sorted(names))})"
+    else:
+        bf16, said = cpu_has_bf16(), f"no GPU: the processor ({torch.backends.cpu.get_cpu_capability()})"
+    wanted = loop["precision"]
+    if wanted == "bf16" and not bf16:
+        return [
+            CheckResult(
+                "device", Severity.WARN, f"{said}, bf16 is emulated and slow here; set train.loop.precision=auto"
+            )
+        ]
+    precision = "bf16" if wanted == "bf16" or (wanted == "auto" and bf16) else "fp32"
+    return [CheckResult("device", Severity.GOOD, f"{said}, {precision}")]
+
+
+def threads(params: dict[str, Any]) -> list[CheckResult]:
+    """Threads of a training against the cores."""
+    wanted, cores = params["train"]["loop"]["threads"], len(cpu_cores())
+    said = f"train.loop.threads is {wanted}, of {cores} cores; the data stages use {os.environ.get('WORKERS', cores)}"
+    if wanted > cores:
+        return [CheckResult("threads", Severity.WARN, f"{said}; more threads than cores are slow")]
+    at_once = cores // wanted
+    return [CheckResult("threads", Severity.GOOD, f"{said}; {at_once} trainings at a time have room")]
+
+
+def memory(params: dict[str, Any]) -> list[CheckResult]:
+    """An estimate of a training's memory against what is free."""
+    train, size = params["train"], params["preprocess"]["size"]
+    try:
+        need = LIBRARIES + training_bytes(train, size)
+    except UserError as fault:
+        return [CheckResult("memory", Severity.BAD, str(fault))]
+    on_gpu = bool(visible_gpus())
+    free = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
+    said = f"a training takes some {need / GB:.1f} GB, {free / GB:.1f} GB are free" + (" on the GPU" if on_gpu else "")
+    if need > free:
+        return [CheckResult("memory", Severity.BAD, f"{said}; lower train.loop.batch or preprocess.size")]
+    return [CheckResult("memory", Severity.GOOD, said)]
+
+
+def training_bytes(train: dict[str, Any], size: int) -> float:
+    """Weights and optimiser, and what the layers keep for the backward pass, counted on one small film.
+
+    Raises:
+        UserError: there is no such encoder.
+    """
+    small, films = 64, 2
+    network = build(train["unet"]["encoder"], train["unet"]["channels"], train["unet"]["input"])
+    parameters = {parameter.data_ptr(): parameter.numel() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    channels = 2 if train["unet"]["input"] == "both" else 1
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = network(torch.zeros(films, channels, small, small))
+    per_film = sum(count for place, count in kept.items() if place not in parameters) / films * (size / small) ** 2
+    del logits  # until here it kept what was counted, so that no place was counted twice
+    mine = train["loop"]["batch"] / train["loop"]["devices"]
+    return float(4 * (ADAM * sum(parameters.values()) + per_film * mine))
+
+
+def space(params: dict[str, Any]) -> list[CheckResult]:
+    """Free disk against what the trainings of params.yaml will write."""
+    runs = 2 * len(params["train"]["seeds"]) * len(params["evaluate"]["folds"])
+    need, free = runs * RUN, shutil.disk_usage(root()).free
+    said = f"{free / GB:.0f} GB are free where DVC and MLflow write; {runs} trainings take some {need / GB:.1f} GB"
+    if free < need + GB:
+        return [CheckResult("disk", Severity.BAD, f"{said}; free some (`dvc gc --workspace`)")]
+    return [CheckResult("disk", Severity.GOOD, said)]

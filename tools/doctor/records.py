@@ -1,0 +1,75 @@
+"""MLflow against what is on disk: runs whose process died, and results that came from DVC's cache."""
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from mlflow.entities import Run, RunStatus
+from mlflow.exceptions import MlflowException
+
+from stages.common.core.errors import UserError
+from stages.common.core.hashing import sha256
+from stages.common.model.tracking import open_client
+from stages.train.checkpoint import checkpoint_path
+from tools.doctor.findings import CheckResult, Severity
+
+
+def dead_runs(fix: bool) -> list[CheckResult]:
+    """Runs that MLflow holds for running and no process of this machine trains; `fix` closes them as killed.
+
+    A training holds the lock of its checkpoint while it lives.
+    """
+    try:
+        client, experiment = open_client()
+        running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
+    except (UserError, MlflowException):
+        return []  # said by another check
+    dead = [run for run in running if not trains(run)]
+    if fix:
+        for run in dead:
+            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+    if not dead:
+        return [CheckResult("MLflow runs", Severity.GOOD, f"{len(running)} running, each by a living process")]
+    names = ", ".join(str(run.info.run_name) for run in dead[:5])
+    said = f"{len(dead)} are called running and their process is gone ({names})"
+    if fix:
+        return [CheckResult("MLflow runs", Severity.GOOD, f"{said}: closed")]
+    return [CheckResult("MLflow runs", Severity.WARN, f"{said}; --fix closes them")]
+
+
+def trains(run: Run) -> bool:
+    """Whether a process of this machine holds the lock of the run's training."""
+    lock = checkpoint_path(run.data.tags.get("training", "")).with_suffix(".lock")
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def results(models: Path = Path("models")) -> list[CheckResult]:
+    """Each model in the workspace and the run that made it, which may be of another experiment: DVC's cache gives equal
+    results without training again."""
+    weights = sorted(models.glob("*/seed-*-fold-*/weights.safetensors"))
+    if not weights:
+        return [CheckResult("results", Severity.GOOD, "no trained models here yet; `make repro` makes them")]
+    try:
+        client, experiment = open_client()
+    except (UserError, MlflowException):
+        return []
+    found = []
+    for path in weights:
+        digest = sha256(path)
+        runs = client.search_runs([experiment], f"tags.`weights.sha256` = '{digest}'", order_by=["start_time ASC"])
+        name = str(path.parent)
+        if runs:
+            tags = runs[0].data.tags
+            made = f"by run {runs[0].info.run_id}, commit {tags.get('git.commit', '')[:8]}"
+            other = f" of experiment {tags['dvc.experiment']}" if tags.get("dvc.experiment") else ""
+            found.append(CheckResult(name, Severity.GOOD, made + other))
+        else:
+            found.append(
+                CheckResult(name, Severity.WARN, "made elsewhere: its run is in no MLflow store that is read here")
+            )
+    return found

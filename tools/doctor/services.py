@@ -1,0 +1,64 @@
+"""What lies outside of this machine: DVC remotes, the MLflow server, Kaggle."""
+
+from typing import Any
+
+from dvc.repo import Repo
+from mlflow.exceptions import MlflowException
+
+from stages.common.core.errors import UserError
+from stages.common.model.tracking import chosen_uri, open_client
+from tools.doctor.findings import CheckResult, Severity
+
+
+def remotes() -> list[CheckResult]:
+    """Every DVC remote, by asking it for its root."""
+    with Repo() as repo:
+        names, default = sorted(repo.config["remote"]), repo.config["core"].get("remote")
+        if not names:
+            return [
+                CheckResult("DVC remote", Severity.WARN, "none: results stay here; `dvc remote add --default NAME URL`")
+            ]
+        found = []
+        for name in names:
+            label = f"DVC remote {name}" + (" (default)" if name == default else "")
+            try:
+                remote = repo.cloud.get_remote(name)
+                remote.fs.exists(remote.path)
+                found.append(CheckResult(label, Severity.GOOD, f"reachable: {remote.fs.unstrip_protocol(remote.path)}"))
+            except Exception as error:  # each kind of remote fails in its own way
+                reason = " ".join(str(error).split())[:160] or type(error).__name__
+                found.append(CheckResult(label, Severity.BAD, f"not reachable: {reason}; see docs/scaling.md"))
+        return found
+
+
+def tracking() -> list[CheckResult]:
+    """The MLflow store."""
+    uri = chosen_uri()
+    try:
+        client, experiment = open_client()
+        runs = client.search_runs([experiment], max_results=1000)
+    except (UserError, MlflowException) as error:
+        served = uri.startswith("http")
+        said = f"{uri} does not answer" + ("; runs will be kept in mlflow.db and can be sent later" if served else "")
+        reason = " ".join(str(error).split())[:120]
+        return [CheckResult("MLflow", Severity.WARN if served else Severity.BAD, f"{said} ({reason})")]
+    return [CheckResult("MLflow", Severity.GOOD, f"{len(runs)} runs in {uri}")]
+
+
+def kaggle(params: dict[str, Any]) -> list[CheckResult]:
+    """Whether kagglehub finds credentials, where Kaggle is a source."""
+    if "kaggle" not in params["ingest"]["sources"]:
+        return [CheckResult("Kaggle", Severity.GOOD, "not among ingest.sources")]
+    from kagglehub.config import get_kaggle_credentials
+
+    try:
+        there = get_kaggle_credentials() is not None
+    except ValueError as error:  # it names the file, and nothing of what is in it
+        return [CheckResult("Kaggle", Severity.BAD, f"{error}; fix or remove it")]
+    if there:
+        return [CheckResult("Kaggle", Severity.GOOD, "credentials are there")]
+    return [
+        CheckResult(
+            "Kaggle", Severity.WARN, "no credentials: only archives at hand can be read; see docs/data-sources.md"
+        )
+    ]

@@ -1,0 +1,64 @@
+"""A trained network as ONNX, with the recipe that its films go through; it runs without torch."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import new_folder, read_json, write_json
+from stages.common.model.network import load_model, probabilities
+from tools.predict.model import from_runs, onnx_chances
+
+TOLERANCE = 1e-4  # of a probability, on the films that the network was tested on
+
+
+class Probability(nn.Module):
+    """Films float32 (N, C, S, S) in -1..1 to probabilities (N, S, S)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, film: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(film)
+        return logits.sigmoid()[:, 0]
+
+
+def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -> float:
+    """Write model.onnx and recipe.json; returns the largest difference to torch on `films`.
+
+    Args:
+        folder: a run below models/.
+        films: uint8 (N, C, S, S), to compare on.
+    Raises:
+        UserError: the two differ by more than TOLERANCE; nothing is written then.
+    """
+    model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
+    size, channels = model.recipe["preprocess"]["size"], films.shape[1]
+    description = read_json(folder / "model.json")
+    with new_folder(target) as out, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            Probability(network).eval(),
+            (torch.zeros(2, channels, size, size),),
+            str(out / "model.onnx"),
+            input_names=["film"],
+            output_names=["probability"],
+            dynamic_shapes={"film": {0: torch.export.Dim("films")}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        known = {"recipe": model.recipe, "weights": model.weights, "seed": description["seed"]}
+        write_json(out / "recipe.json", known | {"fold": description["fold"]})
+        exported = onnx_chances(out)
+        batches = (films[i : i + 8] for i in range(0, len(films), 8))
+        apart = max(float(np.abs(exported(batch) - probabilities(network, batch)).max()) for batch in batches)
+        if apart > TOLERANCE:
+            raise UserError(f"{target}: expected ONNX and torch within {TOLERANCE:g}, found {apart:.3g}; do not use it")
+    return apart

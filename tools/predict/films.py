@@ -1,0 +1,98 @@
+"""Which films a user means, and their pixels, by the code with which the pipeline reads its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import glob
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from stages.common.core.errors import UserError
+from stages.ingest.dicom import read as dicom
+from stages.ingest.pictures import SUFFIXES, decode_picture
+from stages.ingest.problems import Unreadable
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima", "")  # exports often have no suffix at all
+
+
+@dataclass(frozen=True)
+class DecodedFilm:
+    """A film as it is looked at.
+
+    pixels: uint8 or uint16 (H, W), bone bright. spacing: height and width of a pixel in mm, where known, and the
+    attribute that says so. header: of a DICOM film. turns: whether `pixels` is mirrored left-right and up-down against
+    the file, as CT slices can be.
+    """
+
+    pixels: np.ndarray
+    spacing: tuple[float, float] | None = None
+    spacing_from: str = ""
+    header: Dataset | None = None
+    turns: tuple[bool, bool] = (False, False)
+
+    def as_stored(self, picture: np.ndarray) -> np.ndarray:
+        """A picture of this film's pixels, turned as its file is."""
+        return turned(picture, self.turns)
+
+
+def turned(picture: np.ndarray, turns: tuple[bool, bool]) -> np.ndarray:
+    across, down = turns
+    return picture[:: -1 if down else 1, :: -1 if across else 1]
+
+
+def find_films(names: Sequence[str]) -> list[tuple[Path, Path]]:
+    """Every file that is meant, with the name of its output: files, folders (all films below them) and globs.
+
+    Raises:
+        UserError: a name that matches nothing, or two films with one output.
+    """
+    found: dict[Path, Path] = {}
+    for name in names:
+        path = Path(name)
+        places = [path] if path.exists() else sorted(Path(match) for match in glob(name, recursive=True))  # noqa: PTH207
+        if not places:
+            raise UserError(f"{name}: expected a file, a folder or a pattern of films, found nothing")
+        for place in places:
+            inside = sorted(p for p in place.rglob("*") if looks_like_a_film(p)) if place.is_dir() else [place]
+            if not inside:
+                raise UserError(f"{place}: expected films (PNG, JPEG, TIFF, DICOM) in this folder, found none")
+            for film in inside:
+                output = film.relative_to(place) if place.is_dir() else Path(film.name)
+                if found.setdefault(output, film).resolve() != film.resolve():
+                    raise UserError(
+                        f"{film} and {found[output]}: expected films of different names; run them one by one"
+                    )
+    return [(film, output) for output, film in found.items()]
+
+
+def looks_like_a_film(path: Path) -> bool:
+    if not path.is_file() or path.name.startswith(".") or path.name == "DICOMDIR":
+        return False
+    return path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES)
+
+
+def decode(content: bytes, megapixels: int, ct_window: list[float]) -> DecodedFilm:
+    """The film in a file's bytes: PNG, JPEG, TIFF or DICOM (CR, DX, CT), whatever the file is called.
+
+    Args:
+        megapixels: what is larger is refused before it is opened.
+        ct_window: centre and width in HU in which CT slices are shown.
+    Raises:
+        Unreadable: it is none of them, or damaged.
+    """
+    if not dicom.is_dicom(content[:132]):
+        return DecodedFilm(decode_picture(content, megapixels)[0])
+    dicom.check_syntax(content[:65536])
+    header = dicom.read_header(BytesIO(content))
+    unfit = dicom.why_unfit(header, megapixels)
+    if unfit:
+        raise Unreadable(dicom.READABLE, unfit, dicom.HOW_TO_FIX)
+    pixels = dicom.display_pixels(header, dicom.stored_values(header), ct_window)
+    turns = dicom.mirrored(header) if header.Modality == "CT" else (False, False)
+    for attribute in ("PixelSpacing", "ImagerPixelSpacing"):
+        if said := dicom.spacing(header, attribute):
+            height, width = (float(value) for value in said.split())
+            return DecodedFilm(turned(pixels, turns), (height, width), attribute, header, turns)
+    return DecodedFilm(turned(pixels, turns), header=header, turns=turns)

@@ -1,0 +1,277 @@
+"""A trained network with all that a film goes through before it, and what it says, on the film's own grid."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from ruamel.yaml import YAML
+from skimage.measure import label, regionprops
+
+from stages import read_params
+from stages.common.core.errors import UserError
+from stages.common.core.files import need, read_json
+from stages.common.core.hashing import sha256
+from stages.common.data.geometry import Affine
+from stages.common.data.run_id import VARIANTS, Run
+from stages.common.model.calibration import apply_temperature
+from stages.common.model.out_of_distribution import distances
+from stages.preprocess.params import Params as Preprocess
+from stages.preprocess.steps import Frame, prepare
+from stages.threshold.params import Params as Threshold
+from stages.threshold.process_film import level_map
+
+Chances = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Model:
+    """chances: uint8 (N, C, S, S) to float32 (N, S, S). recipe: how films are prepared and judged, as JSON has it.
+
+    weights: SHA-256 of the weights, of several networks one after the other.
+    """
+
+    name: str
+    chances: Chances
+    recipe: dict[str, Any]
+    weights: str
+
+    @property
+    def params(self) -> str:
+        """SHA-256 of all that decides how a film is read, prepared and judged."""
+        return hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected marked region. box: left, top, right, bottom in pixels. area_mm2: None without spacing."""
+
+    box: tuple[int, int, int, int]
+    area_px: int
+    area_mm2: float | None
+    probability_max: float
+    probability_mean: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """probability: float32 (H, W), mask: bool (H, W), both on the film's own grid; what the crop left out has 0.
+
+    grid: float32 (S, S), what the network said. distance, limit: of `stages.common.model.out_of_distribution`.
+    """
+
+    probability: np.ndarray
+    mask: np.ndarray
+    regions: list[Region]
+    grid: np.ndarray
+    distance: float
+    limit: float
+
+    @property
+    def familiar(self) -> bool:
+        """Whether the film looks like those that the network was trained on."""
+        return self.distance <= self.limit
+
+
+def open_model(
+    name: str, root: Path = Path(), average: bool = False, flip: bool = False, threads: int | None = None
+) -> Model:
+    """The model that a user names.
+
+    Args:
+        name: baseline or adaptive (the first seed and fold of params.yaml), or a folder: a run below models/, or what
+            `export` wrote, which needs no torch.
+        root: the repository.
+        average: the mean over all seeds and folds of a variant, each of which costs a forward pass.
+        flip: the mean over the film and its mirror image, which costs another.
+        threads: of one forward pass, in this process from now on; None: as the training had, or ONNX Runtime chooses.
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    folder = Path(name)
+    if name not in VARIANTS and (folder / "model.onnx").is_file():
+        model = from_onnx(folder, threads)
+    elif name in VARIANTS:
+        model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads)
+    else:
+        if not (folder / "model.json").exists() or not folder.resolve().is_relative_to((root / "models").resolve()):
+            raise UserError(
+                f"{name}: expected baseline, adaptive, a run below models/ or a folder with model.onnx, found none of "
+                "them; from another repository, export the model there"
+            )
+        model = from_runs(name, [folder], root, threads)
+    if average and name not in VARIANTS:
+        raise UserError(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
+    return replace(model, chances=mirrored_too(model.chances)) if flip else model
+
+
+def run_folders(variant: str, root: Path) -> list[Path]:
+    """The folders of a variant's runs, by seed and fold as params.yaml has them."""
+    params = read_params(root / "params.yaml")
+    runs = product(params["train"]["seeds"], params["evaluate"]["folds"])
+    return [root / "models" / Run(variant, seed, fold).folder for seed, fold in runs]
+
+
+def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = None) -> Model:
+    """The networks of one or more folders of models/, whose probabilities are averaged."""
+    import torch  # an exported model runs without it
+
+    from stages.common.model.network import load_model, probabilities
+
+    descriptions = [read_json(folder / "model.json") for folder in folders]
+    networks = [load_model(folder) for folder in folders]
+    torch.set_num_threads(threads or descriptions[0]["machine"]["threads"])
+    recipe = recipe_of(folders, descriptions, root)
+
+    def chances(inputs: np.ndarray) -> np.ndarray:
+        each = zip(networks, recipe["temperatures"], strict=True)
+        found = [apply_temperature(probabilities(network, inputs), temperature) for network, temperature in each]
+        return np.asarray(np.mean(found, axis=0), np.float32)
+
+    weights = " ".join(sha256(folder / "weights.safetensors") for folder in folders)
+    return Model(name, chances, recipe, weights)
+
+
+def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Path) -> dict[str, Any]:
+    """How the training films were prepared, from dvc.lock: params.yaml may have been changed since."""
+    lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
+    done = {room: lock[room]["params"]["params.yaml"][room] for room in ("ingest", "preprocess", "threshold")}
+    scores = []
+    for folder in folders:
+        place = folder.resolve().relative_to((root / "models").resolve())
+        scores.append(read_json(root / "reports/evaluation" / place / "metrics.json"))
+    return {
+        "megapixels": done["ingest"]["limits"]["megapixels"],
+        "ct_window": done["ingest"]["hospital"]["ct_window"],
+        "preprocess": done["preprocess"],
+        "threshold": done["threshold"],
+        "input": descriptions[0]["unet"]["input"],
+        "temperatures": [score["temperature"]["value"] for score in scores],
+        "cut": float(np.mean([score["threshold"]["value"] for score in scores])),
+        "familiar": descriptions[0]["familiar"],
+    }
+
+
+def from_onnx(folder: Path, threads: int | None = None) -> Model:
+    """What `export` wrote."""
+    known, session = read_json(folder / "recipe.json"), onnx_chances(folder, threads)
+    recipe = known["recipe"]
+
+    def chances(inputs: np.ndarray) -> np.ndarray:
+        return apply_temperature(session(inputs), recipe["temperatures"][0])
+
+    return Model(folder.name, chances, recipe, known["weights"])
+
+
+def onnx_chances(folder: Path, threads: int | None = None) -> Chances:
+    """The network of an export by onnxruntime, as it is, before any temperature."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
+    providers = ["CPUExecutionProvider"]
+    try:
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=providers)
+    except Exception as error:  # onnxruntime raises its own types, which it does not export
+        raise UserError(
+            f"{folder / 'model.onnx'}: expected an ONNX model, found {error!s:.120}; export it again"
+        ) from None
+
+    def chances(inputs: np.ndarray) -> np.ndarray:
+        films = inputs.astype(np.float32) / np.float32(127.5) - np.float32(1)
+        return np.asarray(session.run(None, {"film": films})[0])
+
+    return chances
+
+
+def mirrored_too(chances: Chances) -> Chances:
+    """The mean over a film and its mirror image, left to right."""
+
+    def both(inputs: np.ndarray) -> np.ndarray:
+        mirrored = chances(np.ascontiguousarray(inputs[..., ::-1]))[..., ::-1]
+        return np.asarray((chances(inputs) + mirrored) / 2, np.float32)
+
+    return both
+
+
+def predict(image: np.ndarray, model: Model, spacing: tuple[float, float] | None = None) -> Prediction:
+    """What a model sees on a film. Research software, not a medical device.
+
+    Args:
+        image: uint8 or uint16 (H, W), bone bright, of any size from 16 pixels a side.
+        spacing: height and width of a pixel in mm, where known.
+    Raises:
+        UserError: another type or shape, or a film that is nearly blank where the model needs its grey levels.
+    """
+    frame, inputs = prepared(image, model)
+    return finished(image.shape, frame, inputs, model.chances(inputs[None])[0], model, spacing)
+
+
+def prepared(image: np.ndarray, model: Model) -> tuple[Frame, np.ndarray]:
+    """The pipeline's steps up to the network: the frame with its affine, and the input uint8 (C, S, S)."""
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16) or min(image.shape) < 16:
+        raise UserError(
+            f"expected a grey image, uint8 or uint16, of at least 16 x 16, found {image.dtype} {image.shape}; "
+            "convert it first"
+        )
+    recipe = model.recipe
+    film, frame = prepare(image, Preprocess.model_validate(recipe["preprocess"]))
+    if recipe["input"] == "image":
+        return frame, film[None]
+    try:
+        levels, _ = level_map(film, frame.film, Threshold.model_validate(recipe["threshold"]))
+    except ValueError as error:
+        raise UserError(f"{error}; the film is nearly blank") from None
+    return frame, levels[None] if recipe["input"] == "levels" else np.stack([film, levels])
+
+
+def finished(
+    shape: tuple[int, ...],
+    frame: Frame,
+    inputs: np.ndarray,
+    grid: np.ndarray,
+    model: Model,
+    spacing: tuple[float, float] | None = None,
+) -> Prediction:
+    """From the network's grid back to the film."""
+    probability = to_film(grid, frame.affine, (shape[0], shape[1]))
+    mask = probability >= model.recipe["cut"]
+    familiar = model.recipe["familiar"]
+    far = float(distances(inputs[:1], familiar)[0])
+    return Prediction(probability, mask, regions_of(mask, probability, spacing), grid, far, familiar["limit"])
+
+
+def to_film(grid: np.ndarray, affine: Affine, shape: tuple[int, int]) -> np.ndarray:
+    """Values of the network's grid on the film's, bilinear between pixel centres, 0 beyond the grid; float32 (H, W).
+
+    Args:
+        grid: float32 (S, S).
+        affine: the map from the film to the grid.
+        shape: height and width of the film.
+    """
+    # The centre of the film's pixel (j, i) lies at (j + 0.5, i + 0.5); OpenCV counts from the centre of the first.
+    matrix = np.array(
+        [
+            [affine.scale_x, 0, affine.shift_x + (affine.scale_x - 1) / 2],
+            [0, affine.scale_y, affine.shift_y + (affine.scale_y - 1) / 2],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(grid, matrix, (shape[1], shape[0]), flags=flags, borderValue=0))
+
+
+def regions_of(mask: np.ndarray, probability: np.ndarray, spacing: tuple[float, float] | None) -> list[Region]:
+    """The connected regions of a mask (over edges and corners), the most probable first."""
+    found = []
+    for region in regionprops(label(mask, connectivity=2), intensity_image=probability):  # type: ignore[no-untyped-call]
+        top, left, bottom, right = region.bbox
+        area = int(region.area)
+        mm2 = None if spacing is None else area * spacing[0] * spacing[1]
+        values = (float(region.intensity_max), float(region.intensity_mean))
+        found.append(Region((left, top, right, bottom), area, mm2, *values))
+    return sorted(found, key=lambda region: (-region.probability_max, region.box))

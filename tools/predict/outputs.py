@@ -1,0 +1,125 @@
+"""What is written about a film: maps, a picture for the eye, JSON, and DICOM SEG."""
+
+from dataclasses import asdict
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from stages.common.analysis.overlays import FALSE_POSITIVE
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_json, write_bytes, write_json
+from tools.predict.films import DecodedFilm
+from tools.predict.model import Model, Prediction, Region
+
+FORMATS = ("png", "json", "dicom-seg")
+WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
+UNFAMILIAR = "This film does not look like those that the model was trained on."
+NAME = "wrist-fracture-segmentation"
+# What a grey level becomes in each channel where the mask lies on it, (1, 256, 3) for OpenCV.
+TINTED = (0.45 * np.arange(256)[None, :, None] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
+
+
+def write_prediction(out: Path, film: DecodedFilm, found: Prediction, facts: dict[str, Any], formats: list[str]) -> str:
+    """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
+
+    Args:
+        facts: of `facts_of`, with the film's input_sha256.
+    Returns:
+        Why there is no DICOM SEG though it was asked for, or ''.
+    """
+    problem = ""
+    probability, mask = (film.as_stored(picture) for picture in (found.probability, found.mask))
+    if "png" in formats:
+        # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter
+        # on every line, which takes more than twice as long for a file of the same size.
+        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+        write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), fast)
+        write_picture(out / "mask.png", mask.astype(np.uint8) * 255, fast)
+        sheet = film_overlay(film.as_stored(film.pixels), mask, found.familiar)
+        write_picture(out / "overlay.jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    if "dicom-seg" in formats and film.header is not None:
+        from tools.predict.seg import write_seg  # highdicom takes a second to import
+
+        try:
+            write_seg(
+                out / "segmentation.dcm", film.header, np.ascontiguousarray(mask), facts["model"]["name"], WARNING
+            )
+        except UserError as fault:
+            problem = str(fault)
+    height, width = found.mask.shape
+    write_json(
+        out / "prediction.json",
+        facts
+        | {
+            "height": height,
+            "width": width,
+            "spacing_mm": film.spacing,
+            "spacing_from": film.spacing_from or None,
+            "regions": [asdict(as_stored(region, film, width, height)) for region in found.regions],
+            "probability_max": float(found.probability.max()),
+            "no_dicom_seg": problem or None,
+            "familiar": {"distance": found.distance, "limit": found.limit, "is": found.familiar},
+        },
+    )
+    return problem
+
+
+def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
+    """Write uint8 (H, W), or (H, W, 3) as blue, green, red, in the format of the path's suffix."""
+    write_bytes(path, cv2.imencode(path.suffix, np.ascontiguousarray(pixels), options)[1].tobytes())
+
+
+def as_stored(region: Region, film: DecodedFilm, width: int, height: int) -> Region:
+    """A region of the film as it is looked at, in the coordinates of its file."""
+    left, top, right, bottom = region.box
+    across, down = film.turns
+    if across:
+        left, right = width - right, width - left
+    if down:
+        top, bottom = height - bottom, height - top
+    return Region((left, top, right, bottom), *list(asdict(region).values())[1:])
+
+
+def facts_of(model: Model, code: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What decides a prediction beside its film, whose `input_sha256` joins it: on a change a film is done again."""
+    known = {"name": model.name, "weights_sha256": model.weights, "params_sha256": model.params}
+    known |= {"threshold": model.recipe["cut"]}
+    return {
+        "warning": WARNING,
+        "model": known,
+        "options": options,
+        "code": {"version": version(NAME), "commit": code},
+    }
+
+
+def is_done(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether a folder holds a prediction of the same film by the same model with the same options."""
+    try:
+        old = read_json(folder / "prediction.json")
+    except (UserError, ValueError):
+        return False
+    return all(old.get(key) == facts[key] for key in ("input_sha256", "model", "options"))
+
+
+def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:
+    """The film with the mask in colour and what must be said about it below; uint8 RGB."""
+    grey = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
+    colour = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_GRAY2RGB)
+    cv2.copyTo(cv2.LUT(colour, TINTED), mask.astype(np.uint8), colour)
+    return np.vstack([colour, notice(pixels.shape[1], familiar)])
+
+
+@lru_cache(maxsize=256)
+def notice(width: int, familiar: bool) -> np.ndarray:
+    """The words below a film of that width, uint8 RGB; drawn once, since the font alone takes longer than the film."""
+    lines = [WARNING] if familiar else [WARNING, UNFAMILIAR]
+    text = [part for line in lines for part in wrap(line, max(12, width // 6))]
+    strip = Image.new("RGB", (width, 12 * len(text)), (0, 0, 0))
+    ImageDraw.Draw(strip).text((2, 0), "\n".join(text), fill=(230, 230, 230), font_size=10)
+    return np.asarray(strip)

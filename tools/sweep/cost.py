@@ -1,0 +1,61 @@
+"""What a comparison will cost, before it starts."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from stages.common.data.dataset import Films, load_films
+from stages.train.devices import lock_training_devices, make_fabric
+from stages.train.loop import TrainingState, fit_step, init_state, tick, to_device
+from stages.train.params import Params
+
+STEPS = 3  # that are timed, after one that warms up
+OUTSIDE = 20.0  # seconds for each training outside of it: imports, data, records, evaluation (benchmarks/sweep.py)
+GPU_FLOPS = 9.4e12  # what one training of params.yaml reached on an NVIDIA H200 (benchmarks/README.md)
+
+
+def expected_cost(params: dict[str, Any], arms: int, seeds: list[int], dataset: Path) -> str:
+    """Hours on this machine, from a few timed steps, and on one GPU, from the operations those steps take."""
+    settings = Params.model_validate(params["train"])
+    films = load_films(dataset, "train", settings.unet.input)
+    seconds, operations = time_step(settings, films)
+    trainings = arms * len(seeds)
+    steps = settings.loop.epochs * -(-len(films.ids) // settings.loop.batch)
+    here = trainings * (steps * seconds + OUTSIDE)
+    there = trainings * (steps * operations / GPU_FLOPS + OUTSIDE)
+    epochs = settings.loop.epochs
+    return (
+        f"{arms} arms x {len(seeds)} seeds = {trainings} trainings of {epochs} epochs on {len(films.ids)} films.\n"
+        f"On this machine some {hours(here)} ({seconds:.2f} s a step, measured just now, one training at a time).\n"
+        f"On one H200 some {hours(there)} (an estimate: {operations / 1e9:.0f} GFLOP a step, {GPU_FLOPS / 1e12:.1f} "
+        f"TFLOP a second as measured there for params.yaml, and {OUTSIDE:.0f} s round each training)."
+    )
+
+
+def time_step(settings: Params, films: Films) -> tuple[float, float]:
+    """Seconds and floating-point operations of one training step."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with lock_training_devices(settings.loop, lambda: None):
+        fabric: Fabric = make_fabric(settings.loop)
+        side = to_device(fabric, films)
+        state: TrainingState = init_state(fabric, settings, settings.adaptive, len(films.ids), settings.seeds[0])
+        chosen = np.arange(min(settings.loop.batch, len(films.ids)))
+        state.model.train()
+        tick(state)
+        with FlopCounterMode(display=False) as counter:
+            fit_step(fabric, state, side, chosen, settings)
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            fit_step(fabric, state, side, chosen, settings)
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / STEPS, float(counter.get_total_flops())
+
+
+def hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,170 @@
+"""DVC experiments: run one in its own temporary copy of the workspace, and read what finished ones hold."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+from dvc.api import DVCFileSystem
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from stages.common.core.errors import UserError
+from stages.common.data.run_id import Run
+from tools.sweep.schedule import declared_shares
+
+PAUSE = 2.0  # seconds between two looks at a running experiment
+LINES = 8  # of a failed experiment's output that are shown
+
+
+class Failed(Exception):
+    """An experiment ended without a result."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What an experiment made: its params, and of each run of the adaptive variant the tables by film and by epoch.
+
+    validation: columns image_id, f1, seed, fold (network of the epoch that is kept, threshold 0.5). history: of each
+    run, as history.csv. test: per_image.csv with seed and fold, or None where nothing was tested.
+    """
+
+    name: str
+    params: dict[str, Any]
+    validation: pd.DataFrame
+    history: list[pd.DataFrame]
+    test: pd.DataFrame | None
+
+    @property
+    def score(self) -> float:
+        """Mean validation Dice over films and runs."""
+        return float(self.validation["f1"].mean())
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """alpha / (alpha + beta) in the first and the last epoch, mean over runs."""
+        first, last = zip(*(table["ratio"].iloc[[0, -1]] for table in self.history), strict=True)
+        return sum(first) / len(first), sum(last) / len(last)
+
+    @property
+    def declared(self) -> tuple[float, float] | None:
+        """The shares that its params ask for, where they do."""
+        return declared_shares(self.params["train"]["adaptive"])
+
+
+def targets(stage: str, params: dict[str, Any]) -> list[str]:
+    """The stages of the adaptive variant for every seed and fold: a sweep over its weights needs no other."""
+    pairs = product(params["train"]["seeds"], params["evaluate"]["folds"])
+    return [f"{stage}@{Run('adaptive', *pair)}" for pair in pairs]
+
+
+def run_experiment(
+    name: str,
+    changes: dict[str, Any],
+    stages: list[str],
+    sweep: str,
+    look: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run stages under changed params as the experiment `name`; it appears in MLflow below the parent run `sweep`.
+
+    Args:
+        changes: params by their dotted name.
+        look: called every other second; True ends the experiment without a result.
+    Raises:
+        Failed: the experiment ended without a result; what it said last is in the message.
+    """
+    words = ["dvc", "exp", "run", "--temp", "--name", name]
+    for key, value in changes.items():
+        words += ["--set-param", f"{key}={value}"]
+    environment = os.environ | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1"}
+    log = Path(".dvc/tmp/sweep") / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        process = subprocess.Popen([*words, *stages], env=environment, stdout=file, stderr=subprocess.STDOUT)
+        while True:
+            try:
+                code = process.wait(PAUSE)
+                break
+            except subprocess.TimeoutExpired:
+                if look():
+                    stop(process)
+    if code:
+        raise Failed(
+            f"{name} ended with {code}; the end of {log}:\n" + "\n".join(log.read_text().splitlines()[-LINES:])
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask an experiment's training to end: it leaves a checkpoint, and DVC tidies up after a stage that failed.
+
+    DVC itself killed would leave its temporary folder behind.
+    """
+    try:
+        below = psutil.Process(process.pid).children(recursive=True)
+        running = [child for child in below if "stages.train" in child.cmdline()]
+        for child in running or below:
+            child.send_signal(signal.SIGTERM)
+    except psutil.NoSuchProcess:
+        pass
+
+
+def names(sweep: str) -> list[str]:
+    """The experiments that belong to a sweep: those named SWEEP-something, of any commit."""
+    with Repo() as repo:
+        found = repo.experiments.ls(all_commits=True)
+    return sorted({name for rows in found.values() for name, _ in rows if name.startswith(f"{sweep}-")}, key=natural)
+
+
+def natural(name: str) -> tuple[str, int]:
+    """Experiment 10 after experiment 9."""
+    head, _, tail = name.rpartition("-")
+    return (head, int(tail)) if tail.isdecimal() else (name, -1)
+
+
+def read_experiment(name: str) -> Experiment:
+    """What an experiment holds, from git and DVC's cache; the workspace stays as it is.
+
+    Raises:
+        UserError: it holds no training of the adaptive variant.
+    """
+    files = DVCFileSystem(rev=name)
+    params = YAML(typ="safe").load(files.read_text("params.yaml"))
+    lock = YAML(typ="safe").load(files.read_text("dvc.lock"))["stages"]
+    runs = [Run("adaptive", *pair) for pair in product(params["train"]["seeds"], params["evaluate"]["folds"])]
+    validation, history, test = [], [], []
+    for run in runs:
+        seen = {"seed": run.seed, "fold": run.fold}
+        model, scores = Path("models") / run.folder, Path("reports/evaluation") / run.folder / "per_image.csv"
+        try:
+            validation.append(read_csv(files, model / "validation.csv").assign(**seen))
+            history.append(read_csv(files, model / "history.csv"))
+        except FileNotFoundError:
+            raise UserError(
+                f"experiment {name}: expected {model}, found none in git and DVC's cache; remove the experiment "
+                f"(`dvc exp remove {name}`) or fetch it (`dvc exp pull`, `dvc pull`)"
+            ) from None
+        if is_tested(lock, run):
+            test.append(read_csv(files, scores).assign(**seen))
+    tested = pd.concat(test, ignore_index=True) if len(test) == len(runs) else None
+    return Experiment(name, params, pd.concat(validation, ignore_index=True), history, tested)
+
+
+def is_tested(lock: dict[str, Any], run: Run) -> bool:
+    """Whether what dvc.lock holds of the test films is of this very model, and not of an earlier one."""
+    trained, evaluated = lock.get(f"train@{run}"), lock.get(f"evaluate@{run}")
+    if trained is None or evaluated is None:
+        return False
+    model = (Path("models") / run.folder).as_posix()
+    made = [out["md5"] for out in trained["outs"] if out["path"] == model]
+    return made == [dep["md5"] for dep in evaluated["deps"] if dep["path"] == model]
+
+
+def read_csv(files: DVCFileSystem, path: Path) -> pd.DataFrame:
+    with files.open(str(path)) as file:
+        return pd.read_csv(file, dtype={"image_id": str})

@@ -1,0 +1,103 @@
+"""reports/sweep.html: what a sweep found, and how far that can be trusted."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.common.analysis.formatting import number
+from stages.common.analysis.templates import page_templates
+from stages.common.core.files import read_table
+from stages.common.data.layout import is_synthetic
+from tools.sweep import charts
+from tools.sweep.experiments import Experiment
+from tools.sweep.results import changing, films_of, find, table_of
+from tools.sweep.schedule import declared_shares
+from tools.sweep.selection_bias import expected_maximum, luck_of_films
+
+SPLIT = Path("data/dataset/split.csv")
+MANY = 40  # params that parallel coordinates can show
+
+
+def render(name: str, experiments: list[Experiment], params: dict[str, Any], root: Path = Path()) -> str:
+    """The page of a sweep as HTML.
+
+    Args:
+        params: of the workspace, whose schedule is set beside the others.
+        root: holds data/dataset and data/raw of the films that were trained on.
+    """
+    patients = read_table(root / SPLIT).set_index("image_id")["group"]
+    reference = find(experiments, (0.5, 0.5)) or experiments[0]
+    schedule = find(experiments, declared_shares(params["train"]["adaptive"]))
+    table = table_of(experiments, reference, patients)
+    best = next(item for item in experiments if item.name == table["experiment"].iloc[0])
+    values = changing(experiments)
+    found = [charts.intervals(table, reference.name)]
+    if len(known := table.dropna(subset="from")) > 1:
+        found.append(charts.surface(known))
+    if 0 < len(values.columns) <= MANY:
+        found.append(charts.parallel(values, table))
+    found.append(charts.shares(experiments, best.name, reference.name))
+    page = page_templates(Path(__file__).parent)
+    return page.get_template("page.html").render(
+        name=name,
+        count=len(experiments),
+        answer=answer(table, reference, schedule),
+        guard=guard(experiments, table, patients),
+        rows=[cells(row, reference.name) for row in table.to_dict("records")],
+        tested=bool(table["test"].notna().any()),
+        reference=reference.name,
+        charts=found,
+        films=experiments[0].validation["image_id"].nunique(),
+        synthetic=is_synthetic(read_table(root / "data/raw/manifest.csv")),
+        best=best.name,
+    )
+
+
+def answer(table: pd.DataFrame, reference: Experiment, schedule: Experiment | None) -> str:
+    """The best, against half and half and against the schedule of params.yaml, on the validation films."""
+    best = table.iloc[0]
+    text = f"{best['experiment']} has the best validation Dice of {len(table)}: {best['dice']:.3f}"
+    if best["experiment"] == reference.name:
+        return f"{text}. It is the reference itself."
+    text += (
+        f", {best['gain']:+.3f} ({best['gain_low']:+.3f} to {best['gain_high']:+.3f}) against {reference.name} "
+        f"(share {reference.shares[0]:.2f} to {reference.shares[1]:.2f})"
+    )
+    if schedule is not None and schedule.name not in (reference.name, best["experiment"]):
+        text += f"; the schedule of params.yaml ({schedule.name}) has {schedule.score:.3f}"
+    beyond = best["gain_low"] > 0
+    return f"{text}: {'an interval without 0, the choice not yet counted' if beyond else 'no more than chance allows'}."
+
+
+def guard(experiments: list[Experiment], table: pd.DataFrame, patients: pd.Series) -> str:
+    """What choosing among so many does to the best one's score."""
+    films = films_of(experiments)
+    luck = luck_of_films(films, films.index.to_series().map(patients))
+    gained = luck * expected_maximum(len(experiments))
+    best, mean = table["dice"].iloc[0], table["dice"].mean()
+    return (
+        f"Were all {len(experiments)} equally good, the best would still look {gained:.3f} better than their mean of "
+        f"{mean:.3f}, by the luck of {len(films)} validation films (standard error {luck:.3f} each); it looks "
+        f"{best - mean:.3f} better. On new films expect some {max(best - gained, mean):.3f} of it, not {best:.3f}, and "
+        "less where few seeds were trained, since the luck of a training comes on top."
+    )
+
+
+def cells(row: dict[Any, Any], reference: str) -> list[str]:
+    """A row of the table as text."""
+
+    def interval(key: str, style: str) -> str:
+        low, high = number(row[f"{key}_low"], style), number(row[f"{key}_high"], style)
+        return "" if "–" in (low, high) else f" ({low} to {high})"
+
+    found = [row["experiment"], row["method"], f"{row['start']:.2f}", f"{row['end']:.2f}", str(row["seeds"])]
+    plain = f" ({number(row['low'], '.3f')} to {number(row['high'], '.3f')})"
+    found.append(number(row["dice"], ".3f") + plain)
+    for key, holm in (("gain", "holm"), ("test_gain", "test_holm")):
+        if key == "test_gain":
+            found.append(number(row["test"], ".3f") + interval("test", ".3f"))
+        same = row["experiment"] == reference
+        found.append("reference" if same else number(row[key], "+.3f") + interval(key, "+.3f"))
+        found.append("" if same else number(row[holm], ".2g"))
+    return found
