@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format readme clean
+.PHONY: help setup repro test lint format locks readme clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -23,6 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(VENV)/bin/python scripts/stage_locks.py
 	@mkdir -p -m 700 .dvc/site-cache
 # DVC notes the paths of dependencies in a cache folder that all users of a machine share, unless it is told another.
 	@dvc config --local core.site_cache_dir $(CURDIR)/.dvc/site-cache
@@ -41,6 +42,9 @@ lint: $(READY) ## check style and types
 
 format: $(READY) ## fix style
 	@ruff check --fix . ; ruff format .
+
+locks: $(READY) ## pin the libraries of each stage after a change of imports
+	@python scripts/stage_locks.py
 
 readme: $(READY) ## put the table and the picture of the last run into README.md
 	@python scripts/readme.py

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stages.common.core.errors import UserError
-from stages.common.core.hashing import folder_sha256, json_sha256
+from stages.common.core.hashing import folder_sha256, json_sha256, sha256
 from stages.common.model.tracking import root
 
 
@@ -28,7 +28,8 @@ def checkpoint_path(fingerprint: str) -> Path:
 def fingerprint(chosen: dict[str, Any], data: str) -> str:
     """The name of a training: 24 hex digits over params and machine (`chosen`), the data's hash, and the code."""
     code = [folder_sha256(Path(__file__).parents[1] / folder, "*.py") for folder in ("train", "common")]
-    return json_sha256([chosen, data, code])[:24]
+    libraries = sha256(Path(__file__).with_name("libraries.lock"))
+    return json_sha256([chosen, data, code, libraries])[:24]
 
 
 def save_checkpoint(path: Path, name: str, state: dict[str, Any]) -> None:

@@ -28,9 +28,7 @@ class Stage:
 
     @property
     def code(self) -> dict[str, str]:
-        return {
-            path: md5 for path, md5 in self.deps.items() if path.startswith("stages/") or path == "requirements.lock"
-        }
+        return {path: md5 for path, md5 in self.deps.items() if path.startswith("stages/")}
 
     @property
     def data(self) -> dict[str, str]:

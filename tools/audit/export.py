@@ -28,6 +28,7 @@ from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from tools.audit.dvc_lock import Stage, git
 from tools.audit.trace import Project
+from tools.doctor.packages import read_pins
 
 NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"
 PROFILES = ("process/0.5", "workflow/0.5")
@@ -171,8 +172,7 @@ def bom(project: Project) -> str:
     document = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{NAME}/{commit}"))
     application = Component(name=NAME, version=commit, type=ComponentType.APPLICATION, bom_ref=NAME)
     document.metadata = BomMetaData(component=application, timestamp=commit_date(project))
-    for line in (project.root / "requirements.lock").read_text().split():
-        name, _, version = line.partition("==")
+    for name, version in read_pins(project.root / "requirements.lock").items():
         purl = PackageURL("pypi", None, name.lower(), version)
         document.components.add(Component(name=name, version=version, purl=purl, bom_ref=str(purl)))
     for out, stage in project.lock.makers.items():

@@ -28,7 +28,7 @@ def told(node: Node) -> str:
 
 
 def brief(key: str, value: Any) -> str:
-    if key in HASHES or key.startswith("stages/") or key == "requirements.lock":
+    if key in HASHES or key.startswith("stages/"):
         dot = ".dir" if str(value).endswith(".dir") else ""
         return str(value) if " " in str(value) else str(value)[:SHORT] + dot
     return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -19,6 +19,7 @@ from stages import read_params
 from stages.common.core.errors import UserError
 from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import gpus, memory, space, threads
+from tools.doctor.packages import packages
 from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, tracking
 
@@ -36,6 +37,7 @@ def main(words: list[str]) -> int:
     except UserError as fault:
         return show([CheckResult("params.yaml", Severity.BAD, str(fault))])
     checks: list[Callable[[], list[CheckResult]]] = [
+        packages,
         partial(gpus, params),
         partial(threads, params),
         partial(memory, params),

@@ -71,7 +71,7 @@ KINDS: dict[str, Callable[[Path], str]] = {
     "page": lambda root: "reports/index.html",
     "code of a stage": lambda root: "stages/train/loop.py",
     "code of all": lambda root: "stages/common/model/metrics.py",
-    "packages": lambda root: "requirements.lock",
+    "libraries": lambda root: "stages/preprocess/libraries.lock",
 }
 
 

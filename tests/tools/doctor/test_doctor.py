@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.conftest import ROOT, environment, merge, run
 from tools.doctor.__main__ import main
 from tools.doctor.findings import Severity
 from tools.doctor.machine import memory, space, threads, training_bytes
+from tools.doctor.packages import CUDA, packages
 from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, tracking
 
@@ -30,7 +32,7 @@ def project(here: Path, toy_params: dict[str, Any]) -> Path:
 def test_a_machine_that_can_run_the_pipeline_gets_0(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     said = capsys.readouterr().out
-    for what in ("device", "threads", "memory", "disk", "DVC remote", "MLflow", "results", "Kaggle"):
+    for what in ("packages", "device", "threads", "memory", "disk", "DVC remote", "MLflow", "results", "Kaggle"):
         assert what in said
     assert said.endswith("doctor: ready\n")
 
@@ -46,6 +48,26 @@ def test_params_that_cannot_be_used_are_a_fault(project: Path, capsys: pytest.Ca
     Path("params.yaml").write_text("train: {}")
     assert main([]) == 1
     assert "this section is missing" in capsys.readouterr().out
+
+
+def test_a_package_of_another_version_is_a_warning_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "same").write_text(f"numpy=={version('numpy')}\nscipy=={version('scipy')}\n")
+    assert packages(tmp_path / "same")[0].state == Severity.GOOD
+    (tmp_path / "other").write_text(f"numpy==0.1\nscipy=={version('scipy')}\nno-such-package==2.0\n")
+    (finding,) = packages(tmp_path / "other")
+    assert finding.state == Severity.WARN
+    assert f"numpy {version('numpy')} (0.1), no-such-package missing (2.0)" in finding.said
+    assert "scipy" not in finding.said
+    assert len(finding.said.splitlines()) == 1
+
+
+def test_a_torch_for_the_cpu_needs_no_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image of the Dockerfile without a GPU."""
+    monkeypatch.setattr("tools.doctor.packages.installed_version", lambda name: {"torch": "2.0+cpu"}.get(name, ""))
+    (tmp_path / "lock").write_text("torch==2.0\nnvidia-cublas==1\ntriton==3\nnvidia-ml-py==13\n")
+    said = packages(tmp_path / "lock")[0].said
+    assert "torch 2.0+cpu (2.0), nvidia-ml-py missing (13);" in said
+    assert f"'^({CUDA.pattern})'" in (ROOT / "Dockerfile").read_text()
 
 
 def test_more_threads_than_cores_are_a_warning(toy_params: dict[str, Any]) -> None:

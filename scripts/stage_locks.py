@@ -1,0 +1,159 @@
+"""Pins, for each stage, the libraries that can change a byte of what the stage writes.
+
+stages/NAME/libraries.lock holds lines of requirements.lock: those of the libraries that the stage's code imports, of
+what these need, and of what they load by themselves. DVC takes the stage's folder for a dependency, so that another
+version of one of them runs the stage again and another version of anything else does not.
+
+Run: make locks     (`make setup` runs it whenever requirements.lock changes)
+"""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatch
+from functools import cache
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools.doctor.packages import read_pins
+
+NAME = "libraries.lock"
+HEAD = "# Written by scripts/stage_locks.py from requirements.lock: the libraries that decide this stage's output.\n"
+# The modules that `stages.run` imports by their names.
+ENTRIES = ("__main__", "main", "params")
+PROJECT = {"stages", "tools"}
+
+# What a library loads by itself, without an import in our code or a requirement of its own. Patterns of names.
+LOADED = {
+    "pydicom": ("pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"),  # decoders of compressed pixels
+    "pandas": ("pyarrow",),  # keeps text columns
+    "torch": ("cuda-*", "nvidia-cu*", "nvidia-nc*", "nvidia-nv*", "triton"),  # a build for the CPU requires none
+}
+# What decides no byte of any stage's output, by reason.
+NO_OUTPUT = {
+    "shows progress": ("rich", "tqdm"),
+    "locks files": ("filelock",),
+    "passes work on to machines that have the same libraries": ("distributed",),
+    "records runs; records are no output of a stage": ("mlflow", "mlflow-skinny", "mlflow-tracing"),
+    "accepts or refuses values and does not change them": ("great-expectations", "pydantic"),
+    "downloads files, whose SHA-256 are pinned": ("huggingface-hub", "kagglehub", "kagglesdk", "requests"),
+    "serves imports, versions and types": ("lazy-loader", "lightning-utilities", "packaging", "typing-extensions"),
+    "reads dates; no table has any": ("python-dateutil",),
+}
+# Needs of a library for those of its parts that no stage calls.
+UNUSED = {
+    "imagehash": ("pywavelets",),  # wavelet hashes
+    "lightning-fabric": ("fsspec",),  # checkpoints on remote stores
+    "scikit-image": ("imageio", "networkx", "tifffile"),  # reading files; region graphs
+    "scikit-learn": ("joblib", "narwhals", "threadpoolctl"),  # parallel fits, other kinds of tables
+    "statsmodels": ("formulaic", "patsy"),  # formulas
+    "timm": ("pyyaml",),  # files of arguments
+    "torch": ("fsspec", "jinja2", "setuptools"),  # checkpoints on remote stores, tuned templates, C++ extensions
+}
+
+
+def main(root: Path = Path()) -> None:
+    """Write the lock of every stage below `root`, where it changed."""
+    pins = canonical_pins(root)
+    for stage, text in stage_locks(root, pins).items():
+        path = root / "stages" / stage / NAME
+        if not path.is_file() or path.read_text() != text:
+            path.write_text(text)
+            print(f"{path}: written", file=sys.stderr)
+
+
+def canonical_pins(root: Path) -> dict[str, str]:
+    """The lines of requirements.lock, in its order, by the canonical name of the package."""
+    pins = read_pins(root / "requirements.lock")
+    return {canonicalize_name(name): f"{name}=={version}" for name, version in pins.items()}
+
+
+def stage_locks(root: Path, pins: dict[str, str]) -> dict[str, str]:
+    """The content that each stage's lock should have, by the stage's name."""
+    packages = packages_distributions()
+    texts = {}
+    for folder in sorted(path.parent for path in root.glob("stages/*/__main__.py")):
+        names = libraries(imported_packages(root, folder, packages, pins), pins)
+        texts[folder.name] = HEAD + "".join(f"{line}\n" for name, line in pins.items() if name in names)
+    return texts
+
+
+def imported_packages(root: Path, stage: Path, packages: Mapping[str, list[str]], pins: dict[str, str]) -> set[str]:
+    """Canonical names of the packages whose modules running a stage can import.
+
+    Args:
+        root: of the project.
+        stage: its folder.
+        packages: the names of the packages that hold a top-level module, by the module's name.
+        pins: of `canonical_pins`.
+    """
+    found = set[str]()
+    for path in import_closure(root, stage):
+        for module in {name.partition(".")[0] for name in imported_names(path)} - sys.stdlib_module_names - PROJECT:
+            names = {canonicalize_name(name) for name in packages.get(module, ())}
+            if not names or names - pins.keys():
+                sys.exit(f"{path}: imports {module}, which no package of requirements.lock provides; pin it there")
+            found |= names
+    return found
+
+
+def libraries(imported: set[str], pins: dict[str, str]) -> set[str]:
+    """Those of the imported packages, and of what they need and load, that can decide an output."""
+    without = {name for names in NO_OUTPUT.values() for name in names}
+    found, todo = set[str](), list(imported)
+    while todo:
+        name = todo.pop()
+        if name not in found | without:
+            found.add(name)
+            todo += [need for need in needs(name, pins) if need in pins]
+    return found
+
+
+def needs(library: str, pins: dict[str, str]) -> Iterator[str]:
+    """What a library requires here and what it loads, less what no stage calls."""
+    required = [Requirement(text) for text in requires(library) or ()]
+    names = {
+        canonicalize_name(item.name) for item in required if not item.marker or item.marker.evaluate({"extra": ""})
+    }
+    yield from names - set(UNUSED.get(library, ()))
+    yield from (name for name in pins if any(fnmatch(name, pattern) for pattern in LOADED.get(library, ())))
+
+
+def import_closure(root: Path, stage: Path) -> set[Path]:
+    """Every module of the project that running a stage can import."""
+    found, todo = set[Path](), [stage / f"{name}.py" for name in ENTRIES]
+    while todo:
+        path = todo.pop()
+        if path not in found:
+            found.add(path)
+            todo += project_modules(root, imported_names(path))
+    return found
+
+
+@cache
+def imported_names(path: Path) -> frozenset[str]:
+    """Dotted names of what a module imports, wherever in it the import stands."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def project_modules(root: Path, names: Iterable[str]) -> set[Path]:
+    """The project's files among imported names, with the `__init__.py` of every package on the way, which run first."""
+    found = set()
+    for name in names:
+        parts = name.split(".")
+        packages = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+        found |= {path for path in (*packages, root.joinpath(*parts).with_suffix(".py")) if path.is_file()}
+    return found
+
+
+if __name__ == "__main__":
+    main()
