@@ -16,7 +16,7 @@ from stages.common.analysis.statistics import compare_metrics, pooled_f1_interva
 from stages.common.core.files import read_json, read_table
 from stages.common.data.dataset import load_films
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.model.network import load_model, probabilities
+from stages.common.model.network import load_model, predict_logits
 from stages.evaluate import main as evaluate
 from stages.evaluate.params import Params
 from stages.report import main as report
@@ -46,7 +46,7 @@ def main() -> None:
             )
 
         whole()
-        pairs = [(seconds(whole), seconds(lambda: probabilities(network, films.inputs))) for _ in range(ROUNDS)]
+        pairs = [(seconds(whole), seconds(lambda: predict_logits(network, films.inputs))) for _ in range(ROUNDS)]
     forward = statistics.median(b for _, b in pairs)
     ratio = statistics.median(a / b for a, b in pairs)
     print(f"{len(films.ids)} films: forward pass {forward:.2f} s, evaluation {ratio:.2f} times that")

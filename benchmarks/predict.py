@@ -58,7 +58,7 @@ def throughput(films: list[Path]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 whole = seconds(partial(quietly, [*words, folder, "--format", formats]))
             whole -= seconds(lambda: open_model("adaptive"))  # after it torch has the threads of the training again
-            bare = seconds(lambda: [model.chances(inputs[i : i + 8]) for i in range(0, len(inputs), 8)])
+            bare = seconds(lambda: [model.probabilities(inputs[i : i + 8]) for i in range(0, len(inputs), 8)])
             pairs.append((len(films) / whole, bare / whole))
         speed, share = (statistics.median(column) for column in zip(*pairs, strict=True))
         print(f"folder of {len(films)}, {formats}: {speed:.1f} films/s, {share:.2f} of the bare forward pass")
@@ -69,14 +69,14 @@ def latency(film: Path) -> None:
     model, content = open_model("adaptive"), film.read_bytes()
     decoded = decode(content, 64, [400, 2000])
     frame, inputs = prepared(decoded.pixels, model)
-    grid = model.chances(inputs[None])[0]
+    grid = model.probabilities(inputs[None])[0]
     found = finished(decoded.pixels.shape, frame, inputs, grid, model)
     facts = facts_of(model, "", {}) | {"input_sha256": "0" * 64}
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, Callable[[], object]] = {
             "decode": lambda: decode(content, 64, [400, 2000]),
             "prepare": lambda: prepared(decoded.pixels, model),
-            "forward": lambda: model.chances(inputs[None]),
+            "forward": lambda: model.probabilities(inputs[None]),
             "back to the film": lambda: finished(decoded.pixels.shape, frame, inputs, grid, model),
             "write": lambda: write_prediction(Path(folder), decoded, found, facts, ["json", "png"]),
         }
@@ -96,10 +96,10 @@ def onnx(films: list[Path]) -> None:
         size = (Path(folder) / "onnx/model.onnx").stat().st_size
         exported = from_onnx(Path(folder) / "onnx")
 
-        def over(chances: Callable[[np.ndarray], np.ndarray]) -> Callable[[], object]:
-            return lambda: [chances(inputs[i : i + 8]) for i in range(0, len(inputs), 8)]
+        def over(probabilities: Callable[[np.ndarray], np.ndarray]) -> Callable[[], object]:
+            return lambda: [probabilities(inputs[i : i + 8]) for i in range(0, len(inputs), 8)]
 
-        pairs = [(seconds(over(exported.chances)), seconds(over(model.chances))) for _ in range(ROUNDS)]
+        pairs = [(seconds(over(exported.probabilities)), seconds(over(model.probabilities))) for _ in range(ROUNDS)]
     ratio = statistics.median(b / a for a, b in pairs)
     said = f"{size / 1e6:.0f} MB, within {apart:.1g} of torch, {ratio:.2f} times its speed"
     print(f"ONNX: {said} ({torch.get_num_threads()} threads)")
@@ -112,7 +112,7 @@ def memory(films: list[Path], count: int) -> None:
         inbox.mkdir()
         for number in range(count):
             (inbox / f"{number:06}.png").symlink_to(films[number % len(films)].resolve())
-        real, seen = command.described, [0]
+        real, seen = command.summary, [0]
 
         def counted(found: Prediction) -> str:
             seen[0] += 1
@@ -120,7 +120,7 @@ def memory(films: list[Path], count: int) -> None:
                 print(f"after {seen[0]} films: {resident_mb():.0f} MB", file=sys.__stdout__, flush=True)
             return real(found)
 
-        with mock.patch.object(command, "described", counted):
+        with mock.patch.object(command, "summary", counted):
             quietly([str(inbox), "--output", str(Path(folder) / "out"), "--format", "json"])
 
 

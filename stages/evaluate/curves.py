@@ -65,22 +65,24 @@ def best_threshold(levels: Levels) -> float:
     return int(np.argmax(2 * fracture / (predicted + fracture[0]))) / BINS
 
 
-def best_temperature(levels: Levels) -> float:
+def best_temperature(logits: np.ndarray, masks: np.ndarray) -> float:
     """The temperature under which the binary cross entropy of all pixels is least (Guo et al. 2017, section 4.2).
 
-    Found between 1/20 and 20; 1 where there is no fracture, or nothing else, to fit it by.
+    Searched between 1/20 and 20; 1 where there is no fracture, or nothing else, to fit it by.
+
+    Args:
+        logits: float32 (N, H, W).
+        masks: bool (N, H, W).
     """
-    if levels.fracture.sum() in (0, levels.every.sum()):
+    if masks.all() or not masks.any():
         return 1.0
-    middle = (np.arange(LEVELS) + 0.5) / LEVELS
-    logits, rest = np.log(middle / (1 - middle)), levels.every - levels.fracture
+    against = np.where(masks, -logits, logits).astype(np.float64)  # the cross entropy of a pixel is log(1 + exp(this))
 
     def entropy(logarithm: float) -> float:
-        scaled = logits / np.exp(logarithm)
-        return float((levels.fracture * np.logaddexp(0, -scaled) + rest * np.logaddexp(0, scaled)).sum())
+        return float(np.logaddexp(0, against / np.exp(logarithm)).sum())
 
-    found = minimize_scalar(entropy, bounds=(-np.log(20), np.log(20)), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    least = minimize_scalar(entropy, bounds=(-np.log(20), np.log(20)), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(least.x))
 
 
 def reliability(levels: Levels) -> pd.DataFrame:

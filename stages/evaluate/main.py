@@ -21,9 +21,9 @@ from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
 from stages.common.data.dataset import Films, Input, load_films
 from stages.common.data.run_id import parse_run
-from stages.common.model.calibration import apply_temperature
+from stages.common.model.calibration import to_probabilities
 from stages.common.model.metrics import defined, score_images, summarise
-from stages.common.model.network import load_model, probabilities
+from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import log_test_metrics
 from stages.evaluate.boundary import boundary
 from stages.evaluate.curves import (
@@ -55,9 +55,9 @@ def main(
     torch.set_num_threads(description["machine"]["threads"])
     films = load_films(source, "test", description["unet"]["input"], this.fold)
     with lock_devices(cpu_cores(), description["machine"]["threads"]):
-        predicted = probabilities(network, films.inputs)
+        logits = predict_logits(network, films.inputs)
         temperature, threshold = calibrate(settings, network, source, this.fold, description["unet"]["input"])
-    predicted = apply_temperature(predicted, temperature)
+    predicted = to_probabilities(logits, temperature)
     facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
     table = score(films, predicted, levels, threshold, settings.boundary_px, facts)
@@ -86,12 +86,12 @@ def calibrate(settings: Params, network: nn.Module, source: Path, fold: int, wha
     """Temperature and threshold, each as params.yaml says or as the validation films do."""
     temperature, threshold = 1.0, settings.threshold
     if "validation" in (settings.temperature, threshold):
-        known = load_films(source, "validation", what, fold)
-        chances = probabilities(network, known.inputs)
+        validation = load_films(source, "validation", what, fold)
+        logits = predict_logits(network, validation.inputs)
         if settings.temperature == "validation":
-            temperature = best_temperature(levels_of(chances, known.masks))
+            temperature = best_temperature(logits.numpy(), validation.masks)
         if threshold == "validation":
-            threshold = best_threshold(levels_of(apply_temperature(chances, temperature), known.masks))
+            threshold = best_threshold(levels_of(to_probabilities(logits, temperature), validation.masks))
     return temperature, float(threshold)
 
 

@@ -24,8 +24,9 @@ from stages.common.core.files import new_folder, write_json, write_table
 from stages.common.core.hashing import folder_sha256, json_sha256, sha256
 from stages.common.data.dataset import Films, load_films
 from stages.common.data.run_id import VARIANTS, parse_run
+from stages.common.model.calibration import to_probabilities
 from stages.common.model.metrics import score_images
-from stages.common.model.network import load_model, probabilities, save_weights
+from stages.common.model.network import load_model, predict_logits, save_weights
 from stages.common.model.out_of_distribution import fit_reference
 from stages.common.model.tracking import Tracker, training_run
 from stages.train.checkpoint import checkpoint_path, fingerprint, forget, load_checkpoint, save_checkpoint
@@ -170,7 +171,8 @@ def keep(state: TrainingState, target: Path, chosen: dict[str, Any], validation:
         save_weights(out / "weights.safetensors", state.kept)
         write_table(out / "history.csv", pd.DataFrame(state.history).astype({"epoch": int}))
         write_json(out / "model.json", chosen | {"epoch": state.kept_epoch})
-        scores = score_images(probabilities(load_model(out), validation.inputs), validation.masks, 0.5)
+        probabilities = to_probabilities(predict_logits(load_model(out), validation.inputs))
+        scores = score_images(probabilities, validation.masks, 0.5)
         scores.insert(0, "image_id", validation.ids)
         write_table(out / "validation.csv", scores)
     return {"epoch": state.kept_epoch, "dice": float(scores["f1"].mean())}

@@ -12,7 +12,7 @@ import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from stages.common.model.network import load_model, probabilities
+from stages.common.model.network import load_model, predict_logits
 
 ROOT = Path(__file__).parents[2]
 CODE = ("stages/__init__.py", "stages/common", "stages/train/__init__.py", "stages/train/mlflow_model.py")
@@ -20,13 +20,16 @@ SIDE = 64  # pixels of the example, which is drawn: no film leaves the machine w
 
 
 class Served:
-    """uint8 films (N, C, H, W), prepared as in training, with sides that 32 divides, to probabilities (N, H, W)."""
+    """uint8 films (N, C, H, W), prepared as in training, with sides that 32 divides, to logits float32 (N, H, W).
+
+    `stages.common.model.calibration.to_probabilities` makes probabilities of them; the code is part of the model.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.network = load_model(folder)
 
     def predict(self, films: Any, params: Any = None) -> np.ndarray:
-        return probabilities(self.network, np.asarray(films, np.uint8))
+        return predict_logits(self.network, np.asarray(films, np.uint8)).numpy()
 
 
 def _load_pyfunc(path: str) -> Served:
@@ -38,7 +41,7 @@ def _load_pyfunc(path: str) -> Served:
 def mlflow_model(folder: Path, channels: int) -> Iterator[Path]:
     """models/<variant> in MLflow's format, with the code that reads it, there while the block runs."""
     films = Schema([TensorSpec(np.dtype("uint8"), (-1, channels, -1, -1))])
-    chances = Schema([TensorSpec(np.dtype("float32"), (-1, -1, -1))])
+    logits = Schema([TensorSpec(np.dtype("float32"), (-1, -1, -1), "logit")])
     ramp = np.add.outer(np.arange(SIDE), np.arange(SIDE)).astype(np.uint8)
     with tempfile.TemporaryDirectory() as scratch:
         for name in CODE:
@@ -53,7 +56,7 @@ def mlflow_model(folder: Path, channels: int) -> Iterator[Path]:
             loader_module=__name__,
             data_path=str(folder),
             code_paths=[str(Path(scratch, "code/stages"))],
-            signature=ModelSignature(films, chances),
+            signature=ModelSignature(films, logits),
             input_example=np.broadcast_to(ramp, (1, channels, SIDE, SIDE)).copy(),
             pip_requirements=str(ROOT / "requirements.lock"),
         )

@@ -11,7 +11,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from stages.common.model.calibration import apply_temperature
+from stages.common.model.calibration import to_probabilities
 from stages.evaluate.curves import (
     average_precision,
     best_temperature,
@@ -74,23 +74,30 @@ def test_the_best_threshold_is_the_best_of_all(seed: int) -> None:
     assert best_threshold(levels_of(chances, masks)) == int(np.argmax(scores)) / 256
 
 
-@pytest.mark.parametrize("sharpened", [0.4, 1.0, 3.0])
-def test_the_temperature_that_spoilt_probabilities_is_found_again(sharpened: float) -> None:
+# From 3 on, logits of 17 and more occur, whose probability is 1 in float32: the fit must not read those.
+@pytest.mark.parametrize("sharpened", [0.1, 0.4, 1.0, 3.0, 10.0])
+def test_the_temperature_that_spoilt_logits_is_found_again(sharpened: float) -> None:
     rng = np.random.default_rng(5)
     logits = rng.normal(-1, 2, (4, 200, 200))
     masks = rng.random(logits.shape) < expit(logits)
-    told = expit(sharpened * logits).astype(np.float32)
-    found = best_temperature(levels_of(told, masks))
-    assert found == pytest.approx(sharpened, rel=0.03)
-    assert (
-        log_loss(masks.ravel(), apply_temperature(told, found).ravel()) <= log_loss(masks.ravel(), told.ravel()) + 1e-9
-    )
+    spoilt = (sharpened * logits).astype(np.float32)
+    fitted = best_temperature(spoilt, masks)
+    assert fitted == pytest.approx(sharpened, rel=0.03)
+    before, after = (log_loss(masks.ravel(), to_probabilities(spoilt, t).ravel()) for t in (1.0, fitted))
+    assert after <= before + 1e-9
+
+
+def test_the_temperature_scales_with_the_logits() -> None:
+    rng = np.random.default_rng(6)
+    logits = rng.normal(-1, 2, (2, 50, 50)).astype(np.float32)
+    masks = rng.random(logits.shape) < expit(logits)
+    assert best_temperature(8 * logits, masks) == pytest.approx(8 * best_temperature(logits, masks), rel=1e-3)
 
 
 def test_without_both_kinds_of_pixels_there_is_no_temperature_to_fit() -> None:
-    chances = np.array([[[0.2, 0.7]]], np.float32)
+    logits = np.array([[[-1.5, 0.8]]], np.float32)
     for value in (True, False):
-        assert best_temperature(levels_of(chances, np.full(chances.shape, value))) == 1.0
+        assert best_temperature(logits, np.full(logits.shape, value)) == 1.0
 
 
 def test_films_together_are_the_sum_of_each() -> None:

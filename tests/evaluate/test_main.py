@@ -9,7 +9,8 @@ import torch
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_json, write_png, write_table
 from stages.common.data.dataset import load_films
-from stages.common.model.network import build, load_model, probabilities, save_weights
+from stages.common.model.calibration import to_probabilities
+from stages.common.model.network import build, load_model, predict_logits, save_weights
 from stages.evaluate.curves import best_temperature, best_threshold, levels_of
 from stages.evaluate.main import main
 from stages.evaluate.params import Params
@@ -67,8 +68,8 @@ def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
     main(Params(folds=[1], threshold="validation", temperature="none", boundary_px=3.0), "adaptive")
     found = json.loads((project / "reports/evaluation/adaptive/seed-1-fold-1/metrics.json").read_text())["threshold"]
     films = load_films(Path("data/dataset"), "validation")
-    chances = probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
-    expected = best_threshold(levels_of(chances, films.masks))
+    logits = predict_logits(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
+    expected = best_threshold(levels_of(to_probabilities(logits), films.masks))
     assert found == {"value": expected, "from": "validation"}
     assert expected != 0.5
 
@@ -81,8 +82,8 @@ def test_a_temperature_from_validation_scales_probabilities_and_leaves_masks(pro
     main(Params(folds=[1], threshold=0.5, temperature="validation", boundary_px=3.0), "adaptive")
     found = json.loads((out / "metrics.json").read_text())["temperature"]
     films = load_films(Path("data/dataset"), "validation")
-    chances = probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
-    assert found == {"value": best_temperature(levels_of(chances, films.masks)), "from": "validation"}
+    logits = predict_logits(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
+    assert found == {"value": best_temperature(logits.numpy(), films.masks), "from": "validation"}
     assert found["value"] != 1
     for before, i in zip(read, range(4), strict=True):
         np.testing.assert_array_equal(before, read_png(out / f"mask/test{i}.png"))

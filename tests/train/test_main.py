@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_png, write_table
 from stages.common.data.dataset import load_films
-from stages.common.model.network import load_model, probabilities
+from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
 from stages.train.main import TRY_AGAIN, main
 from stages.train.params import Params
@@ -98,7 +98,7 @@ def test_validation_films_are_scored_by_the_network_that_is_written(settings: Pa
     folder = Path("models/adaptive/seed-1-fold-1")
     scores, history = pd.read_csv(folder / "validation.csv"), pd.read_csv(folder / "history.csv")
     films = load_films(Path("data/dataset"), "validation")
-    marked = probabilities(load_model(folder), films.inputs) >= 0.5
+    marked = predict_logits(load_model(folder), films.inputs).numpy() >= 0
     assert list(scores["image_id"]) == films.ids
     assert list(scores["tp"]) == [int((a & b).sum()) for a, b in zip(marked, films.masks, strict=True)]
     assert scores["f1"].mean() == pytest.approx(history["validation_dice"].max(), abs=1e-6)
@@ -143,9 +143,10 @@ def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(settings: Pa
     films = squares(2, 9).inputs
     model = mlflow.pyfunc.load_model(str(found))
     np.testing.assert_array_equal(
-        model.predict(films), probabilities(load_model(Path("models/adaptive/seed-1-fold-1")), films)
+        model.predict(films), predict_logits(load_model(Path("models/adaptive/seed-1-fold-1")), films)
     )
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 1, -1, -1)
+    assert model.metadata.signature.outputs.input_names() == ["logit"]
 
 
 def test_system_metrics_are_recorded(settings: Params, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,14 @@ from torch import nn
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder, read_json, write_json
-from stages.common.model.network import load_model, probabilities
-from tools.predict.model import from_runs, onnx_chances
+from stages.common.model.network import load_model
+from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs
 
 TOLERANCE = 1e-4  # of a probability, on the films that the network was tested on
 
 
-class Probability(nn.Module):
-    """Films float32 (N, C, S, S) in -1..1 to probabilities (N, S, S)."""
+class OneLogit(nn.Module):
+    """Films float32 (N, C, S, S) in -1..1 to logits float32 (N, S, S), without the axis of the one class."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -25,11 +25,11 @@ class Probability(nn.Module):
 
     def forward(self, film: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.network(film)
-        return logits.sigmoid()[:, 0]
+        return logits[:, 0]
 
 
 def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -> float:
-    """Write model.onnx and recipe.json; returns the largest difference to torch on `films`.
+    """Write model.onnx and recipe.json; returns the largest difference of a probability to torch on `films`.
 
     Args:
         folder: a run below models/.
@@ -44,21 +44,23 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            Probability(network).eval(),
+            OneLogit(network).eval(),
             (torch.zeros(2, channels, size, size),),
             str(out / "model.onnx"),
-            input_names=["film"],
-            output_names=["probability"],
-            dynamic_shapes={"film": {0: torch.export.Dim("films")}},
+            input_names=[ONNX_INPUT],
+            output_names=[ONNX_OUTPUT],
+            dynamic_shapes={ONNX_INPUT: {0: torch.export.Dim("films")}},
             dynamo=True,
             external_data=False,
             verbose=False,
         )
-        known = {"recipe": model.recipe, "weights": model.weights, "seed": description["seed"]}
-        write_json(out / "recipe.json", known | {"fold": description["fold"]})
-        exported = onnx_chances(out)
+        known = {"recipe": model.recipe, "weights": model.weights, "output": ONNX_OUTPUT}
+        write_json(out / "recipe.json", known | {name: description[name] for name in ("seed", "fold")})
+        exported = from_onnx(out)
         batches = (films[i : i + 8] for i in range(0, len(films), 8))
-        apart = max(float(np.abs(exported(batch) - probabilities(network, batch)).max()) for batch in batches)
+        apart = max(
+            float(np.abs(exported.probabilities(batch) - model.probabilities(batch)).max()) for batch in batches
+        )
         if apart > TOLERANCE:
             raise UserError(f"{target}: expected ONNX and torch within {TOLERANCE:g}, found {apart:.3g}; do not use it")
     return apart

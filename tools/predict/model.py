@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,34 @@ from stages.common.core.files import need, read_json
 from stages.common.core.hashing import sha256
 from stages.common.data.geometry import Affine
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.model.calibration import apply_temperature
+from stages.common.model.calibration import Network, mean_probabilities
 from stages.common.model.out_of_distribution import distances
 from stages.preprocess.params import Params as Preprocess
 from stages.preprocess.steps import Frame, prepare
 from stages.threshold.params import Params as Threshold
 from stages.threshold.process_film import level_map
 
-Chances = Callable[[np.ndarray], np.ndarray]
+ONNX_INPUT, ONNX_OUTPUT = "film", "logit"
 
 
 @dataclass(frozen=True)
 class Model:
-    """chances: uint8 (N, C, S, S) to float32 (N, S, S). recipe: how films are prepared and judged, as JSON has it.
+    """Networks whose probabilities are averaged, and what goes with them.
 
+    recipe: how films are prepared and judged, as JSON has it; it holds a temperature for each network.
     weights: SHA-256 of the weights, of several networks one after the other.
+    mirror: whether films are averaged with their mirror images, too.
     """
 
     name: str
-    chances: Chances
+    networks: list[Network]
     recipe: dict[str, Any]
     weights: str
+    mirror: bool = False
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Of fracture in every pixel: float32 (N, S, S) for uint8 inputs (N, C, S, S)."""
+        return mean_probabilities(self.networks, self.recipe["temperatures"], inputs, self.mirror)
 
     @property
     def params(self) -> str:
@@ -62,7 +69,8 @@ class Region:
 class Prediction:
     """probability: float32 (H, W), mask: bool (H, W), both on the film's own grid; what the crop left out has 0.
 
-    grid: float32 (S, S), what the network said. distance, limit: of `stages.common.model.out_of_distribution`.
+    grid: float32 (S, S), the probabilities on the network's grid.
+    distance, limit: of `stages.common.model.out_of_distribution`.
     """
 
     probability: np.ndarray
@@ -87,7 +95,7 @@ def open_model(
         name: baseline or adaptive (the first seed and fold of params.yaml), or a folder: a run below models/, or what
             `export` wrote, which needs no torch.
         root: the repository.
-        average: the mean over all seeds and folds of a variant, each of which costs a forward pass.
+        average: the mean probability over all seeds and folds of a variant, each of which costs a forward pass.
         flip: the mean over the film and its mirror image, which costs another.
         threads: of one forward pass, in this process from now on; None: as the training had, or ONNX Runtime chooses.
     Raises:
@@ -107,7 +115,7 @@ def open_model(
         model = from_runs(name, [folder], root, threads)
     if average and name not in VARIANTS:
         raise UserError(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
-    return replace(model, chances=mirrored_too(model.chances)) if flip else model
+    return replace(model, mirror=flip)
 
 
 def run_folders(variant: str, root: Path) -> list[Path]:
@@ -121,20 +129,15 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
     """The networks of one or more folders of models/, whose probabilities are averaged."""
     import torch  # an exported model runs without it
 
-    from stages.common.model.network import load_model, probabilities
+    from stages.common.model.network import load_model, predict_logits
 
     descriptions = [read_json(folder / "model.json") for folder in folders]
     networks = [load_model(folder) for folder in folders]
     torch.set_num_threads(threads or descriptions[0]["machine"]["threads"])
     recipe = recipe_of(folders, descriptions, root)
 
-    def chances(inputs: np.ndarray) -> np.ndarray:
-        each = zip(networks, recipe["temperatures"], strict=True)
-        found = [apply_temperature(probabilities(network, inputs), temperature) for network, temperature in each]
-        return np.asarray(np.mean(found, axis=0), np.float32)
-
     weights = " ".join(sha256(folder / "weights.safetensors") for folder in folders)
-    return Model(name, chances, recipe, weights)
+    return Model(name, [partial(predict_logits, network) for network in networks], recipe, weights)
 
 
 def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Path) -> dict[str, Any]:
@@ -159,17 +162,16 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
 
 def from_onnx(folder: Path, threads: int | None = None) -> Model:
     """What `export` wrote."""
-    known, session = read_json(folder / "recipe.json"), onnx_chances(folder, threads)
-    recipe = known["recipe"]
-
-    def chances(inputs: np.ndarray) -> np.ndarray:
-        return apply_temperature(session(inputs), recipe["temperatures"][0])
-
-    return Model(folder.name, chances, recipe, known["weights"])
+    network, known = onnx_network(folder, threads), read_json(folder / "recipe.json")
+    return Model(folder.name, [network], known["recipe"], known["weights"])
 
 
-def onnx_chances(folder: Path, threads: int | None = None) -> Chances:
-    """The network of an export by onnxruntime, as it is, before any temperature."""
+def onnx_network(folder: Path, threads: int | None = None) -> Network:
+    """The network of an export by onnxruntime.
+
+    Raises:
+        UserError: model.onnx is damaged, or its output is not `logit`.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -181,22 +183,17 @@ def onnx_chances(folder: Path, threads: int | None = None) -> Chances:
         raise UserError(
             f"{folder / 'model.onnx'}: expected an ONNX model, found {error!s:.120}; export it again"
         ) from None
+    outputs = [output.name for output in session.get_outputs()]
+    if outputs != [ONNX_OUTPUT]:
+        raise UserError(
+            f"{folder / 'model.onnx'}: expected the output {ONNX_OUTPUT}, found {', '.join(outputs)}; export it again"
+        )
 
-    def chances(inputs: np.ndarray) -> np.ndarray:
+    def logits(inputs: np.ndarray) -> np.ndarray:
         films = inputs.astype(np.float32) / np.float32(127.5) - np.float32(1)
-        return np.asarray(session.run(None, {"film": films})[0])
+        return np.asarray(session.run(outputs, {ONNX_INPUT: films})[0])
 
-    return chances
-
-
-def mirrored_too(chances: Chances) -> Chances:
-    """The mean over a film and its mirror image, left to right."""
-
-    def both(inputs: np.ndarray) -> np.ndarray:
-        mirrored = chances(np.ascontiguousarray(inputs[..., ::-1]))[..., ::-1]
-        return np.asarray((chances(inputs) + mirrored) / 2, np.float32)
-
-    return both
+    return logits
 
 
 def predict(image: np.ndarray, model: Model, spacing: tuple[float, float] | None = None) -> Prediction:
@@ -209,7 +206,7 @@ def predict(image: np.ndarray, model: Model, spacing: tuple[float, float] | None
         UserError: another type or shape, or a film that is nearly blank where the model needs its grey levels.
     """
     frame, inputs = prepared(image, model)
-    return finished(image.shape, frame, inputs, model.chances(inputs[None])[0], model, spacing)
+    return finished(image.shape, frame, inputs, model.probabilities(inputs[None])[0], model, spacing)
 
 
 def prepared(image: np.ndarray, model: Model) -> tuple[Frame, np.ndarray]:

@@ -1,17 +1,49 @@
-"""Temperature scaling: one number that makes a network's probabilities milder or sharper (Guo et al. 2017)."""
+"""From logits to probabilities: temperature, sigmoid, averages, in this order and only here.
+
+Temperature scaling is one number that makes a network's probabilities milder or sharper (Guo et al. 2017). It divides
+logits, since a logit of 17 is already a probability of 1 in float32, from which nothing leads back.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit
+
+if TYPE_CHECKING:  # an exported network runs without torch
+    from torch import Tensor
+
+Network = Callable[[np.ndarray], "Tensor | np.ndarray"]  # uint8 films (N, C, H, W) to logits float32 (N, H, W)
 
 
-def apply_temperature(chances: np.ndarray, temperature: float) -> np.ndarray:
-    """sigmoid(logit(p) / T), float32 of the same shape; T above 1 is milder, 1 changes nothing. 0.5 stays 0.5.
+def to_probabilities(logits: "Tensor | np.ndarray", temperature: float = 1.0) -> np.ndarray:
+    """sigmoid(logits / T), float32 of the same shape; T above 1 is milder, 1 changes nothing. A logit of 0 stays 0.5.
+
+    Tensors go through torch's sigmoid and arrays through SciPy's. Both are right to float32; their last bits differ.
 
     Args:
-        chances: float32 in 0..1.
+        logits: float32, of any shape, on the CPU.
         temperature: T > 0.
     """
-    if temperature == 1:
-        return chances
-    for_, against = chances.astype(np.float64), 1 - chances.astype(np.float64)
-    for_, against = for_ ** (1 / temperature), against ** (1 / temperature)
-    return np.asarray(for_ / (for_ + against), np.float32)
+    if isinstance(logits, np.ndarray):
+        return np.asarray(expit(logits / np.float32(temperature)))
+    return np.asarray((logits / temperature).sigmoid().numpy())
+
+
+def mean_probabilities(
+    networks: Sequence[Network], temperatures: Sequence[float], films: np.ndarray, mirror: bool = False
+) -> np.ndarray:
+    """The mean probability over networks, float32 (N, H, W).
+
+    Args:
+        networks: at least one.
+        temperatures: of each network, > 0.
+        films: uint8 (N, C, H, W).
+        mirror: average over the films and their mirror images, left to right, too.
+    """
+    each = zip(networks, temperatures, strict=True)
+    mean = np.mean([to_probabilities(network(films), temperature) for network, temperature in each], axis=0)
+    if mirror:
+        mirrored = mean_probabilities(networks, temperatures, np.ascontiguousarray(films[..., ::-1]))
+        mean = (mean + mirrored[..., ::-1]) / 2
+    return np.asarray(mean, np.float32)

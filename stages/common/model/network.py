@@ -48,11 +48,11 @@ def to_input(inputs: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def probabilities(network: nn.Module, inputs: np.ndarray, batch: int = 8) -> np.ndarray:
-    """Fracture probability of every pixel: float32 (N, H, W) in 0..1 for uint8 inputs (N, C, H, W)."""
+def predict_logits(network: nn.Module, inputs: np.ndarray, batch: int = 8) -> Tensor:
+    """The logit of fracture of every pixel: float32 (N, H, W) on the CPU for uint8 inputs (N, C, H, W)."""
     network.eval()
     blocks = (torch.from_numpy(inputs[i : i + batch]) for i in range(0, len(inputs), batch))
-    return torch.cat([network(to_input(block)).float().sigmoid()[:, 0] for block in blocks]).cpu().numpy()
+    return torch.cat([network(to_input(block)).float()[:, 0] for block in blocks]).cpu()
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:

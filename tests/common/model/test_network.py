@@ -6,7 +6,7 @@ import torch
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_json
-from stages.common.model.network import build, load_model, probabilities, save_weights
+from stages.common.model.network import build, load_model, predict_logits, save_weights
 
 CHANNELS = [16, 8, 8]
 
@@ -28,14 +28,13 @@ def test_weights_come_back_exactly_and_as_the_same_bytes(tmp_path: Path) -> None
         assert torch.equal(tensor, network.state_dict()[name]), name
 
 
-def test_probabilities_do_not_depend_on_the_batch(tmp_path: Path) -> None:
+def test_logits_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     store(tmp_path / "a")
     network = load_model(tmp_path / "a")
     images = np.random.default_rng(0).integers(0, 256, (5, 1, 64, 64), dtype=np.uint8)
-    whole = probabilities(network, images, batch=5)
-    assert whole.shape == (5, 64, 64)
-    assert 0 <= whole.min() <= whole.max() <= 1
-    np.testing.assert_allclose(probabilities(network, images, batch=2), whole, atol=1e-5)
+    whole = predict_logits(network, images, batch=5)
+    assert (whole.shape, whole.dtype) == ((5, 64, 64), torch.float32)
+    torch.testing.assert_close(predict_logits(network, images, batch=2), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_an_unknown_encoder_is_refused() -> None:

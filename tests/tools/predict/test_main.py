@@ -8,6 +8,7 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
+import onnx
 import pydicom
 import pytest
 from PIL import Image
@@ -210,6 +211,17 @@ def test_an_exported_model_predicts_the_same_without_torch(
         assert np.abs(read_png(a).astype(int) - read_png(b)).max() <= 1
         hashes = [json.loads((p.parent / "prediction.json").read_text())["model"]["weights_sha256"] for p in (a, b)]
         assert hashes[0] == hashes[1]
+
+
+def test_an_export_of_probabilities_is_refused(tmp_path: Path) -> None:
+    # Exports gave probabilities once, to which no temperature can be applied.
+    film, probability = (onnx.helper.make_tensor_value_info(name, 1, ["n"]) for name in ("film", "probability"))
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Sigmoid", ["film"], ["probability"])], "g", [film], [probability]
+    )
+    onnx.save(onnx.helper.make_model(graph, ir_version=10), tmp_path / "model.onnx")
+    with pytest.raises(UserError, match=r"model\.onnx: expected the output logit, found probability; export it again"):
+        open_model(str(tmp_path))
 
 
 def test_a_damaged_export_is_said(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
+from scipy.special import logit
 from skimage import data
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, read_table, write_json
 from stages.common.data.geometry import Affine
-from stages.common.model.calibration import apply_temperature
-from tools.predict.export import export
+from stages.common.model.calibration import to_probabilities
+from tools.predict.export import TOLERANCE, export
 from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
 
 pytestmark = pytest.mark.slow
@@ -45,10 +46,11 @@ def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(pr
         export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", inputs)
     finally:
         place.write_text(before)
-    expected = apply_temperature(plain.chances(inputs), 2.5)
-    np.testing.assert_array_equal(mild.chances(inputs), expected)
-    # Near 1, where float32 has few steps, a temperature makes more of what onnxruntime rounds otherwise.
-    np.testing.assert_allclose(open_model(str(tmp_path / "onnx")).chances(inputs), expected, atol=1e-3)
+    logits = plain.networks[0](inputs)
+    np.testing.assert_array_equal(mild.probabilities(inputs), to_probabilities(logits, 2.5))
+    exported = open_model(str(tmp_path / "onnx"))
+    np.testing.assert_allclose(exported.probabilities(inputs), to_probabilities(logits, 2.5), atol=TOLERANCE)
+    assert read_json(tmp_path / "onnx/recipe.json")["output"] == "logit"
     assert mild.params != plain.params
 
 
@@ -65,7 +67,7 @@ def test_levels_are_those_of_the_pipeline(what: str, project: Path) -> None:
 
 def test_a_prediction_lies_where_the_film_shows_it(project: Path) -> None:
     """A network that marks what is bright must mark the bright square of the film, whatever its size and place."""
-    model = replace(open_model("adaptive"), chances=lambda films: films[:, 0].astype(np.float32) / 255)
+    model = replace(open_model("adaptive"), networks=[lambda films: logit(films[:, 0] / np.float32(255))])
     recipe = model.recipe | {"cut": 0.6}
     recipe["preprocess"] = recipe["preprocess"] | {"steps": ["crop", "mat2gray", "imresize"]}
     for shape, box in (((300, 200), (80, 120, 120, 200)), ((900, 1400), (600, 300, 800, 420))):
@@ -113,12 +115,12 @@ def test_what_is_no_grey_film_is_refused(film: np.ndarray, project: Path) -> Non
 def test_averages_are_those_of_their_parts(project: Path) -> None:
     parts = [open_model(f"models/adaptive/seed-{seed}-fold-1") for seed in (1, 2)]
     _, inputs = prepared(raw_films(list(read_table(RUN / "per_image.csv")["image_id"])[:1])[0], parts[0])
-    alone = [part.chances(inputs[None]) for part in parts]
+    alone = [part.probabilities(inputs[None]) for part in parts]
     whole = open_model("adaptive", average=True)
-    np.testing.assert_allclose(whole.chances(inputs[None]), (alone[0] + alone[1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(whole.probabilities(inputs[None]), (alone[0] + alone[1]) / 2, atol=1e-6)
     assert whole.weights == " ".join(part.weights for part in parts)
-    flipped = open_model("adaptive", flip=True).chances(inputs[None])
-    mirror = parts[0].chances(np.ascontiguousarray(inputs[None, ..., ::-1]))[..., ::-1]
+    flipped = open_model("adaptive", flip=True).probabilities(inputs[None])
+    mirror = parts[0].probabilities(np.ascontiguousarray(inputs[None, ..., ::-1]))[..., ::-1]
     np.testing.assert_allclose(flipped, (alone[0] + mirror) / 2, atol=1e-6)
     assert not np.allclose(flipped, alone[0], atol=1e-3)
 
