@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import environment
+from tests.helpers.processes import environment
 from tools.audit.dvc_cache import files_below
 from tools.audit.trace import Project
 from tools.audit.verify import verify

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.preprocess.test_limb import removed
+from tests.helpers.crop import removed
 
 if __name__ == "__main__":
     print("| level | films | fractures kept whole | background removed, mean | median | films with over half removed |")

@@ -12,7 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conftest import ROOT, environment, merge, read_yaml
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
 
 EPOCHS = 4  # the first warms up
 

@@ -10,7 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import ROOT, TOY, environment, make_project, merge, read_yaml, run
+from tests.helpers.params import TOY, merge, read_yaml
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment, run
+from tests.helpers.projects import make_project
 
 LENGTHS = (1, 10, 100)
 WHOLE = 10  # whole experiments of one job and of two

@@ -9,7 +9,9 @@ import pytest
 from stages import section_model
 from stages.common.core.files import read_table
 from stages.train.weighting import WEIGHTINGS
-from tests.conftest import ROOT, merge, read_yaml, tree_hash
+from tests.helpers.files import tree_hash
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
 
 CHANGES: list[tuple[str, Any]] = [
     ("ingest.sample.seed", 8),

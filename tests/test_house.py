@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from stages import STAGES, section_model
-from tests.conftest import ROOT, read_yaml
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
 
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 
@@ -159,3 +161,9 @@ def test_every_stage_has_a_readme_row_and_a_test_folder() -> None:
     for stage in PIPELINE:
         assert f"`{stage}`" in readme
         assert any((ROOT / "tests" / stage).glob("test_*.py")), stage
+
+
+def test_tests_share_what_lies_in_helpers_only() -> None:
+    for module in sorted((ROOT / "tests").rglob("*.py")):
+        used = re.findall(r"\b(?:from|import) (tests\.[\w.]+)", module.read_text())
+        assert all(name.startswith("tests.helpers.") for name in used), module

@@ -5,19 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
-from ruamel.yaml import YAML
 
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.data.run_id import VARIANTS
-from tests.conftest import SHARED, copy_project, environment, make_project, merge, read_yaml, run, tree_hash
+from tests.helpers.files import tree_hash
+from tests.helpers.params import change_params, merge, read_yaml
+from tests.helpers.paths import FRACATLAS, needs
+from tests.helpers.processes import environment, run, wait_for
+from tests.helpers.projects import copy_project, make_project, stages_run
 
 pytestmark = pytest.mark.slow
 STAGES = ["ingest", "preprocess", "threshold", "annotate"]
@@ -26,35 +27,25 @@ STAGES += [f"{stage}@{variant}-1-1" for stage in ("train", "evaluate") for varia
 ]
 
 
-def ran(output: str) -> set[str]:
-    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-
-
 def outputs(project: Path) -> dict[str, str]:
     listed = read_yaml(project / "dvc.lock")["stages"]
     return {out["path"]: tree_hash(project / out["path"]) for stage in listed.values() for out in stage["outs"]}
 
 
-def set_param(project: Path, change: dict[str, Any]) -> None:
-    content = merge(read_yaml(project / "params.yaml"), change)
-    with (project / "params.yaml").open("w") as file:
-        YAML(typ="safe").dump(content, file)
-
-
 @pytest.fixture(scope="module")
 def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert ran(finished.with_suffix(".built").read_text()) == set(STAGES)
+    assert stages_run(finished.with_suffix(".built").read_text()) == set(STAGES)
     return copy_project(finished, tmp_path_factory.mktemp("project"))
 
 
 def test_a_second_call_runs_nothing(project: Path) -> None:
-    assert ran(run(project, "dvc", "repro")) == set()
+    assert stages_run(run(project, "dvc", "repro")) == set()
     assert "up to date" in run(project, "dvc", "status")
 
 
 def test_every_output_is_the_same_byte_for_byte_when_forced(project: Path) -> None:
     lock, before = (project / "dvc.lock").read_bytes(), outputs(project)
-    assert ran(run(project, "dvc", "repro", "--force")) == set(STAGES)
+    assert stages_run(run(project, "dvc", "repro", "--force")) == set(STAGES)
     assert outputs(project) == before
     assert (project / "dvc.lock").read_bytes() == lock
 
@@ -101,14 +92,14 @@ def test_mlflow_holds_one_run_per_training_with_test_metrics(project: Path) -> N
 
 
 def test_an_adaptive_weight_reruns_only_what_follows_from_it(project: Path) -> None:
-    set_param(project, {"train": {"adaptive": {"alpha": {"end": 0.9}}}})
-    assert ran(run(project, "dvc", "repro")) == {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
+    change_params(project, {"train": {"adaptive": {"alpha": {"end": 0.9}}}})
+    assert stages_run(run(project, "dvc", "repro")) == {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
     assert "adaptive.alpha.end" in run(project, "dvc", "params", "diff")
     said = json.loads(run(project, "dvc", "metrics", "diff", "--json").splitlines()[0])  # what follows is a hint
     assert "adaptive.f1" in json.dumps(said)
     run(project, "git", "checkout", "params.yaml")
     # The run cache knows the old weights: nothing is trained again.
-    assert "train@adaptive-1-1" not in ran(run(project, "dvc", "repro"))
+    assert "train@adaptive-1-1" not in stages_run(run(project, "dvc", "repro"))
 
 
 def test_another_seed_or_fold_trains_only_itself_and_goes_without_a_trace(project: Path) -> None:
@@ -117,15 +108,15 @@ def test_another_seed_or_fold_trains_only_itself_and_goes_without_a_trace(projec
         ({"train": {"seeds": [1, 2]}}, {"baseline-2-1", "adaptive-2-1"}),
         ({"evaluate": {"folds": [1, 3]}}, {"baseline-1-3", "adaptive-1-3"}),
     ):
-        set_param(project, change)
+        change_params(project, change)
         expected = {f"{stage}@{name}" for stage in ("train", "evaluate") for name in names}
-        assert ran(run(project, "dvc", "repro")) == expected | {"report"}
+        assert stages_run(run(project, "dvc", "repro")) == expected | {"report"}
         assert len(pd.read_csv(project / "reports/runs.csv")) == 4
         run(project, "git", "checkout", "params.yaml")
     tested = pd.read_csv(project / "data/dataset/split.csv")
     films = pd.read_csv(project / "reports/evaluation/adaptive/seed-1-fold-3/per_image.csv")["image_id"]
     assert set(films) == set(tested.loc[tested["fold_3"] == "test", "image_id"])
-    assert ran(run(project, "dvc", "repro")) <= {"report"}
+    assert stages_run(run(project, "dvc", "repro")) <= {"report"}
     assert not (project / "models/adaptive/seed-2-fold-1").exists()
     kept = {name: entry for name, entry in read_yaml(project / "dvc.lock")["stages"].items() if name in STAGES}
     (project / "before.lock").write_bytes(lock)
@@ -134,26 +125,19 @@ def test_another_seed_or_fold_trains_only_itself_and_goes_without_a_trace(projec
 
 def test_an_experiment_with_another_weight_leaves_data_and_baseline_alone(project: Path) -> None:
     said = run(project, "dvc", "exp", "run", "-n", "steep", "-S", "train.adaptive.alpha.start=0.1")
-    assert ran(said) == {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
+    assert stages_run(said) == {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
     assert "steep" in run(project, "dvc", "exp", "show", "--csv")
     run(project, "git", "checkout", "params.yaml")
     run(project, "dvc", "repro")
 
 
 def test_a_wrong_param_of_a_late_stage_stops_the_first_one_in_a_sentence(project: Path) -> None:
-    set_param(project, {"train": {"loop": {"epochs": -1}}, "ingest": {"sample": {"seed": 99}}})
+    change_params(project, {"train": {"loop": {"epochs": -1}}, "ingest": {"sample": {"seed": 99}}})
     said = run(project, "dvc", "repro", code=255)
     assert "train.loop.epochs: Input should be greater than or equal to 1 (found -1)" in said
     assert "Traceback" not in said
     run(project, "git", "checkout", "params.yaml")
     run(project, "dvc", "checkout", "data/raw")
-
-
-def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -249,7 +233,7 @@ def test_a_killed_dvc_takes_its_stage_down_with_it(shell: str, toy_params: dict[
     assert not (project / "data/raw").exists()
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+@needs(FRACATLAS)
 def test_real_films_go_through_the_data_stages_without_an_edited_file(
     toy_params: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -258,10 +242,10 @@ def test_real_films_go_through_the_data_stages_without_an_edited_file(
     )
     said = run(
         project, "dvc", "exp", "run", "annotate",
-        "-S", "ingest.sources=[folder]", "-S", f"ingest.inbox={SHARED / 'fracatlas-wrist'}",
+        "-S", "ingest.sources=[folder]", "-S", f"ingest.inbox={FRACATLAS}",
         "-S", "annotate.split.by=given", "-S", "annotate.mask=polygon",
     )  # fmt: skip
-    assert ran(said) == {"ingest", "preprocess", "threshold", "annotate"}
+    assert stages_run(said) == {"ingest", "preprocess", "threshold", "annotate"}
     manifest, split = pd.read_csv(project / "data/raw/manifest.csv"), pd.read_csv(project / "data/dataset/split.csv")
     assert len(manifest) == 196
     assert manifest["fractures"].sum() == 192

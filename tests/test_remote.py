@@ -1,7 +1,6 @@
 """A DVC remote that speaks S3, as runners share it: pushed, cut in the middle of a push, pulled by a second machine."""
 
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,16 +12,11 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.conftest import copy_project, environment, run, tree_hash
-from tests.test_pipeline import ran, wait_for
+from tests.helpers.files import tree_hash
+from tests.helpers.processes import environment, free_port, run, wait_for
+from tests.helpers.projects import copy_project, stages_run, use_own_site_cache
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -75,9 +69,9 @@ def test_a_push_that_was_cut_is_finished_and_a_second_machine_runs_no_stage(proj
         assert "Everything is up to date" in run(project, "dvc", "push")
         second = tmp_path / "second"
         run(tmp_path, "git", "clone", "-q", str(project), str(second))
-        (second / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {second / '.dvc/site-cache'}\n")
+        use_own_site_cache(second)
         run(second, "dvc", "pull")
-        assert ran(run(second, "dvc", "repro")) == set()
+        assert stages_run(run(second, "dvc", "repro")) == set()
         assert outputs(second) == outputs(project)
         assert "in sync" in run(second, "dvc", "status", "--cloud")
 

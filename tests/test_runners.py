@@ -8,7 +8,10 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from tests.conftest import ROOT, copy_project, environment, read_yaml, run
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment, run
+from tests.helpers.projects import copy_project
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
 

@@ -19,7 +19,9 @@ from stages.ingest.params import Params
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.folder import table_rows
 from stages.ingest.types import image_id
-from tests.conftest import ROOT, merge, read_yaml, tree_hash
+from tests.helpers.files import tree_hash
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
 
 
 def settings(**changes: Any) -> Params:

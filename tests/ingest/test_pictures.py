@@ -8,7 +8,7 @@ from PIL import Image
 
 from stages.ingest.pictures import decode_picture
 from stages.ingest.problems import Unreadable
-from tests.conftest import SHARED
+from tests.helpers.paths import FRACATLAS, needs
 
 GREY = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
 
@@ -100,9 +100,9 @@ def test_rubbish_is_refused(content: bytes) -> None:
     found_in(content)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+@needs(FRACATLAS)
 def test_no_real_film_is_taken_for_a_photograph() -> None:
-    films = sorted((SHARED / "fracatlas-wrist").rglob("*.jpg"))
+    films = sorted(FRACATLAS.rglob("*.jpg"))
     assert len(films) == 196
     for film in films:
         pixels, orientation = decode_picture(film.read_bytes(), 64)

@@ -1,20 +1,16 @@
 """The crop: nothing annotated is cut off, and most of the background is."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
-from skimage.filters import threshold_otsu
 
-from stages.ingest.annotations.coco import read_coco
 from stages.ingest.params import Sample
 from stages.ingest.sources.sample import draw, plan_films
 from stages.preprocess.limb import limb_box
-from tests.conftest import SHARED
+from tests.helpers.crop import MARGIN, removed
+from tests.helpers.paths import FRACATLAS, needs
 
-LEVEL, MARGIN = 0.15, 0.04
+LEVEL = 0.15
 
 
 def film(height: int = 300, width: int = 240) -> np.ndarray:
@@ -131,36 +127,10 @@ def test_the_samples_fractures_are_kept(level: float) -> None:
     assert total > 40
 
 
-def background(image: np.ndarray) -> np.ndarray:
-    """What no part of a limb is on: at or below Otsu's threshold of the smoothed film, unexposed edges left out.
-
-    Soft tissue below the threshold counts as background too, so that the share of it that a crop removes is rather
-    too low than too high.
-    """
-    smooth = cv2.GaussianBlur(image, (0, 0), 1.5)
-    dark, bright = np.percentile(smooth, [10, 99.5])
-    exposed = smooth <= dark + 0.75 * (bright - dark)
-    return np.asarray(smooth <= threshold_otsu(smooth[exposed]))
-
-
-def removed(folder: Path, level: float, inverted: bool = False) -> tuple[int, int, list[float]]:
-    """Fractures kept whole, fractures, and the share of background that the crop removes of each film."""
-    kept, total, gone = 0, 0, []
-    for name, labels in read_coco((folder / "coco.json").read_bytes()).films.items():
-        image = np.asarray(Image.open(folder / "images" / name).convert("L")).astype(np.float32) / 255
-        left, top, right, bottom = limb_box(1 - image if inverted else image, level, MARGIN)
-        for box in (shape.box for shape in labels.shapes):
-            kept += bool(left <= box[0] and top <= box[1] and right >= box[2] and bottom >= box[3])
-            total += 1
-        ground = background(image)
-        gone.append(1 - float(ground[top:bottom, left:right].sum() / ground.sum()))
-    return kept, total, gone
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+@needs(FRACATLAS)
 @pytest.mark.slow
 @pytest.mark.parametrize(("level", "inverted"), [(0.12, False), (0.15, False), (0.15, True), (0.18, False)])
 def test_no_real_fracture_is_cropped_away_and_half_of_the_background_is(level: float, inverted: bool) -> None:
-    kept, total, gone = removed(SHARED / "fracatlas-wrist", level, inverted)
+    kept, total, gone = removed(FRACATLAS, level, inverted)
     assert (kept, total) == (192, 192)
     assert np.mean(gone) > 0.5

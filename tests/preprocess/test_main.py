@@ -13,7 +13,9 @@ from distributed import LocalCluster
 from stages.common.core.files import write_png, write_table
 from stages.preprocess.main import main
 from stages.preprocess.params import Params
-from tests.conftest import ROOT, merge, read_yaml, tree_hash
+from tests.helpers.files import tree_hash
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
 
 
 @pytest.mark.slow

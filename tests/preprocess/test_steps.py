@@ -14,7 +14,8 @@ from skimage.exposure import equalize_hist
 from stages.common.data.geometry import Affine
 from stages.preprocess.params import Params
 from stages.preprocess.steps import STEPS, Frame, bins_of, prepare, resized
-from tests.conftest import ROOT, merge, read_yaml
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
 
 PARAMS = merge(read_yaml(ROOT / "params.yaml")["preprocess"], {"size": 64})
 

@@ -6,7 +6,7 @@ from stages.report.claims import claims
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED, audit
 from stages.report.tables import Conclusion, compare
-from tests.report.test_tables import PATIENTS, naive, table
+from tests.helpers.scores import PATIENTS, naive, table
 
 TOLERANCE = Tolerance(score=0.05, prevalence=0.1, rounding=0.0001)
 

@@ -11,7 +11,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from stages import section_model
-from tests.conftest import merge, run_stages, tree_hash
+from tests.helpers.files import tree_hash
+from tests.helpers.params import merge
+from tests.helpers.projects import run_stages
 
 TWO_SEEDS = {"train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}}}
 STAGES = [("ingest",), ("preprocess",), ("threshold",), ("annotate",)]

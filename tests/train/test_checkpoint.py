@@ -8,7 +8,8 @@ import torch
 
 from stages.common.core.errors import UserError
 from stages.train.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
-from tests.conftest import ROOT, on_small_disk
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import on_small_disk
 
 STATE: dict[str, Any] = {
     "network": {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3), "empty": torch.zeros(0)},

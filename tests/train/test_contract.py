@@ -1,15 +1,9 @@
-"""What anybody may rely on about the loss, as one set; run as a module, it writes its golden file anew.
+"""What anybody may rely on about the loss, as one set."""
 
-python -m tests.train.test_contract
-"""
-
-import csv
 import json
 import os
 import subprocess
 import sys
-from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,10 +18,11 @@ from stages.train.loop import epochs, init_state, to_device
 from stages.train.loss import bce_loss, dice_loss
 from stages.train.params import LossWeights, Params
 from stages.train.weighting import linear
-from tests.conftest import ROOT, merge, read_yaml
 from tests.helpers.films import squares
+from tests.helpers.golden_losses import GOLDEN, first_steps
+from tests.helpers.params import merge
+from tests.helpers.paths import ROOT
 
-GOLDEN = Path(__file__).with_name("golden_losses.csv")
 # Share of a loss. Other thread counts and instruction sets sum in another order, and AdamW carries each difference on:
 # 0.0001 by the third step, 0.0016 by the eighth was measured.
 TOLERANCE = np.array([1e-4, 1e-3, 1e-3, *[1e-2] * 5])[:, None]
@@ -103,20 +98,6 @@ def test_the_other_reading_runs_from_start_to_end() -> None:
     assert linear(4, 4, turned) == pytest.approx((0.8, 0.9))
 
 
-def first_steps(**loop: Any) -> np.ndarray:
-    """Total, Dice and BCE of the first eight steps of `adaptive` with the default params, in fp32 on the CPU.
-
-    Eight films make one batch, so that each epoch is one step.
-    """
-    content = merge(read_yaml(ROOT / "params.yaml")["train"], {"loop": {"precision": "fp32", **loop}})
-    params, films = Params.model_validate(content), squares(8, 0, 64)
-    fabric = make_fabric(params.loop)
-    state = init_state(fabric, params, params.adaptive, len(films.ids), seed=1)
-    side = to_device(fabric, films)
-    rows = list(islice(epochs(fabric, state, side, side, params), 8))
-    return np.array([[row[f"train_{name}"] for name in ("loss", "dice_loss", "bce_loss")] for row in rows])
-
-
 def golden() -> np.ndarray:
     return np.loadtxt(GOLDEN, delimiter=",", skiprows=1)
 
@@ -131,7 +112,7 @@ def test_the_first_steps_are_the_golden_ones(threads: int) -> None:
 def test_a_processor_with_other_instructions_agrees(level: str) -> None:
     # torch's and oneDNN's own switches make this processor work like an older one.
     older = {"ATEN_CPU_CAPABILITY": level, "ONEDNN_MAX_CPU_ISA": {"default": "SSE41", "avx2": "AVX2"}[level]}
-    script = "from tests.train.test_contract import first_steps; print(first_steps().tolist())"
+    script = "from tests.helpers.golden_losses import first_steps; print(first_steps().tolist())"
     said = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=os.environ | older, capture_output=True, text=True, check=True
     )
@@ -147,8 +128,3 @@ def test_it_overfits_four_films_within_a_minute(toy_params: dict[str, Any]) -> N
     state, side = init_state(fabric, params, params.adaptive, 4, seed=1), to_device(fabric, films)
     *_, last = epochs(fabric, state, side, side, params)
     assert last["validation_dice"] > 0.95
-
-
-if __name__ == "__main__":
-    with GOLDEN.open("w", newline="") as file:
-        csv.writer(file).writerows([["loss", "dice_loss", "bce_loss"], *first_steps().tolist()])

@@ -12,7 +12,7 @@ from stages.common.core.errors import UserError
 from stages.train.devices import explain_errors, has_gpu, lock_training_devices, make_fabric, visible_gpus
 from stages.train.main import main
 from stages.train.params import Params
-from tests.conftest import merge
+from tests.helpers.params import merge
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from stages.train.devices import environment_record, explain_errors, make_fabric
 from stages.train.loop import epochs, init_state, to_device
 from stages.train.main import keep
 from stages.train.params import Params
-from tests.conftest import ROOT, environment
 from tests.helpers.films import squares
-from tests.train.test_loop import VALIDATION, change, run
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
+from tests.helpers.training import VALIDATION, change, run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU on this machine")
 
@@ -60,7 +61,7 @@ def test_what_it_trained_gives_the_same_masks_without_it(settings: Params, here:
     script = (
         "import json, torch; from pathlib import Path; "
         "from stages.common.model.network import load_model, predict_logits; "
-        "from tests.train.test_loop import VALIDATION; assert not torch.cuda.is_available(); "
+        "from tests.helpers.training import VALIDATION; assert not torch.cuda.is_available(); "
         "logits = predict_logits(load_model(Path('model')), VALIDATION.inputs); "
         "print(json.dumps(logits.sigmoid().mean((1, 2)).tolist()))"
     )

@@ -1,7 +1,5 @@
 import contextlib
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +13,19 @@ from stages.train.devices import make_fabric
 from stages.train.loop import (
     Preempted,
     TrainingState,
-    epochs,
     gradient_norms,
-    init_state,
     learning_rate,
     losses,
     to_device,
 )
 from stages.train.params import Params
 from stages.train.weighting import WEIGHTINGS
-from tests.conftest import merge
-from tests.helpers.films import squares
-
-TRAIN, VALIDATION = squares(8, 0), squares(4, 1)
+from tests.helpers.training import TRAIN, change, run, start
 
 
 @pytest.fixture
 def settings(toy_params: dict[str, Any]) -> Params:
     return Params.model_validate(toy_params["train"])
-
-
-def change(settings: Params, **rooms: Any) -> Params:
-    return Params.model_validate(merge(settings.model_dump(), rooms))
-
-
-class Stop:
-    """Says stop before the n-th step."""
-
-    def __init__(self) -> None:
-        self.after = -1
-
-    def __call__(self) -> bool:
-        self.after -= 1
-        return self.after == -1
-
-
-def start(
-    settings: Params, variant: str = "adaptive", seed: int = 1
-) -> tuple[TrainingState, Iterator[dict[str, float]], Stop]:
-    """A training that has not yet made a step, its epochs, and the way to stop it."""
-    fabric, stop = make_fabric(settings.loop), Stop()
-    channels = 2 if settings.unet.input == "both" else 1
-    films = [replace(side, inputs=np.repeat(side.inputs, channels, axis=1)) for side in (TRAIN, VALIDATION)]
-    state = init_state(fabric, settings, getattr(settings, variant), len(TRAIN.ids), seed)
-    train, validation = (to_device(fabric, side) for side in films)
-    return state, epochs(fabric, state, train, validation, settings, stop), stop
-
-
-def run(settings: Params, variant: str = "adaptive", seed: int = 1) -> TrainingState:
-    state, rows, _ = start(settings, variant, seed)
-    list(rows)
-    return state
 
 
 def cut(settings: Params, steps: int, path: Path) -> TrainingState:

@@ -27,8 +27,11 @@ from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
 from stages.train.main import TRY_AGAIN, main
 from stages.train.params import Params
-from tests.conftest import ROOT, environment, merge, tree_hash
+from tests.helpers.files import tree_hash
 from tests.helpers.films import squares
+from tests.helpers.params import merge
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
 
 COMMAND = [sys.executable, "-m", "stages.train", "adaptive"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.common.core.device_lock import cpu_cores, lock_devices
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 HOLD = """
 import sys, time

@@ -6,7 +6,8 @@ from ruamel.yaml import YAML
 
 from stages import read_params
 from stages.common.core.errors import UserError
-from tests.conftest import ROOT, merge, read_yaml
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
 
 
 def write(path: Path, content: Any) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages.common.core.stage import describe_os_error
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 SCRIPT = """
 import os, signal, sys, time

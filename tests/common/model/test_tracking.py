@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import Tracker, flat, local_uri, log_test_metrics, open_client, send, training_run
-from tests.conftest import ROOT
+from tests.helpers.paths import ROOT
 
 TAGS = {"training": "t1"}
 

@@ -26,6 +26,7 @@ from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
 from stages.ingest.annotations.yolo import read_yolo
 from stages.ingest.problems import Unreadable
+from tests.helpers.paths import FRACATLAS, needs
 
 TRIANGLE = [[1.0, 2.0], [9.0, 2.5], [4.0, 8.0]]
 
@@ -474,13 +475,10 @@ def test_labels_of_the_turned_picture_stay_and_unknown_frames_are_told() -> None
     assert problem.found == "labels of one of 80 x 120"
 
 
+@needs(FRACATLAS)
 def test_four_readings_of_the_same_real_fractures() -> None:
     """The table in docs/data-sources.md, measured again."""
-    from tests.conftest import SHARED
-
-    folder = SHARED / "fracatlas-wrist"
-    if not folder.exists():
-        pytest.skip("real films are not at hand")
+    folder = FRACATLAS
     coco_ = read_coco((folder / "coco.json").read_bytes()).films
     via_ = read_via((folder / "via.json").read_bytes()).films
     assert sum(len(film.shapes) for film in coco_.values()) == 192

@@ -1,114 +1,25 @@
 """A bounded number of damaged inputs: each is accepted or cleanly refused, in bounded memory, and none hangs."""
 
 import json
-import random
 import sys
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from stages.ingest.dicom.pseudonyms import Key
-from stages.ingest.file_access import Folder
-from stages.ingest.params import Params, Sample
-from stages.ingest.process_film import take
-from stages.ingest.sources.hospital import look
-from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
-from stages.ingest.types import Annotator, SourceFilm
-from tests.conftest import ROOT, read_yaml, run
+from tests.helpers.damaged_films import MUTATIONS
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import run
 
-MUTATIONS, MOST_MB = 700, 700
-SAMPLE = Sample(seed=3, films=16, width=96)
-
-
-def seeds() -> dict[str, bytes]:
-    """One sound file of each kind, by the suffix that it is saved under."""
-    plan = SampleFilm(1, 2, "hospital", "DX")
-    drawn = draw(plan, SAMPLE)
-    grey = Image.fromarray(np.round(drawn.density * 255).astype(np.uint8))
-    out = {"dcm": dicom_file(plan, drawn, 3), "xml": voc_file(plan, drawn), "txt": b"0 0.5 0.5 0.1 0.1\n" * 3}
-    for name, options in {"png": {"format": "PNG"}, "jpg": {"format": "JPEG"}, "tif": {"format": "TIFF"}}.items():
-        buffer = BytesIO()
-        grey.save(buffer, **options)
-        out[name] = buffer.getvalue()
-    from pydicom import dcmread
-    from pydicom.uid import JPEG2000Lossless, RLELossless
-
-    for name, syntax in {"rle": RLELossless, "j2k": JPEG2000Lossless}.items():
-        data = dcmread(BytesIO(out["dcm"]))
-        data.compress(syntax, generate_instance_uid=False)
-        buffer = BytesIO()
-        data.save_as(buffer)
-        out[name] = buffer.getvalue()
-    return out
-
-
-def mutated(content: bytes, rng: random.Random) -> bytes:
-    """A cut, a flip, a removal, a repetition or a patch; headers are hit more often than pixels."""
-    data = bytearray(content)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(data)) if rng.random() < 0.3 else rng.randrange(min(len(data), 1200))
-        kind = rng.randrange(5)
-        if kind == 0:
-            data = data[: max(at, 1)]
-        elif kind == 1:
-            data[at] ^= 1 << rng.randrange(8)
-        elif kind == 2:
-            del data[at : at + rng.randint(1, 8)]
-        elif kind == 3:
-            data[at:at] = data[at : at + rng.randint(1, 40)]
-        else:
-            data[at : at + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\xfe\xff\x00\xe0"])
-        if not data:
-            data = bytearray(b"\0")
-    return bytes(data)
-
-
-def fuzz(folder: Path) -> dict[str, int]:
-    """Run every mutation through the worker, as ingest does; returns how many were taken and refused."""
-    params = Params.model_validate(read_yaml(ROOT / "params.yaml")["ingest"])
-    rng, found = random.Random(1), seeds()
-    counts = {"taken": 0, "refused": 0}
-    (folder / "images").mkdir()
-    (folder / "dicom").mkdir()
-    for number in range(MUTATIONS):
-        kind = sorted(found)[number % len(found)]
-        label = kind in ("xml", "txt")
-        format_ = {"xml": "voc", "txt": "yolo"}.get(kind, "voc")
-        picture = "dcm" if kind == "xml" else "png" if kind == "txt" else kind
-        (folder / f"film.{picture}").write_bytes(found[picture] if label else mutated(found[kind], rng))
-        (folder / f"film.{kind}").write_bytes(mutated(found[kind], rng)) if label else None
-        hospital = picture in ("dcm", "rle", "j2k")
-        film = SourceFilm(
-            f"f{number % 4}", "fuzz", "none", Folder(folder, params.limits), f"film.{picture}", f"film.{picture}",
-            Annotator(format_, [], [], "no_fracture"), label_file=f"film.{kind}" if label else "", hospital=hospital,
-        )  # fmt: skip
-        if hospital:
-            assert look(folder, Key(b"k" * 32), params.limits.file_mb, film.name).kind in ("film", "refused", "other")
-        outcome = take(film, params, Key(b"k" * 32), folder)
-        assert bool(outcome.row) != bool(outcome.refused), "either taken or refused with a reason"
-        counts["taken" if outcome.row else "refused"] += 1
-    return counts
+MOST_MB = 700
 
 
 @pytest.mark.slow
 def test_damaged_files_are_taken_or_refused_in_bounded_memory(tmp_path: Path) -> None:
     script = (
-        "from tests.ingest.annotations.test_fuzz import report; from pathlib import Path; "
-        f"report(Path({str(tmp_path)!r}))"
+        f"from tests.helpers.damaged_films import report; from pathlib import Path; report(Path({str(tmp_path)!r}))"
     )
     said = json.loads(run(ROOT, sys.executable, "-c", script).splitlines()[-1])
     assert said["taken"] + said["refused"] == MUTATIONS
     assert said["refused"] > MUTATIONS // 5
     assert said["taken"] > MUTATIONS // 20
     assert said["peak_mb"] < MOST_MB
-
-
-def report(folder: Path) -> None:
-    counts = fuzz(folder)
-    # Not getrusage: its peak starts with that of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.split("VmHWM:")[1].split()[0]) // 1024
-    print(json.dumps(counts | {"peak_mb": peak}))

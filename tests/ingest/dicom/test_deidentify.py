@@ -22,7 +22,9 @@ from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import read_header, stored_values
 from stages.ingest.params import Sample
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
-from tests.conftest import make_project, merge, run
+from tests.helpers.params import merge
+from tests.helpers.processes import run
+from tests.helpers.projects import make_project
 
 KEY = Key(b"k" * 32)
 SAMPLE = Sample(seed=3, films=16, width=96)

@@ -39,7 +39,7 @@ from stages.ingest.dicom.read import (
 from stages.ingest.params import Sample
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw
-from tests.conftest import SHARED
+from tests.helpers.paths import SHARED_DATA, needs
 
 WINDOW = [400.0, 2000.0]
 SAMPLE = Sample(seed=3, films=16, width=96)
@@ -333,9 +333,9 @@ def test_the_two_spacings_are_kept_apart() -> None:
     assert spacing(header, "PixelSpacing") == ""
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+@needs(SHARED_DATA)
 def test_a_real_monochrome1_film_has_bright_bones() -> None:
-    header = read_header(SHARED / "dicom/RG3_J2KI.dcm")
+    header = read_header(SHARED_DATA / "dicom/RG3_J2KI.dcm")
     stored = stored_values(header)
     pixels = display_pixels(header, stored, WINDOW)
     # One inversion and no more: stored high means shown dark.

@@ -1,7 +1,6 @@
 """Copies: what the perceptual hash catches and what it does not, on constructed sets and on real films."""
 
 from io import BytesIO
-from pathlib import Path
 
 import imagehash
 import numpy as np
@@ -15,7 +14,7 @@ from stages.ingest.params import Sample
 from stages.ingest.pictures import decode_picture
 from stages.ingest.quality.duplicates import groups, near_pairs, perceptual_hashes, pixel_hash
 from stages.ingest.sources.sample import SampleFilm, draw
-from tests.conftest import SHARED
+from tests.helpers.paths import FRACATLAS, GRAZPEDWRI, needs
 
 
 def recompressed(image: Image.Image) -> Image.Image:
@@ -69,9 +68,9 @@ def test_no_two_films_of_the_sample_are_taken_for_copies() -> None:
     assert near_pairs(hashes, 32) == []
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+@needs(FRACATLAS)
 def test_no_false_alarm_on_real_films_and_their_copies_are_caught() -> None:
-    paths = sorted((SHARED / "fracatlas-wrist").rglob("*.jpg"))
+    paths = sorted(FRACATLAS.rglob("*.jpg"))
     hashes = np.stack([perceptual_hashes(decode_picture(path.read_bytes(), 64)[0]) for path in paths])
     assert len(hashes) == 196
     assert near_pairs(hashes, 45) == []
@@ -133,15 +132,13 @@ def test_the_pixel_hash_tells_size_depth_and_values_apart() -> None:
     assert pixel_hash(one) == pixel_hash(one.copy())
 
 
+@needs(GRAZPEDWRI)
 def test_twenty_thousand_patients_of_graz_group_and_split_in_seconds() -> None:
-    table = SHARED / "grazpedwri-dx/dataset.csv"
-    if not table.exists():
-        pytest.skip("the real table is not at hand")
     from stages.annotate.params import Split
     from stages.annotate.split import assign
     from stages.ingest.sources.folder import table_rows
 
-    rows = table_rows(Path(table).read_bytes())
+    rows = table_rows(GRAZPEDWRI.read_bytes())
     assert len(rows) == 20_327
     frame = pd.DataFrame(
         {

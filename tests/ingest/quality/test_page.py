@@ -12,7 +12,8 @@ from stages.common.core.files import read_table
 from stages.ingest.main import main
 from stages.ingest.params import Params, Sample
 from stages.ingest.sources.sample import SampleFilm, draw
-from tests.conftest import ROOT, SHARED, merge, read_yaml
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import FRACATLAS, ROOT, needs
 
 BOX = "0 0.5 0.5 0.1 0.1"
 
@@ -118,10 +119,10 @@ def test_a_table_that_contradicts_itself_or_the_labels_is_told(here: Path) -> No
     assert "## Tables against labels: 2" in said
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="real films are not at hand")
+@needs(FRACATLAS)
 @pytest.mark.parametrize("annotations", ["coco", "voc", "yolo", "via"])
 def test_no_false_alarm_on_real_films(annotations: str, here: Path) -> None:
-    said = report(inbox=str(SHARED / "fracatlas-wrist"), folder={"annotations": annotations, "licence": "CC BY 4.0"})
+    said = report(inbox=str(FRACATLAS), folder={"annotations": annotations, "licence": "CC BY 4.0"})
     for title in ("Refused", "The same film more than once", "The source's own split leaks", "Tables against labels"):
         assert f"## {title}: none" in said
     assert "## To look at: none" in said

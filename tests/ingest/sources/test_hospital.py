@@ -18,7 +18,8 @@ from stages.ingest.main import main
 from stages.ingest.params import Params, Sample
 from stages.ingest.sources.hospital import hospital_films
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
-from tests.conftest import ROOT, merge, read_yaml
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
 
 SAMPLE = Sample(seed=3, films=16, width=96)
 KEY = Key(b"k" * 32)

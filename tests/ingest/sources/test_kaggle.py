@@ -20,9 +20,10 @@ from stages.ingest.main import main
 from stages.ingest.params import Kaggle, Params
 from stages.ingest.sources import kaggle
 from stages.ingest.sources.presets import READY
-from tests.conftest import ROOT, read_yaml
 from tests.helpers.kaggle_server import TOKEN, serving
 from tests.helpers.kaggle_server import Kaggle as Server
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
 
 
 def png(seed: int = 0) -> bytes:

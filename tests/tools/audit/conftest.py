@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_project
+from tests.helpers.projects import copy_project
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, environment
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
 
 pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs/audit.md").read_text()

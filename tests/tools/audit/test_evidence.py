@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run
-from tests.tools.audit.test_verify import flipped
+from tests.helpers.files import flipped
+from tests.helpers.processes import run
 from tools.audit.__main__ import main
 
 pytestmark = pytest.mark.slow

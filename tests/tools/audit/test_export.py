@@ -10,7 +10,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from prov.model import ProvDocument
 from rocrate.rocrate import ROCrate
 
-from tests.conftest import run
+from tests.helpers.processes import run
 from tools.audit.__main__ import main
 from tools.audit.dvc_lock import read_lock
 

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
-from tests.conftest import ROOT, read_yaml, run
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import run
 from tools.audit.__main__ import main
 from tools.audit.dvc_lock import filled, history, read_lock, stage_names
 from tools.audit.graph import Graph

@@ -3,15 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from stages.common.core.files import read_table, write_table
-from tests.conftest import run
+from tests.helpers.files import flipped
+from tests.helpers.processes import run
 from tools.audit.__main__ import main
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock
@@ -23,18 +23,6 @@ pytestmark = pytest.mark.slow
 
 def found(project: Path, deep: bool = True) -> list[tuple[str, str]]:
     return [(finding.kind, finding.name) for finding in verify(Project(project), deep).findings]
-
-
-@contextmanager
-def flipped(path: Path) -> Iterator[None]:
-    """One bit in the middle of a file is another while the block runs."""
-    before = path.read_bytes()
-    place = len(before) // 2
-    path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :])
-    try:
-        yield
-    finally:
-        path.write_bytes(before)
 
 
 def test_what_was_run_has_no_discrepancy(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

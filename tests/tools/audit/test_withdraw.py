@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import run, tree_hash
+from tests.helpers.files import tree_hash
+from tests.helpers.processes import run
 from tools.audit.__main__ import main
 from tools.audit.dvc_cache import object_path
 from tools.audit.trace import Project

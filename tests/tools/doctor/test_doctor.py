@@ -11,7 +11,9 @@ import pytest
 from filelock import FileLock
 
 from stages.common.model.tracking import open_client, training_run
-from tests.conftest import ROOT, environment, merge, run
+from tests.helpers.params import merge
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment, run
 from tools.doctor.__main__ import main
 from tools.doctor.findings import Severity
 from tools.doctor.machine import memory, space, threads, training_bytes

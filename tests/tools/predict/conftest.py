@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import merge, run_stages
+from tests.helpers.params import merge
+from tests.helpers.projects import run_stages
 
 SMALL = {
     "train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}},

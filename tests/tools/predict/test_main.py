@@ -16,7 +16,8 @@ from pydicom.data import get_testdata_file
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, read_table, write_png
-from tests.conftest import ROOT, environment
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
 from tools.predict.__main__ import main
 from tools.predict.films import find_films
 from tools.predict.model import open_model, predict

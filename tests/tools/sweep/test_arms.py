@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from stages.train.params import LossWeights, Params
 from stages.train.weighting import make_weighting
-from tests.conftest import ROOT, merge, read_yaml
+from tests.helpers.params import merge, read_yaml
+from tests.helpers.paths import ROOT
 from tools.sweep.arms import arms
 from tools.sweep.cost import hours
 from tools.sweep.schedule import declared_shares, known_shares, linear

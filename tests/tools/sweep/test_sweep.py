@@ -15,8 +15,9 @@ from axe_playwright_python.sync_playwright import Axe
 from mlflow import MlflowClient
 from playwright.sync_api import Page
 
-from tests.conftest import ROOT, copy_project, environment, on_small_disk, run
-from tests.test_pipeline import ran, wait_for
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment, on_small_disk, run, wait_for
+from tests.helpers.projects import copy_project, stages_run
 
 pytestmark = pytest.mark.slow
 SWEEP = [sys.executable, "-m", "tools.sweep"]
@@ -73,7 +74,7 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
     tasks = re.findall(r"^([0-9a-f]{7})\s", status, re.MULTILINE)
     for task in tasks:
         expected = {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
-        assert ran(run(project, "dvc", "queue", "logs", task)) == expected
+        assert stages_run(run(project, "dvc", "queue", "logs", task)) == expected
     assert runs_below(project, "grid") == {"grid-1 adaptive-1-1", "grid-2 adaptive-1-1"}
     said = run(project, *SWEEP, "report", "grid")
     assert "2 experiments -> reports/sweep.html" in said

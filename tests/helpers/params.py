@@ -1,0 +1,37 @@
+"""Params as nested dictionaries, and those of a toy project that takes seconds."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+TOY: dict[str, Any] = {
+    "ingest": {"sample": {"films": 24, "width": 96}},
+    "preprocess": {"size": 64},
+    "annotate": {"split": {"train": 16, "test": 8, "validation": 4}},
+    "train": {"unet": {"channels": [16, 8, 8]}, "loop": {"epochs": 2, "batch": 4, "threads": 1}},
+}
+"""What a toy project changes in params.yaml."""
+
+
+def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the leaves of `change`, as new dictionaries."""
+    out = dict(base)
+    for key, value in change.items():
+        out[key] = merge(out[key], value) if isinstance(value, dict) else value
+    return out
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path.read_text())
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    with path.open("w") as file:
+        YAML(typ="safe").dump(content, file)
+
+
+def change_params(project: Path, change: dict[str, Any]) -> None:
+    """Change leaves of a project's params.yaml."""
+    path = project / "params.yaml"
+    write_yaml(path, merge(read_yaml(path), change))

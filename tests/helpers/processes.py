@@ -1,0 +1,44 @@
+"""Commands as a user runs them, and conditions to wait for."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has activated the project's virtual environment."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(folder: Path, *words: str, code: int = 0) -> str:
+    """Run a command that must end with `code`; returns stdout followed by stderr."""
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, f"nothing after {seconds} s"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def on_small_disk(folder: Path, size: str, script: str, code: int = 0) -> str:
+    """What a bash script prints whose current folder, `folder`, is an empty disk of that size."""
+    shell = ["unshare", "--map-root-user", "--mount", "bash", "-euo", "pipefail", "-c"]
+    if subprocess.run([*shell, f"mount -t tmpfs none {folder}"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk of their own (unshare)")
+    return run(folder, *shell, f"mount -t tmpfs -o size={size} none {folder}\ncd {folder}\n{script}", code=code)

@@ -1,0 +1,48 @@
+"""Trainings of a few steps on toy films, without the stage around them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from stages.train.devices import make_fabric
+from stages.train.loop import TrainingState, epochs, init_state, to_device
+from stages.train.params import Params
+from tests.helpers.films import squares
+from tests.helpers.params import merge
+
+TRAIN, VALIDATION = squares(8, 0), squares(4, 1)
+
+
+def change(settings: Params, **rooms: Any) -> Params:
+    return Params.model_validate(merge(settings.model_dump(), rooms))
+
+
+class Stop:
+    """Says stop before the n-th step."""
+
+    def __init__(self) -> None:
+        self.after = -1
+
+    def __call__(self) -> bool:
+        self.after -= 1
+        return self.after == -1
+
+
+def start(
+    settings: Params, variant: str = "adaptive", seed: int = 1
+) -> tuple[TrainingState, Iterator[dict[str, float]], Stop]:
+    """A training that has not yet made a step, its epochs, and the way to stop it."""
+    fabric, stop = make_fabric(settings.loop), Stop()
+    channels = 2 if settings.unet.input == "both" else 1
+    films = [replace(side, inputs=np.repeat(side.inputs, channels, axis=1)) for side in (TRAIN, VALIDATION)]
+    state = init_state(fabric, settings, getattr(settings, variant), len(TRAIN.ids), seed)
+    train, validation = (to_device(fabric, side) for side in films)
+    return state, epochs(fabric, state, train, validation, settings, stop), stop
+
+
+def run(settings: Params, variant: str = "adaptive", seed: int = 1) -> TrainingState:
+    state, rows, _ = start(settings, variant, seed)
+    list(rows)
+    return state
