@@ -13,7 +13,10 @@ from ruamel.yaml import YAML
 
 from scripts import stage_locks
 from scripts.stage_locks import LOADED, NAME, NO_OUTPUT, UNUSED, canonical_pins
-from tests.conftest import ROOT, make_project, read_yaml, run
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import run
+from tests.helpers.projects import make_project
 
 PINS = canonical_pins(ROOT)
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
