@@ -1,40 +1,56 @@
-"""DVC's cache, read without DVC: objects lie under the md5 of their bytes, folders are lists of them."""
+"""DVC's cache: objects lie under the md5 of their bytes, folders are lists of them.
 
-import configparser
+DVC itself says where the cache lies and which files of a folder count. Two things are done here, and a test holds them
+to DVC's answers: lists are read ten times as fast as by DVC's class, and files are hashed by all their bytes, where DVC
+takes one whose size and time are the same for unchanged.
+"""
+
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
-import pathspec
+from dvc.config import Config, ConfigError
+
+from stages.common.core.errors import UserError
 
 THREADS = 8  # hashing leaves the interpreter to others; reading waits for the disk
 
 
+@cache
 def cache_folder(root: Path) -> Path:
-    """Where the project keeps its objects: cache.dir of its own, local first, else .dvc/cache."""
-    for name in ("config.local", "config"):
-        config = configparser.ConfigParser(strict=False)
-        config.read(root / ".dvc" / name)
-        if config.has_option("cache", "dir"):
-            return (root / ".dvc" / config["cache"]["dir"]).resolve() / "files/md5"
-    return root / ".dvc/cache/files/md5"
+    """The folder of the project's objects, by DVC's configuration of the system, the user and the project.
+
+    Raises:
+        UserError: DVC cannot read its configuration.
+    """
+    try:
+        config = Config(str(root / ".dvc"))  # a third of the time that it takes to open a Repo
+    except ConfigError as error:
+        raise UserError(f"DVC's configuration cannot be read: {error}; correct the file that it names") from None
+    return Path(config["cache"].get("dir", root / ".dvc/cache")) / "files/md5"
 
 
 def object_path(root: Path, md5: str) -> Path:
     return cache_folder(root) / md5[:2] / md5[2:]
 
 
+def object_paths(root: Path, md5: str) -> set[Path]:
+    """Where an object may lie: in the cache, and in the default one, which keeps what was made before it was moved."""
+    return {object_path(root, md5), root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]}
+
+
 @lru_cache(maxsize=4096)
 def listing(root: Path, md5: str) -> dict[str, str] | None:
     """The files of a folder by relative path, md5 each, from its `.dir` object; None where the cache lacks it."""
-    place = object_path(root, md5)
-    if not place.is_file():
+    path = object_path(root, md5)
+    if not path.is_file():
         return None
-    return {item["relpath"]: item["md5"] for item in json.loads(place.read_text())}
+    return {item["relpath"]: item["md5"] for item in json.loads(path.read_text())}
 
 
 def folder_md5(files: dict[str, str]) -> str:
@@ -64,9 +80,9 @@ def hash_share(paths: list[Path]) -> dict[Path, str]:
 
 def hash_folder(root: Path, folder: str) -> dict[str, str]:
     """md5 of a folder's files by relative path."""
-    places = {name: root / folder / name for name in files_below(root, folder)}
-    hashes = hash_files(list(places.values()))
-    return {name: hashes[place] for name, place in places.items()}
+    paths = {name: root / folder / name for name in files_below(root, folder)}
+    hashes = hash_files(list(paths.values()))
+    return {name: hashes[path] for name, path in paths.items()}
 
 
 def size(path: Path) -> int:
@@ -75,12 +91,18 @@ def size(path: Path) -> int:
 
 
 def files_below(root: Path, folder: str) -> Iterator[str]:
-    """Relative paths of the files that DVC sees in a folder: those that .dvcignore names are none of them."""
-    lines = (root / ".dvcignore").read_text().splitlines() if (root / ".dvcignore").is_file() else []
-    ignored, top = pathspec.PathSpec.from_lines("gitignore", lines), str(root / folder)
-    for place, _, names in os.walk(top):
-        below = place[len(top) + 1 :]
-        for name in names:
-            path = f"{below}/{name}" if below else name
-            if not ignored.match_file(f"{folder}/{path}") and os.path.isfile(f"{top}/{path}"):  # noqa: PTH113 - fast
-                yield path
+    """Relative paths of the files that DVC sees in a folder, which are those that no .dvcignore excludes."""
+    top = str(root.resolve() / folder)
+    ignored = ignores(root.resolve())
+    for path in ignored.find(ignored.fs, top):
+        if os.path.isfile(path):  # noqa: PTH113 - fast
+            yield path[len(top) + 1 :]
+
+
+@cache
+def ignores(root: Path) -> Any:
+    """DVC's own reader of .dvcignore files."""
+    from dvc.fs import localfs
+    from dvc.ignore import DvcIgnoreFilter  # half a second, of which a trace has no need
+
+    return DvcIgnoreFilter(localfs, str(root))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import write_text
 from stages.ingest.withdrawn import COLUMNS, TOMBSTONES
-from tools.audit.dvc_cache import listing, object_path
+from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.dvc_lock import Lock, git, history
 from tools.audit.trace import Project
 
@@ -117,22 +117,49 @@ def withdraw(project: Project, patient: str, today: date) -> Estate:
     """Remove a patient's pictures and the pages that show them, here and in the cache, and note the withdrawal.
 
     Raises:
-        UserError: nobody here is called so.
+        UserError: nobody here is called so, or a file cannot be removed; all others are.
     """
     found = estate(project, patient)
     note(project.root, patient, today)
-    for md5 in found.objects.keys() | found.pages.keys():
-        object_path(project.root, md5).unlink(missing_ok=True)
-    for out in project.lock.hashes:
-        place = project.root / out
-        if place.is_dir():
-            for path in place.rglob("*"):
-                if path.stem in found.images and path.is_file():
-                    path.unlink()
-        elif out in PAGES:
-            place.unlink(missing_ok=True)
-    (project.root / LINKS).unlink(missing_ok=True)
+    objects = [path for md5 in found.objects.keys() | found.pages.keys() for path in object_paths(project.root, md5)]
+    kept = [*map(erase, objects), *map(remove, workspace_files(project, found.images))]
+    if any(kept):
+        raise error_list("these files are still there; change what is named and withdraw again", filter(None, kept))
     return found
+
+
+def workspace_files(project: Project, images: set[str]) -> list[Path]:
+    """Files that show or name a patient, in the workspace and in those that killed experiments left behind."""
+    files = []
+    for root in (project.root, *(path.parent for path in (project.root / ".dvc/tmp/exps").rglob("dvc.yaml"))):
+        for out in project.lock.hashes:
+            files += [path for path in (root / out).rglob("*") if path.stem in images and not path.is_dir()]
+        files += [root / page for page in (*PAGES, LINKS)]
+    return files
+
+
+def erase(path: Path) -> str:
+    """Remove an object of the cache, and its content for every workspace that has a hard link to it.
+
+    Returns:
+        why it is still there; blank where it is not.
+    """
+    try:
+        if path.exists() and path.stat().st_nlink > 1:
+            path.chmod(0o644)
+            path.write_bytes(b"")
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return remove(path)
+
+
+def remove(path: Path) -> str:
+    """Remove a file or link that may be gone already; why it is still there, blank where it is not."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return ""
 
 
 def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:

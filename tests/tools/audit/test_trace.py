@@ -11,11 +11,9 @@ import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
-from tests.helpers.params import read_yaml
-from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tools.audit.__main__ import main
-from tools.audit.dvc_lock import filled, history, read_lock, stage_names
+from tools.audit.dvc_lock import history, read_lock
 from tools.audit.graph import Graph
 from tools.audit.render import dot
 from tools.audit.trace import Project, trace
@@ -127,13 +125,6 @@ def test_a_stage_keeps_the_commit_that_brought_its_result(own: Path) -> None:
     assert commits["train@adaptive-1-1"] == first
     assert commits["evaluate@adaptive-1-1"] == commits["report"] == second
     assert [commit for commit, _ in history(own)] == [second, first]
-
-
-def test_stages_of_a_matrix_are_named_as_dvc_names_them() -> None:
-    pipeline, params = read_yaml(ROOT / "dvc.yaml"), read_yaml(ROOT / "params.yaml")
-    listed = run(ROOT, "dvc", "stage", "list", "--name-only").split()
-    assert stage_names(pipeline, params) == set(listed)
-    assert filled("${a.b}", {"a": {"b": [1, 2]}}) == [1, 2]
 
 
 def test_sixteen_thousand_films_are_traced(own: Path) -> None:

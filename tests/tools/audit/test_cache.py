@@ -1,0 +1,208 @@
+"""DVC's cache, wherever it was told to keep it: found by audits, and emptied by withdrawals."""
+
+import errno
+import os
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.tree import Tree
+from ruamel.yaml import YAML
+
+from stages.common.core.errors import UserError
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import run
+from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
+from tools.audit.dvc_lock import read_lock, stage_names
+from tools.audit.trace import Project
+from tools.audit.withdraw import withdraw
+
+FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
+# The file of a setting, its value, and the folder that DVC then takes; {tmp} is the test's own folder.
+PLACES = {
+    "default": ("", "", "project/.dvc/cache"),
+    "system": ("system/config", "{tmp}/elsewhere", "elsewhere"),
+    "global": ("global/config", "{tmp}/elsewhere", "elsewhere"),
+    "relative": ("project/.dvc/config", "../../beside", "beside"),
+    "home": ("project/.dvc/config.local", "~/cache", "home/cache"),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two films of two patients behind one stage, before it has run, with a user's and a system's own configuration."""
+    folder, home = tmp_path / "project", tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    for level in ("global", "system"):
+        monkeypatch.setenv(f"DVC_{level.upper()}_CONFIG_DIR", str(tmp_path / level))
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    run(folder, "git", "init", "-q")
+    Repo.init()
+    Path("inbox/films/images").mkdir(parents=True)
+    Path("inbox/films/images/w1.png").write_bytes(FILM)
+    Path("inbox/films/images/w2.png").write_bytes(OTHER)
+    Path("inbox/films/manifest.csv").write_text("image_id,patient_id,sha256,source_file\nw1,p1,1,a\nw2,p2,2,b\n")
+    Path("params.yaml").write_text("{}")
+    Path("dvc.yaml").write_text(
+        "stages: {ingest: {cmd: cp -r inbox/films data/raw, deps: [inbox/films], outs: [data/raw]}}"
+    )
+    Path("data").mkdir()
+    return folder
+
+
+def configure(tmp_path: Path, place: str, **options: str) -> None:
+    """Move the cache, and set other options of it."""
+    file, value, _ = PLACES[place]
+    options |= {"dir": value.format(tmp=tmp_path)} if value else {}
+    path = tmp_path / (file or "project/.dvc/config")
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as config:
+        config.write("[cache]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
+
+
+def reproduce(project: Path) -> None:
+    with Repo(str(project)) as repo:
+        repo.reproduce()
+
+
+def commit(project: Path) -> None:
+    run(project, "git", "add", "-A", "--", ":!inbox")
+    run(project, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "films")
+
+
+def held(folder: Path, content: bytes) -> list[Path]:
+    """The files below a folder through which a content can be read."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "inbox" not in path.parts)
+    return [path for path in files if path.read_bytes() == content]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_cache_is_where_dvc_says(place: str, project: Path, tmp_path: Path) -> None:
+    configure(tmp_path, place)
+    with Repo() as repo:
+        assert cache_folder(project) == Path(repo.cache.local.path) == tmp_path / PLACES[place][2] / "files/md5"
+
+
+def test_a_configuration_that_dvc_refuses_is_one_sentence(project: Path, tmp_path: Path) -> None:
+    configure(tmp_path, "global", type="magic")
+    with pytest.raises(UserError, match=r"DVC's configuration cannot be read: .*magic"):
+        cache_folder(project)
+
+
+def test_files_lists_and_hashes_are_those_of_dvc(project: Path) -> None:
+    """With names beyond ASCII, folders in folders, links, and a .dvcignore that is not the root's."""
+    (project / "inbox/films/Röntgen ß/深").mkdir(parents=True)
+    (project / "inbox/films/Röntgen ß/深/~ film.png").write_bytes(FILM)
+    (project / "inbox/films/link.png").symlink_to("images/w1.png")
+    (project / "inbox/.dvcignore").write_text("*.tmp\n/films/*/deep\n")
+    for name in ("a.tmp", "deep/b.png", "深/c.tmp", "深/deep/d.png"):
+        path = project / "inbox/films/Röntgen ß" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    reproduce(project)
+    md5 = read_lock(project).stages["ingest"].deps["inbox/films"]
+    assert folder_md5(hash_folder(project, "inbox/films")) == md5
+    assert sum(name.endswith(".tmp") for name in hash_folder(project, "inbox/films")) == 0
+    md5 = read_lock(project).hashes["data/raw"]
+    with Repo() as repo:
+        tree = Tree.load(repo.cache.local, HashInfo("md5", md5))
+    assert listing(project, md5) == {"/".join(key): of.value for key, (_, of) in tree.as_dict().items()}
+    assert listing(project, md5) == hash_folder(project, "data/raw")
+
+
+def test_a_file_whose_size_and_time_are_unchanged_is_read_all_the_same(project: Path) -> None:
+    reproduce(project)
+    path = project / "data/raw/images/w1.png"
+    with Repo() as repo:
+        assert repo.status() == {}
+    before, expected = path.stat(), listing(project, read_lock(project).hashes["data/raw"])
+    with path.open("r+b") as file:
+        file.write(FILM.swapcase())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with Repo() as repo:
+        assert repo.status() == {}, "DVC does not see it"
+    changed = hash_folder(project, "data/raw")
+    assert {name for name in changed if changed[name] != expected[name]} == {"images/w1.png"}
+
+
+def test_stages_are_named_as_dvc_names_them(project: Path) -> None:
+    """Those of the pipeline itself, with more seeds and folds than it has now."""
+    params = read_yaml(ROOT / "params.yaml")
+    params["train"]["seeds"], params["evaluate"]["folds"] = [3, 1, 10], [1, 2]
+    with (project / "params.yaml").open("w") as file:
+        YAML(typ="safe").dump(params, file)
+    (project / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    with Repo() as repo:
+        expected = {stage.addressing for stage in repo.index.stages}
+    assert stage_names(read_yaml(project / "dvc.yaml"), params) == expected
+    assert len(expected) == 5 + 2 * 12
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_withdrawal_reaches_the_cache_that_was_moved(place: str, project: Path, tmp_path: Path) -> None:
+    reproduce(project)  # into the default cache
+    configure(tmp_path, place)
+    shutil.rmtree(project / "data/raw")
+    reproduce(project)  # into the one of the configuration
+    commit(project)
+    assert len(held(tmp_path, FILM)) == (2 if place == "default" else 3)
+    withdraw(Project(project), "p1", date(2026, 1, 2))
+    assert held(tmp_path, FILM) == []
+    assert held(tmp_path, OTHER) != []
+
+
+@pytest.mark.parametrize(("link", "copies"), [("symlink", 0), ("hardlink", 0), ("copy", 1)])
+def test_a_shared_cache_leaves_no_link_to_the_film(link: str, copies: int, project: Path, tmp_path: Path) -> None:
+    """Also in another workspace; what films have in common, and copies that belong to others, stay."""
+    for image in ("w1", "w2"):
+        (project / f"inbox/films/masks/{image}.png").parent.mkdir(exist_ok=True)
+        (project / f"inbox/films/masks/{image}.png").write_bytes(b"nothing marked")
+    configure(tmp_path, "global", type=link)
+    reproduce(project)
+    commit(project)
+    other = tmp_path / "other"
+    shutil.copytree(project, other, ignore=shutil.ignore_patterns("raw"))
+    with Repo(str(other)) as repo:
+        repo.checkout()
+    assert held(other, FILM) == [other / "data/raw/images/w1.png"]
+    withdraw(Project(project), "p1", date(2026, 1, 2))
+    assert held(project, FILM) == held(tmp_path / "elsewhere", FILM) == []
+    assert not list((project / "data/raw").rglob("w1.*"))
+    assert len(held(other, FILM)) == copies
+    for workspace in (project, other):
+        assert (workspace / "data/raw/images/w2.png").read_bytes() == OTHER
+        assert (workspace / "data/raw/masks/w2.png").read_bytes() == b"nothing marked"
+
+
+def test_an_experiment_that_was_killed_keeps_no_film(project: Path) -> None:
+    reproduce(project)
+    commit(project)
+    shutil.copytree(project, project / ".dvc/tmp/exps/killed", ignore=shutil.ignore_patterns(".dvc"))
+    withdraw(Project(project), "p1", date(2026, 1, 2))
+    assert held(project, FILM) == []
+    assert len(held(project, OTHER)) == 3
+
+
+def test_a_file_that_cannot_be_removed_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reproduce(project)
+    commit(project)
+    (kept,) = held(project / ".dvc", FILM)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == kept:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match=rf"still there.*\n  - {kept}: Permission denied"):
+        withdraw(Project(project), "p1", date(2026, 1, 2))
+    assert held(project, FILM) == [kept], "all others are gone"
+    monkeypatch.undo()
+    withdraw(Project(project), "p1", date(2026, 1, 2))
+    assert held(project, FILM) == []
