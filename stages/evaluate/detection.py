@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
 from skimage.measure import label, regionprops
+from torchvision.ops import box_iou
 
 OVERLAP = 0.5  # of two boxes, as usual in detection
 
@@ -24,7 +26,8 @@ def detection(chances: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[
     regions = regionprops(marked)  # type: ignore[no-untyped-call]
     found = np.array([(left, top, right, bottom) for top, left, bottom, right in (r.bbox for r in regions)], float)
     centres = np.array([(x + 0.5, y + 0.5) for y, x in (r.centroid for r in regions)], float)
-    pairs = overlaps(boxes, found.reshape(-1, 4)) >= OVERLAP
+    ious = box_iou(torch.from_numpy(boxes), torch.from_numpy(found.reshape(-1, 4)))
+    pairs = (ious >= OVERLAP).numpy()
     inside = within(boxes, centres.reshape(-1, 2))
     row, column = np.unravel_index(int(np.argmax(chances)), chances.shape)
     summit = np.array([[column + 0.5, row + 0.5]])
@@ -35,15 +38,6 @@ def detection(chances: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[
         "false_regions": int((~inside.any(axis=0)).sum()),
         "pointing": float(within(boxes, summit).any()) if len(boxes) else math.nan,
     }
-
-
-def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of each pair of boxes, float (len(a), len(b))."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b)]
-    whole = areas[0][:, None] + areas[1][None] - common
-    return np.asarray(common / np.where(whole > 0, whole, 1))
 
 
 def within(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:

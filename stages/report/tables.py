@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from tabulate import DataRow, TableFormat
 
 from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import LEVEL, pooled_f1_interval
@@ -30,6 +31,17 @@ PRINTED, INTERVAL, SPREADS = (
     ("accuracy", "precision", "recall", "f1"),
     ("f1_low", "f1_high"),
     ("f1_seed_sd", "f1_fold_sd"),
+)
+# Cells without padding: the table of the README would be wider than its lines may be.
+UNPADDED = TableFormat(
+    lineabove=None,
+    linebelowheader=lambda widths, _: "|" + "---|" * len(widths),
+    linebetweenrows=None,
+    linebelow=None,
+    headerrow=DataRow("|", "|", "|"),
+    datarow=DataRow("|", "|", "|"),
+    padding=1,
+    with_header_hide=None,
 )
 Conclusion = Literal["beats", "loses to", "cannot be told apart from"]
 
@@ -187,24 +199,19 @@ def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
 
 def markdown(comparison: pd.DataFrame) -> str:
     """The comparison as a Markdown table with three decimals."""
-    lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in cells_of(comparison)]
-    return "\n".join(lines) + "\n"
+    table = pd.DataFrame(cells_of(comparison), columns=HEAD)
+    return table.to_markdown(index=False, tablefmt=UNPADDED, stralign=None, disable_numparse=True) + "\n"
 
 
 def latex(comparison: pd.DataFrame) -> str:
     """The comparison as a LaTeX tabular for the package booktabs; it goes into a table environment by \\input."""
-    special = {"%": r"\%", "_": r"\_", "–": "--", " - ": " $-$ "}
 
-    def line(cells: list[str]) -> str:
-        text = " & ".join(cells)
-        for found, written in special.items():
-            text = text.replace(found, written)
-        return text + r" \\"
+    def typeset(text: object) -> str:
+        return str(text).replace("–", "--").replace(" - ", " $-$ ")
 
-    body = [line(cells) for cells in cells_of(comparison)]
-    start = [r"\begin{tabular}{l" + "r" * (len(HEAD) - 1) + "}", r"\toprule", line(HEAD), r"\midrule"]
-    return "\n".join([*start, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    table = pd.DataFrame(cells_of(comparison), columns=HEAD)
+    style = table.style.hide(axis="index").format(typeset, escape="latex").format_index(escape="latex", axis="columns")
+    return str(style.to_latex(hrules=True, column_format="l" + "r" * (len(HEAD) - 1)))
 
 
 def cells_of(comparison: pd.DataFrame) -> list[list[str]]:

@@ -2,10 +2,8 @@ import math
 
 import numpy as np
 import pytest
-import torch
-from torchvision.ops import box_iou
 
-from stages.evaluate.detection import detection, overlaps, read_boxes
+from stages.evaluate.detection import detection, read_boxes
 
 
 def chances(*boxes: tuple[int, int, int, int], height: float = 0.9) -> np.ndarray:
@@ -17,13 +15,6 @@ def chances(*boxes: tuple[int, int, int, int], height: float = 0.9) -> np.ndarra
 
 
 BOX = np.array([[10.0, 10, 30, 20]])
-
-
-def test_overlaps_agree_with_torchvision() -> None:
-    rng = np.random.default_rng(0)
-    a, b = (np.sort(rng.uniform(0, 50, (n, 2, 2)), axis=1).reshape(n, 4) for n in (6, 9))
-    expected = box_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
-    np.testing.assert_allclose(overlaps(a, b), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,15 @@ def test_latex_has_a_cell_for_each_column_and_no_bare_special_character() -> Non
     assert not re.search(r"(?<!\\)[%_#]|[^\x00-\x7f]", "".join(lines))
 
 
+def test_names_with_the_special_characters_of_latex_are_escaped() -> None:
+    comparison = compare(table(1, 0.5), table(2, 0.8), PATIENTS, {}, audit())
+    comparison.loc[0, "row"] = "R&D {50 %} #1 _~^$ a\\b"
+    (line,) = (line for line in latex(comparison).splitlines() if line.startswith("R"))
+    name = r"R\&D \{50 \%\} \#1 \_\textasciitilde \textasciicircum \$ a\textbackslash b"
+    assert line.split(" & ")[0] == name
+    assert len(re.findall(r"(?<!\\)&", line)) == 9
+
+
 def test_each_patient_has_a_row_from_the_largest_loss_to_the_largest_gain() -> None:
     baseline, adaptive = table(1, 0.5), table(2, 0.8)
     found = by_patient(baseline, adaptive, PATIENTS)
