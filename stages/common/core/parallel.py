@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 # Each worker has one core: libraries that start a thread per core would fight over them.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-BATCHES = 64
+BATCHES = 64  # made here, since Dask's executor ignores the chunk size of `map`
 
 
 @contextmanager

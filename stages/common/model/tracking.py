@@ -82,8 +82,8 @@ def open_client(uri: str = "") -> tuple[mlflow.MlflowClient, str]:
 class Tracker:
     """The MLflow run of one training.
 
-    Calls are kept, so that a run whose server falls silent is written again, from its beginning, to the local store.
-    Where that fails too, training goes on without a record.
+    MLflow has no second store and raises when a server falls silent. Calls are kept here, so that such a run is written
+    again, from its beginning, to the local store. Where that fails too, training goes on without a record.
     """
 
     def __init__(self, tags: dict[str, str]) -> None:

@@ -1,4 +1,7 @@
-"""Run-length encoded masks to outlines: COCO's (column-major) and CVAT's (row-major)."""
+"""Run-length encoded masks to outlines: COCO's (column-major) and CVAT's (row-major).
+
+Decoded here, since pycocotools accepts runs that end before the mask does and has no row-major order.
+"""
 
 from typing import Literal
 
