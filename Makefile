@@ -31,8 +31,8 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY) ## run the pipeline and print the comparison
 	@dvc repro
-	@python -m tools.audit page
-	@echo && cat reports/comparison.md && echo "The page: $(CURDIR)/reports/index.html"
+	@wrist audit page
+	@echo && wrist report
 
 test: $(READY) ## run the tests
 	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

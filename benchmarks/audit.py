@@ -7,7 +7,6 @@ import csv
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -60,7 +59,7 @@ def traced(count: int) -> list[float]:
 
 
 def trace(project: Path, what: str) -> None:
-    words = [sys.executable, "-m", "tools.audit", "trace", what]
+    words = ["wrist", "audit", "trace", what]
     subprocess.run(words, cwd=project, env=environment(), stdout=subprocess.DEVNULL, check=True)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from skimage.data import camera
 from skimage.filters import threshold_multiotsu
 
-from stages.threshold import multilevel_thresholds, objective
+from stages.threshold.multilevel import multilevel_thresholds, objective
 
 
 def best(work: Any, calls: int = 5) -> float:

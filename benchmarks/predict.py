@@ -82,7 +82,7 @@ def latency(film: Path) -> None:
         }
         for name, work in parts.items():
             print(f"one film, {name}: {1000 * statistics.median(seconds(work) for _ in range(4 * ROUNDS)):.1f} ms")
-        words = [sys.executable, "-m", "tools.predict", str(film), "--output", folder]
+        words = ["wrist", "predict", str(film), "--output", folder]
         whole = seconds(lambda: subprocess.run(words, check=True, capture_output=True))
     opening = seconds(lambda: open_model("adaptive"))
     print(f"one film, the whole command: {whole:.1f} s, of which opening the model {opening:.2f} s")

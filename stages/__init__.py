@@ -3,15 +3,14 @@
 Imports run one way: common.core <- common.data <- common.model <- common.analysis <- stages <- tools.
 """
 
-import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stages.common.core.params import read_sections
-from stages.common.core.stage import run_stage
+from stages.common.core.shell import run_command
+from stages.common.core.signals import begin_loading, begin_working
 
 STAGES = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
 
@@ -33,16 +32,31 @@ def read_params(path: Path) -> dict[str, Any]:
     Raises:
         UserError: a section, a key or a value cannot be used; the message names each.
     """
+    from stages.common.core.params import read_sections  # a start must not wait for pydantic
+
     return read_sections(path, {stage: section_model(stage) for stage in STAGES})
 
 
-def run(stage: str) -> None:
-    """What `python -m stages.NAME` does: the stage's `main` with its section of params.yaml and the command's words."""
+def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda parser: None) -> None:
+    """What `python -m stages.NAME` does: the stage's `main`, given its section of params.yaml and the arguments.
 
-    def load() -> Callable[[], str]:
+    Args:
+        add_arguments: adds the command's own arguments, which become arguments of `main`.
+    """
+    begin_loading(stage)
+    purpose = str(import_module(f"{__name__}.{stage}").__doc__).splitlines()[0]
+    parser = ArgumentParser(
+        prog=f"python -m stages.{stage}",
+        description=f"{purpose} Parameters: section `{stage}` of params.yaml. `dvc repro` runs it when needed.",
+    )
+    add_arguments(parser)
+    arguments = vars(parser.parse_args())
+
+    def work() -> int:
         main = import_module(f"{__name__}.{stage}.main").main
-        return partial(
-            main, section_model(stage).model_validate(read_params(Path("params.yaml"))[stage]), *sys.argv[1:]
-        )
+        settings = section_model(stage).model_validate(read_params(Path("params.yaml"))[stage])
+        begin_working()
+        print(f"{stage}: {main(settings, **arguments)}", flush=True)
+        return 0
 
-    run_stage(stage, load)
+    run_command(stage, work)

@@ -82,7 +82,7 @@ def test_the_doctor_sees_a_remote_that_answers(project: Path) -> None:
         boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket="cache")
         run(project, "dvc", "remote", "add", "--default", "store", "s3://cache/wrist")
         run(project, "dvc", "remote", "modify", "store", "endpointurl", f"http://127.0.0.1:{port}")
-        assert "reachable: s3://cache/wrist" in run(project, sys.executable, "-m", "tools.doctor")
+        assert "reachable: s3://cache/wrist" in run(project, "wrist", "doctor")
 
 
 SSH_SERVER = """

@@ -20,7 +20,7 @@ from stages.common.core.files import new_folder, read_json, read_table, write_js
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
 from stages.common.data.dataset import Films, Input, load_films
-from stages.common.data.run_id import parse_run
+from stages.common.data.run_id import Run
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits
@@ -43,12 +43,15 @@ from stages.evaluate.params import Params
 
 def main(
     settings: Params,
-    *words: str,
+    variant: str,
+    seed: int = 1,
+    fold: int = 1,
+    *,
     source: Path = Path("data/dataset"),
     models: Path = Path("models"),
     target: Path = Path("reports/evaluation"),
 ) -> str:
-    this = parse_run(words)
+    this = Run(variant, seed, fold)
     model, out_folder = models / this.folder, target / this.folder
     network = load_model(model)
     description = read_json(model / "model.json")

@@ -1,6 +1,7 @@
 """Run: python -m stages.train VARIANT [SEED [FOLD]]"""
 
 from stages import run
+from stages.common.data.run_id import add_run_arguments
 
 if __name__ == "__main__":
-    run("train")
+    run("train", add_run_arguments)

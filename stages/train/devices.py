@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradie
 
 from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.errors import UserError
+from stages.common.core.signals import StopRequest
 from stages.train.params import Loop
 
 # Fabric and its kin announce the precision on stderr; model.json records it instead.
@@ -24,25 +25,25 @@ LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the 
 
 
 @contextmanager
-def lock_training_devices(settings: Loop, look_up: Callable[[], None]) -> Iterator[None]:
+def lock_training_devices(settings: Loop, stop: StopRequest | None = None) -> Iterator[None]:
     """Wait for as many GPUs of this machine, or where there is none for as many cores, as the training will use.
 
     Under torchrun or SLURM the devices are already ours, and a process that Fabric started uses its parent's.
 
     Args:
-        look_up: called while waiting; ends the wait by an exception.
+        stop: ends the wait, and the process, when asked.
     """
     if "WORLD_SIZE" in os.environ or "LOCAL_RANK" in os.environ:
         yield
     elif gpus := visible_gpus():
-        with lock_devices(gpus, settings.devices, look_up) as mine:
-            os.environ[LEASED] = ",".join(map(str, mine))
+        with lock_devices(gpus, settings.devices, stop) as ours:
+            os.environ[LEASED] = ",".join(map(str, ours))
             try:
                 yield
             finally:
                 del os.environ[LEASED]
     else:
-        with lock_devices(cpu_cores(), settings.devices * settings.threads, look_up):
+        with lock_devices(cpu_cores(), settings.devices * settings.threads, stop):
             yield
 
 

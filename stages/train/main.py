@@ -7,23 +7,23 @@ One process:                python -m stages.train adaptive 1 1      (dvc repro 
 A training that was cut goes on when it is called again. SIGTERM writes a checkpoint and ends with the exit code 75.
 """
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from lightning_fabric import Fabric
 
+from stages.common.core.device_lock import wait_for
 from stages.common.core.files import new_folder, write_json, write_table
 from stages.common.core.hashing import folder_sha256, json_sha256, sha256
+from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.dataset import Films, load_films
-from stages.common.data.run_id import VARIANTS, parse_run
+from stages.common.data.run_id import VARIANTS, Run
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.metrics import score_images
 from stages.common.model.network import load_model, predict_logits, save_weights
@@ -37,40 +37,22 @@ from stages.train.params import LossWeights, Params
 from stages.train.progress import Report, reporting
 
 CHECKPOINT_SHARE = 0.05  # of the time at most; where an epoch is shorter than that allows, not every epoch is written
-TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, run it again
-INTERRUPTED = 130
-
-
-class Stop:
-    """Whether Ctrl-C or SIGTERM asked training to stop, and the exit code that says so."""
-
-    def __init__(self) -> None:
-        self.asked, self.code = False, TRY_AGAIN
-
-    def __call__(self) -> bool:
-        return self.asked
-
-    def obey(self) -> None:
-        """End here if asked to: nothing has begun that would be lost."""
-        if self.asked:
-            sys.exit(self.code)
-
-    def hear(self, signum: int, frame: FrameType | None) -> None:
-        self.asked, self.code = True, (INTERRUPTED if signum == signal.SIGINT else TRY_AGAIN)
-        signal.signal(signum, signal.SIG_DFL)  # whoever asks twice is in a hurry
 
 
 def main(
     settings: Params,
-    *words: str,
+    variant: str,
+    seed: int = 1,
+    fold: int = 1,
+    *,
     source: Path = Path("data/dataset"),
     models: Path = Path("models"),
     scores: Path = Path("reports/validation"),
 ) -> str:
-    this = parse_run(words)
+    this = Run(variant, seed, fold)
     weights: LossWeights = getattr(settings, this.variant)
     faults = explain_errors(settings.loop.batch, settings.unet.encoder)
-    with stopping() as stop, faults, lock_training_devices(settings.loop, stop.obey):
+    with stop_request() as stop, faults, lock_training_devices(settings.loop, stop):
         fabric = make_fabric(settings.loop)
         fabric.launch()
         train, validation = (
@@ -100,9 +82,8 @@ def main(
                     lead(state, rows, run, len(train.ids), report, save)
             except Preempted:
                 save()
-                print(
-                    f"train: stopped in epoch {state.epoch}, step {state.step}; run it again to go on", file=sys.stderr
-                )
+                where = f"epoch {state.epoch}, step {state.step}"
+                print(f"train: stopped in {where}; rerun the command to resume", file=sys.stderr)
                 sys.exit(stop.code)
             familiar = fit_reference(train.inputs[:, 0], validation.inputs[:, 0])
             kept = keep(state, models / this.folder, chosen | {"familiar": familiar}, validation)
@@ -141,7 +122,7 @@ def lead(
         start = time.monotonic()
 
 
-def follow(fabric: Fabric, state: TrainingState, rows: Iterator[dict[str, float]], stop: Stop) -> NoReturn:
+def follow(fabric: Fabric, state: TrainingState, rows: Iterator[dict[str, float]], stop: StopRequest) -> NoReturn:
     """Any other process: it trains along and writes nothing."""
     resume(fabric, state, None)
     try:
@@ -179,30 +160,11 @@ def keep(state: TrainingState, target: Path, chosen: dict[str, Any], validation:
 
 
 @contextmanager
-def stopping() -> Iterator[Stop]:
-    """Signals stop training between two steps while the block runs."""
-    stop = Stop()
-    before = {signum: signal.signal(signum, stop.hear) for signum in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-@contextmanager
-def only_one(checkpoint: Path, stop: Stop) -> Iterator[None]:
+def only_one(checkpoint: Path, stop: StopRequest) -> Iterator[None]:
     """Two equal trainings at once, as a queue may hold them, would write one checkpoint: the second waits."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    lock, said = FileLock(checkpoint.with_suffix(".lock")), False
-    while not lock.is_locked:
-        stop.obey()
-        try:
-            lock.acquire(timeout=float(said))
-        except Timeout:
-            if not said:
-                print("train: waits for another process that trains the very same", file=sys.stderr)
-            said = True
+    lock = FileLock(checkpoint.with_suffix(".lock"))
+    wait_for(lock, "train: waiting for an identical training run", stop)
     try:
         yield
     finally:

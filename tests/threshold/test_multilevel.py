@@ -260,9 +260,3 @@ def test_never_below_a_search_as_matlabs(name: str, classes: int) -> None:
     histogram = np.bincount(getattr(data, name)().ravel(), minlength=256)
     ours = objective(histogram, multilevel_thresholds(histogram, classes))
     assert ours >= objective(histogram, nelder_mead(histogram, classes)) - 1e-9
-
-
-def test_the_whole_is_of_use_by_itself() -> None:
-    from stages.threshold import multilevel_thresholds as exported
-
-    assert exported is multilevel_thresholds

@@ -10,7 +10,6 @@ from torch import nn
 from stages.common.core.device_lock import lock_devices
 from stages.common.core.errors import UserError
 from stages.train.devices import explain_errors, has_gpu, lock_training_devices, make_fabric, visible_gpus
-from stages.train.main import main
 from stages.train.params import Params
 from tests.helpers.params import merge
 
@@ -73,11 +72,6 @@ def test_other_errors_of_torch_stay_what_they_are() -> None:
 def test_fewer_films_than_processes_are_refused(settings: Params) -> None:
     with pytest.raises(ValueError, match=r"shared by loop\.devices processes"):
         Params.model_validate(merge(settings.model_dump(), {"loop": {"batch": 2, "devices": 4}}))
-
-
-def test_an_unknown_variant_is_said(settings: Params, here: Path) -> None:
-    with pytest.raises(UserError, match="expected baseline or adaptive, and a seed and a fold"):
-        main(settings, "adaptiv")
 
 
 def test_deterministic_algorithms_are_on_and_memory_is_not_filled(settings: Params) -> None:

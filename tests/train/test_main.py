@@ -25,7 +25,7 @@ from stages.common.core.files import write_png, write_table
 from stages.common.data.dataset import load_films
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
-from stages.train.main import TRY_AGAIN, main
+from stages.train.main import main
 from stages.train.params import Params
 from tests.helpers.files import tree_hash
 from tests.helpers.films import squares
@@ -182,7 +182,7 @@ def test_a_stopped_training_writes_its_state_and_goes_on(toy_params: dict[str, A
     write_params(dataset, toy_params, loop={"epochs": 40})
     assert start(dataset).wait() == 0
     expected = tree_hash(dataset / "models/adaptive/seed-1-fold-1")
-    for sign, code, line in ((signal.SIGTERM, TRY_AGAIN, "epoch 5/40"), (signal.SIGINT, 130, "epoch 15/40")):
+    for sign, code, line in ((signal.SIGTERM, os.EX_TEMPFAIL, "epoch 5/40"), (signal.SIGINT, 130, "epoch 15/40")):
         cut = start(dataset)
         assert "run it again to go on" in stop_at(cut, line, sign)
         assert cut.returncode == code
@@ -211,7 +211,7 @@ def test_the_very_same_training_twice_at_once_waits_or_can_be_stopped(
                 pass
         stopped.send_signal(signal.SIGTERM)
         stopped.communicate()
-        assert stopped.returncode == TRY_AGAIN
+        assert stopped.returncode == os.EX_TEMPFAIL
     waiting.communicate()
     assert waiting.returncode == 0
 
@@ -310,7 +310,7 @@ def test_several_processes_stop_together_and_go_on(toy_params: dict[str, Any], d
     whole, weights = trained(dataset)
     cut = start(dataset)
     stop_at(cut, "epoch 3/12", signal.SIGTERM)  # to the first process alone, as DVC and most runners do
-    assert cut.returncode == TRY_AGAIN
+    assert cut.returncode == os.EX_TEMPFAIL
     again, bits = trained(dataset)
     assert again.equals(whole)
     assert all(torch.equal(bits[name], weights[name]) for name in weights)

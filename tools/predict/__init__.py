@@ -2,3 +2,5 @@
 
 From Python: `predict(pixels, open_model("adaptive"))`, both from `tools.predict.model`.
 """
+
+FORMATS = ("png", "json", "dicom-seg")  # that a prediction can be written in

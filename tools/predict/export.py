@@ -10,8 +10,10 @@ from torch import nn
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder, read_json, write_json
+from stages.common.data.dataset import load_films
+from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import load_model
-from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs
+from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs, run_folders
 
 TOLERANCE = 1e-4  # of a probability, on the films that the network was tested on
 
@@ -26,6 +28,19 @@ class OneLogit(nn.Module):
     def forward(self, film: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.network(film)
         return logits[:, 0]
+
+
+def export_model(name: str, target: Path) -> None:
+    """Export a model by its name (baseline, adaptive or a run below models/) and compare it on its test films."""
+    folder = run_folders(name, Path())[0] if name in VARIANTS else Path(name)
+    trained = read_json(folder / "model.json")
+    films = load_films(Path("data/dataset"), "test", trained["unet"]["input"], trained["fold"])
+    difference = export(folder, target, films.inputs)
+    size = (target / "model.onnx").stat().st_size / 1e6
+    print(
+        f"export: {size:.0f} MB, probabilities within {difference:.1g} of torch on {len(films.ids)} test films "
+        f"(allowed {TOLERANCE:g}) -> {target}"
+    )
 
 
 def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -> float:

@@ -17,7 +17,6 @@ from stages.common.core.files import read_json, write_bytes, write_json
 from tools.predict.films import DecodedFilm
 from tools.predict.model import Model, Prediction, Region
 
-FORMATS = ("png", "json", "dicom-seg")
 WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
 UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"

@@ -40,7 +40,7 @@ def time_step(settings: Params, films: Films) -> tuple[float, float]:
     """Seconds and floating-point operations of one training step."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with lock_training_devices(settings.loop, lambda: None):
+    with lock_training_devices(settings.loop):
         fabric: Fabric = make_fabric(settings.loop)
         side = to_device(fabric, films)
         state: TrainingState = init_state(fabric, settings, settings.adaptive, len(films.ids), settings.seeds[0])

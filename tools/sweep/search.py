@@ -61,7 +61,7 @@ class Search:
     ranges: Sequence[Range]
     fixed: dict[str, str]
     say: Callable[[str], None]
-    told: threading.Event = field(default_factory=threading.Event)  # to stop
+    stop: Callable[[], bool] = lambda: False  # asked before each step
     failures: list[str] = field(default_factory=list)  # in a row
     first: list[dict[str, Any]] = field(default_factory=list)  # params to try before Optuna is asked
     running: int = 0
@@ -90,7 +90,7 @@ class Search:
                 study.tell(trial, state=TrialState.PRUNED)
                 self.say(f"{name}: cut short")
             except Failed as failed:
-                if self.told.is_set():
+                if self.stop():
                     self.say(f"{name}: stopped")
                 else:
                     trial.set_user_attr("failed", str(failed))
@@ -109,7 +109,7 @@ class Search:
         """The next trial, if there is to be one; asked one at a time, since two threads would get the same."""
         with self.turn:
             enough = len(done(study)) + self.running >= trials
-            if enough or self.told.is_set() or len(self.failures) >= ENOUGH:
+            if enough or self.stop() or len(self.failures) >= ENOUGH:
                 return None
             self.running += 1
             if self.first:
@@ -152,7 +152,7 @@ class Search:
         self.say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in trial.params.items()))
         stages = targets("train", self.params)
         try:
-            run_experiment(name, changes, stages, self.name, lambda: self.told.is_set() or watch())
+            run_experiment(name, changes, stages, self.name, lambda: self.stop() or watch())
         except Failed:
             if watch.cut:
                 raise optuna.TrialPruned from None

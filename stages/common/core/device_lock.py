@@ -1,21 +1,23 @@
-"""Processors and GPUs of this machine, lent to one process at a time.
+"""Processors and GPUs of this machine, held by one process at a time.
 
 Queued experiments know nothing of one another: two trainings on the same cores are slower together than one after the
-other, and two on one GPU share its memory. A lease is a file lock for each device, which Linux takes back whenever and
-however its holder ends. It covers all work of one user of the machine, in whichever clone it runs.
+other, and two on one GPU share its memory. Each device has a file lock, which Linux releases whenever and however its
+holder ends. The locks cover all work of one user of the machine, in whichever clone it runs.
 """
 
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-PAUSE = 0.1  # seconds between two looks
+from stages.common.core.signals import StopRequest
+
+PAUSE = 0.1  # seconds between two attempts
 
 
 def cpu_cores() -> list[str]:
@@ -24,59 +26,71 @@ def cpu_cores() -> list[str]:
 
 
 @contextmanager
-def lock_devices(
-    devices: Sequence[str], wanted: int, look_up: Callable[[], None] = lambda: None
-) -> Iterator[list[int]]:
+def lock_devices(devices: Sequence[str], wanted: int, stop: StopRequest | None = None) -> Iterator[list[int]]:
     """Positions in `devices` of those that are ours while the block runs: `wanted`, or all where there are fewer.
 
-    Whoever comes first gathers first, so that many small wishes never starve a large one.
+    Processes gather their devices in the order in which they came, so that many small requests never starve a large
+    one.
 
     Args:
         devices: names of one kind, as kind-number.
-        look_up: called while waiting; an exception of it ends the wait.
+        stop: ends the wait, and the process, when asked.
     """
-    wanted, place = min(wanted, len(devices)), folder()
-    turn = FileLock(place / f"{devices[0].split('-')[0]}.turn")
-    locks = [FileLock(place / f"{name}.lock") for name in devices]
-    pauses = patience(f"waits until {wanted} of {len(devices)} ({', '.join(devices)}) are free", look_up)
-    mine: list[int] = []
+    stop = stop or StopRequest()
+    wanted, folder = min(wanted, len(devices)), lock_folder()
+    turn = FileLock(folder / f"{devices[0].split('-')[0]}.turn")
+    locks = [FileLock(folder / f"{name}.lock") for name in devices]
+    waiting = f"waiting until {wanted} of {len(devices)} ({', '.join(devices)}) are free"
+    ours: list[int] = []
     try:
-        while not taken(turn):
-            next(pauses)
-        while len(mine) < wanted:
-            free = (number for number, lock in enumerate(locks) if number not in mine and taken(lock))
-            found = next(free, None)
-            if found is None:
-                next(pauses)
-            else:
-                mine.append(found)
+        announced = wait_for(turn, waiting, stop)
+        while len(ours) < wanted:
+            free = next((i for i, lock in enumerate(locks) if i not in ours and try_lock(lock)), None)
+            if free is not None:
+                ours.append(free)
+                continue
+            if not announced:
+                print(waiting, file=sys.stderr)
+                announced = True
+            stop.exit_if_asked()
+            time.sleep(PAUSE)
         turn.release()
-        yield sorted(mine)
+        yield sorted(ours)
     finally:
         for lock in (turn, *locks):
             lock.release()
 
 
-def taken(lock: FileLock) -> bool:
+def wait_for(lock: FileLock, message: str, stop: StopRequest) -> bool:
+    """Take a lock, however long another process holds it.
+
+    Args:
+        message: what is waited for; printed on stderr if another process holds the lock.
+        stop: ends the wait, and the process, when asked.
+    Returns:
+        Whether the message was printed.
+    """
+    if try_lock(lock):
+        return False
+    print(message, file=sys.stderr)
+    try:
+        lock.acquire(poll_interval=PAUSE, cancel_check=stop)
+    except Timeout:
+        stop.exit_if_asked()
+    return True
+
+
+def try_lock(lock: FileLock) -> bool:
     """Take a lock if nobody has it."""
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(blocking=False)
     except Timeout:
         return False
     return True
 
 
-def patience(what: str, look_up: Callable[[], None]) -> Iterator[None]:
-    """A pause at each step, and what is waited for on stderr at the first."""
-    print(what, file=sys.stderr)
-    while True:
-        look_up()
-        time.sleep(PAUSE)
-        yield
-
-
-def folder() -> Path:
-    """Where the locks lie: of this user, since another's files cannot be locked."""
-    place = Path(tempfile.gettempdir()) / f"wrist-fracture-leases-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    return place
+def lock_folder() -> Path:
+    """Where the locks lie: a folder of this user, since another's files cannot be locked."""
+    folder = Path(tempfile.gettempdir()) / f"wrist-fracture-leases-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder

@@ -1,7 +1,6 @@
 """One way to spread work over processors: a `concurrent.futures.Executor`, whatever stands behind it."""
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from stages.common.core.errors import UserError
+from stages.common.core.signals import inherited_without_ctrl_c
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,11 +48,10 @@ def processes() -> Iterator[Executor]:
 
 
 def begin_worker() -> None:
-    """Leave Ctrl-C, which reaches the whole process group, to the parent, and end at once when that is killed.
+    """End at once when the parent is killed.
 
     Workers that only wait would stay for ever, and one at work would write on beside the parent's successor.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=end_with_parent, daemon=True).start()
 
 
@@ -113,7 +112,9 @@ def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item],
     batches = [items[start : start + size] for start in range(0, len(items), size)]
     results: list[Result] = []
     with tqdm(desc=label, total=len(items), disable=None, leave=False) as bar:
-        for done in pool.map(run_batch, [work] * len(batches), batches):
+        with inherited_without_ctrl_c():  # the pool starts its processes as work is submitted
+            batches_done = pool.map(run_batch, [work] * len(batches), batches)
+        for done in batches_done:
             results += done
             bar.update(len(done))
     return results

@@ -1,9 +1,9 @@
 """One training of many: which variant, from which seed, with which fold of the films left out for the test."""
 
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from stages.common.core.errors import UserError
 
 VARIANTS = ("baseline", "adaptive")
 
@@ -24,16 +24,19 @@ class Run:
         return Path(self.variant, f"seed-{self.seed}-fold-{self.fold}")
 
 
-def parse_run(words: tuple[str, ...]) -> Run:
-    """The run that a stage's command names: VARIANT [SEED [FOLD]], 1 and 1 where they are left out.
+def add_run_arguments(parser: ArgumentParser) -> None:
+    """The arguments VARIANT [SEED [FOLD]] of the commands that train or evaluate one run."""
+    parser.add_argument("variant", choices=VARIANTS)
+    parser.add_argument("seed", nargs="?", type=count_from(0), default=1, help="one of train.seeds (default 1)")
+    parser.add_argument("fold", nargs="?", type=count_from(1), default=1, help="one of evaluate.folds (default 1)")
 
-    Raises:
-        UserError: no such variant, or a seed or fold that is no number.
-    """
-    variant, *numbers = words or ("",)
-    if variant not in VARIANTS or len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
-        raise UserError(
-            f"expected {' or '.join(VARIANTS)}, and a seed and a fold where they are not 1, as in `adaptive 2 1`; "
-            f"found {' '.join(words) or 'nothing'}"
-        )
-    return Run(variant, *map(int, numbers))
+
+def count_from(lowest: int) -> Callable[[str], int]:
+    """A reader of whole numbers from `lowest` up."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < lowest:
+            raise ArgumentTypeError(f"{text!r} is not a whole number from {lowest} up")
+        return int(text)
+
+    return read

@@ -2,7 +2,7 @@
 
 A server that cannot be reached never costs a training: the run goes to the local store, and from there to the server by
 
-    MLFLOW_TRACKING_URI=http://... python -m stages.common.model.tracking RUN_ID
+    MLFLOW_TRACKING_URI=http://... wrist send-run RUN_ID
 
 Runs of DVC experiments stand below one parent run per sweep: that which SWEEP in the environment names, or else all
 experiments on one commit.
@@ -136,7 +136,7 @@ class Tracker:
             return
         print(
             f"mlflow: {uri} cannot be reached ({reason}); the run is kept in {local_uri()}. Send it later with: "
-            f"MLFLOW_TRACKING_URI={uri} python -m stages.common.model.tracking {self.run_id}",
+            f"MLFLOW_TRACKING_URI={uri} wrist send-run {self.run_id}",
             file=sys.stderr,
         )
 
@@ -268,14 +268,3 @@ def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in params.items():
         out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return out
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(
-            "expected one id of a run: MLFLOW_TRACKING_URI=http://... python -m stages.common.model.tracking RUN_ID"
-        )
-    try:
-        print(f"sent as run {send(sys.argv[1])} to {chosen_uri()}")
-    except UserError as fault:
-        sys.exit(str(fault))

@@ -3,25 +3,22 @@
 kagglehub does the talking (endpoints, credentials, checksums, ranges). Its own last step unpacks the archive without
 looking at it; here the archive stays packed in kagglehub's cache, and its members are read through `bundles.Archive`.
 
-Run, to fetch and pin the data sets of `ingest.kaggle`: python -m stages.ingest.sources.kaggle
+Run, to fetch and pin the data sets of `ingest.kaggle`: wrist fetch kaggle
 """
 
 import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from stages import read_params
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import write_text
-from stages.common.core.stage import run_stage
 from stages.ingest.file_access import Archive
-from stages.ingest.params import Kaggle, Limits, Params
+from stages.ingest.params import Kaggle, Limits
 
 PINS = Path("data/pins")
 TRIES = 4
@@ -43,7 +40,7 @@ def read_pins(entry: Kaggle, pins: Path = PINS) -> dict[str, str]:
     if not path.exists():
         raise UserError(
             f"{path}: expected the hashes of {entry.handle} version {entry.version}, found no such file; "
-            "run `python -m stages.ingest.sources.kaggle`, look at what it says, and commit the file"
+            "run `wrist fetch kaggle`, look at what it says, and commit the file"
         )
     lines = path.read_text().splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
@@ -179,18 +176,3 @@ def statements(entries: list[Kaggle]) -> Iterator[str]:
         yield f"{entry.handle} version {entry.version}, licence: {entry.licence}"
         if entry.warning:
             yield f"  warning: {entry.warning}"
-
-
-def main(settings: Params) -> str:
-    if not settings.kaggle:
-        raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/data-sources.md")
-    print("\n".join(statements(settings.kaggle)), flush=True)
-    total = 0
-    for entry in settings.kaggle:
-        total += write_pins(entry, obtain(entry, Path(settings.inbox), settings.limits))
-        print(f"pinned in {pin_file(entry)}", flush=True)
-    return f"{total} files fetched and pinned; commit data/pins, then run `dvc repro` with ingest.sources: [kaggle]"
-
-
-if __name__ == "__main__":
-    run_stage("ingest", lambda: partial(main, Params.model_validate(read_params(Path("params.yaml"))["ingest"])))

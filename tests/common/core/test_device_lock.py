@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from stages.common.core.device_lock import cpu_cores, lock_devices
+from stages.common.core.signals import StopRequest
 from tests.helpers.paths import ROOT
 
 HOLD = """
 import sys, time
-from stages.common.core.device_lock import lease
+from stages.common.core.device_lock import lock_devices
 devices, wanted, seconds = sys.argv[1].split(","), int(sys.argv[2]), float(sys.argv[3])
-with lease(devices, wanted) as mine:
+with lock_devices(devices, wanted) as mine:
     start = time.monotonic()
     print("has", *mine, flush=True)
     time.sleep(seconds)
@@ -65,7 +66,7 @@ def test_a_holder_that_dies_frees_its_device(sign: signal.Signals) -> None:
     first.communicate()
     said, warned = second.communicate(timeout=60)
     assert said.startswith("has 0\n")
-    assert "waits until 1 of 1 (gpu-0) are free" in warned
+    assert "waiting until 1 of 1 (gpu-0) are free" in warned
 
 
 def test_a_wish_for_more_than_there_is_gets_all() -> None:
@@ -73,17 +74,14 @@ def test_a_wish_for_more_than_there_is_gets_all() -> None:
         assert mine == [0, 1]
 
 
-def test_a_wait_ends_when_the_caller_is_told_to_stop() -> None:
-    class Told(Exception):
-        pass
-
-    def stop() -> None:
-        raise Told
-
+def test_a_wait_ends_when_it_is_asked_to_stop() -> None:
+    stop = StopRequest()
     with lock_devices(["gpu-0"], 1):  # another lock on the same file, as another process would hold it
         waiting = holder(["gpu-0"], 1, 0)
-        with pytest.raises(Told), lock_devices(["gpu-0"], 1, stop):
+        stop.asked = True
+        with pytest.raises(SystemExit) as end, lock_devices(["gpu-0"], 1, stop):
             pytest.fail("a device that another has")
+        assert end.value.code == os.EX_TEMPFAIL
         assert waiting.poll() is None
     assert waiting.communicate(timeout=60)[0].startswith("has 0")
 

@@ -149,7 +149,7 @@ def test_a_server_that_dies_midway_costs_nothing_and_gets_the_run_later(
     assert log_test_metrics("123", {"f1": 0.75}) == 1
     said = capsys.readouterr().err
     assert f"mlflow: {server.uri} cannot be reached" in said
-    assert f"MLFLOW_TRACKING_URI={server.uri} python -m stages.common.model.tracking {run.run_id}" in said
+    assert f"MLFLOW_TRACKING_URI={server.uri} wrist send-run {run.run_id}" in said
     local, experiment = open_client(local_uri())
     (kept,) = local.search_runs([experiment])
     check(local, kept)

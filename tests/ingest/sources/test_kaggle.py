@@ -24,6 +24,7 @@ from tests.helpers.kaggle_server import TOKEN, serving
 from tests.helpers.kaggle_server import Kaggle as Server
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
+from tools.fetch.kaggle import fetch_kaggle
 
 
 def png(seed: int = 0) -> bytes:
@@ -80,7 +81,7 @@ def settings(*entries: Kaggle, **changes: Any) -> Params:
 
 
 def test_a_set_is_fetched_pinned_and_read(server: Server) -> None:
-    assert "7 files fetched and pinned" in kaggle.main(settings(entry()))
+    assert fetch_kaggle(settings(entry())) == 7
     said = main(settings(entry()))
     assert said.startswith("2 films of 1 patients, 1 fractures")
     path, body = server.calls[0]
@@ -101,7 +102,7 @@ def test_a_set_is_fetched_pinned_and_read(server: Server) -> None:
 
 
 def test_no_credential_is_written_or_said(server: Server, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    kaggle.main(settings(entry()))
+    fetch_kaggle(settings(entry()))
     main(settings(entry()))
     said = "".join(capfd.readouterr())
     for path in here.rglob("*"):
@@ -122,7 +123,7 @@ def test_a_download_that_is_cut_goes_on(server: Server) -> None:
     large(server)
     # Each attempt asks for the file, sees what is here, and asks again for the rest.
     server.cuts = [2 * MB + 77, 0, MB + 5]
-    kaggle.main(settings(entry()))
+    fetch_kaggle(settings(entry()))
     starts = [start for path, start in server.calls if path == "/storage/archive.zip"]
     assert [start for start in starts if start] == [2 * MB, 3 * MB]
 
@@ -131,12 +132,12 @@ def test_a_download_that_is_always_cut_says_so_and_the_next_call_goes_on(server:
     large(server)
     server.cuts = [MB + 9, *([0] * 8)]
     with pytest.raises(UserError, match=r"connection cut 4 times \(1\.0 MB are here; .*run the same command again"):
-        kaggle.main(settings(entry()))
+        fetch_kaggle(settings(entry()))
     (part,) = (here / "cache").rglob("*.archive")
     assert part.stat().st_size == MB
     server.calls.clear()
     server.cuts = []
-    kaggle.main(settings(entry()))
+    fetch_kaggle(settings(entry()))
     assert MB in [start for _, start in server.calls]
 
 
@@ -154,7 +155,7 @@ def test_a_download_that_is_always_cut_says_so_and_the_next_call_goes_on(server:
 def test_each_refusal_has_its_own_sentence(status: int, headers: dict[str, str], sentence: str, server: Server) -> None:
     server.answers = [(status, headers)]
     with pytest.raises(UserError, match=sentence) as fault:
-        kaggle.main(settings(entry()))
+        fetch_kaggle(settings(entry()))
     assert TOKEN not in str(fault.value)
     assert not list(Path("data/pins").glob("*")) if Path("data/pins").exists() else True
 
@@ -162,18 +163,18 @@ def test_each_refusal_has_its_own_sentence(status: int, headers: dict[str, str],
 def test_without_a_token_kaggle_is_asked_and_says_no(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     with pytest.raises(UserError, match="401"):
-        kaggle.main(settings(entry()))
+        fetch_kaggle(settings(entry()))
 
 
 def test_a_damaged_download_is_thrown_away(server: Server, here: Path) -> None:
     server.md5 = bytes(16)
     with pytest.raises(UserError, match="expected the MD5 that Kaggle states"):
-        kaggle.main(settings(entry()))
+        fetch_kaggle(settings(entry()))
     assert not list((here / "cache").rglob("*.archive"))
 
 
 def test_nothing_is_asked_when_the_archive_is_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    kaggle.main(settings(entry()))
+    fetch_kaggle(settings(entry()))
     server.calls.clear()
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     main(settings(entry()))
@@ -181,21 +182,19 @@ def test_nothing_is_asked_when_the_archive_is_there(server: Server, monkeypatch:
 
 
 def test_a_set_without_pins_is_not_read(server: Server) -> None:
-    with pytest.raises(
-        UserError, match=r"v2\.sha256: expected the hashes of owner/set version 2.*stages\.ingest\.kaggle"
-    ):
+    with pytest.raises(UserError, match=r"v2\.sha256: expected the hashes of owner/set version 2.*wrist fetch kaggle"):
         main(settings(entry()))
 
 
 def test_a_later_change_upstream_names_the_files(server: Server, here: Path) -> None:
-    kaggle.main(settings(entry()))
+    fetch_kaggle(settings(entry()))
     for path in (here / "cache").rglob("*.archive*"):
         path.unlink()
     changed = {"set/train/images/a.png": png(9), "set/new.txt": b""}
     server.content = data_set(**changed).replace(b"set/extra/c.png", b"set/extra/d.png")
     server.md5 = hashlib.md5(server.content).digest()
     with pytest.raises(UserError) as fault:
-        kaggle.main(settings(entry()))
+        fetch_kaggle(settings(entry()))
     for line in (
         "set/train/images/a.png: changed",
         "set/new.txt: new",
@@ -215,7 +214,7 @@ def test_a_later_change_upstream_names_the_files(server: Server, here: Path) -> 
 
 
 def test_a_changed_file_that_many_films_share_is_named(server: Server, here: Path) -> None:
-    kaggle.main(settings(entry()))
+    fetch_kaggle(settings(entry()))
     server.content = data_set(**{"set/dataset.csv": b"filestem,patient_id\na,1\nb,2\n"})
     server.md5 = hashlib.md5(server.content).digest()
     for path in (here / "cache").rglob("*.archive*"):
@@ -227,9 +226,9 @@ def test_a_changed_file_that_many_films_share_is_named(server: Server, here: Pat
 def test_an_archive_in_the_inbox_needs_no_connection(server: Server) -> None:
     with_archive = settings(entry(archive="set.zip"))
     with pytest.raises(UserError, match=r"expected the archive of owner/set at in/set\.zip, found none"):
-        kaggle.main(with_archive)
+        fetch_kaggle(with_archive)
     Path("in/set.zip").write_bytes(data_set())
-    kaggle.main(with_archive)
+    fetch_kaggle(with_archive)
     main(with_archive)
     assert server.calls == []
 
@@ -238,12 +237,12 @@ def test_a_hostile_archive_is_not_opened(server: Server) -> None:
     server.content = data_set(**{"../../up.png": png()})
     server.md5 = hashlib.md5(server.content).digest()
     with pytest.raises(UserError, match="a path that leads out of the archive"):
-        kaggle.main(settings(entry()))
+        fetch_kaggle(settings(entry()))
 
 
 def test_what_to_take_and_what_unlabelled_means(server: Server) -> None:
     everything = entry(include=["*"])
-    kaggle.main(settings(everything))
+    fetch_kaggle(settings(everything))
     with pytest.raises(UserError, match=r"extra/c\.png: expected its labels"):
         main(settings(everything))
     assert main(settings(entry(include=["*"], unlabelled="no_fracture"))).startswith("3 films")
@@ -278,7 +277,7 @@ def test_a_handle_is_owner_and_name(handle: str) -> None:
 
 def test_fetch_needs_a_set(here: Path) -> None:
     with pytest.raises(UserError, match=r"ingest\.kaggle: expected at least one data set"):
-        kaggle.main(settings())
+        fetch_kaggle(settings())
     with pytest.raises(UserError, match=r"ingest\.kaggle: expected at least one data set"):
         main(settings())
 

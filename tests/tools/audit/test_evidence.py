@@ -3,14 +3,13 @@
 import base64
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
-from tools.audit.__main__ import main
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +23,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verified(keys: Path) -> int:
-    return main(["verify", "--signed", "evidence.json", "--key", str(keys / "public.pem")])
+    return wrist("audit", "verify", "--signed", "evidence.json", "--key", str(keys / "public.pem"))
 
 
 def test_what_was_signed_is_verified_also_by_openssl(project: Path, keys: Path, tmp_path: Path) -> None:
-    assert main(["sign", "--key", str(keys / "private.pem")]) == 0
+    assert wrist("audit", "sign", "--key", str(keys / "private.pem")) == 0
     assert verified(keys) == 0
     (tmp_path / "sig").write_bytes(base64.b64decode((project / "evidence.json.sig").read_text()))
     run(
@@ -36,7 +35,7 @@ def test_what_was_signed_is_verified_also_by_openssl(project: Path, keys: Path, 
         "-in", "evidence.json", "-sigfile", str(tmp_path / "sig"),
     )  # fmt: skip
     first = (project / "evidence.json").read_bytes()
-    main(["sign", "--key", str(keys / "private.pem")])
+    wrist("audit", "sign", "--key", str(keys / "private.pem"))
     assert (project / "evidence.json").read_bytes() == first
     document = json.loads(first)
     assert {item["path"] for item in document["files"]} >= {"models/adaptive/seed-1-fold-1/weights.safetensors"}
@@ -48,7 +47,7 @@ def test_what_was_signed_is_verified_also_by_openssl(project: Path, keys: Path, 
 def test_a_changed_document_and_a_changed_file_are_named(
     project: Path, keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["sign", "--key", str(keys / "private.pem")])
+    wrist("audit", "sign", "--key", str(keys / "private.pem"))
     capsys.readouterr()
     with flipped(project / "evidence.json"):
         assert verified(keys) == 1
@@ -59,7 +58,7 @@ def test_a_changed_document_and_a_changed_file_are_named(
 
 
 def test_another_key_is_refused(project: Path, keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["sign", "--key", str(keys / "private.pem")])
+    wrist("audit", "sign", "--key", str(keys / "private.pem"))
     run(tmp_path, "openssl", "genpkey", "-algorithm", "ed25519", "-out", "private.pem")
     run(tmp_path, "openssl", "pkey", "-in", "private.pem", "-pubout", "-out", "public.pem")
     assert verified(tmp_path) == 1
@@ -70,7 +69,7 @@ def test_another_key_is_refused(project: Path, keys: Path, tmp_path: Path, capsy
 def test_a_key_that_is_none_is_one_sentence(content: str | None, said: str, project: Path, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "key.pem").write_text(content)
-    words = [sys.executable, "-m", "tools.audit", "sign", "--key", str(tmp_path / "key.pem")]
+    words = ["wrist", "audit", "sign", "--key", str(tmp_path / "key.pem")]
     done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "expected an Ed25519 private key (PEM)" in done.stderr

@@ -10,8 +10,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from prov.model import ProvDocument
 from rocrate.rocrate import ROCrate
 
+from tests.helpers.commands import wrist
 from tests.helpers.processes import run
-from tools.audit.__main__ import main
 from tools.audit.dvc_lock import read_lock
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ NAMES = ("ro-crate-metadata.json", "prov.json", "croissant.json", "bom.json")
 def exported(audited: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(audited)
-        assert main(["export"]) == 0
+        assert wrist("audit", "export") == 0
     return audited
 
 
@@ -31,7 +31,7 @@ def test_the_same_project_gives_the_same_bytes_and_no_path_of_the_machine(
 ) -> None:
     before = [(exported / name).read_bytes() for name in NAMES]
     monkeypatch.chdir(exported)
-    main(["export"])
+    wrist("audit", "export")
     assert [(exported / name).read_bytes() for name in NAMES] == before
     assert not any(str(exported).encode() in content for content in before)
     assert not any(str(Path.home()).encode() in content for content in before)

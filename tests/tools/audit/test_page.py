@@ -7,13 +7,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tools.audit.__main__ import main
+from tests.helpers.commands import wrist
 
 pytestmark = pytest.mark.slow
 
 
 def test_clicks_lead_from_a_number_to_the_pixels(visit: Callable[..., Page], project: Path) -> None:
-    assert main(["page"]) == 0
+    assert wrist("audit", "page") == 0
     page = visit(project / "reports/lineage.html", 1000)
     page.locator("#numbers + div tr:has-text('adaptive') a").nth(3).click()
     assert page.url.endswith("#runs-adaptive")

@@ -4,15 +4,14 @@ import csv
 import hashlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
+from tests.helpers.commands import wrist
 from tests.helpers.processes import run
-from tools.audit.__main__ import main
 from tools.audit.dvc_lock import history, read_lock
 from tools.audit.graph import Graph
 from tools.audit.render import dot
@@ -99,11 +98,11 @@ def test_a_model_and_a_file_in_it_have_their_chain(what: str, project: Path) -> 
 def test_what_there_is_not_is_one_sentence(project: Path) -> None:
     with pytest.raises(UserError, match="adaptive/f7: expected a cell of the report"):
         trace(Project(project), "adaptive/f7")
-    assert "Traceback" not in run(project, sys.executable, "-m", "tools.audit", "trace", "nobody", code=1)
+    assert "Traceback" not in run(project, "wrist", "audit", "trace", "nobody", code=1)
 
 
 def test_json_and_dot_say_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["trace", "baseline/iou", "--format", "json"])
+    wrist("audit", "trace", "baseline/iou", "--format", "json")
     said = json.loads(capsys.readouterr().out)
     graph, start = trace(Project(project), "baseline/iou")
     assert said["start"] == start
@@ -140,5 +139,5 @@ def test_sixteen_thousand_films_are_traced(own: Path) -> None:
                 more = f"-{number}" if number else ""
                 table.writerows(row | {"image_id": row["image_id"] + more} for row in rows)
     image = next(iter(found.films))
-    said = run(own, sys.executable, "-m", "tools.audit", "trace", image)
+    said = run(own, "wrist", "audit", "trace", image)
     assert re.search(rf"^{image}: film", said)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import pandas as pd
 import pytest
 
 from stages.common.core.files import read_table, write_table
+from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
-from tools.audit.__main__ import main
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock
 from tools.audit.trace import Project
@@ -26,7 +25,7 @@ def found(project: Path, deep: bool = True) -> list[tuple[str, str]]:
 
 
 def test_what_was_run_has_no_discrepancy(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "--deep"]) == 0
+    assert wrist("audit", "verify", "--deep") == 0
     said = capsys.readouterr().out
     assert "no discrepancy" in said
     assert len(said.splitlines()) == 1
@@ -159,8 +158,8 @@ def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(ow
     run(own, "git", "commit", "-qam", "nothing to see here")
     assert "up to date" in run(own, "dvc", "status")
     assert "Running" not in run(own, "dvc", "repro")
-    assert main(["verify", "--deep"]) == 0
-    words = [sys.executable, "-m", "tools.audit", "verify", "--rerun", "threshold"]
+    assert wrist("audit", "verify", "--deep") == 0
+    words = ["wrist", "audit", "verify", "--rerun", "threshold"]
     done = subprocess.run(words, cwd=own, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "mismatch  rerun threshold: data/levels/legend.csv" in done.stdout
@@ -169,7 +168,7 @@ def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(ow
 
 def test_stages_that_run_again_give_the_same_bytes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (project / "dvc.lock").read_bytes()
-    assert main(["verify", "--rerun", "annotate,train@adaptive-1-1,report"]) == 0, capsys.readouterr().out
+    assert wrist("audit", "verify", "--rerun", "annotate,train@adaptive-1-1,report") == 0, capsys.readouterr().out
     assert (project / "dvc.lock").read_bytes() == before
 
 
@@ -177,12 +176,12 @@ def test_a_random_sample_runs_again(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("random.sample", lambda stages, count: [s for s in stages if s.name == "preprocess"])
-    assert main(["verify", "--rerun", "1"]) == 0
+    assert wrist("audit", "verify", "--rerun", "1") == 0
     assert "runs again: preprocess" in capsys.readouterr().err
 
 
 def test_an_unknown_stage_is_one_sentence(project: Path) -> None:
-    said = run(project, sys.executable, "-m", "tools.audit", "verify", "--rerun", "trian", code=1)
+    said = run(project, "wrist", "audit", "verify", "--rerun", "trian", code=1)
     assert "--rerun trian: expected stages of dvc.lock (annotate, " in said
 
 

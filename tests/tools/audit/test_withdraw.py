@@ -1,14 +1,13 @@
 """A withdrawal with a real cache and remote: the patient's files are gone everywhere, the others' are not."""
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
 from tests.helpers.processes import run
-from tools.audit.__main__ import main
 from tools.audit.dvc_cache import object_path
 from tools.audit.trace import Project
 from tools.audit.withdraw import estate
@@ -30,7 +29,7 @@ def objects(store: Path) -> set[str]:
 def test_a_dry_run_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = tree_hash(project / "data")
     patient, images = some_patient(project, "test")
-    assert main(["withdraw", patient, "--dry-run"]) == 0
+    assert wrist("audit", "withdraw", patient, "--dry-run") == 0
     said = capsys.readouterr().out
     assert f"{len(images)} films: {', '.join(sorted(images))}" in said
     assert "would go" in said
@@ -62,9 +61,9 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
     gone = found.objects.keys() | found.pages.keys()
     before = objects(own / ".dvc/cache")
     stored = objects(tmp_path / "store")
-    main(["page"])
+    wrist("audit", "page")
     assert patient in (own / "reports/lineage.html").read_text()
-    assert main(["withdraw", patient]) == 0
+    assert wrist("audit", "withdraw", patient) == 0
     assert not (own / "reports/lineage.html").exists()
     said = capsys.readouterr().out
     assert before - objects(own / ".dvc/cache") == gone
@@ -88,7 +87,7 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
 
 
 def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
-    said = run(project, sys.executable, "-m", "tools.audit", "withdraw", "nobody", code=1)
+    said = run(project, "wrist", "audit", "withdraw", "nobody", code=1)
     assert "nobody: expected a pseudonym or a film of data/raw/manifest.csv" in said
     assert not (project / "data/pins/withdrawn.csv").exists()
 
@@ -96,7 +95,7 @@ def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
 def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(own, "dvc", "exp", "run", "--temp", "--name", "coarse", "-S", "threshold.classes=3", "threshold")
     film = Project(own).rows("data/raw/manifest.csv")[0]
-    assert main(["trace", film["sha256"], "--everywhere"]) == 0
+    assert wrist("audit", "trace", film["sha256"], "--everywhere") == 0
     said = capsys.readouterr().out
     assert "experiment coarse" in said.split("in these versions: ")[1]
     assert len([line for line in said.splitlines() if f"data/levels/images/{film['image_id']}.png (md5" in line]) == 2

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ import pytest
 from filelock import FileLock
 
 from stages.common.model.tracking import open_client, training_run
+from tests.helpers.commands import wrist
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
-from tools.doctor.__main__ import main
 from tools.doctor.findings import Severity
 from tools.doctor.machine import memory, space, threads, training_bytes
 from tools.doctor.packages import CUDA, packages
@@ -32,7 +31,7 @@ def project(here: Path, toy_params: dict[str, Any]) -> Path:
 
 
 def test_a_machine_that_can_run_the_pipeline_gets_0(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
+    assert wrist("doctor") == 0
     said = capsys.readouterr().out
     for what in ("packages", "device", "threads", "memory", "disk", "DVC remote", "MLflow", "results", "Kaggle"):
         assert what in said
@@ -40,7 +39,7 @@ def test_a_machine_that_can_run_the_pipeline_gets_0(project: Path, capsys: pytes
 
 
 def test_it_runs_as_the_readme_says() -> None:
-    words = [sys.executable, "-m", "tools.doctor"]
+    words = ["wrist", "doctor"]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "doctor: ready" in done.stdout
@@ -48,7 +47,7 @@ def test_it_runs_as_the_readme_says() -> None:
 
 def test_params_that_cannot_be_used_are_a_fault(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("params.yaml").write_text("train: {}")
-    assert main([]) == 1
+    assert wrist("doctor") == 1
     assert "this section is missing" in capsys.readouterr().out
 
 

@@ -16,9 +16,9 @@ from pydicom.data import get_testdata_file
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, read_table, write_png
+from tests.helpers.commands import wrist
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
-from tools.predict.__main__ import main
 from tools.predict.films import find_films
 from tools.predict.model import open_model, predict
 from tools.predict.outputs import WARNING
@@ -37,7 +37,7 @@ def test_a_folder_gives_a_folder_with_each_films_own_size(project: Path, tmp_pat
         (inbox / f"ward{number}").mkdir(parents=True)
         shutil.copy(film, inbox / f"ward{number}" / "film.png")
     (inbox / "notes.txt").write_text("not a film")
-    assert main([str(inbox), "--output", str(tmp_path / "out")]) == 0
+    assert wrist("predict", str(inbox), "--output", str(tmp_path / "out")) == 0
     for number, film in enumerate(films(project)):
         folder, pixels = tmp_path / f"out/ward{number}/film.png", read_png(film)
         found = read_json(folder / "prediction.json")
@@ -60,7 +60,7 @@ def test_a_folder_gives_what_each_film_by_itself_gives(
 ) -> None:
     monkeypatch.setenv("WORKERS", str(workers))
     names = films(project, 10)
-    assert main([*map(str, names), "--output", str(tmp_path), "--format", "png"]) == 0
+    assert wrist("predict", *map(str, names), "--output", str(tmp_path), "--format", "png") == 0
     model = open_model("adaptive")
     for film in names:
         alone = predict(read_png(film), model)
@@ -75,7 +75,7 @@ def test_dicom_gives_the_mask_of_its_png_and_a_segmentation_that_others_open(pro
         row = table[table["modality"] == modality].iloc[0]
         source = project / f"data/raw/dicom/{row['image_id']}.dcm"
         png = project / "data/raw" / row["file"]
-        assert main([str(source), str(png), "--output", str(tmp_path)]) == 0
+        assert wrist("predict", str(source), str(png), "--output", str(tmp_path)) == 0
         folder = tmp_path / source.name
         mask = read_png(folder / "mask.png") > 0
         np.testing.assert_array_equal(mask, read_png(tmp_path / png.name / "mask.png") > 0)
@@ -96,7 +96,7 @@ def test_dicom_gives_the_mask_of_its_png_and_a_segmentation_that_others_open(pro
 
 def test_a_ct_slice_of_others_goes_through_with_its_segmentation(project: Path, tmp_path: Path) -> None:
     source = Path(get_testdata_file("CT_small.dcm"))  # type: ignore[arg-type]
-    assert main([str(source), "--output", str(tmp_path)]) == 0
+    assert wrist("predict", str(source), "--output", str(tmp_path)) == 0
     folder = tmp_path / source.name
     assert pydicom.dcmread(folder / "segmentation.dcm").pixel_array.squeeze().shape == (128, 128)
     assert read_json(folder / "prediction.json")["no_dicom_seg"] is None
@@ -107,7 +107,7 @@ def test_a_film_without_a_frame_of_reference_keeps_its_other_outputs(
 ) -> None:
     table = read_table(project / "data/raw/manifest.csv")
     name = table[table["modality"] == "CT"]["image_id"].iloc[0]
-    assert main([str(project / f"data/raw/dicom/{name}.dcm"), "--output", str(tmp_path)]) == 0
+    assert wrist("predict", str(project / f"data/raw/dicom/{name}.dcm"), "--output", str(tmp_path)) == 0
     assert "no DICOM SEG" in capsys.readouterr().out
     assert (tmp_path / f"{name}.dcm/mask.png").exists()
     assert "Frame Of Reference" in read_json(tmp_path / f"{name}.dcm/prediction.json")["no_dicom_seg"]
@@ -121,7 +121,7 @@ def test_a_bad_film_is_said_and_the_others_go_on(
     for name, content in damaged.items():
         (tmp_path / name).write_bytes(content)
     bad = [str(tmp_path / name) for name in damaged]
-    assert main([str(good), *bad, str(other), "--output", str(tmp_path / "out")]) == 1
+    assert wrist("predict", str(good), *bad, str(other), "--output", str(tmp_path / "out")) == 1
     said = capsys.readouterr()
     assert len(said.err.splitlines()) == 1 + 3
     for path in bad:
@@ -135,13 +135,13 @@ def test_a_second_call_does_only_what_is_missing_or_changed(
 ) -> None:
     names = [str(film) for film in films(project)]
     call = [*names, "--output", str(tmp_path)]
-    main(call)
+    wrist("predict", *call)
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     victim = tmp_path / Path(names[1]).name
     shutil.rmtree(victim)
     (tmp_path / f".{victim.name}-partial-new").mkdir()  # what a killed call leaves
     capsys.readouterr()
-    assert main(call) == 0
+    assert wrist("predict", *call) == 0
     assert capsys.readouterr().out.count("done before") == 3  # two films and the closing line
     again = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     assert {path.parent for path in first if again[path] != first[path]} == {victim}
@@ -149,16 +149,16 @@ def test_a_second_call_does_only_what_is_missing_or_changed(
     (victim / "prediction.json").write_text("{")  # damaged
     for change in ([], ["--tta"], ["--model", "models/adaptive/seed-2-fold-1"]):
         capsys.readouterr()
-        main([*call, *change])
+        wrist("predict", *call, *change)
         assert capsys.readouterr().out.count("done before") == (0 if change else 3)
 
 
 def test_formats_are_chosen(project: Path, tmp_path: Path) -> None:
     film = films(project, 1)[0]
-    main([str(film), "--output", str(tmp_path), "--format", "json"])
+    wrist("predict", str(film), "--output", str(tmp_path), "--format", "json")
     assert [path.name for path in (tmp_path / film.name).iterdir()] == ["prediction.json"]
     with pytest.raises(SystemExit):
-        main([str(film), "--format", "jpeg"])
+        wrist("predict", str(film), "--format", "jpeg")
 
 
 def test_names_that_match_nothing_or_clash_are_said(tmp_path: Path) -> None:
@@ -177,9 +177,7 @@ def test_names_that_match_nothing_or_clash_are_said(tmp_path: Path) -> None:
 
 
 def test_the_help_and_every_output_say_that_it_is_no_medical_device() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.predict", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["wrist", "predict", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "not a medical device" in done.stdout
     assert "not a medical device" in WARNING
 
@@ -191,18 +189,18 @@ class NoTorch:
         if name.split(".")[0] in ("torch", "segmentation_models_pytorch"):
             raise ImportError(name)
 sys.meta_path.insert(0, NoTorch())
-from tools.predict.__main__ import main
-sys.exit(main(sys.argv[1:]))
+from tools.command_line import app
+app(["predict", *sys.argv[1:]])
 """
 
 
 def test_an_exported_model_predicts_the_same_without_torch(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["export", "--output", str(tmp_path / "onnx")]) == 0
+    assert wrist("export", "--output", str(tmp_path / "onnx")) == 0
     assert "of torch on 8 test films" in capsys.readouterr().out
     names = [str(film) for film in films(project)]
-    main([*names, "--output", str(tmp_path / "torch")])
+    wrist("predict", *names, "--output", str(tmp_path / "torch"))
     command = [sys.executable, "-c", WITHOUT_TORCH, *names, "--model", str(tmp_path / "onnx"), "--output", "bare"]
     place = environment() | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=place, capture_output=True, text=True, check=False)
@@ -229,7 +227,7 @@ def test_a_damaged_export_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     (tmp_path / "recipe.json").write_text("{}")
     with pytest.raises(UserError, match=r"model\.onnx: expected an ONNX model"):
-        main([str(tmp_path), "--model", str(tmp_path)])
+        wrist("predict", str(tmp_path), "--model", str(tmp_path))
 
 
 def test_a_turned_photograph_of_a_film_is_predicted_upright(project: Path, tmp_path: Path) -> None:
@@ -238,7 +236,7 @@ def test_a_turned_photograph_of_a_film_is_predicted_upright(project: Path, tmp_p
     tag[0x0112] = 6  # to be shown turned by 90 degrees
     film.save(tmp_path / "upright.tif")
     film.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.tif", exif=tag)
-    main([str(tmp_path / "*.tif"), "--output", str(tmp_path / "out")])
+    wrist("predict", str(tmp_path / "*.tif"), "--output", str(tmp_path / "out"))
     masks = [read_png(tmp_path / f"out/{name}.tif/mask.png") for name in ("upright", "turned")]
     np.testing.assert_array_equal(*masks)
 
@@ -254,6 +252,6 @@ def test_monochrome1_is_the_same_film(project: Path, tmp_path: Path) -> None:
     film.PresentationLUTShape = "INVERSE"
     film.PixelData = (2**film.BitsStored - 1 - film.pixel_array).astype(np.uint16).tobytes()
     film.save_as(tmp_path / "one.dcm")
-    assert main([str(tmp_path / "*.dcm"), "--output", str(tmp_path / "out")]) == 0
+    assert wrist("predict", str(tmp_path / "*.dcm"), "--output", str(tmp_path / "out")) == 0
     one, two = (read_png(tmp_path / f"out/{name}.dcm/probability.png") for name in ("one", "two"))
     np.testing.assert_array_equal(one, two)

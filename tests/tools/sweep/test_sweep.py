@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from tests.helpers.processes import environment, on_small_disk, run, wait_for
 from tests.helpers.projects import copy_project, stages_run
 
 pytestmark = pytest.mark.slow
-SWEEP = [sys.executable, "-m", "tools.sweep"]
+SWEEP = ["wrist", "sweep"]
 
 
 @pytest.fixture(scope="module")

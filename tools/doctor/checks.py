@@ -1,12 +1,5 @@
-"""Doctor: what this machine will do with the pipeline, before it does it.
+"""The environment check: what this machine will do with the pipeline, before it does it."""
 
-python -m tools.doctor [--fix]
-
-Exit code 1: something will fail. A warning costs speed or comfort only. --fix closes MLflow runs whose process is
-gone. Secrets are looked for and never shown.
-"""
-
-import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -26,12 +19,12 @@ from tools.doctor.services import kaggle, remotes, tracking
 MARKS = {Severity.GOOD: "[green]good[/]", Severity.WARN: "[yellow]warning[/]", Severity.BAD: "[red]fault[/]"}
 
 
-def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--fix", action="store_true", help="close MLflow runs whose process is gone")
-    options = parser.parse_args(words)
+def check_environment(fix: bool) -> int:
+    """Run all checks and print what they say; returns the number of faults.
+
+    Args:
+        fix: close MLflow runs whose process is gone.
+    """
     try:
         params = read_params(Path("params.yaml"))
     except UserError as fault:
@@ -44,7 +37,7 @@ def main(words: list[str]) -> int:
         partial(space, params),
         remotes,
         tracking,
-        partial(dead_runs, options.fix),
+        partial(dead_runs, fix),
         results,
         partial(kaggle, params),
     ]
@@ -52,7 +45,7 @@ def main(words: list[str]) -> int:
 
 
 def show(findings: list[CheckResult]) -> int:
-    """Print what was found; 1 where something will fail."""
+    """Print the results; returns the number of those that will fail."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("what", "", "found", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for finding in findings:
@@ -60,8 +53,4 @@ def show(findings: list[CheckResult]) -> int:
     console.print(table, soft_wrap=False)
     bad = sum(finding.state == Severity.BAD for finding in findings)
     print("doctor: " + (f"{bad} faults" if bad else "ready"))
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return bad

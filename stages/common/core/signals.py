@@ -1,0 +1,115 @@
+"""Ctrl-C and SIGTERM: one sentence and the right exit code, whenever they arrive.
+
+A process goes through two phases. While it loads (torch alone takes seconds), a signal ends it at once: nothing has
+begun, and an exception raised inside an import would be wrapped by libraries. While it works, a signal raises
+`Interrupted`, so that unfinished output is removed. Work that can pause and resume asks a `StopRequest` instead.
+
+Only the standard library is imported here, so that the handlers are in place before anything else.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM arrived during work; `code` is the shell's exit code for it, 130 or 143."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.code = 128 + signum
+
+
+def begin_loading(name: str) -> None:
+    """From now on a signal ends the process at once, and so does the death of DVC."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        os.write(sys.stderr.fileno(), f"{name}: interrupted before any work began\n".encode())
+        os._exit(128 + signum)
+
+    for signum in SIGNALS:
+        signal.signal(signum, end)
+    die_with_parent()
+
+
+def begin_working() -> None:
+    """From now on the first signal raises `Interrupted`, and a second one ends the process."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        for other in SIGNALS:
+            signal.signal(other, signal.SIG_DFL)
+        raise Interrupted(signum)
+
+    for signum in SIGNALS:
+        signal.signal(signum, interrupt)
+
+
+class StopRequest:
+    """Whether a signal asked the work to stop at its next pause, and the exit code that says so.
+
+    SIGTERM comes from a runner that needs the machine: the code means "run it again" (EX_TEMPFAIL, 75). Ctrl-C comes
+    from a person: 130.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self.code = False, os.EX_TEMPFAIL
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def exit_if_asked(self) -> None:
+        """End here if asked to: nothing has begun that would be lost."""
+        if self.asked:
+            sys.exit(self.code)
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        self.asked, self.code = True, (128 + signum if signum == signal.SIGINT else os.EX_TEMPFAIL)
+        signal.signal(signum, signal.SIG_DFL)  # a second one ends the process
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Signals only set a `StopRequest` while the block runs."""
+    stop = StopRequest()
+    before = {signum: signal.signal(signum, stop.receive) for signum in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def inherited_without_ctrl_c() -> Iterator[None]:
+    """Processes that are started in the block never see Ctrl-C, which a terminal sends to the whole group.
+
+    A handler would come too late: a process that has just started still imports. A blocked signal is inherited.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def die_with_parent() -> None:
+    """Ask Linux for SIGTERM when DVC dies, so that a killed `dvc repro` leaves no stage that writes on.
+
+    It reaches this process only while `cmd:` in dvc.yaml is one command behind `exec`, which the shell replaces
+    itself with.
+    """
+    if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    orphan = parent == 1 and b"dvc" not in Path("/proc/1/cmdline").read_bytes()  # in a container DVC can be process 1
+    if orphan or os.getppid() != parent:  # it died before Linux was asked
+        os.kill(os.getpid(), signal.SIGTERM)

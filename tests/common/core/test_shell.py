@@ -1,0 +1,151 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from stages import STAGES
+from stages.common.core.shell import describe_os_error
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
+
+SCRIPT = """
+import os, signal, sys, time
+from concurrent.futures.process import BrokenProcessPool
+from stages.common.core.errors import UserError
+from stages.common.core.shell import run_command
+from stages.common.core.signals import begin_loading, begin_working
+
+def work():
+    begin_working()
+    {body}
+    print("done")
+    return 0
+
+begin_loading("threshold")
+run_command("threshold", work)
+"""
+
+
+def run_body(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    script = textwrap.dedent(SCRIPT).format(body=body)
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{script}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("pass", 0, "done"),
+        ("raise UserError('films/a.png: expected X, found Y; do Z')", 1, "threshold: films/a.png: expected X"),
+        ("raise OSError(28, 'No space left on device', 'data/levels/x.png')", 1, "data/levels/x.png: the disk is full"),
+        ("raise BrokenProcessPool('a child was terminated')", 1, "threshold: a worker process was killed"),
+        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", 130, "threshold: interrupted"),
+        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", 143, "threshold: interrupted"),
+    ],
+)
+def test_every_end_is_one_clear_sentence(body: str, code: int, message: str, tmp_path: Path) -> None:
+    done = run_body(body, tmp_path)
+    assert done.returncode == code
+    assert message in done.stdout + done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) == 1
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    done = run_body("1 / 0", tmp_path)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_unknown_machine_errors_are_not_swallowed() -> None:
+    with pytest.raises(OSError, match="strange"):
+        describe_os_error(OSError(errno.EIO, "strange"))
+
+
+HEAVY = {"torch", "mlflow", "pandas", "pydicom", "dvc", "cv2", "great_expectations", "optuna", "pydantic"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_explains_itself_without_doing_work_and_refuses_unknown_words(stage: str, tmp_path: Path) -> None:
+    words = ["--help"], ["--hlep"], ["unknown", "words"]
+    done = [stage_command(stage, *of, folder=tmp_path) for of in words]
+    assert [one.returncode for one in done] == [0, 2, 2]
+    assert f"section `{stage}` of params.yaml" in " ".join(done[0].stdout.split())
+    assert all("Traceback" not in one.stderr for one in done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def stage_command(stage: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"stages.{stage}", *words]
+    place = environment() | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_starts_without_heavy_libraries(stage: str) -> None:
+    script = f"import sys, stages.{stage}.__main__; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_a_signal_while_a_stage_loads_is_one_sentence(
+    signum: signal.Signals, code: int, seconds: float, tmp_path: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.train", "adaptive"],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(seconds)  # torch takes longer than the longer of both
+    process.send_signal(signum)
+    _, message = process.communicate(timeout=60)
+    assert (process.returncode, message) == (code, "train: interrupted before any work began\n")
+
+
+def test_ctrl_c_reaches_the_whole_group_and_one_process_says_so(tmp_path: Path) -> None:
+    script = """
+import sys, time
+from pathlib import Path
+from stages.common.core.parallel import executor, track
+from stages.common.core.shell import run_command
+from stages.common.core.signals import begin_loading, begin_working
+from time import sleep
+
+def work():
+    begin_working()
+    with executor() as pool:
+        Path("ready").touch()
+        track(pool, sleep, [0.2] * 400, "work")
+    return 0
+
+if __name__ == "__main__":
+    begin_loading("work")
+    run_command("work", work)
+"""
+    (tmp_path / "work.py").write_text(script)
+    for wait in (0.0, 0.4, 1.5):  # as workers are started, while they import, while they work
+        (tmp_path / "ready").unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, "work.py"],
+            cwd=tmp_path,
+            env=environment() | {"PYTHONPATH": str(ROOT), "WORKERS": "2"},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        time.sleep(wait)
+        os.killpg(process.pid, signal.SIGINT)
+        _, message = process.communicate(timeout=60)
+        assert (process.returncode, message) == (130, "work: interrupted; no unfinished output was kept\n")

@@ -1,0 +1,110 @@
+"""The command line as a user meets it: quick help, refused words, one sentence for an interruption."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from stages.common.core.errors import UserError
+from tests.helpers.commands import wrist
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
+from tools.command_line import app
+
+HEAVY = {"torch", "mlflow", "pandas", "pydicom", "dvc", "cv2", "onnxruntime", "optuna", "numpy"}
+
+
+def commands(command: click.Command, *names: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command, groups included."""
+    yield names
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, *names, name)
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
+
+
+def test_all_commands_are_here() -> None:
+    assert {words[0] for words in COMMANDS if words} == {
+        *("predict", "export", "sweep", "audit", "doctor", "fetch", "report", "send-run"),
+    }
+
+
+def test_help_of_every_command_imports_nothing_heavy() -> None:
+    script = f"""
+import sys
+from tools.command_line import app
+for words in {COMMANDS!r}:
+    try:
+        app([*words, "--help"], prog_name="wrist")
+    except SystemExit as end:
+        assert end.code == 0, words
+print(sorted({HEAVY!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "medical device" in done.stdout
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids="-".join)
+def test_unknown_options_are_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert wrist(*words, "--no-such-option") == 2
+    assert "No such option: --no-such-option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("predcit",), "No such command 'predcit'"),
+        (("predict", "film.png", "--format", "jpeg"), "expected some of png,json,dicom-seg, found jpeg"),
+        (("sweep", "report", "a/b"), "expected letters, digits, - and _, found 'a/b'"),
+        (("sweep", "arms", "a", "--seeds", "1,x"), "expected whole numbers separated by commas, found '1,x'"),
+        (("sweep", "search", "a", "-S", "train.loop.epochs"), "expected KEY=VALUE, found 'train.loop.epochs'"),
+        (("audit", "verify", "--signed", "evidence.json"), "--signed and --key belong together"),
+    ],
+)
+def test_wrong_words_are_refused(words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert wrist(*words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_report_that_is_not_there_is_said(here: Path) -> None:
+    with pytest.raises(UserError, match="there is no report yet"):
+        wrist("report")
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_one_sentence(signum: signal.Signals, code: int, tmp_path: Path) -> None:
+    command = ["wrist", "predict", "films", "--model", "adaptive"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    assert process.poll() is None, "the command ended before the signal"
+    process.send_signal(signum)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert message.startswith("wrist: interrupted")
+    assert len(message.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_causes_no_message(tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / "index.html").touch()
+    (reports / "comparison.md").write_text("row\n" * 200_000)
+    process = subprocess.Popen(
+        ["wrist", "report"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    os.read(process.stdout.fileno(), 10)
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 1

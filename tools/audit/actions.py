@@ -1,0 +1,124 @@
+"""What the commands of `wrist audit` do. Each imports what it needs: a trace must not wait for cryptography."""
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
+    from tools.audit.trace import Project
+    from tools.audit.withdraw import Estate
+
+
+def trace_thing(what: str, form: str, everywhere: bool) -> int:
+    """Print the chain of evidence of a thing; returns the exit code."""
+    from tools.audit import render, trace
+
+    project = trace.Project(Path())
+    graph, start = trace.trace(project, what)
+    forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
+    print(forms[form](graph, start))
+    if everywhere:
+        from tools.audit.withdraw import estate
+
+        listed(estate(project, what), project, "in the cache")
+    return 0
+
+
+def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, key: Path | None) -> int:
+    """Print every discrepancy; returns 1 where there is one.
+
+    Args:
+        deep: also hash raw films by SHA-256 and count pixels from masks.
+        stages: to run again, by name or number.
+        form: text or json.
+        evidence: a signed document to hold all files to, with the public key.
+        key: that key (PEM).
+    """
+    from tools.audit.rerun import rerun
+    from tools.audit.trace import Project
+    from tools.audit.verify import stages_named, verify
+
+    project = Project(Path())
+    again = stages_named(project, stages) if stages else []
+    check = verify(project, deep)
+    if evidence and key:
+        from tools.audit.signing import check_evidence
+
+        check_evidence(project, evidence, key, check)
+    rerun(project, again, check, lambda text: print(f"runs again: {text}", file=sys.stderr, flush=True))
+    found = sorted(check.findings)
+    wrong = [finding for finding in found if finding.kind != "unchecked"]
+    if form == "json":
+        print(json.dumps([vars(finding) for finding in found], indent=1))
+    else:
+        for finding in found:
+            print(f"{finding.kind:9} {finding.name}: {finding.said}")
+        said = f"{len(wrong)} discrepancies" if wrong else "no discrepancy"
+        print(f"verify: {check.files} files, {check.bytes / 1e6:.0f} MB, {said}")
+    return 1 if wrong else 0
+
+
+def sign_project(key: Path, output: Path) -> int:
+    """Write and sign the hashes of all outputs; returns the exit code."""
+    from tools.audit.signing import sign, signature_of
+    from tools.audit.trace import Project
+
+    count = sign(Project(Path()), key, output)
+    print(f"sign: {count} files -> {output}, {signature_of(output)}")
+    return 0
+
+
+def withdraw_patient(patient: str, dry_run: bool) -> int:
+    """Remove what a patient left and say what remains to be done; returns the exit code."""
+    from stages.ingest.withdrawn import TOMBSTONES
+    from tools.audit.trace import Project
+    from tools.audit.withdraw import estate, remove_from_remotes, withdraw
+
+    project = Project(Path())
+    found = estate(project, patient) if dry_run else withdraw(project, patient, date.today())
+    print(f"{len(found.images)} films: {', '.join(sorted(found.images))}")
+    listed(found, project, "would go" if dry_run else "removed")
+    if not dry_run:
+        for name, count in remove_from_remotes(project.root, found.objects | found.pages).items():
+            print(f"remote {name}: {count} files removed")
+        print(f"noted in {TOMBSTONES}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
+        print("Source files, predictions, exports, signed evidence, clones and backups are yours to remove.")
+    return 0
+
+
+def listed(found: "Estate", project: "Project", verb: str) -> None:
+    """What a patient or film left in all versions."""
+    from tools.audit.withdraw import versions
+
+    print(f"{verb}: {len(found.objects)} files of these films only, {len(found.pages)} pages that show or name them")
+    for md5, paths in sorted((found.objects | found.pages).items(), key=lambda item: sorted(item[1])):
+        print(f"  {', '.join(sorted(paths))} (md5 {md5})")
+    print(f"trained on data with them, to be judged by you: {len(found.models)} models")
+    for md5, path in sorted(found.models.items(), key=lambda item: item[1]):
+        print(f"  {path} (md5 {md5})")
+    print("in these versions: " + ", ".join(versions(project, found.commits)))
+    if found.unknown:
+        print("not looked into, since their data are not in this cache: " + ", ".join(versions(project, found.unknown)))
+
+
+def export_lineage() -> int:
+    """Write the lineage in the words of public standards; returns the exit code."""
+    from tools.audit.export import export
+    from tools.audit.trace import Project
+
+    for path in export(Project(Path())):
+        print(path.name)
+    return 0
+
+
+def write_page(output: Path) -> int:
+    """Write reports/lineage.html; returns the exit code."""
+    from stages.common.core.files import write_text
+    from tools.audit.page import render
+    from tools.audit.trace import Project
+
+    write_text(output, render(Project(Path()), output))
+    print(f"page: {output}")
+    return 0

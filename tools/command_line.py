@@ -1,0 +1,286 @@
+"""The command line of `wrist`: every command with its arguments and options.
+
+Each command imports its work inside its body, so that `--help` answers at once, and then calls `begin_working`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stages.common.core.signals import begin_working
+from tools.predict import FORMATS
+
+app = typer.Typer(
+    name="wrist",
+    help="Tools on top of the wrist-fracture pipeline. Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+sweep = typer.Typer(
+    help="Try many weightings, each as a DVC experiment. Rerun a command to resume it.", no_args_is_help=True
+)
+audit = typer.Typer(
+    help="Trace a number to its source files, and verify that what is here is what was run.", no_args_is_help=True
+)
+fetch = typer.Typer(help="Bring public data sets here, pinned by hash.", no_args_is_help=True)
+for name, group in (("sweep", sweep), ("audit", audit), ("fetch", fetch)):
+    app.add_typer(group, name=name, rich_help_panel=None)
+
+
+def plain_name(name: str) -> str:
+    """A sweep's name, which becomes part of names of experiments and files."""
+    if not name or not all(letter.isalnum() or letter in "-_" for letter in name):
+        raise typer.BadParameter(f"expected letters, digits, - and _, found {name!r}")
+    return name
+
+
+PARAMS = Path("params.yaml")
+Form = Literal["text", "json"]
+SweepName = Annotated[
+    str,
+    typer.Argument(callback=plain_name, help="Name of the sweep; its experiments are called NAME-something."),
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Experiments at a time.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("-S", "--set-param", metavar="KEY=VALUE", help="As for dvc exp run.")
+]
+
+
+@app.command()
+def predict(
+    films: Annotated[
+        list[str], typer.Argument(help="Files, folders, patterns: PNG, JPEG, TIFF or DICOM (CR, DX, CT).")
+    ],
+    model: Annotated[
+        str, typer.Option(help="adaptive, baseline, a run below models/, or an exported folder.")
+    ] = "adaptive",
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+    format_: Annotated[str, typer.Option("--format", help="Some of png,json,dicom-seg.")] = "png,json,dicom-seg",
+    average: Annotated[
+        bool, typer.Option("--average", help="Average over all seeds and folds; each costs a pass.")
+    ] = False,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over the film and its mirror image; costs 2 passes.")
+    ] = False,
+) -> None:
+    """Segment new films.
+
+    Each film gets a folder with probability.png, mask.png, overlay.jpg, prediction.json and, for DICOM,
+    segmentation.dcm, all in the film's own pixels. A finished film is skipped until it, the model or an option
+    changes. Exit code 1: a film could not be read.
+    """
+    formats = sorted(set(format_.split(",")))
+    if not set(formats) <= set(FORMATS):
+        raise typer.BadParameter(f"expected some of {','.join(FORMATS)}, found {format_}", param_hint="--format")
+    from tools.predict.batch import predict_films
+
+    begin_working()
+    failed = predict_films(films, model, output, formats, average, tta)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Option(help="adaptive, baseline, or a run below models/.")] = "adaptive",
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("exported"),
+) -> None:
+    """Write a model as ONNX; `wrist predict --model exported` then needs no torch."""
+    from tools.predict.export import export_model
+
+    begin_working()
+    export_model(model, output)
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Close MLflow runs whose process is gone.")] = False,
+) -> None:
+    """Check what this machine will do with the pipeline, before it does it.
+
+    Exit code 1: something will fail. A warning costs speed or comfort only. Secrets are looked for and never shown.
+    """
+    from tools.doctor.checks import check_environment
+
+    begin_working()
+    raise typer.Exit(1 if check_environment(fix) else 0)
+
+
+@app.command()
+def report() -> None:
+    """Print the comparison of the last run and where its page lies."""
+    from stages.common.core.errors import UserError
+
+    comparison, page = Path("reports/comparison.md"), Path("reports/index.html")
+    if not (comparison.is_file() and page.is_file()):
+        raise UserError("reports/comparison.md: there is no report yet; run `make repro` or `dvc repro`")
+    print(f"{comparison.read_text()}The page: {page.resolve()}")
+
+
+@app.command("send-run")
+def send_run(run_id: Annotated[str, typer.Argument(help="Id of a run in the local store mlflow.db.")]) -> None:
+    """Copy a run that was kept locally to the server that MLFLOW_TRACKING_URI names."""
+    from stages.common.model.tracking import chosen_uri, send
+
+    begin_working()
+    print(f"sent as run {send(run_id)} to {chosen_uri()}")
+
+
+@fetch.command()
+def kaggle() -> None:
+    """Fetch the Kaggle data sets of params.yaml and pin every file by SHA-256 in data/pins."""
+    from stages import read_params
+    from stages.ingest.params import Params
+    from tools.fetch.kaggle import fetch_kaggle
+
+    begin_working()
+    files = fetch_kaggle(Params.model_validate(read_params(PARAMS)["ingest"]))
+    print(f"{files} files fetched and pinned; commit data/pins, then run `dvc repro` with ingest.sources: [kaggle]")
+
+
+def pairs(changes: list[str] | None) -> dict[str, str]:
+    """KEY=VALUE options as a dictionary."""
+    found: dict[str, str] = {}
+    for change in changes or []:
+        key, sign, value = change.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"expected KEY=VALUE, found {change!r}", param_hint="--set-param")
+        found[key] = value
+    return found
+
+
+@sweep.command()
+def search(
+    name: SweepName,
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all.")] = 20,
+    jobs: Jobs = 1,
+    range_: Annotated[
+        list[str] | None, typer.Option("--range", metavar="KEY=LOW..HIGH[:log]", help="A param to search; repeatable.")
+    ] = None,
+    set_param: Changes = None,
+) -> None:
+    """Let Optuna choose; validation films judge and the test films stay unseen.
+
+    Without --range it searches the share of Dice in the loss at the start and the end of the linear schedule.
+    """
+    fixed = pairs(set_param)
+    from stages import read_params
+    from tools.sweep.runner import run_search
+
+    begin_working()
+    raise typer.Exit(run_search(name, read_params(PARAMS), range_ or [], fixed, trials, jobs))
+
+
+@sweep.command()
+def arms(
+    name: SweepName,
+    seeds: Annotated[str, typer.Option(help="Seeds of each arm, separated by commas.")] = "1,2,3,4,5",
+    jobs: Jobs = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and stop.")] = False,
+    set_param: Changes = None,
+) -> None:
+    """Train and test the paper's schedule and what it must beat, all from the same seeds."""
+    fixed = pairs(set_param)
+    if not all(word.isdecimal() for word in seeds.split(",")):
+        raise typer.BadParameter(f"expected whole numbers separated by commas, found {seeds!r}", param_hint="--seeds")
+    numbers = [int(word) for word in seeds.split(",")]
+    from stages import read_params
+    from tools.sweep.runner import run_arms
+
+    begin_working()
+    raise typer.Exit(run_arms(name, read_params(PARAMS), fixed, numbers, jobs, dry_run))
+
+
+@sweep.command("report")
+def sweep_report(name: SweepName) -> None:
+    """Write reports/sweep.html of all experiments named NAME-something, also those of DVC's queue."""
+    from stages import read_params
+    from tools.sweep.runner import write_page
+
+    begin_working()
+    raise typer.Exit(write_page(name, read_params(PARAMS)))
+
+
+@audit.command()
+def trace(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A cell of the report (adaptive/f1), an image id, a model (adaptive-1-1), a path that DVC tracks, a "
+            "source file by name or SHA-256, a patient's pseudonym."
+        ),
+    ],
+    format_: Annotated[Literal["text", "json", "dot"], typer.Option("--format", help="Form of the output.")] = "text",
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="A film or patient in all commits and experiments, too.")
+    ] = False,
+) -> None:
+    """Print what a thing was made from, and what was made from it."""
+    from tools.audit.actions import trace_thing
+
+    begin_working()
+    raise typer.Exit(trace_thing(what, format_, everywhere))
+
+
+@audit.command()
+def verify(
+    deep: Annotated[bool, typer.Option("--deep", help="Also hash raw films, and count pixels from masks.")] = False,
+    rerun: Annotated[str, typer.Option(metavar="STAGES", help="Run these, or so many, again and compare bytes.")] = "",
+    format_: Annotated[Form, typer.Option("--format", help="Form of the output.")] = "text",
+    signed: Annotated[
+        Path | None, typer.Option(metavar="EVIDENCE", help="Hold all files to a signed document.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Public key (PEM) for --signed.")] = None,
+) -> None:
+    """Check whether what is here is what was run; exit code 1 where it is not."""
+    if (signed is None) != (key is None):
+        raise typer.BadParameter("--signed and --key belong together", param_hint="--signed")
+    from tools.audit.actions import verify_project
+
+    begin_working()
+    raise typer.Exit(verify_project(deep, rerun, format_, signed, key))
+
+
+@audit.command()
+def sign(
+    key: Annotated[Path, typer.Option(help="Private Ed25519 key (PEM), kept outside of the project.")],
+    output: Annotated[Path, typer.Option(help="The document to write.")] = Path("evidence.json"),
+) -> None:
+    """Write and sign the hashes of all outputs."""
+    from tools.audit.actions import sign_project
+
+    begin_working()
+    raise typer.Exit(sign_project(key, output))
+
+
+@audit.command("export")
+def export_audit() -> None:
+    """Write the lineage as RO-Crate, PROV, Croissant and CycloneDX at the project's root."""
+    from tools.audit.actions import export_lineage
+
+    begin_working()
+    raise typer.Exit(export_lineage())
+
+
+@audit.command()
+def page(
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("reports/lineage.html"),
+) -> None:
+    """Write a page that leads from each number to its pixels, by clicks."""
+    from tools.audit.actions import write_page
+
+    begin_working()
+    raise typer.Exit(write_page(output))
+
+
+@audit.command()
+def withdraw(
+    patient: Annotated[str, typer.Argument(help="The pseudonym, as the manifest has it.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, and stop.")] = False,
+) -> None:
+    """Remove what a patient left: here, in DVC's cache and in its remotes."""
+    from tools.audit.actions import withdraw_patient
+
+    begin_working()
+    raise typer.Exit(withdraw_patient(patient, dry_run))

@@ -1,0 +1,23 @@
+"""Fetch the Kaggle data sets of params.yaml and pin every file by its SHA-256 in data/pins."""
+
+from pathlib import Path
+
+from stages.common.core.errors import UserError
+from stages.ingest.params import Params
+from stages.ingest.sources.kaggle import obtain, pin_file, statements, write_pins
+
+
+def fetch_kaggle(settings: Params) -> int:
+    """Fetch and pin all data sets of `ingest`; returns the number of files.
+
+    Raises:
+        UserError: params.yaml names no data set, or one cannot be fetched.
+    """
+    if not settings.kaggle:
+        raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/data-sources.md")
+    print("\n".join(statements(settings.kaggle)), flush=True)
+    files = 0
+    for entry in settings.kaggle:
+        files += write_pins(entry, obtain(entry, Path(settings.inbox), settings.limits))
+        print(f"pinned in {pin_file(entry)}", flush=True)
+    return files

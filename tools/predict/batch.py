@@ -1,0 +1,109 @@
+"""Predict many films: each by a worker, its folder written whole, its outcome told in a line."""
+
+import hashlib
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import new_folder
+from stages.common.core.git import git_commit
+from stages.common.core.parallel import count_workers
+from stages.ingest.problems import Unreadable
+from tools.predict.films import decode, find_films
+from tools.predict.model import Model, Prediction, open_model, predict
+from tools.predict.outputs import WARNING, facts_of, is_done, write_prediction
+
+AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """What became of a film, and what is said about it."""
+
+    path: Path
+    message: str
+    how: Literal["predicted", "done before", "failed"]
+
+
+Named = tuple[Path, Path]  # a film, and where its folder lies below the output
+Work = Callable[[Named], PredictionResult]
+
+
+def predict_films(
+    names: list[str], model: str, output: Path, formats: list[str], average: bool = False, flip: bool = False
+) -> int:
+    """Predict films and write a folder for each; returns the number of films that could not be read.
+
+    Args:
+        names: files, folders and patterns.
+        model: as for `open_model`.
+        output: the folder to write to.
+        formats: some of FORMATS.
+        average: over all seeds and folds of the variant.
+        flip: average over each film and its mirror image.
+    """
+    network = open_model(model, average=average, flip=flip, threads=1)
+    films = find_films(names)
+    chosen = {"average": average, "tta": flip, "format": formats}
+    facts = facts_of(network, git_commit(), chosen)
+    print(f"predict: {WARNING}", file=sys.stderr)
+    counts = Counter[str]()
+    # Each film goes all the way by itself on one core: what is found does not depend on the films beside it, no core
+    # waits for another, and a folder is done as fast as by batches that are each spread over all cores.
+    with ThreadPoolExecutor(count_workers()) as pool:
+        work = partial(predict_film, model=network, output=output, facts=facts, formats=formats)
+        for number, result in enumerate(in_order(pool, work, films), start=1):
+            counts[result.how] += 1
+            stream = sys.stderr if result.how == "failed" else sys.stdout
+            print(f"{number}/{len(films)} {result.path}: {result.message}", file=stream, flush=True)
+    skipped = f", {counts['done before']} done before" if counts["done before"] else ""
+    print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}")
+    return counts["failed"]
+
+
+def in_order(pool: ThreadPoolExecutor, work: Work, films: list[Named]) -> Iterator[PredictionResult]:
+    """Films by workers of the pool, a few ahead of what is asked for."""
+    todo = iter(films)
+    waiting = deque(pool.submit(work, film) for film in islice(todo, AHEAD * count_workers()))
+    while waiting:
+        yield waiting.popleft().result()
+        waiting.extend(pool.submit(work, film) for film in islice(todo, 1))
+
+
+def predict_film(
+    film: Named, model: Model, output: Path, facts: dict[str, Any], formats: list[str]
+) -> PredictionResult:
+    """Read a film, have the network look at it and write its folder, unless it is done or no film."""
+    cv2.setNumThreads(1)
+    path, folder = film[0], output / film[1]
+    try:
+        content = path.read_bytes()
+        facts = facts | {"input_sha256": hashlib.sha256(content).hexdigest()}
+        if is_done(folder, facts):
+            return PredictionResult(path, "done before", "done before")
+        decoded = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])
+        found = predict(decoded.pixels, model, decoded.spacing)
+    except Unreadable as error:
+        return PredictionResult(path, error.problem.sentence(str(path)), "failed")
+    except UserError as error:
+        return PredictionResult(path, f"{path}: {error}", "failed")
+    except OSError as error:
+        return PredictionResult(path, f"expected a readable file, found: {error.strerror}", "failed")
+    with new_folder(folder) as out:
+        problem = write_prediction(out, decoded, found, facts, formats)
+    return PredictionResult(path, summary(found) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
+
+
+def summary(found: Prediction) -> str:
+    count = len(found.regions)
+    said = f"{count} region{'' if count == 1 else 's'}, highest probability {found.probability.max():.2f}"
+    return said if found.familiar else f"{said}; UNFAMILIAR: unlike the films that the model was trained on"

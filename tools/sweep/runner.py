@@ -1,0 +1,156 @@
+"""Sweeps: many weightings, each tried as a DVC experiment that can be shown, applied and pushed like any other.
+
+`run_search` lets Optuna choose; validation films judge and the test films stay unseen. `run_arms` trains the paper's
+schedule and what it must beat from the same seeds, and tests each. `write_page` writes reports/sweep.html of all
+experiments named NAME-something, also those of `dvc exp run --queue --name NAME`. Rerun each to resume.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from pydantic import ValidationError
+from yaml import YAMLError
+
+from stages import section_model
+from stages.common.core.errors import UserError, error_list
+from stages.common.core.files import write_text
+from stages.common.core.params import describe_error
+from stages.common.core.signals import StopRequest, stop_request
+from tools.sweep.arms import arms
+from tools.sweep.cost import expected_cost
+from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
+
+PAGE = Path("reports/sweep.html")
+
+
+def overridden(params: dict[str, Any], changes: dict[str, str]) -> dict[str, Any]:
+    """`params` with what -S will change, values read as YAML.
+
+    Raises:
+        UserError: a value is no YAML, or section `train` cannot be used with it; DVC refuses the other sections.
+    """
+    words = [f"{key}={value}" for key, value in changes.items()]
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(params), OmegaConf.from_dotlist(words)))
+        section_model("train").model_validate(found["train"])
+    except YAMLError as error:
+        raise UserError(
+            f"-S: expected values in YAML, found {', '.join(words)}: {' '.join(str(error).split())}"
+        ) from None
+    except ValidationError as error:
+        raise error_list(
+            "-S: these parameters cannot be used", [f"train.{describe_error(e)}" for e in error.errors()]
+        ) from None
+    return dict(found)
+
+
+def run_search(
+    name: str, params: dict[str, Any], ranges: list[str], fixed: dict[str, str], trials: int, jobs: int
+) -> int:
+    """Search until enough trials are done, then write the page; returns the exit code.
+
+    Args:
+        name: of the sweep.
+        params: of the workspace.
+        ranges: what to search, as KEY=LOW..HIGH; none are the shares of Dice at the schedule's start and end.
+        fixed: changed params that all trials have.
+        trials: judged or cut short, in all.
+        jobs: at a time.
+    Raises:
+        UserError: a range cannot be read, or the study cannot be written.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import OperationalError
+
+    from tools.sweep.search import Search, parse_range
+
+    try:
+        parsed = [parse_range(text) for text in ranges]
+    except ValueError as error:
+        raise UserError(
+            f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}"
+        ) from None
+    with stop_request() as stop:
+        try:
+            Search(name, params, parsed, fixed, say, stop).run(trials, jobs)
+        except (OperationalError, StorageInternalError) as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise UserError(
+                f"optuna.db: the study cannot be written: {reason}; free some space or end the other writer, and rerun "
+                "the command: finished trials stay"
+            ) from None
+        return stopped(name, stop) or write_page(name, params)
+
+
+def run_arms(
+    name: str, params: dict[str, Any], fixed: dict[str, str], seeds: list[int], jobs: int, dry_run: bool
+) -> int:
+    """Train and test every arm that has not been run, then write the page; returns the exit code.
+
+    Args:
+        name: of the sweep.
+        params: of the workspace.
+        fixed: changed params that all arms have.
+        seeds: each arm is trained from each.
+        jobs: arms at a time.
+        dry_run: say what it would cost, and stop.
+    Raises:
+        UserError: an arm failed; the others are done.
+    """
+    finished = set(names(name))
+    todo = {f"{name}-{arm}": changes for arm, changes in arms().items() if f"{name}-{arm}" not in finished}
+    fixed = fixed | {"train.seeds": "[" + ",".join(map(str, seeds)) + "]"}
+    changed = overridden(params, fixed)
+    print(expected_cost(changed, len(todo), seeds, Path("data/dataset")))
+    if dry_run:
+        return 0
+    stages = targets("train", changed) + targets("evaluate", changed)
+
+    def run_arm(experiment: str, changes: dict[str, Any]) -> str:
+        if stop():
+            return ""
+        say(f"{experiment}: starts")
+        try:
+            run_experiment(experiment, fixed | changes, stages, name, stop)
+        except Failed as failed:
+            return "" if stop() else str(failed)
+        say(f"{experiment}: validation Dice {read_experiment(experiment).score:.3f}")
+        return ""
+
+    with stop_request() as stop:
+        with ThreadPoolExecutor(jobs) as pool:
+            failures = list(filter(None, pool.map(run_arm, todo.keys(), todo.values())))
+        if failures:
+            raise UserError(
+                "\n".join([f"{len(failures)} of {len(todo)} arms failed; rerun the command to retry them", *failures])
+            )
+        return stopped(name, stop) or write_page(name, params)
+
+
+def stopped(name: str, stop: StopRequest) -> int:
+    """The exit code of a sweep that was asked to stop, after a sentence; 0 if it was not."""
+    if not stop():
+        return 0
+    print(f"sweep {name}: stopped; rerun the command to resume", file=sys.stderr)
+    return stop.code
+
+
+def write_page(name: str, params: dict[str, Any]) -> int:
+    """Write the page of a sweep; returns the exit code."""
+    from tools.sweep.page import render
+
+    found = [read_experiment(experiment) for experiment in names(name)]
+    if not found:
+        raise UserError(
+            f"{name}: expected experiments named {name}-something, found none; see `dvc exp list --all-commits`"
+        )
+    write_text(PAGE, render(name, found, params))
+    print(f"sweep {name}: {len(found)} experiments -> {PAGE}")
+    return 0
+
+
+def say(text: str) -> None:
+    print(f"sweep: {text}", file=sys.stderr, flush=True)
