@@ -27,7 +27,9 @@ def remotes() -> list[CheckResult]:
                 found.append(CheckResult(label, Severity.GOOD, f"reachable: {remote.fs.unstrip_protocol(remote.path)}"))
             except Exception as error:  # each kind of remote fails in its own way
                 reason = " ".join(str(error).split())[:160] or type(error).__name__
-                found.append(CheckResult(label, Severity.BAD, f"not reachable: {reason}; see docs/scaling.md"))
+                found.append(
+                    CheckResult(label, Severity.BAD, f"not reachable: {reason}; see docs/how-to/runners-and-remotes.md")
+                )
         return found
 
 
@@ -59,6 +61,6 @@ def kaggle(params: dict[str, Any]) -> list[CheckResult]:
         return [CheckResult("Kaggle", Severity.GOOD, "credentials are there")]
     return [
         CheckResult(
-            "Kaggle", Severity.WARN, "no credentials: only archives at hand can be read; see docs/data-sources.md"
+            "Kaggle", Severity.WARN, "no credentials: only archives at hand can be read; see docs/how-to/kaggle.md"
         )
     ]

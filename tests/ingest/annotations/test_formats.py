@@ -477,7 +477,7 @@ def test_labels_of_the_turned_picture_stay_and_unknown_frames_are_told() -> None
 
 @needs(FRACATLAS)
 def test_four_readings_of_the_same_real_fractures() -> None:
-    """The table in docs/data-sources.md, measured again."""
+    """The table in docs/explanation/ingest.md, measured again."""
     folder = FRACATLAS
     coco_ = read_coco((folder / "coco.json").read_bytes()).films
     via_ = read_via((folder / "via.json").read_bytes()).films

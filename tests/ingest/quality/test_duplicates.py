@@ -28,7 +28,7 @@ def cropped(image: Image.Image, share: float) -> Image.Image:
     return image.crop((x, y, image.width - x, image.height - y))
 
 
-# The table of docs/data-sources.md: what is done to a film, and whether the copy is caught.
+# The table of docs/explanation/ingest.md: what is done to a film, and whether the copy is caught.
 COPIES = {
     "recompressed as JPEG, quality 40": (recompressed, True),
     "half the size": (lambda image: image.resize((image.width // 2, image.height // 2)), True),

@@ -258,7 +258,7 @@ def test_ready_entries_are_complete(handle: str) -> None:
     assert ready.classes
     assert ready.licence
     assert Kaggle.model_validate({"handle": handle, "version": 3, "accept_licence": True}).version == 3
-    assert handle in (ROOT / "docs/data-sources.md").read_text()
+    assert handle in (ROOT / "docs/how-to/kaggle.md").read_text()
 
 
 def test_a_doubtful_licence_needs_a_yes() -> None:

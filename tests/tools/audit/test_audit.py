@@ -1,4 +1,4 @@
-"""Every command of docs/audit.md, as printed, in one project after the other."""
+"""Every command of docs/how-to/audit.md, as printed, in one project after the other."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
 
 pytestmark = pytest.mark.slow
-TEXT = (ROOT / "docs/audit.md").read_text()
+TEXT = (ROOT / "docs/how-to/audit.md").read_text()
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 
 

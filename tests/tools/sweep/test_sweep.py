@@ -1,4 +1,4 @@
-"""Sweeps through DVC, MLflow and Optuna, in a toy project: the README's lines, stopped ones, failing ones, the page."""
+"""Sweeps through DVC, MLflow and Optuna, in a toy project: the lines of docs/, stopped ones, failing ones, the page."""
 
 import json
 import re
@@ -43,9 +43,10 @@ def queue_status(project: Path) -> str:
     return subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False).stdout
 
 
-def test_the_readmes_lines_queue_what_they_say(finished: Path, tmp_path: Path) -> None:
+def test_the_lines_of_the_docs_queue_what_they_say(finished: Path, tmp_path: Path) -> None:
     project = copy_project(finished, tmp_path)
-    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("dvc exp run --queue")]
+    text = (ROOT / "docs/how-to/sweeps.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("dvc exp run --queue")]
     assert len(lines) == 3
     for line in lines:
         subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=project, env=environment(), check=True)
