@@ -78,7 +78,7 @@ def open_doors(settings: Params, scratch: Path, pool: Executor) -> Iterator[tupl
             plans.append(from_hospital(scratch / "export", "sample-hospital", export, settings, SAMPLE_KEY, pool))
         elif source == "kaggle":
             if not settings.kaggle:
-                raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/data-sources.md")
+                raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/how-to/kaggle.md")
             plans += [(from_kaggle(entry, inbox, settings), None) for entry in settings.kaggle]
         elif source == "hospital":
             plans.append(from_hospital(inbox, "hospital", settings.hospital, settings, read_key(), pool))

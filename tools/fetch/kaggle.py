@@ -14,7 +14,7 @@ def fetch_kaggle(settings: Params) -> int:
         UserError: params.yaml names no data set, or one cannot be fetched.
     """
     if not settings.kaggle:
-        raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/data-sources.md")
+        raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/how-to/kaggle.md")
     print("\n".join(statements(settings.kaggle)), flush=True)
     files = 0
     for entry in settings.kaggle:
