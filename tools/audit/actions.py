@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
     from tools.audit.trace import Project
-    from tools.audit.withdraw import Estate
+    from tools.audit.withdraw import PatientFiles
 
 
 def trace_thing(what: str, form: str, everywhere: bool) -> int:
@@ -20,9 +20,9 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
     print(forms[form](graph, start))
     if everywhere:
-        from tools.audit.withdraw import estate
+        from tools.audit.withdraw import patient_files
 
-        listed(estate(project, what), project, "in the cache")
+        listed(patient_files(project, what), project, "in the cache")
     return 0
 
 
@@ -74,10 +74,10 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.ingest.withdrawn import TOMBSTONES
     from tools.audit.trace import Project
-    from tools.audit.withdraw import estate, remove_from_remotes, withdraw
+    from tools.audit.withdraw import patient_files, remove_from_remotes, withdraw
 
     project = Project(Path())
-    found = estate(project, patient) if dry_run else withdraw(project, patient, date.today())
+    found = patient_files(project, patient) if dry_run else withdraw(project, patient, date.today())
     print(f"{len(found.images)} films: {', '.join(sorted(found.images))}")
     listed(found, project, "would go" if dry_run else "removed")
     if not dry_run:
@@ -88,7 +88,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     return 0
 
 
-def listed(found: "Estate", project: "Project", verb: str) -> None:
+def listed(found: "PatientFiles", project: "Project", verb: str) -> None:
     """What a patient or film left in all versions."""
     from tools.audit.withdraw import versions
 

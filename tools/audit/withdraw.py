@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from dvc.repo import Repo
 
@@ -20,13 +21,13 @@ from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.dvc_lock import Lock, git, history
 from tools.audit.trace import Project
 
-LINKS = "reports/lineage.html"  # names patients, and is no output of DVC
+LINEAGE = "reports/lineage.html"  # names patients, and is no output of DVC
 PAGES = ("reports/index.html", "reports/labels.png", "reports/data_quality.md", "reports/patients.csv")
 
 
 @dataclass
-class Estate:
-    """All that a patient left behind, over all commits and experiments.
+class PatientFiles:
+    """What holds or shows a patient, over all commits and experiments.
 
     images: ids. objects: paths by md5 of cached files that are of this patient only. pages: of those that show or name
     the patient among others. models: of those that were trained on data with the patient. commits: that hold any of it.
@@ -41,42 +42,42 @@ class Estate:
     unknown: list[str] = field(default_factory=list)
 
 
-def estate(project: Project, what: str) -> Estate:
-    """What a patient, or one film, left behind.
+def patient_files(project: Project, what: str) -> PatientFiles:
+    """The files of a patient, or of one film.
 
     Args:
         what: a pseudonym, an image id, or a source file's name or SHA-256.
     Raises:
-        UserError: no version of the data that is at hand knows anything called so.
+        UserError: no version of the data in this cache has it.
     """
-    found, others = Estate(), set[str]()
+    files, others = PatientFiles(), set[str]()
     for commit, lock in locks(project):
         raw = lock.hashes.get("data/raw", "")
         manifest = cached_rows(project.root, raw, "manifest.csv")
         if manifest is None:
-            found.unknown.append(commit)
+            files.unknown.append(commit)
             continue
-        images = {row["image_id"] for row in manifest if what in named(row)}
+        images = {row["image_id"] for row in manifest if what in names_of(row)}
         if images:
-            found.images |= images
-            found.commits.append(commit)
-        collect(project.root, lock, images, found, others)
-    if not found.images:
+            files.images |= images
+            files.commits.append(commit)
+        collect(project.root, lock, images, files, others)
+    if not files.images:
         raise UserError(f"{what}: expected a pseudonym or a film of data/raw/manifest.csv, now or earlier; found none")
-    for md5 in others & found.objects.keys():  # an empty mask is the same file for many films
-        del found.objects[md5]
-    return found
+    for md5 in others & files.objects.keys():  # an empty mask is the same file for many films
+        del files.objects[md5]
+    return files
 
 
-def named(row: dict[str, str]) -> tuple[str, ...]:
-    """What a film of the manifest may be called by."""
+def names_of(row: dict[str, str]) -> tuple[str, ...]:
+    """The words by which a user can name a film of the manifest."""
     return row["patient_id"], row["image_id"], row["sha256"], row["source_file"] or row["image_id"]
 
 
 def versions(project: Project, commits: list[str]) -> list[str]:
     """Commits as a person reads them: those of experiments by the experiment's name."""
-    told = git(project.root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname:lstrip=-1)").splitlines()
-    experiments = dict(line.split(" ", 1) for line in told)
+    refs = git(project.root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname:lstrip=-1)").splitlines()
+    experiments = dict(line.split(" ", 1) for line in refs)
     return [f"experiment {experiments[commit]}" if commit in experiments else commit[:12] for commit in commits]
 
 
@@ -90,42 +91,50 @@ def locks(project: Project) -> Iterable[tuple[str, Lock]]:
 def cached_rows(root: Path, folder: str, name: str) -> list[dict[str, str]] | None:
     """A table in a cached version of a folder; None where the cache lacks it."""
     md5 = (listing(root, folder) or {}).get(name, "") if folder else ""
-    place = object_path(root, md5) if md5 else None
-    if place is None or not place.is_file():
+    path = object_path(root, md5) if md5 else None
+    if path is None or not path.is_file():
         return None
-    return list(csv.DictReader(StringIO(place.read_text())))
+    return list(csv.DictReader(StringIO(path.read_text())))
 
 
-def collect(root: Path, lock: Lock, images: set[str], found: Estate, others: set[str]) -> None:
-    """The files of one version that are the patient's, and the md5 of those that are not."""
+def collect(root: Path, lock: Lock, images: set[str], files: PatientFiles, others: set[str]) -> None:
+    """Add what one version of dvc.lock has.
+
+    Args:
+        root: of the project.
+        lock: the version.
+        images: the patient's, in this version.
+        files: receives what is the patient's.
+        others: receives the md5 of what is not.
+    """
     for out, md5 in lock.hashes.items():
         if md5.endswith(".dir"):
-            for name, of in (listing(root, md5) or {}).items():
+            for name, file_md5 in (listing(root, md5) or {}).items():
                 if Path(name).stem in images:
-                    found.objects.setdefault(of, set()).add(f"{out}/{name}")
+                    files.objects.setdefault(file_md5, set()).add(f"{out}/{name}")
                 else:
-                    others.add(of)
+                    others.add(file_md5)
             if images and out.startswith("models/"):
-                found.models[md5] = out
+                files.models[md5] = out
         else:
             others.add(md5)
             if images and out in PAGES:
-                found.pages.setdefault(md5, set()).add(out)
+                files.pages.setdefault(md5, set()).add(out)
 
 
-def withdraw(project: Project, patient: str, today: date) -> Estate:
-    """Remove a patient's pictures and the pages that show them, here and in the cache, and note the withdrawal.
+def withdraw(project: Project, patient: str, today: date) -> PatientFiles:
+    """Remove a patient's pictures and the pages that show them, here and in the cache, and record the withdrawal.
 
     Raises:
-        UserError: nobody here is called so, or a file cannot be removed; all others are.
+        UserError: no version of the data has the patient, or a file cannot be removed; all others are.
     """
-    found = estate(project, patient)
-    note(project.root, patient, today)
-    objects = [path for md5 in found.objects.keys() | found.pages.keys() for path in object_paths(project.root, md5)]
-    kept = [*map(erase, objects), *map(remove, workspace_files(project, found.images))]
+    files = patient_files(project, patient)
+    record_withdrawal(project.root, patient, today)
+    objects = [path for md5 in files.objects.keys() | files.pages.keys() for path in object_paths(project.root, md5)]
+    kept = [*map(erase, objects), *map(remove, workspace_files(project, files.images))]
     if any(kept):
         raise error_list("these files are still there; change what is named and withdraw again", filter(None, kept))
-    return found
+    return files
 
 
 def workspace_files(project: Project, images: set[str]) -> list[Path]:
@@ -134,7 +143,7 @@ def workspace_files(project: Project, images: set[str]) -> list[Path]:
     for root in (project.root, *(path.parent for path in (project.root / ".dvc/tmp/exps").rglob("dvc.yaml"))):
         for out in project.lock.hashes:
             files += [path for path in (root / out).rglob("*") if path.stem in images and not path.is_dir()]
-        files += [root / page for page in (*PAGES, LINKS)]
+        files += [root / page for page in (*PAGES, LINEAGE)]
     return files
 
 
@@ -163,22 +172,35 @@ def remove(path: Path) -> str:
 
 
 def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:
-    """Remove objects from every DVC remote; how many there were in each."""
-    found = {}
+    """Remove objects from every DVC remote; how many there were in each.
+
+    Raises:
+        UserError: a remote cannot be reached or refuses; all others are done.
+    """
+    counts, failures = dict[str, int](), list[str]()
     with Repo(str(root)) as repo:
         for name in sorted(repo.config["remote"]):
-            store = repo.cloud.get_remote_odb(name)
-            there = [path for path in map(store.oid_to_path, sorted(hashes)) if store.fs.exists(path)]
-            for path in there:
-                store.fs.remove(path)
-            found[name] = len(there)
-    return found
+            try:
+                counts[name] = remove_from_remote(repo.cloud.get_remote_odb(name), hashes)
+            except Exception as error:  # each kind of remote fails in its own way
+                failures.append(f"remote {name}: {' '.join(str(error).split())[:160] or type(error).__name__}")
+    if failures:
+        raise error_list("the files may still be there; make the remote reachable and withdraw again", failures)
+    return counts
 
 
-def note(root: Path, patient: str, today: date) -> None:
-    """The tombstone: a pseudonym and a date, by which ingest leaves the patient out from now on."""
-    place = root / TOMBSTONES
-    rows = dict(row for row in csv.reader(StringIO(place.read_text())) if row) if place.is_file() else {}
+def remove_from_remote(remote: Any, hashes: Iterable[str]) -> int:
+    """Remove objects from one remote (an object store of DVC); how many there were."""
+    paths = [path for path in map(remote.oid_to_path, sorted(hashes)) if remote.fs.exists(path)]
+    for path in paths:
+        remote.fs.remove(path)
+    return len(paths)
+
+
+def record_withdrawal(root: Path, patient: str, today: date) -> None:
+    """Add a pseudonym and a date to the table by which ingest leaves the patient out from now on."""
+    path = root / TOMBSTONES
+    rows = dict(row for row in csv.reader(StringIO(path.read_text())) if row) if path.is_file() else {}
     rows = {COLUMNS[0]: COLUMNS[1]} | rows  # the head stays the first
     rows.setdefault(patient, today.isoformat())
-    write_text(place, "".join(f"{name},{when}\n" for name, when in rows.items()))
+    write_text(path, "".join(f"{name},{when}\n" for name, when in rows.items()))

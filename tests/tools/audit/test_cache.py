@@ -19,7 +19,7 @@ from tests.helpers.processes import run
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock, stage_names
 from tools.audit.trace import Project
-from tools.audit.withdraw import withdraw
+from tools.audit.withdraw import remove_from_remotes, withdraw
 
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
 # The file of a setting, its value, and the folder that DVC then takes; {tmp} is the test's own folder.
@@ -206,3 +206,23 @@ def test_a_file_that_cannot_be_removed_is_named(project: Path, monkeypatch: pyte
     monkeypatch.undo()
     withdraw(Project(project), "p1", date(2026, 1, 2))
     assert held(project, FILM) == []
+
+
+def test_a_remote_that_cannot_be_reached_is_named_and_others_are_done(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_MAX_ATTEMPTS"):
+        monkeypatch.setenv(name, "1")
+    reproduce(project)
+    commit(project)
+    with (project / ".dvc/config").open("a") as config:
+        config.write("['remote \"a\"']\nurl = s3://bucket/x\nendpointurl = http://127.0.0.1:9\n")
+        config.write(f"['remote \"b\"']\nurl = {tmp_path}/store\n")
+    with Repo() as repo:
+        repo.push(remote="b")
+    assert len(held(tmp_path / "store", FILM)) == 1
+    md5 = hash_folder(project, "data/raw")["images/w1.png"]
+    with pytest.raises(UserError, match=r"(?s)may still be there.*- remote a: .*127\.0\.0\.1"):
+        remove_from_remotes(project, [md5])
+    assert held(tmp_path / "store", FILM) == []
+    assert len(held(tmp_path / "store", OTHER)) == 1

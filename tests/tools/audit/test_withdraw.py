@@ -10,7 +10,7 @@ from tests.helpers.files import tree_hash
 from tests.helpers.processes import run
 from tools.audit.dvc_cache import object_path
 from tools.audit.trace import Project
-from tools.audit.withdraw import estate
+from tools.audit.withdraw import patient_files
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
     run(own, "git", "commit", "-qam", "four again")
     run(own, "dvc", "push", "--all-commits")
     patient, images = some_patient(own, "test")
-    found = estate(Project(own), patient)
+    found = patient_files(Project(own), patient)
     assert len(found.commits) == 4  # the workspace and three versions of dvc.lock
     levels = {md5 for md5, paths in found.objects.items() if any("data/levels/images/" in path for path in paths)}
     assert len(levels) == 2 * len(images), "of both versions"
