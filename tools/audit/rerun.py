@@ -16,6 +16,7 @@ from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage, git
 from tools.audit.trace import Project
 from tools.audit.verify import Check
+from tools.doctor.packages import differences
 
 LINES = 5  # of a failed stage's output that are shown
 
@@ -81,9 +82,16 @@ def compare(project: Project, copy: Path, stage: Stage, check: Check) -> None:
 
 
 def differs(project: Project, copy: Path, stage: Stage, path: str, check: Check) -> None:
-    """An output that came out otherwise. Weights are promised on one kind of machine only: model.json names it."""
+    """Add an output that came out otherwise.
+
+    Bytes are promised with the libraries of the stage's lock, and weights on the kind of machine that model.json names.
+    """
     here, then = other_machine(project, copy, stage)
-    if here != then:
+    libraries = differences(copy / "stages" / stage.name.partition("@")[0] / "libraries.lock")
+    if libraries:
+        said = f"it ran with other libraries than its lock pins, which may write other bytes: {', '.join(libraries)}"
+        check.add(f"rerun {stage.name}", "unchecked", said)
+    elif here != then:
         said = f"weights were made on {then}, this is {here}: bytes are promised on one kind of machine only"
         check.add(f"rerun {stage.name}", "unchecked", said)
     else:

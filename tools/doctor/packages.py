@@ -12,28 +12,31 @@ SHOWN = 5
 
 
 def read_pins(lock: Path) -> dict[str, str]:
-    """The version of every package of requirements.lock, by the name that it has there."""
-    pairs = (line.partition("==") for line in lock.read_text().split())
+    """The version of every package of requirements.lock, or of a stage's lock, by the name that it has there."""
+    pairs = (line.partition("==") for line in lock.read_text().splitlines() if not line.startswith("#"))
     return {name: pinned for name, _, pinned in pairs}
 
 
 def packages(lock: Path = LOCK) -> list[CheckResult]:
-    """Packages that are missing or of another version than pinned, in one line."""
+    """The packages that are not as requirements.lock pins them, in one line."""
+    names = differences(lock)
+    if not names:
+        return [CheckResult("packages", Severity.GOOD, "as requirements.lock pins them")]
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    said = (
+        f"not as requirements.lock pins them, so that outputs may differ in their bytes: {', '.join(names[:SHOWN])}"
+        f"{rest}; run `pip install --requirement requirements.lock`"
+    )
+    return [CheckResult("packages", Severity.WARN, said)]
+
+
+def differences(lock: Path) -> list[str]:
+    """Packages that are missing or of another version than pinned, each as `name found (pinned)`."""
     pins = read_pins(lock)
     installed = {name: installed_version(name) for name in pins}
     if installed.get("torch", "").endswith("+cpu"):
         installed = {name: found for name, found in installed.items() if found or not CUDA.match(name)}
-    different = [
-        f"{name} {found or 'missing'} ({pins[name]})" for name, found in installed.items() if found != pins[name]
-    ]
-    if not different:
-        return [CheckResult("packages", Severity.GOOD, f"{len(installed)} as requirements.lock pins them")]
-    rest = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-    said = (
-        f"not as requirements.lock pins them, so that outputs may differ in their bytes: {', '.join(different[:SHOWN])}"
-        f"{rest}; run `pip install --requirement requirements.lock`"
-    )
-    return [CheckResult("packages", Severity.WARN, said)]
+    return [f"{name} {found or 'missing'} ({pins[name]})" for name, found in installed.items() if found != pins[name]]
 
 
 def installed_version(name: str) -> str:

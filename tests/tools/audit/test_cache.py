@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from datetime import date
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock, stage_names
+from tools.audit.rerun import rerun
 from tools.audit.trace import Project
+from tools.audit.verify import Check
 from tools.audit.withdraw import remove_from_remotes, withdraw
 
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
@@ -128,6 +131,24 @@ def test_a_file_whose_size_and_time_are_unchanged_is_read_all_the_same(project: 
         assert repo.status() == {}, "DVC does not see it"
     changed = hash_folder(project, "data/raw")
     assert {name for name in changed if changed[name] != expected[name]} == {"images/w1.png"}
+
+
+@pytest.mark.parametrize(("version", "kind"), [("same", "mismatch"), ("0.1", "unchecked")])
+def test_a_stage_that_writes_other_bytes_is_not_accused_where_its_libraries_differ(
+    version: str, kind: str, project: Path
+) -> None:
+    (project / "dvc.yaml").write_text("stages: {ingest: {cmd: sh make.sh, deps: [make.sh], outs: [data/raw]}}")
+    (project / "make.sh").write_text("mkdir data/raw; date +%N > data/raw/nanoseconds.txt")
+    numpy = metadata.version("numpy") if version == "same" else version
+    (project / "stages/ingest").mkdir(parents=True)
+    (project / "stages/ingest/libraries.lock").write_text(f"# Made by a script\nnumpy=={numpy}\n")
+    reproduce(project)
+    commit(project)
+    check = Check()
+    rerun(Project(project), list(Project(project).lock.stages.values()), check, lambda text: None)
+    (finding,) = check.findings
+    assert finding.kind == kind
+    assert ("numpy" in finding.said) == (kind == "unchecked")
 
 
 def test_stages_are_named_as_dvc_names_them(project: Path) -> None:
