@@ -24,17 +24,20 @@ def section_model(stage: str) -> Any:
     return import_module(f"{__name__}.{stage}.params").Params
 
 
-def read_params(path: Path) -> dict[str, Any]:
+def read_params(path: Path, source: str = "") -> dict[str, Any]:
     """The whole of params.yaml as plain values, every section checked by its model.
 
     All sections are checked whichever stage asks, so that a typo in `train` stops `ingest` before any work.
 
+    Args:
+        path: params.yaml.
+        source: what an error names in place of the path.
     Raises:
         UserError: a section, a key or a value cannot be used; the message names each.
     """
     from stages.common.core.params import read_sections  # a start must not wait for pydantic
 
-    return read_sections(path, {stage: section_model(stage) for stage in STAGES})
+    return read_sections(path, {stage: section_model(stage) for stage in STAGES}, source)
 
 
 def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda parser: None) -> None:

@@ -43,8 +43,9 @@ SweepName = Annotated[
     typer.Argument(callback=plain_name, help="Name of the sweep; its experiments are called NAME-something."),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Experiments at a time.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("-S", "--set-param", metavar="KEY=VALUE", help="As for dvc exp run.")
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-S", "--set-param", metavar="OVERRIDE", help="KEY=VALUE and more, as for dvc exp run; repeatable."),
 ]
 
 
@@ -139,17 +140,6 @@ def kaggle() -> None:
     print(f"{files} files fetched and pinned; commit data/pins, then run `dvc repro` with ingest.sources: [kaggle]")
 
 
-def pairs(changes: list[str] | None) -> dict[str, str]:
-    """KEY=VALUE options as a dictionary."""
-    found: dict[str, str] = {}
-    for change in changes or []:
-        key, sign, value = change.partition("=")
-        if not sign:
-            raise typer.BadParameter(f"expected KEY=VALUE, found {change!r}", param_hint="--set-param")
-        found[key] = value
-    return found
-
-
 @sweep.command()
 def search(
     name: SweepName,
@@ -158,18 +148,16 @@ def search(
     range_: Annotated[
         list[str] | None, typer.Option("--range", metavar="KEY=LOW..HIGH[:log]", help="A param to search; repeatable.")
     ] = None,
-    set_param: Changes = None,
+    set_param: Overrides = None,
 ) -> None:
     """Let Optuna choose; validation films judge and the test films stay unseen.
 
     Without --range it searches the share of Dice in the loss at the start and the end of the linear schedule.
     """
-    fixed = pairs(set_param)
-    from stages import read_params
     from tools.sweep.runner import run_search
 
     begin_working()
-    raise typer.Exit(run_search(name, read_params(PARAMS), range_ or [], fixed, trials, jobs))
+    raise typer.Exit(run_search(name, set_param or [], range_ or [], trials, jobs))
 
 
 @sweep.command()
@@ -178,18 +166,16 @@ def arms(
     seeds: Annotated[str, typer.Option(help="Seeds of each arm, separated by commas.")] = "1,2,3,4,5",
     jobs: Jobs = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and stop.")] = False,
-    set_param: Changes = None,
+    set_param: Overrides = None,
 ) -> None:
     """Train and test the paper's schedule and what it must beat, all from the same seeds."""
-    fixed = pairs(set_param)
     if not all(word.isdecimal() for word in seeds.split(",")):
         raise typer.BadParameter(f"expected whole numbers separated by commas, found {seeds!r}", param_hint="--seeds")
     numbers = [int(word) for word in seeds.split(",")]
-    from stages import read_params
     from tools.sweep.runner import run_arms
 
     begin_working()
-    raise typer.Exit(run_arms(name, read_params(PARAMS), fixed, numbers, jobs, dry_run))
+    raise typer.Exit(run_arms(name, set_param or [], numbers, jobs, dry_run))
 
 
 @sweep.command("report")

@@ -1,70 +1,119 @@
 """The section `preprocess` of params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from stages.common.core.params import Strict
+from stages.common.core.params import Alternative, ByName, Strict, param
 
-Step = Literal["crop", "mat2gray", "imresize", "imadjust", "window", "medfilt2", "bilateral", "histeq", "clahe"]
-Odd = Annotated[int, Field(ge=3, le=15)]
-
-
-class Crop(Strict):
-    level: Annotated[float, Field(gt=0, lt=1)]
-    margin: Annotated[float, Field(ge=0, le=0.5)]
+Odd = Literal[3, 5, 7, 9, 11, 13, 15]
 
 
-class Imadjust(Strict):
-    low: Annotated[float, Field(ge=0, lt=1)]
-    high: Annotated[float, Field(gt=0, le=1)]
+class StepParams(Alternative):
+    """A step and its keys. Those of MATLAB's functions bear their names and have their defaults."""
+
+    tag: ClassVar[str] = "step"
 
 
-class Window(Strict):
-    low: Annotated[float, Field(ge=0, lt=100)]
-    high: Annotated[float, Field(gt=0, le=100)]
+class Crop(StepParams):
+    """Cut to the limb."""
+
+    step: Literal["crop"] = "crop"
+    level: float = param(0.15, "above it is limb", unit="share of the range from background to bright bone", gt=0, lt=1)
+    margin: float = param(0.04, "added all round", unit="share of the limb's longer side", ge=0, le=0.5)
 
 
-class Medfilt2(Strict):
-    window_px: Odd
+class Mat2gray(StepParams):
+    """Minimum to black, maximum to white."""
+
+    step: Literal["mat2gray"] = "mat2gray"
 
 
-class Bilateral(Strict):
-    window_px: Odd
-    sigma_level: Annotated[float, Field(gt=0, le=1)]
-    sigma_px: Annotated[float, Field(gt=0, le=100)]
+class Imresize(StepParams):
+    """Bicubic to the square of `size`."""
+
+    step: Literal["imresize"] = "imresize"
 
 
-class Histeq(Strict):
-    levels: Annotated[int, Field(ge=2, le=256)]
+class Stretch(StepParams):
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def check_order(self) -> "Stretch":
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        return self
 
 
-class Clahe(Strict):
-    clip: Annotated[float, Field(gt=0, le=100)]
-    tiles: Annotated[int, Field(ge=1, le=64)]
+class Imadjust(Stretch):
+    """Contrast stretch between two quantiles."""
+
+    step: Literal["imadjust"] = "imadjust"
+    low: float = param(0.01, "quantile that becomes black", ge=0, lt=1)
+    high: float = param(0.99, "quantile that becomes white", gt=0, le=1)
+
+
+class Window(Stretch):
+    """Contrast stretch between two percentiles, interpolated; the field's habit in place of imadjust."""
+
+    step: Literal["window"] = "window"
+    low: float = param(0.5, "percentile that becomes black", ge=0, lt=100)
+    high: float = param(99.5, "percentile that becomes white", gt=0, le=100)
+
+
+class Medfilt2(StepParams):
+    """Median filter."""
+
+    step: Literal["medfilt2"] = "medfilt2"
+    window_px: Odd = param(3, "side of the median's window", unit="pixels")
+
+
+class Bilateral(StepParams):
+    """Edge-keeping filter; in place of medfilt2."""
+
+    step: Literal["bilateral"] = "bilateral"
+    window_px: Odd = param(5, "side of the window", unit="pixels")
+    sigma_level: float = param(0.1, "what differs by more is an edge", unit="share of the grey scale", gt=0, le=1)
+    sigma_px: float = param(2.0, "reach of the smoothing", unit="pixels", gt=0, le=100)
+
+
+class Histeq(StepParams):
+    """Histogram equalisation."""
+
+    step: Literal["histeq"] = "histeq"
+    levels: int = param(64, "of the output", unit="grey levels", ge=2, le=256)
+
+
+class Clahe(StepParams):
+    """Contrast-limited adaptive equalisation; in place of histeq."""
+
+    step: Literal["clahe"] = "clahe"
+    clip: float = param(2.0, "OpenCV's clip limit", unit="multiples of an even histogram", gt=0, le=100)
+    tiles: int = param(8, "along each side", ge=1, le=64)
+
+
+Step = Annotated[
+    Crop | Mat2gray | Imresize | Imadjust | Window | Medfilt2 | Bilateral | Histeq | Clahe,
+    Field(discriminator="step"),
+    ByName("step"),
+]
 
 
 class Params(Strict):
-    steps: list[Step]
-    size: Annotated[int, Field(ge=32, le=2048, multiple_of=32)]
-    crop: Crop
-    imadjust: Imadjust
-    window: Window
-    medfilt2: Medfilt2
-    bilateral: Bilateral
-    histeq: Histeq
-    clahe: Clahe
+    size: int = param(
+        256, "side of the square that train and test images have", unit="pixels", ge=32, le=2048, multiple_of=32
+    )
+    steps: list[Step] = param(
+        [Crop(), Mat2gray(), Imresize(), Imadjust(), Medfilt2(), Histeq()],
+        "in this order, each at most once; as shipped, the paper's",
+    )
 
     @model_validator(mode="after")
     def check_steps(self) -> "Params":
-        if len(set(self.steps)) != len(self.steps) or "imresize" not in self.steps:
+        names = [step.step for step in self.steps]
+        if len(set(names)) != len(names) or "imresize" not in names:
             raise ValueError("steps must name `imresize` and no step twice")
-        if "crop" in self.steps and self.steps.index("crop") > self.steps.index("imresize"):
+        if "crop" in names and names.index("crop") > names.index("imresize"):
             raise ValueError("steps must name `crop` before `imresize`, which gives the square its size")
-        for name, limits in (("imadjust", self.imadjust), ("window", self.window)):
-            if limits.low >= limits.high:
-                raise ValueError(f"{name}.low must be below {name}.high")
-        for name, side in (("medfilt2", self.medfilt2), ("bilateral", self.bilateral)):
-            if side.window_px % 2 == 0:
-                raise ValueError(f"{name}.window_px must be odd")
         return self

@@ -14,8 +14,8 @@ from PIL import Image
 from scipy.ndimage import median_filter
 
 from stages.common.data.geometry import Affine
+from stages.preprocess import params
 from stages.preprocess.limb import limb_box
-from stages.preprocess.params import Params
 
 BINS = 256  # MATLAB's imhist of a double image
 
@@ -42,7 +42,7 @@ class Frame:
         return replace(self, image=image)
 
 
-def prepare(raw: np.ndarray, settings: Params) -> tuple[np.ndarray, Frame]:
+def prepare(raw: np.ndarray, settings: params.Params) -> tuple[np.ndarray, Frame]:
     """Take one raw film through `settings.steps`.
 
     Args:
@@ -53,20 +53,43 @@ def prepare(raw: np.ndarray, settings: Params) -> tuple[np.ndarray, Frame]:
     whole = (slice(0, raw.shape[0]), slice(0, raw.shape[1]))
     frame = Frame(np.divide(raw, np.float32(np.iinfo(raw.dtype).max), dtype=np.float32), Affine(), whole)
     for step in settings.steps:
-        frame = STEPS[step](frame, settings)
+        frame = apply_step(step, frame, settings.size)
     return np.round(np.clip(frame.image, 0, 1) * 255).astype(np.uint8), frame
 
 
-def crop(frame: Frame, settings: Params) -> Frame:
+def apply_step(step: params.Step, frame: Frame, size: int) -> Frame:
+    """The frame after one step; `size` is the side of the square, in pixels."""
+    match step:
+        case params.Crop():
+            return crop(frame, step.level, step.margin)
+        case params.Mat2gray():
+            return mat2gray(frame)
+        case params.Imresize():
+            return imresize(frame, size)
+        case params.Imadjust():
+            return imadjust(frame, step.low, step.high)
+        case params.Window():
+            return window(frame, step.low, step.high)
+        case params.Medfilt2():
+            return medfilt2(frame, step.window_px)
+        case params.Bilateral():
+            return bilateral(frame, step.window_px, step.sigma_level, step.sigma_px)
+        case params.Histeq():
+            return histeq(frame, step.levels)
+        case params.Clahe():
+            return clahe(frame, step.clip, step.tiles)
+
+
+def crop(frame: Frame, level: float, margin: float) -> Frame:
     """Cut to the limb with a margin; a film on which no limb stands out stays whole. No MATLAB function does this."""
     image = frame.image[frame.film]
-    left, top, right, bottom = limb_box(np.ascontiguousarray(image), settings.crop.level, settings.crop.margin)
+    left, top, right, bottom = limb_box(np.ascontiguousarray(image), level, margin)
     offset_y, offset_x = frame.film[0].start, frame.film[1].start
     moved = frame.affine.then(Affine(shift_x=-(left + offset_x), shift_y=-(top + offset_y)))
     return Frame(image[top:bottom, left:right], moved, (slice(0, bottom - top), slice(0, right - left)))
 
 
-def mat2gray(frame: Frame, settings: Params) -> Frame:
+def mat2gray(frame: Frame) -> Frame:
     """Minimum to 0 and maximum to 1. A constant film becomes 0, where MATLAB clips its value to 0..1."""
 
     def scale(image: np.ndarray) -> np.ndarray:
@@ -76,7 +99,7 @@ def mat2gray(frame: Frame, settings: Params) -> Frame:
     return frame.on_film(scale)
 
 
-def imresize(frame: Frame, settings: Params) -> Frame:
+def imresize(frame: Frame, size: int) -> Frame:
     """Bicubic with antialiasing to `size` along the longer side, centred on a square of zeros.
 
     MATLAB's kernel (Keys, a = -0.5, widened by the shrink factor) with MATLAB's mirrored border: Pillow has the
@@ -86,15 +109,15 @@ def imresize(frame: Frame, settings: Params) -> Frame:
     """
     image = frame.image[frame.film]
     height, width = image.shape
-    scale = settings.size / max(height, width)
+    scale = size / max(height, width)
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
     small = resized(image, new_height, new_width)
-    top, left = (settings.size - new_height) // 2, (settings.size - new_width) // 2
+    top, left = (size - new_height) // 2, (size - new_width) // 2
     film = (slice(top, top + new_height), slice(left, left + new_width))
     # The stored map uses the rounded size, so that boxes land where the pixels did.
     to_film = Affine(shift_x=-float(frame.film[1].start), shift_y=-float(frame.film[0].start))
     shrink = Affine(new_width / width, new_height / height, float(left), float(top))
-    square = np.zeros((settings.size, settings.size), np.float32)
+    square = np.zeros((size, size), np.float32)
     square[film] = np.clip(small, 0, 1)
     return Frame(square, frame.affine.then(to_film).then(shrink), film)
 
@@ -109,7 +132,7 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(mirrored).resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
-def imadjust(frame: Frame, settings: Params) -> Frame:
+def imadjust(frame: Frame, low: float, high: float) -> Frame:
     """The quantiles `low` and `high` to 0 and 1, clipped: imadjust with the limits of stretchlim.
 
     As in MATLAB the limits are bins of a histogram of 256: the first whose cumulative share is above `low`, and the
@@ -118,52 +141,50 @@ def imadjust(frame: Frame, settings: Params) -> Frame:
 
     def stretch(image: np.ndarray) -> np.ndarray:
         share = np.cumsum(histogram(image)) / image.size
-        low = int(np.searchsorted(share, settings.imadjust.low, side="right"))
-        high = int(np.searchsorted(share, settings.imadjust.high, side="left"))
-        if low >= high:
+        black = int(np.searchsorted(share, low, side="right"))
+        white = int(np.searchsorted(share, high, side="left"))
+        if black >= white:
             return image
-        return np.asarray(np.clip((image - np.float32(low / (BINS - 1))) * np.float32((BINS - 1) / (high - low)), 0, 1))
+        gain = np.float32((BINS - 1) / (white - black))
+        return np.asarray(np.clip((image - np.float32(black / (BINS - 1))) * gain, 0, 1))
 
     return frame.on_film(stretch)
 
 
-def window(frame: Frame, settings: Params) -> Frame:
+def window(frame: Frame, low: float, high: float) -> Frame:
     """Percentile window, the field's usual stretch: interpolated between pixels, with no bins as imadjust has."""
 
     def stretch(image: np.ndarray) -> np.ndarray:
-        low, high = np.percentile(image, [settings.window.low, settings.window.high]).astype(np.float32)
-        return np.clip((image - low) / (high - low), 0, 1) if high > low else image
+        black, white = np.percentile(image, [low, high]).astype(np.float32)
+        return np.clip((image - black) / (white - black), 0, 1) if white > black else image
 
     return frame.on_film(stretch)
 
 
-def medfilt2(frame: Frame, settings: Params) -> Frame:
+def medfilt2(frame: Frame, window_px: int) -> Frame:
     """Median over a square window with zeros beyond the border, as MATLAB's; OpenCV alone would repeat the edge."""
-    side = settings.medfilt2.window_px
 
-    def smooth(image: np.ndarray) -> np.ndarray:
-        if side > 5:  # OpenCV's float median ends there
-            return np.asarray(median_filter(image, side, mode="constant", cval=0.0))
-        reach = side // 2
+    def median(image: np.ndarray) -> np.ndarray:
+        if window_px > 5:  # OpenCV's float median ends there
+            return np.asarray(median_filter(image, window_px, mode="constant", cval=0.0))
+        reach = window_px // 2
         padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
-        return np.asarray(cv2.medianBlur(padded, side)[reach : reach + image.shape[0], reach : reach + image.shape[1]])
+        smooth = cv2.medianBlur(padded, window_px)
+        return np.asarray(smooth[reach : reach + image.shape[0], reach : reach + image.shape[1]])
 
-    return frame.on_film(smooth)
+    return frame.on_film(median)
 
 
-def bilateral(frame: Frame, settings: Params) -> Frame:
+def bilateral(frame: Frame, window_px: int, sigma_level: float, sigma_px: float) -> Frame:
     """OpenCV's bilateral filter: smooths and keeps edges.
 
     MATLAB's imbilatfilt has a Gaussian of 1 pixel, a degree of smoothing in place of a standard deviation of grey
     levels, and repeats the edge; OpenCV mirrors it.
     """
-    options = settings.bilateral
-    return frame.on_film(
-        lambda image: cv2.bilateralFilter(image, options.window_px, options.sigma_level, options.sigma_px)
-    )
+    return frame.on_film(lambda image: cv2.bilateralFilter(image, window_px, sigma_level, sigma_px))
 
 
-def histeq(frame: Frame, settings: Params) -> Frame:
+def histeq(frame: Frame, levels: int) -> Frame:
     """Histogram equalisation to `levels` equally filled grey levels, by MATLAB's matching rule.
 
     A level of the film's 256-bin histogram goes to the lowest output level whose target count reaches its cumulative
@@ -173,7 +194,6 @@ def histeq(frame: Frame, settings: Params) -> Frame:
 
     def equalise(image: np.ndarray) -> np.ndarray:
         counts = histogram(image)
-        levels = settings.histeq.levels
         tolerance = counts / 2
         tolerance[[0, -1]] = 0
         target = image.size / levels * np.arange(1, levels + 1)
@@ -185,15 +205,14 @@ def histeq(frame: Frame, settings: Params) -> Frame:
     return frame.on_film(equalise)
 
 
-def clahe(frame: Frame, settings: Params) -> Frame:
+def clahe(frame: Frame, clip: float, tiles: int) -> Frame:
     """Contrast-limited adaptive equalisation, OpenCV's, on 8 bits; so let it be the last step.
 
     On 16 bits its limit, shared out over 65,536 bins, comes to less than one pixel and clips all alike. The limit
     counts multiples of an even histogram (2 is the field's habit); MATLAB's adapthisteq takes a share of 0..1 and
     matches another distribution, so that the two numbers do not compare.
     """
-    options = settings.clahe
-    filter_ = cv2.createCLAHE(options.clip, (options.tiles, options.tiles))
+    filter_ = cv2.createCLAHE(clip, (tiles, tiles))
 
     def equalise(image: np.ndarray) -> np.ndarray:
         levels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
@@ -210,16 +229,3 @@ def bins_of(image: np.ndarray) -> np.ndarray:
 def histogram(image: np.ndarray) -> np.ndarray:
     """Counts of the 256 bins, float64."""
     return np.asarray(cv2.calcHist([bins_of(image)], [0], None, [BINS], [0, BINS])).ravel().astype(np.float64)
-
-
-STEPS: dict[str, Callable[[Frame, Params], Frame]] = {
-    "crop": crop,
-    "mat2gray": mat2gray,
-    "imresize": imresize,
-    "imadjust": imadjust,
-    "window": window,
-    "medfilt2": medfilt2,
-    "bilateral": bilateral,
-    "histeq": histeq,
-    "clahe": clahe,
-}

@@ -43,6 +43,7 @@ def write_cards(
         subgroups=results["subgroups"].to_dict("records"),
         more=beyond_pixels(runs),
         model=first,
+        methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
         weights=[
             {"name": str(item.run.folder), "sha256": sha256(root / "models" / item.run.folder / "weights.safetensors")}
             for of_variant in runs.values()
@@ -59,6 +60,7 @@ def write_cards(
         count=len(manifest),
         refused=int(read_table(root / "data/raw/quarantine.csv")["file"].nunique()),
         checks=checks(root),
+        steps=[step if isinstance(step, str) else step["step"] for step in params["preprocess"]["steps"]],
         digest=sha256(root / "data/raw/manifest.csv"),
     )
     write_text(root / "reports/MODEL_CARD.md", card)

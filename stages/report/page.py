@@ -95,8 +95,8 @@ def render(
         implied_all=f"{published['everything_f1']:.3f}",
         recomputed=f"{published['f1_recomputed']:.4f}",
         charts=charts(runs, results),
-        methods=[weighting_sentence(name, params["train"][name]) for name in VARIANTS],
-        select=params["train"]["loop"]["select"],
+        methods=[weighting_sentence(name, runs[name][0].model["weights"]) for name in VARIANTS],
+        select=first.model["loop"]["select"],
         steps=steps(root, manifest, split),
         films=films(root, runs, split, manifest),
         shown_seed=None if single else first.run.seed,
@@ -126,14 +126,14 @@ def as_yaml(params: dict[str, Any]) -> str:
 
 
 def weighting_sentence(name: str, weights: dict[str, Any]) -> str:
-    """How a model's loss was weighted, in words."""
-    ends = {loss: f"{weights[loss]['start']:g} to {weights[loss]['end']:g}" for loss in ("alpha", "beta")}
-    reading = weights.get("beta_reading", "as_printed").replace("_", " ")
-    about = {
-        "fixed": f"fixed at alpha {weights['alpha']['start']:g}, beta {weights['beta']['start']:g}",
-        "linear": f"linear (equation 3, beta {reading}), alpha {ends['alpha']}, beta {ends['beta']}",
-    }
-    return f"{name}: {about.get(weights['method'], weights['method'].replace('_', ' '))}"
+    """How a model's loss was weighted, in words; `weights` as model.json has them."""
+    if weights["method"] == "fixed":
+        return f"{name}: fixed at alpha {weights['alpha']:g}, beta {weights['beta']:g}"
+    if weights["method"] == "linear":
+        alpha, beta = (f"{weights[loss]['start']:g} to {weights[loss]['end']:g}" for loss in ("alpha", "beta"))
+        reading = weights["beta_reading"].replace("_", " ")
+        return f"{name}: linear (equation 3, beta {reading}), alpha {alpha}, beta {beta}"
+    return f"{name}: {weights['method'].replace('_', ' ')}"
 
 
 def spread(comparison: pd.DataFrame, name: str) -> tuple[str, str]:

@@ -4,16 +4,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.common.core.params import Strict
+from stages.common.core.params import Strict, param
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Tolerance(Strict):
-    score: Share
-    prevalence: Share
-    rounding: Share
+    """When one of the paper's claims counts as reproduced."""
+
+    score: Share = param(0.05, "our score may differ by this from the published one")
+    prevalence: Share = param(0.1, "where the share of fracture pixels differs by more, scores do not compare")
+    rounding: Share = param(0.0001, "published figures may differ by this from what follows from their own")
 
 
 class Params(Strict):
-    tolerance: Tolerance
+    tolerance: Tolerance = Tolerance()

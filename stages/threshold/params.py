@@ -1,14 +1,12 @@
 """The section `threshold` of params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from stages.common.core.params import Strict
+from stages.common.core.params import Strict, param
 
 Criterion = Literal["otsu", "cross_entropy", "kapur"]
 
 
 class Params(Strict):
-    criterion: Criterion
-    classes: Annotated[int, Field(ge=2, le=16)]
+    criterion: Criterion = param("otsu", "what the best split optimises; the paper cites cross entropy")
+    classes: int = param(4, "grey levels; the paper does not say how many", ge=2, le=16)

@@ -17,7 +17,7 @@ from stages.common.model.network import build, to_input
 from stages.train.augment import augment, draw
 from stages.train.devices import all_reduce, sum_over_processes, sync_batch_norm
 from stages.train.loss import bce_loss, dice_loss
-from stages.train.params import Loss, LossWeights, Optimiser, Params
+from stages.train.params import Loss, Method, Optimiser, Params
 from stages.train.weighting import Losses, Weighting, make_weighting
 
 EVALUATION_BATCH = 8
@@ -40,7 +40,7 @@ class TrainingState:
     model: nn.Module  # what is called: the network behind Fabric's precision and its processes
     optimiser: torch.optim.Optimizer
     average: AveragedModel | None
-    weighting: Weighting
+    weighting: Weighting[Any]
     by_iteration: bool
     steps: int  # in an epoch
     seed: int
@@ -108,7 +108,7 @@ def to_device(fabric: Fabric, films: Films) -> Side:
     return Side(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
 
 
-def init_state(fabric: Fabric, settings: Params, weights: LossWeights, films: int, seed: int) -> TrainingState:
+def init_state(fabric: Fabric, settings: Params, weights: Method, films: int, seed: int) -> TrainingState:
     """Everything as it stands before the first step; initial weights follow from the seed."""
     torch.manual_seed(seed)
     network = build(settings.unet.encoder, settings.unet.channels, settings.unet.input)
@@ -199,9 +199,7 @@ def fit_epoch(
 def tick(state: TrainingState) -> None:
     """Ask the weighting for alpha and beta from now on."""
     t = state.epoch + state.step / state.steps if state.by_iteration else float(state.epoch)
-    alpha, beta = state.weighting.weights(t, state.losses)
-    scale = alpha + beta if state.weighting.settings.normalise else 1.0
-    state.in_force = alpha / scale, beta / scale
+    state.in_force = state.weighting.in_force(t, state.losses)
 
 
 def fit_step(fabric: Fabric, state: TrainingState, films: Side, chosen: np.ndarray, settings: Params) -> list[float]:

@@ -33,7 +33,7 @@ from stages.train.checkpoint import checkpoint_path, fingerprint, forget, load_c
 from stages.train.devices import environment_record, explain_errors, lock_training_devices, make_fabric
 from stages.train.loop import Preempted, TrainingState, epochs, init_state, to_device
 from stages.train.mlflow_model import mlflow_model
-from stages.train.params import LossWeights, Params
+from stages.train.params import Method, Params
 from stages.train.progress import Report, reporting
 
 CHECKPOINT_SHARE = 0.05  # of the time at most; where an epoch is shorter than that allows, not every epoch is written
@@ -50,7 +50,7 @@ def main(
     scores: Path = Path("reports/validation"),
 ) -> str:
     this = Run(variant, seed, fold)
-    weights: LossWeights = getattr(settings, this.variant)
+    weights: Method = getattr(settings, this.variant)
     faults = explain_errors(settings.loop.batch, settings.unet.encoder)
     with stop_request() as stop, faults, lock_training_devices(settings.loop, stop):
         fabric = make_fabric(settings.loop)

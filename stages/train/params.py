@@ -1,103 +1,195 @@
 """The section `train` of params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
-from stages.common.core.params import Strict
+from stages.common.core.params import Alternative, ByName, Strict, param
 
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Method = Literal[
-    "fixed",
-    "linear",
-    "reversed",
-    "cosine",
-    "exponential",
-    "steal",
-    "uncertainty",
-    "dwa",
-    "softadapt",
-    "relobralo",
-    "gradnorm",
-    "time_mean",
-    "shuffled",
-    "random",
-]
 
 
 class Ramp(Strict):
     """A loss weight at the start and the end of training, as the paper names them."""
 
-    start: Weight
-    end: Weight
+    start: Weight = param(0.3, "at the start")
+    end: Weight = param(0.7, "at the end")
 
 
-class Exponential(Strict):
-    rate: Annotated[float, Field(gt=0, le=100)] = 3.0
+class Method(Alternative):
+    """How alpha (of Dice) and beta (of BCE) move: the keys that a weighting uses, and no others."""
+
+    tag: ClassVar[str] = "method"
 
 
-class Steal(Strict):
-    step: Annotated[float, Field(ge=-1000, le=1000)] = 0.01
-    floor: Weight = 0.1
+class Clocked(Method):
+    clock: Literal["published", "epoch", "iteration"] = param(
+        "published", "when the weights may change; published is what the method's paper counts"
+    )
 
 
-class Uncertainty(Strict):
-    learning_rate: Rate = 0.002
+class Scaled(Clocked):
+    normalise: bool = param(False, "whether the weights are divided by their sum; AdamW sees their ratio only")
 
 
-class Dwa(Strict):
-    temperature: Annotated[float, Field(gt=0, le=1000)] = 2.0
+class Ramped(Scaled):
+    """Weights made of the paper's equation 3."""
 
-
-class SoftAdapt(Strict):
-    beta: Annotated[float, Field(ge=-1000, le=1000)] = 0.1
-    variant: Literal["original", "normalised", "loss_weighted"] = "original"
-
-
-class Relobralo(Strict):
-    temperature: Annotated[float, Field(gt=0, le=1000)] = 0.1
-    decay: Share = 0.999
-    lookback: Share = 0.99
-
-
-class GradNorm(Strict):
-    power: Annotated[float, Field(ge=0, le=10)] = 1.5
-    learning_rate: Rate = 0.025
-
-
-class LossWeights(Strict):
-    """alpha weighs Dice, beta weighs BCE (paper, equation 3); how they move is the method's.
-
-    What a method needs besides has the values of its paper unless params.yaml says otherwise.
-    """
-
-    method: Method
-    alpha: Ramp
-    beta: Ramp
-    beta_reading: Literal["as_printed", "start_to_end"] = "as_printed"
-    clock: Literal["published", "epoch", "iteration"] = "published"
-    normalise: bool = False
-    exponential: Exponential = Exponential()
-    steal: Steal = Steal()
-    uncertainty: Uncertainty = Uncertainty()
-    dwa: Dwa = Dwa()
-    softadapt: SoftAdapt = SoftAdapt()
-    relobralo: Relobralo = Relobralo()
-    gradnorm: GradNorm = GradNorm()
+    alpha: Ramp = param(Ramp(), "weight of Dice")
+    beta: Ramp = param(Ramp(), "weight of BCE")
+    beta_reading: Literal["as_printed", "start_to_end"] = param(
+        "as_printed", "as printed, equation 3 takes beta from beta.end to beta.start"
+    )
 
     @model_validator(mode="after")
-    def check_some_loss(self) -> "LossWeights":
-        alpha, beta = self.alpha, self.beta
-        betas = (beta.end, beta.start) if self.beta_reading == "as_printed" else (beta.start, beta.end)
-        sums = {"the start": alpha.start + betas[0], "the end": alpha.end + betas[1]}
-        if self.method == "fixed":
-            sums = {"every epoch": alpha.start + beta.start}
-        for when, total in sums.items():
+    def check_some_loss(self) -> "Ramped":
+        alpha, (first, last) = self.alpha, self.betas
+        for when, total in (("the start", alpha.start + first), ("the end", alpha.end + last)):
             if total == 0:
                 raise ValueError(f"at {when} both weights are 0, so that nothing would be learnt; raise one")
         return self
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """beta at the start and at the end of training."""
+        return (
+            (self.beta.end, self.beta.start) if self.beta_reading == "as_printed" else (self.beta.start, self.beta.end)
+        )
+
+
+class Constant(Method):
+    """Two numbers that may not both be 0."""
+
+    alpha: Weight
+    beta: Weight
+
+    @model_validator(mode="after")
+    def check_some_loss(self) -> "Constant":
+        if self.alpha + self.beta == 0:
+            raise ValueError("both weights are 0, so that nothing would be learnt; raise one")
+        return self
+
+
+class Fixed(Constant):
+    """The paper's baseline."""
+
+    method: Literal["fixed"] = "fixed"
+    alpha: Weight = param(0.5, "weight of Dice")
+    beta: Weight = param(0.5, "weight of BCE")
+
+
+class Linear(Ramped):
+    """The paper's adaptive weights: equation 3."""
+
+    method: Literal["linear"] = "linear"
+
+
+class Reversed(Ramped):
+    """Equation 3 backwards in time."""
+
+    method: Literal["reversed"] = "reversed"
+
+
+class Cosine(Ramped):
+    """Equation 3 along half a cosine: slow at both ends."""
+
+    method: Literal["cosine"] = "cosine"
+
+
+class Exponential(Ramped):
+    """Equation 3 along an exponential: fast at first."""
+
+    method: Literal["exponential"] = "exponential"
+    rate: float = param(3.0, "how much faster at first", gt=0, le=100)
+
+
+class Steal(Scaled, Constant):
+    """Each tick moves a little from one loss to the other."""
+
+    method: Literal["steal"] = "steal"
+    alpha: Weight = param(0.3, "weight of Dice at the start")
+    beta: Weight = param(0.7, "weight of BCE at the start")
+    step: float = param(0.01, "moved from BCE to Dice at each tick; below 0, from Dice to BCE", ge=-1000, le=1000)
+    floor: Weight = param(0.1, "what the loser keeps")
+
+
+class Uncertainty(Scaled):
+    """Weights from two learnt variances."""
+
+    method: Literal["uncertainty"] = "uncertainty"
+    learning_rate: Rate = param(0.002, "of the two variances")
+
+
+class Dwa(Scaled):
+    """Dynamic weight average: the loss that falls more slowly weighs more."""
+
+    method: Literal["dwa"] = "dwa"
+    temperature: float = param(2.0, "higher is more even", gt=0, le=1000)
+
+
+class SoftAdapt(Clocked):
+    """The loss that falls more slowly weighs more, by differences."""
+
+    method: Literal["softadapt"] = "softadapt"
+    beta: float = param(0.1, "sharpness; below 0 favours the loss that falls faster", ge=-1000, le=1000)
+    variant: Literal["original", "normalised", "loss_weighted"] = param("original", "of the paper's three")
+
+
+class Relobralo(Scaled):
+    """Relative loss balancing with random lookback."""
+
+    method: Literal["relobralo"] = "relobralo"
+    temperature: float = param(0.1, "higher is more even", gt=0, le=1000)
+    decay: Share = param(0.999, "share of the past in the next weight")
+    lookback: Share = param(0.99, "how often that past is the last tick and not the first")
+
+
+class GradNorm(Scaled):
+    """Gradients of equal size, corrected by training rates."""
+
+    method: Literal["gradnorm"] = "gradnorm"
+    power: float = param(1.5, "pull towards an equal training rate", ge=0, le=10)
+    learning_rate: Rate = param(0.025, "of the weights")
+
+
+class TimeMean(Ramped):
+    """The mean share of Dice under equation 3, held fixed."""
+
+    method: Literal["time_mean"] = "time_mean"
+
+
+class Shuffled(Ramped):
+    """The values of equation 3 in random order."""
+
+    method: Literal["shuffled"] = "shuffled"
+
+
+class Random(Clocked):
+    """Two random numbers that sum to 1, anew each tick."""
+
+    method: Literal["random"] = "random"
+
+
+LossWeights = Annotated[
+    Fixed
+    | Linear
+    | Reversed
+    | Cosine
+    | Exponential
+    | Steal
+    | Uncertainty
+    | Dwa
+    | SoftAdapt
+    | Relobralo
+    | GradNorm
+    | TimeMean
+    | Shuffled
+    | Random,
+    Field(discriminator="method"),
+    ByName("method"),
+]
 
 
 class Unet(Strict):
@@ -107,46 +199,59 @@ class Unet(Strict):
     compile: bool
 
 
+def read_weights(content: Any) -> Method:
+    """A section `train.<variant>` from plain values, or from a method's name.
+
+    Raises:
+        ValidationError: no method can be used with them.
+    """
+    return TypeAdapter[Method](LossWeights).validate_python(content)
+
+
 class Loss(Strict):
-    dice_over: Literal["batch", "image"]
-    smooth: Annotated[float, Field(gt=0, le=1000)]
+    dice_over: Literal["batch", "image"] = param("batch", "one Dice ratio per batch, or the mean of one per image")
+    smooth: float = param(
+        1.0, "added above and below the Dice ratio, which defines it on empty masks", unit="pixels", gt=0, le=1000
+    )
 
 
 class Augment(Strict):
-    flip: Share
-    rotate_deg: Annotated[float, Field(ge=0, le=180)]
-    scale: Annotated[float, Field(ge=0, lt=1)]
-    shift: Annotated[float, Field(ge=0, le=0.5)]
-    contrast: Annotated[float, Field(ge=0, lt=1)]
+    flip: Share = param(0.5, "probability of a left-right flip")
+    rotate_deg: float = param(15.0, "uniform in +- this", unit="degrees", ge=0, le=180)
+    scale: float = param(0.15, "zoom uniform in 1 +- this", ge=0, lt=1)
+    shift: float = param(0.08, "uniform in +- this", unit="share of the side", ge=0, le=0.5)
+    contrast: float = param(0.2, "gain uniform in 1 +- this, brightness in +- this", ge=0, lt=1)
 
 
 class Optimiser(Strict):
-    learning_rate: Rate
-    schedule: Literal["cosine", "constant"]
-    warmup: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Share
-    clip: Annotated[float, Field(gt=0, le=1e6)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Rate = param(0.002, "the highest")
+    schedule: Literal["cosine", "constant"] = param("cosine", "of the learning rate after the warm-up")
+    warmup: float = param(0.3, "the rate rises in a line", unit="share of all steps", ge=0, lt=1)
+    weight_decay: Share = param(0.01, "of AdamW")
+    clip: float = param(1.0, "the gradient's norm is cut to this", gt=0, le=1e6)
+    ema: float = param(0.0, "decay of a moving average of the weights, which is then kept; 0: no average", ge=0, lt=1)
 
 
 class Loop(Strict):
-    epochs: Annotated[int, Field(ge=1, le=10_000)]
-    batch: Annotated[int, Field(ge=1, le=4096)]
-    select: Literal["best", "last"]
-    precision: Literal["auto", "bf16", "fp32"]
-    threads: Annotated[int, Field(ge=1, le=1024)]
-    devices: Annotated[int, Field(ge=1, le=1024)]
+    epochs: int = param(40, "the paper does not say", ge=1, le=10_000)
+    batch: int = param(8, "per step", unit="films", ge=1, le=4096)
+    select: Literal["best", "last"] = param("best", "the epoch of the best validation Dice, or the last one")
+    precision: Literal["auto", "bf16", "fp32"] = param("auto", "auto is bf16 where the hardware has it, else fp32")
+    threads: int = param(2, "of the CPU; part of the result, since they order the sums", ge=1, le=1024)
+    devices: int = param(1, "GPUs, or processes where there is none; they share a batch", ge=1, le=1024)
 
 
 class Params(Strict):
-    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32)]], Field(min_length=1)]
+    seeds: list[Annotated[int, Field(ge=0, le=2**32)]] = param(
+        [1], "both variants are trained from each: initial weights, order, augmentation", min_length=1
+    )
     unet: Unet
-    loss: Loss
-    augment: Augment
-    optimiser: Optimiser
-    loop: Loop
-    baseline: LossWeights
-    adaptive: LossWeights
+    loss: Loss = Loss()
+    augment: Augment = Augment()
+    optimiser: Optimiser = Optimiser()
+    loop: Loop = Loop()
+    baseline: LossWeights = param(Fixed(), "the loss is alpha(t) Dice + beta(t) BCE; the paper gives no numbers")
+    adaptive: LossWeights = param(Linear(), "the same for the second network")
 
     @model_validator(mode="after")
     def check(self) -> "Params":

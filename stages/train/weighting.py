@@ -1,18 +1,18 @@
 """How alpha (Dice) and beta (BCE) move during training: the paper's linear weights, and what to compare them with.
 
 Every weighting answers one question, `weights(t, losses) -> alpha, beta`, at each tick of its clock: once an epoch or
-once an iteration. To add one: a class here, its name in `Method` and in WEIGHTINGS, its knobs in params.py, a test.
+once an iteration. To add one: a class of params.py with its name and keys, a class here, their pair in WEIGHTINGS.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 
-from stages.train.params import LossWeights
+from stages.train import params
 
 Pair = tuple[float, float]
 EPSILON = 1e-12  # what keeps a ratio of losses defined where the earlier one is 0
@@ -29,7 +29,11 @@ class Losses:
     norms: Pair = (0.0, 0.0)
 
 
-class Weighting:
+Settings = TypeVar("Settings", bound=params.Method)
+RampSettings = TypeVar("RampSettings", bound=params.Ramped)
+
+
+class Weighting(Generic[Settings]):
     """One way to choose alpha and beta.
 
     Args:
@@ -42,7 +46,7 @@ class Weighting:
     clock: ClassVar[Literal["epoch", "iteration"]] = "epoch"  # what its authors count
     asks_norms: ClassVar[bool] = False
 
-    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: Settings, total: float, ticks: int, seed: int) -> None:
         self.settings, self.total, self.ticks, self.seed = settings, total, ticks, seed
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
@@ -53,6 +57,12 @@ class Weighting:
             losses: of the last tick; None at the first.
         """
         raise NotImplementedError
+
+    def in_force(self, t: float, losses: Losses | None) -> Pair:
+        """`weights`, divided by their sum where `normalise` says so."""
+        alpha, beta = self.weights(t, losses)
+        scale = alpha + beta if isinstance(self.settings, params.Scaled) and self.settings.normalise else 1.0
+        return alpha / scale, beta / scale
 
     def state(self) -> dict[str, Any]:
         """What the next answer depends on besides `t` and `losses`, as plain JSON values."""
@@ -68,7 +78,9 @@ class Weighting:
         return np.random.default_rng([self.seed, self.tick(t)])
 
 
-def linear(t: float, total: float, settings: LossWeights, warp: Callable[[float], float] = lambda share: share) -> Pair:
+def linear(
+    t: float, total: float, settings: params.Ramped, warp: Callable[[float], float] = lambda share: share
+) -> Pair:
     """The paper's equation 3: alpha(t) = alpha.start + (alpha.end - alpha.start) t / total.
 
     As printed, beta runs the other way: beta(t) = beta.start + (beta.end - beta.start) (total - t) / total, so
@@ -84,40 +96,39 @@ def linear(t: float, total: float, settings: LossWeights, warp: Callable[[float]
     """
     if not 0 <= t <= total or total <= 0:
         raise ValueError(f"expected 0 <= t <= total and total > 0, found t = {t}, total = {total}")
-    alpha, beta, share = settings.alpha, settings.beta, warp(t / total)
-    first, last = (beta.end, beta.start) if settings.beta_reading == "as_printed" else (beta.start, beta.end)
+    alpha, (first, last), share = settings.alpha, settings.betas, warp(t / total)
     return alpha.start + (alpha.end - alpha.start) * share, first + (last - first) * share
 
 
-class Fixed(Weighting):
-    """alpha.start and beta.start throughout: the paper's baseline."""
+class Fixed(Weighting[params.Fixed]):
+    """alpha and beta throughout: the paper's baseline."""
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
-        return self.settings.alpha.start, self.settings.beta.start
+        return self.settings.alpha, self.settings.beta
 
 
-class Linear(Weighting):
+class Linear(Weighting[params.Linear]):
     """The paper's adaptive weights (equation 3)."""
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
         return linear(t, self.total, self.settings)
 
 
-class Reversed(Weighting):
+class Reversed(Weighting[params.Reversed]):
     """Equation 3 run backwards in time: does the direction matter?"""
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
         return linear(t, self.total, self.settings, lambda share: 1 - share)
 
 
-class Cosine(Weighting):
+class Cosine(Weighting[params.Cosine]):
     """Equation 3 with (1 - cos(pi t / total)) / 2 in place of t / total: slow at both ends."""
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
         return linear(t, self.total, self.settings, lambda share: (1 - math.cos(math.pi * share)) / 2)
 
 
-class Exponential(Weighting):
+class Exponential(Weighting[params.Exponential]):
     """Equation 3 with (1 - exp(-k t / total)) / (1 - exp(-k)) in place of t / total, k = `rate`: fast at first.
 
     The authors' later paper (JADS 6(4), 2025, doi 10.47738/jads.v6i4.952) names exponential weights. Its formula was
@@ -125,35 +136,34 @@ class Exponential(Weighting):
     """
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
-        rate = self.settings.exponential.rate
+        rate = self.settings.rate
         return linear(t, self.total, self.settings, lambda share: math.expm1(-rate * share) / math.expm1(-rate))
 
 
-class Steal(Weighting):
-    """From the linear schedule's first weights, each tick moves `steal.step` from BCE to Dice (below 0: to BCE).
+class Steal(Weighting[params.Steal]):
+    """From `alpha` and `beta`, each tick moves `step` from BCE to Dice (below 0: from Dice to BCE).
 
-    The loser stops at `steal.floor`, the winner goes on, as in Kervadec et al.'s boundary loss (MIDL 2019), whose
+    The loser stops at `floor`, the winner goes on, as in Kervadec et al.'s boundary loss (MIDL 2019), whose
     code takes 0.01 per epoch from the region loss, down to 0.1.
     """
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
-        alpha, beta = linear(0, self.total, self.settings)
-        moved = self.settings.steal.step * self.tick(t)
-        return self.after(alpha, moved), self.after(beta, -moved)
+        moved = self.settings.step * self.tick(t)
+        return self.after(self.settings.alpha, moved), self.after(self.settings.beta, -moved)
 
     def after(self, weight: float, gain: float) -> float:
-        return weight + gain if gain >= 0 else max(min(weight, self.settings.steal.floor), weight + gain)
+        return weight + gain if gain >= 0 else max(min(weight, self.settings.floor), weight + gain)
 
 
-class Tabled(Weighting):
+class Tabled(Weighting[RampSettings]):
     """Weightings made of the linear schedule's values at all its ticks, float64 (ticks, 2)."""
 
-    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: RampSettings, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.values = np.array([linear(float(t), total, settings) for t in np.arange(ticks) * total / ticks])
 
 
-class TimeMean(Tabled):
+class TimeMean(Tabled[params.TimeMean]):
     """The linear schedule's mean alpha / (alpha + beta) over its ticks, held fixed.
 
     The control that tells whether *scheduling* matters, or only its average.
@@ -165,10 +175,10 @@ class TimeMean(Tabled):
         return ratio * scale, (1 - ratio) * scale
 
 
-class Shuffled(Tabled):
+class Shuffled(Tabled[params.Shuffled]):
     """The linear schedule's values in random order: the control that tells whether the *order* matters."""
 
-    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: params.Shuffled, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.values = np.random.default_rng(seed).permutation(self.values)
 
@@ -176,7 +186,7 @@ class Shuffled(Tabled):
         return pair(self.values[min(self.tick(t), self.ticks - 1)])
 
 
-class Random(Weighting):
+class Random(Weighting[params.Random]):
     """softmax of two standard normal numbers, anew each tick: the null that any adaptive claim has to beat.
 
     Random Loss Weighting, Lin et al., TMLR 2022.
@@ -188,10 +198,10 @@ class Random(Weighting):
         return pair(softmax(self.drawn(t).standard_normal(2)))
 
 
-class Remembering(Weighting):
+class Remembering(Weighting[Settings]):
     """Weightings that compare losses with earlier ones."""
 
-    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: Settings, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.past: list[list[float]] = []  # losses of the first and of the last ticks, oldest first
         self.last: list[float] = [1.0, 1.0]
@@ -207,7 +217,7 @@ class Remembering(Weighting):
         self.past = [*self.past[:1], *self.past[1:][-1:], list(losses.values)]
 
 
-class Dwa(Remembering):
+class Dwa(Remembering[params.Dwa]):
     """w = 2 softmax(r / temperature) with r = L(t - 1) / L(t - 2), and 1 for the first two ticks.
 
     Dynamic Weight Average, Liu, Johns and Davison, CVPR 2019, equation 7.
@@ -219,10 +229,10 @@ class Dwa(Remembering):
         if len(self.past) < 2:
             return 1.0, 1.0
         before, now = np.array(self.past[-2:])
-        return pair(2 * softmax(now / (before + EPSILON) / self.settings.dwa.temperature))
+        return pair(2 * softmax(now / (before + EPSILON) / self.settings.temperature))
 
 
-class SoftAdapt(Remembering):
+class SoftAdapt(Remembering[params.SoftAdapt]):
     """w = softmax(beta s) with s = L(t - 1) - L(t - 2), and 1/2 for the first two ticks.
 
     `normalised` divides s by the sum of its sizes; `loss_weighted` multiplies each exponential by its last loss.
@@ -235,7 +245,7 @@ class SoftAdapt(Remembering):
         if len(self.past) < 2:
             return 0.5, 0.5
         before, now = np.array(self.past[-2:])
-        slopes, settings = now - before, self.settings.softadapt
+        slopes, settings = now - before, self.settings
         if settings.variant == "normalised":
             slopes = slopes / (np.abs(slopes).sum() + EPSILON)
         weights = softmax(settings.beta * slopes)
@@ -244,7 +254,7 @@ class SoftAdapt(Remembering):
         return pair(weights)
 
 
-class Relobralo(Remembering):
+class Relobralo(Remembering[params.Relobralo]):
     """w(t) = decay (rho w(t - 1) + (1 - rho) b(t, 0)) + (1 - decay) b(t, t - 1), b(t, s) = 2 softmax(L(t) / (T L(s))).
 
     rho is 1 with probability `lookback` and 0 else, drawn at each tick; T is the temperature. Relative Loss Balancing
@@ -259,7 +269,7 @@ class Relobralo(Remembering):
         if len(self.past) < 2:
             return 1.0, 1.0
         first, before, now = (np.array(self.past[i]) for i in (0, -2, -1))
-        settings = self.settings.relobralo
+        settings = self.settings
 
         def balance(earlier: np.ndarray) -> np.ndarray:
             return 2 * softmax(now / (settings.temperature * (earlier + EPSILON)))
@@ -271,13 +281,13 @@ class Relobralo(Remembering):
         return pair(weights)
 
 
-class Learned(Weighting):
+class Learned(Weighting[Settings]):
     """Weightings that follow from two numbers, moved by Adam against a gradient that is known in closed form."""
 
     clock = "iteration"
     initial: ClassVar[float]
 
-    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: Settings, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.numbers = torch.full((2,), self.initial, dtype=torch.float64, requires_grad=True)
         self.adam = torch.optim.Adam([self.numbers], self.learning_rate())
@@ -302,7 +312,7 @@ class Learned(Weighting):
         }
 
 
-class Uncertainty(Learned):
+class Uncertainty(Learned[params.Uncertainty]):
     """w = exp(-s) / 2, with s learnt together with the network from sum(w L + s / 2); s starts at -0.5.
 
     Kendall, Gal and Cipolla, CVPR 2018, with s = log sigma^2 and the regression form for both losses, as multi-task
@@ -312,7 +322,7 @@ class Uncertainty(Learned):
     initial = -0.5
 
     def learning_rate(self) -> float:
-        return self.settings.uncertainty.learning_rate
+        return self.settings.learning_rate
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
         if losses is not None:
@@ -320,7 +330,7 @@ class Uncertainty(Learned):
         return pair(np.exp(-self.numbers.detach().numpy()) / 2)
 
 
-class GradNorm(Learned):
+class GradNorm(Learned[params.GradNorm]):
     """Weights that bring w_i |grad L_i| to their mean times (relative training rate)^power; they sum to 2.
 
     Chen et al., ICML 2018: with G_i = w_i |grad L_i| in the last shared layer (here the one that makes the logits) and
@@ -330,12 +340,12 @@ class GradNorm(Learned):
     initial = 1.0
     asks_norms = True
 
-    def __init__(self, settings: LossWeights, total: float, ticks: int, seed: int) -> None:
+    def __init__(self, settings: params.GradNorm, total: float, ticks: int, seed: int) -> None:
         super().__init__(settings, total, ticks, seed)
         self.first: list[float] = []
 
     def learning_rate(self) -> float:
-        return self.settings.gradnorm.learning_rate
+        return self.settings.learning_rate
 
     def weights(self, t: float, losses: Losses | None) -> Pair:
         if losses is not None:
@@ -343,7 +353,7 @@ class GradNorm(Learned):
             rates = np.array(losses.values) / (np.array(self.first) + EPSILON)
             norms = np.array(losses.norms)
             found = self.numbers.detach().numpy() * norms
-            wanted = found.mean() * (rates / (rates.mean() + EPSILON)) ** self.settings.gradnorm.power
+            wanted = found.mean() * (rates / (rates.mean() + EPSILON)) ** self.settings.power
             self.step(np.sign(found - wanted) * norms)
             with torch.no_grad():
                 self.numbers.clamp_(min=1e-3)
@@ -358,28 +368,29 @@ class GradNorm(Learned):
         self.first = state["first"]
 
 
-WEIGHTINGS: dict[str, type[Weighting]] = {
-    "fixed": Fixed,
-    "linear": Linear,
-    "reversed": Reversed,
-    "cosine": Cosine,
-    "exponential": Exponential,
-    "steal": Steal,
-    "uncertainty": Uncertainty,
-    "dwa": Dwa,
-    "softadapt": SoftAdapt,
-    "relobralo": Relobralo,
-    "gradnorm": GradNorm,
-    "time_mean": TimeMean,
-    "shuffled": Shuffled,
-    "random": Random,
+WEIGHTINGS: dict[type[params.Method], type[Weighting[Any]]] = {
+    params.Fixed: Fixed,
+    params.Linear: Linear,
+    params.Reversed: Reversed,
+    params.Cosine: Cosine,
+    params.Exponential: Exponential,
+    params.Steal: Steal,
+    params.Uncertainty: Uncertainty,
+    params.Dwa: Dwa,
+    params.SoftAdapt: SoftAdapt,
+    params.Relobralo: Relobralo,
+    params.GradNorm: GradNorm,
+    params.TimeMean: TimeMean,
+    params.Shuffled: Shuffled,
+    params.Random: Random,
 }
 
 
-def make_weighting(settings: LossWeights, epochs: int, steps: int, seed: int) -> tuple[Weighting, bool]:
-    """The weighting that `settings` names, and whether its clock counts iterations (`steps` in an epoch)."""
-    kind = WEIGHTINGS[settings.method]
-    by_iteration = (kind.clock if settings.clock == "published" else settings.clock) == "iteration"
+def make_weighting(settings: params.Method, epochs: int, steps: int, seed: int) -> tuple[Weighting[Any], bool]:
+    """The weighting of a section `train.<variant>`, and whether its clock counts iterations (`steps` in an epoch)."""
+    kind = WEIGHTINGS[type(settings)]
+    asked = settings.clock if isinstance(settings, params.Clocked) else "published"
+    by_iteration = (kind.clock if asked == "published" else asked) == "iteration"
     return kind(settings, epochs, epochs * steps if by_iteration else epochs, seed), by_iteration
 
 

@@ -1,6 +1,6 @@
 """Each step against MATLAB's published behaviour, another library, or a loop that follows the definition."""
 
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -12,29 +12,36 @@ from scipy.signal import medfilt2d
 from skimage.exposure import equalize_hist
 
 from stages.common.data.geometry import Affine
-from stages.preprocess.params import Params
-from stages.preprocess.steps import STEPS, Frame, bins_of, prepare, resized
-from tests.helpers.params import merge, read_yaml
-from tests.helpers.paths import ROOT
+from stages.preprocess.params import (
+    Bilateral,
+    Clahe,
+    Crop,
+    Histeq,
+    Imadjust,
+    Imresize,
+    Mat2gray,
+    Medfilt2,
+    Params,
+    Step,
+    Window,
+)
+from stages.preprocess.steps import Frame, apply_step, bins_of, imresize, prepare, resized
 
-PARAMS = merge(read_yaml(ROOT / "params.yaml")["preprocess"], {"size": 64})
+SIDE = 64
 
 
-def change(**values: Any) -> Params:
-    return Params.model_validate(merge(PARAMS, values))
+def params(*steps: Any, size: int = SIDE) -> Params:
+    return Params.model_validate({"size": size, "steps": list(steps)})
 
 
-DEFAULT = change()
-
-
-def apply(step: str, image: np.ndarray, settings_: Params = DEFAULT) -> np.ndarray:
+def apply(step: Step, image: np.ndarray) -> np.ndarray:
     whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
-    return STEPS[step](Frame(image.astype(np.float32), Affine(), whole), settings_).image
+    return apply_step(step, Frame(image.astype(np.float32), Affine(), whole), SIDE).image
 
 
 def test_mat2gray() -> None:
-    np.testing.assert_allclose(apply("mat2gray", np.array([[0.2, 0.4, 0.6]])), [[0, 0.5, 1]], atol=1e-6)
-    assert not apply("mat2gray", np.full((3, 3), 0.7)).any()
+    np.testing.assert_allclose(apply(Mat2gray(), np.array([[0.2, 0.4, 0.6]])), [[0, 0.5, 1]], atol=1e-6)
+    assert not apply(Mat2gray(), np.full((3, 3), 0.7)).any()
 
 
 # --- imresize ---
@@ -90,9 +97,8 @@ def test_opencvs_bicubic_is_another() -> None:
 
 @pytest.mark.parametrize("shape", [(50, 20), (20, 50), (64, 64), (1, 300), (2000, 3)])
 def test_imresize_keeps_the_aspect_and_pads_with_zeros(shape: tuple[int, int]) -> None:
-    frame = STEPS["imresize"](
-        Frame(np.ones(shape, np.float32), Affine(), (slice(0, shape[0]), slice(0, shape[1]))), DEFAULT
-    )
+    whole = (slice(0, shape[0]), slice(0, shape[1]))
+    frame = imresize(Frame(np.ones(shape, np.float32), Affine(), whole), SIDE)
     assert frame.image.shape == (64, 64)
     rows, columns = frame.film
     assert max(rows.stop - rows.start, columns.stop - columns.start) == 64
@@ -109,24 +115,24 @@ def test_imadjust_takes_stretchlims_bins() -> None:
     # 200 pixels: 1 % are 2 pixels. Levels 10 and 20 hold one each, so the share first exceeds 1 % at level 30;
     # it reaches 99 % (198 pixels) at level 200, the two at 250 being the last.
     levels = np.array([10, 20, *[30] * 98, *[200] * 98, 250, 250])
-    out = apply("imadjust", levels.reshape(10, 20) / 255).ravel()
+    out = apply(Imadjust(), levels.reshape(10, 20) / 255).ravel()
     np.testing.assert_allclose(out, np.clip((levels - 30) / 170, 0, 1), atol=1e-6)
 
 
 def test_imadjust_leaves_a_film_of_one_bin_alone() -> None:
     image = np.full((10, 10), 0.4)
-    np.testing.assert_allclose(apply("imadjust", image), image, atol=1e-7)
-    none = change(imadjust={"low": 0.0, "high": 1.0})
+    np.testing.assert_allclose(apply(Imadjust(), image), image, atol=1e-7)
+    none = Imadjust(low=0.0, high=1.0)
     ramp = np.linspace(0.2, 0.6, 256).reshape(16, 16)
-    assert apply("imadjust", ramp, none).min() == 0
-    assert apply("imadjust", ramp, none).max() == 1
+    assert apply(none, ramp).min() == 0
+    assert apply(none, ramp).max() == 1
 
 
 def test_window_is_the_percentile_between_pixels() -> None:
     image = np.random.default_rng(0).random((30, 30)).astype(np.float32)
     low, high = np.percentile(image, [0.5, 99.5])
-    np.testing.assert_allclose(apply("window", image), np.clip((image - low) / (high - low), 0, 1), atol=1e-5)
-    assert (apply("window", np.full((4, 4), 0.3)) == np.float32(0.3)).all()
+    np.testing.assert_allclose(apply(Window(), image), np.clip((image - low) / (high - low), 0, 1), atol=1e-5)
+    assert (apply(Window(), np.full((4, 4), 0.3)) == np.float32(0.3)).all()
 
 
 def matching_rule(image: np.ndarray, levels: int) -> np.ndarray:
@@ -146,13 +152,13 @@ def matching_rule(image: np.ndarray, levels: int) -> np.ndarray:
 @settings(deadline=None, max_examples=50)
 def test_histeq_is_matlabs_matching_rule(seed: int, levels: int, shape: float) -> None:
     image = np.random.default_rng(seed).beta(shape, 3, (20, 25)).astype(np.float32)
-    found = apply("histeq", image, change(histeq={"levels": levels}))
+    found = apply(Histeq(levels=levels), image)
     np.testing.assert_allclose(found, matching_rule(image, levels), atol=1e-6)
 
 
 def test_histeq_has_64_levels_and_is_not_scikit_images() -> None:
     image = np.random.default_rng(0).beta(2, 6, (200, 200)).astype(np.float32)
-    found = apply("histeq", image)
+    found = apply(Histeq(), image)
     assert len(np.unique(found)) <= 64
     counts = np.histogram(found, bins=8, range=(0, 1))[0]
     assert counts.min() > 0.8 * counts.mean()
@@ -163,16 +169,16 @@ def test_histeq_by_hand() -> None:
     # Two output levels, 4 pixels, target counts 2 and 4. Level 0 holds 1 pixel (no slack at the first bin): 2 >= 1.
     # Level 100 makes 3, half of its 2 is slack: 2 >= 3 - 1. Level 255 makes 4, no slack: only the upper one reaches it.
     image = np.array([[0, 100, 100, 255]]) / 255
-    np.testing.assert_array_equal(apply("histeq", image, change(histeq={"levels": 2})), [[0, 0, 0, 1]])
+    np.testing.assert_array_equal(apply(Histeq(levels=2), image), [[0, 0, 0, 1]])
 
 
 def test_clahe_is_opencvs_on_eight_bits_where_its_limit_means_something() -> None:
     image = np.random.default_rng(0).beta(2, 6, (64, 64)).astype(np.float32)
     levels = np.round(image * 255).astype(np.uint8)
     expected = cv2.createCLAHE(2.0, (8, 8)).apply(levels) / 255
-    np.testing.assert_allclose(apply("clahe", image), expected, atol=1e-6)
-    wide = change(clahe={"clip": 40.0, "tiles": 2})
-    assert np.abs(apply("clahe", image, wide) - apply("clahe", image, change(clahe={"tiles": 2}))).max() > 0.05
+    np.testing.assert_allclose(apply(Clahe(), image), expected, atol=1e-6)
+    wide = Clahe(clip=40.0, tiles=2)
+    assert np.abs(apply(wide, image) - apply(Clahe(tiles=2), image)).max() > 0.05
     deep = np.round(image * 65535).astype(np.uint16)
     np.testing.assert_array_equal(*(cv2.createCLAHE(clip, (8, 8)).apply(deep) for clip in (2.0, 40.0)))
 
@@ -181,19 +187,17 @@ def test_clahe_is_opencvs_on_eight_bits_where_its_limit_means_something() -> Non
 
 
 @pytest.mark.parametrize("side", [3, 5, 7])
-def test_medfilt2_has_zeros_beyond_the_border(side: int) -> None:
+def test_medfilt2_has_zeros_beyond_the_border(side: Any) -> None:
     image = np.random.default_rng(0).random((12, 15)).astype(np.float32)
-    np.testing.assert_array_equal(
-        apply("medfilt2", image, change(medfilt2={"window_px": side})), medfilt2d(image, side)
-    )
+    np.testing.assert_array_equal(apply(Medfilt2(window_px=side), image), medfilt2d(image, side))
     # MATLAB's own example of its padding: the corner of a constant image is 0. OpenCV alone would keep 0.5.
-    assert apply("medfilt2", np.full((5, 5), 0.5))[0, 0] == 0
+    assert apply(Medfilt2(), np.full((5, 5), 0.5))[0, 0] == 0
 
 
 def test_bilateral_smooths_and_keeps_an_edge() -> None:
     noise = np.random.default_rng(0).normal(0, 0.02, (40, 40))
     image = (np.arange(40)[None, :] >= 20) * 0.6 + 0.2 + noise
-    out = apply("bilateral", image)
+    out = apply(Bilateral(), image)
     assert out[5:-5, 5:15].std() < 0.7 * image[5:-5, 5:15].std()
     assert (out[:, 21] - out[:, 18]).min() > 0.45
 
@@ -211,7 +215,7 @@ def test_the_affine_takes_a_spot_where_its_pixels_went(
     top, left = min(spot[0], height - 30), min(spot[1], width - 30)
     raw = np.zeros((height, width), dtype)
     raw[top : top + 12, left : left + 12] = np.iinfo(dtype).max
-    out, frame = prepare(raw, change(steps=["crop", "mat2gray", "imresize"]))
+    out, frame = prepare(raw, params("crop", "mat2gray", "imresize"))
     box = frame.affine.boxes(np.array([[left, top, left + 12, top + 12]]))[0]
     mass = out / out.sum()
     centre = (mass.sum(0) @ (np.arange(64) + 0.5), mass.sum(1) @ (np.arange(64) + 0.5))
@@ -222,7 +226,7 @@ def test_the_affine_takes_a_spot_where_its_pixels_went(
 @settings(max_examples=60, deadline=None)
 def test_points_go_forth_and_back_to_a_hundredth_of_a_pixel(height: int, width: int, x: float, y: float) -> None:
     whole = Frame(np.zeros((height, width), np.float32), Affine(), (slice(0, height), slice(0, width)))
-    affine = STEPS["imresize"](whole, DEFAULT).affine
+    affine = imresize(whole, SIDE).affine
     point = np.array([[x * width, y * height]])
     np.testing.assert_allclose(affine.inverse().points(affine.points(point)), point, atol=0.01)
     assert (affine.points(point) >= -1e-9).all()
@@ -232,13 +236,13 @@ def test_points_go_forth_and_back_to_a_hundredth_of_a_pixel(height: int, width: 
 def test_normalising_after_resizing_leaves_the_map_alone() -> None:
     raw = np.zeros((90, 120), np.uint8)
     raw[40:60, 70:100] = 255
-    out, frame = prepare(raw, change(steps=["imresize", "mat2gray"]))
+    out, frame = prepare(raw, params("imresize", "mat2gray"))
     left, top, right, bottom = np.round(frame.affine.boxes(np.array([[70, 40, 100, 60]]))[0]).astype(int)
     assert out[top + 1 : bottom - 1, left + 1 : right - 1].min() > 200
 
 
 def test_a_blank_film_goes_through() -> None:
-    out, _ = prepare(np.zeros((40, 60), np.uint16), DEFAULT)
+    out, _ = prepare(np.zeros((40, 60), np.uint16), Params(size=SIDE))
     assert out.shape == (64, 64)
     assert out.dtype == np.uint8
 
@@ -246,25 +250,71 @@ def test_a_blank_film_goes_through() -> None:
 def test_sixteen_bits_are_not_cut_to_eight_before_the_end() -> None:
     # All of the contrast lies within one 8-bit level; quantised early, the film would be flat.
     raw = (30_000 + np.arange(64 * 64).reshape(64, 64) % 256).astype(np.uint16)
-    out, _ = prepare(raw, change(steps=["mat2gray", "imresize", "window"]))
+    out, _ = prepare(raw, params("mat2gray", "imresize", "window"))
     assert len(np.unique(out)) > 200
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "steps",
     [
-        {"steps": ["crop", "mat2gray"]},
-        {"steps": ["imresize", "imresize"]},
-        {"steps": ["imresize", "crop"]},
-        {"steps": ["imresize", "sharpen"]},
-        {"imadjust": {"low": 0.9, "high": 0.1}},
-        {"window": {"low": 60.0, "high": 40.0}},
-        {"medfilt2": {"window_px": 4}},
-        {"bilateral": {"window_px": 6}},
-        {"histeq": {"levels": 1}},
-        {"size": 100},
+        ["crop", "mat2gray"],
+        ["imresize", "imresize"],
+        ["imresize", "crop"],
+        ["imresize", "sharpen"],
+        ["imresize", {"step": "imadjust", "low": 0.9, "high": 0.1}],
+        ["imresize", {"step": "window", "low": 60.0, "high": 40.0}],
+        ["imresize", {"step": "medfilt2", "window_px": 4}],
+        ["imresize", {"step": "bilateral", "window_px": 6}],
+        ["imresize", {"step": "histeq", "levels": 1}],
+        ["imresize", {"step": "histeq", "clip": 2.0}],
     ],
 )
-def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
+def test_impossible_steps_are_refused(steps: list[Any]) -> None:
     with pytest.raises(ValidationError):
-        change(**wrong)
+        params(*steps)
+
+
+def test_an_impossible_size_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        params("imresize", size=100)
+
+
+def test_a_name_alone_stands_for_a_step_with_its_defaults() -> None:
+    names = ["crop", "mat2gray", "imresize", "imadjust", "medfilt2", "histeq"]
+    assert params(*names) == Params(size=SIDE)
+
+
+CHANGES: list[tuple[Step, Step]] = [
+    (Crop(), Crop(level=0.3)),
+    (Crop(), Crop(margin=0.0)),
+    (Imadjust(), Imadjust(low=0.2)),
+    (Imadjust(), Imadjust(high=0.8)),
+    (Window(), Window(low=20.0)),
+    (Window(), Window(high=80.0)),
+    (Medfilt2(), Medfilt2(window_px=5)),
+    (Bilateral(), Bilateral(window_px=9)),
+    (Bilateral(), Bilateral(sigma_level=0.5)),
+    (Bilateral(), Bilateral(sigma_px=0.5)),
+    (Histeq(), Histeq(levels=8)),
+    (Clahe(tiles=2), Clahe(clip=9.0, tiles=2)),
+    (Clahe(), Clahe(tiles=2)),
+]
+
+
+def test_every_key_of_every_step_is_changed_below() -> None:
+    steps = [Crop, Mat2gray, Imresize, Imadjust, Window, Medfilt2, Bilateral, Histeq, Clahe]
+    assert set(get_args(get_args(Step)[0])) == set(steps)
+    changed = {(type(new), key) for _, new in CHANGES for key in new.model_fields_set}
+    assert changed == {(kind, key) for kind in steps for key in kind.model_fields if key != "step"}
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES, ids=lambda step: str(step))
+def test_a_step_has_no_key_that_changes_nothing(old: Step, new: Step) -> None:
+    rows, columns = np.mgrid[:80, :60]
+    limb = 60 * (np.abs(columns - 30) < 18) + 130 * (np.abs(columns - 30) < 9 + 3 * np.sin(rows / 9))
+    raw = (limb + np.random.default_rng(0).integers(5, 30, limb.shape)).astype(np.uint8)
+    before, after = (
+        prepare(raw, params(*([step, "imresize"] if isinstance(step, Crop) else ["imresize", step])))[0]
+        for step in (old, new)
+    )
+    assert not np.array_equal(before, after)

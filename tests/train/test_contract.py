@@ -16,7 +16,7 @@ from torch import Tensor
 from stages.train.devices import make_fabric
 from stages.train.loop import epochs, init_state, to_device
 from stages.train.loss import bce_loss, dice_loss
-from stages.train.params import LossWeights, Params
+from stages.train.params import Linear, Params, Ramp
 from stages.train.weighting import linear
 from tests.helpers.films import squares
 from tests.helpers.golden_losses import GOLDEN, first_steps
@@ -27,9 +27,7 @@ from tests.helpers.paths import ROOT
 # 0.0001 by the third step, 0.0016 by the eighth was measured.
 TOLERANCE = np.array([1e-4, 1e-3, 1e-3, *[1e-2] * 5])[:, None]
 OVER: list[Literal["batch", "image"]] = ["batch", "image"]
-WEIGHTS = LossWeights.model_validate(
-    {"method": "linear", "alpha": {"start": 0.2, "end": 0.8}, "beta": {"start": 0.1, "end": 0.9}}
-)
+WEIGHTS = Linear(alpha=Ramp(start=0.2, end=0.8), beta=Ramp(start=0.1, end=0.9))
 
 
 def both(logits: Tensor, target: Tensor, over: Literal["batch", "image"] = "batch") -> Tensor:

@@ -74,9 +74,9 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(steps: int, settings: Param
     assert whole.history == rest.history
 
 
-@pytest.mark.parametrize("method", sorted(WEIGHTINGS))
+@pytest.mark.parametrize("method", sorted(kind.model_fields["method"].default for kind in WEIGHTINGS))
 def test_every_weighting_trains_and_is_taken_up_midway(method: str, settings: Params, tmp_path: Path) -> None:
-    adaptive = change(settings, adaptive={"method": method}, loop={"epochs": 4})
+    adaptive = change(settings, adaptive=method, loop={"epochs": 4})
     whole, rest = run(adaptive), cut(adaptive, 5, tmp_path / "c")
     assert whole.history == rest.history
     assert same(weights(whole), weights(rest))
@@ -135,23 +135,21 @@ def test_normalised_weights_sum_to_one_and_keep_their_ratio(settings: Params) ->
 def test_adam_does_not_see_a_common_factor(settings: Params) -> None:
     # Why only alpha / (alpha + beta) matters: the loss times 1000, epsilon and clipping apart, is the same training.
     rooms = {"optimiser": {"clip": 1e6, "learning_rate": 0.001}, "loop": {"precision": "fp32"}}
-    single = run(change(settings, baseline={"alpha": {"start": 0.5}, "beta": {"start": 0.5}}, **rooms), "baseline")
-    thousand = run(
-        change(settings, baseline={"alpha": {"start": 500.0}, "beta": {"start": 500.0}}, **rooms), "baseline"
-    )
+    single = run(change(settings, baseline={"alpha": 0.5, "beta": 0.5}, **rooms), "baseline")
+    thousand = run(change(settings, baseline={"alpha": 500.0, "beta": 500.0}, **rooms), "baseline")
     a, b = (state.history[-1]["validation_bce_loss"] for state in (single, thousand))
     assert a == pytest.approx(b, rel=0.01)
 
 
 def test_adaptive_weights_follow_the_mean_losses_of_the_epochs_before(settings: Params) -> None:
-    history = run(change(settings, adaptive={"method": "dwa"}, loop={"epochs": 4})).history
+    history = run(change(settings, adaptive="dwa", loop={"epochs": 4})).history
     ratios = [history[1][f"train_{name}_loss"] / history[0][f"train_{name}_loss"] for name in ("dice", "bce")]
     powers = np.exp(np.array(ratios) / 2)
     assert (history[2]["alpha"], history[2]["beta"]) == pytest.approx(tuple(2 * powers / powers.sum()))
 
 
 def test_gradient_norms_are_those_of_the_last_layer(settings: Params) -> None:
-    settings = change(settings, adaptive={"method": "gradnorm"}, loop={"precision": "fp32"})
+    settings = change(settings, adaptive="gradnorm", loop={"precision": "fp32"})
     fabric, (state, _, _) = make_fabric(settings.loop), start(settings)
     images, masks = to_device(fabric, TRAIN).batch(np.arange(4))
     pair = losses(state.model(images), masks, settings.loss, 1.0)

@@ -277,7 +277,7 @@ def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, d
 def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: dict[str, Any], dataset: Path) -> None:
     # 9 films in batches of 4: three steps of 3, which two processes share unequally
     loop = {"epochs": 3, "precision": "fp32", "select": "last"}
-    change = {"loop": loop, "loss": {"dice_over": over}, "adaptive": {"method": method}}
+    change = {"loop": loop, "loss": {"dice_over": over}, "adaptive": method}
     write_params(dataset, toy_params, **change)
     alone, weights = trained(dataset)
     write_params(dataset, toy_params, **merge(change, {"loop": {"devices": 2}}))

@@ -1,6 +1,6 @@
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -8,20 +8,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.train.params import LossWeights, Ramp
+from stages.train.params import Constant, LossWeights, Method, Ramp, Ramped, read_weights
 from stages.train.weighting import WEIGHTINGS, Losses, Weighting, linear, make_weighting
 
 EPOCHS, STEPS = 8, 5
 OPEN = {"alpha": {"start": 0.2, "end": 0.8}, "beta": {"start": 0.1, "end": 0.9}}
-METHODS = sorted(WEIGHTINGS)
+START = {"alpha": 0.2, "beta": 0.9}
+KINDS: dict[str, type[Method]] = {kind.model_fields["method"].default: kind for kind in WEIGHTINGS}
+METHODS = sorted(KINDS)
+CLOCKED = sorted(name for name, kind in KINDS.items() if "clock" in kind.model_fields)
 SCHEDULES = ["linear", "reversed", "cosine", "exponential"]
 
 
-def settings(method: str, **more: Any) -> LossWeights:
-    return LossWeights.model_validate({"method": method, **OPEN, **more})
+def settings(method: str, **more: Any) -> Method:
+    ends = OPEN if issubclass(KINDS[method], Ramped) else START if issubclass(KINDS[method], Constant) else {}
+    return read_weights({"method": method, **ends, **more})
 
 
-def made(method: str, epochs: int = EPOCHS, seed: int = 0, **more: Any) -> tuple[Weighting, bool]:
+def made(method: str, epochs: int = EPOCHS, seed: int = 0, **more: Any) -> tuple[Weighting[Any], bool]:
     return make_weighting(settings(method, **more), epochs, STEPS, seed)
 
 
@@ -31,7 +35,7 @@ def losses(k: int) -> Losses:
     return Losses((0.9 * 0.9**k + noise[0], 0.5 * 0.7**k + noise[1]), (0.1 * 0.9**k, 0.3 * 0.8**k))
 
 
-def run(weighting: Weighting, times: list[float], first: int = 0) -> list[tuple[float, float]]:
+def run(weighting: Weighting[Any], times: list[float], first: int = 0) -> list[tuple[float, float]]:
     return [weighting.weights(t, losses(first + k - 1) if first + k else None) for k, t in enumerate(times)]
 
 
@@ -43,10 +47,13 @@ def times(by_iteration: bool) -> list[float]:
 # What holds of every weighting.
 
 
-@pytest.mark.parametrize("clock", ["published", "epoch", "iteration"])
-@pytest.mark.parametrize("method", METHODS)
-def test_weights_are_finite_not_negative_and_not_both_zero(method: str, clock: str) -> None:
-    weighting, by_iteration = made(method, clock=clock)
+@pytest.mark.parametrize(
+    ("method", "knobs"),
+    [(name, {}) for name in METHODS]
+    + [(name, {"clock": clock}) for name in CLOCKED for clock in ("epoch", "iteration")],
+)
+def test_weights_are_finite_not_negative_and_not_both_zero(method: str, knobs: dict[str, Any]) -> None:
+    weighting, by_iteration = made(method, **knobs)
     for alpha, beta in run(weighting, times(by_iteration)):
         assert math.isfinite(alpha + beta)
         assert alpha >= 0
@@ -77,8 +84,9 @@ def test_losses_of_zero_and_of_thousands_break_nothing(method: str) -> None:
 
 def test_the_clock_is_the_published_one_or_the_asked_one() -> None:
     assert [method for method in METHODS if made(method)[1]] == ["gradnorm", "random", "relobralo", "uncertainty"]
-    assert all(made(method, clock="iteration")[1] for method in METHODS)
-    assert not any(made(method, clock="epoch")[1] for method in METHODS)
+    assert all(made(method, clock="iteration")[1] for method in CLOCKED)
+    assert not any(made(method, clock="epoch")[1] for method in CLOCKED)
+    assert set(METHODS) - set(CLOCKED) == {"fixed"}
 
 
 # The schedules.
@@ -118,11 +126,11 @@ def test_cosine_and_exponential_by_hand() -> None:
 @pytest.mark.parametrize(("t", "total"), [(-1, 4), (5, 4), (0, 0)])
 def test_times_outside_training_are_refused(t: int, total: int) -> None:
     with pytest.raises(ValueError, match="expected 0 <= t"):
-        linear(t, total, settings("linear"))
+        linear(t, total, Ramped())
 
 
 def test_fixed_stands_still() -> None:
-    assert set(run(made("fixed")[0], times(False))) == {(0.2, 0.1)}
+    assert set(run(made("fixed")[0], times(False))) == {(0.2, 0.9)}
 
 
 def test_a_linear_schedule_whose_start_is_its_end_is_fixed() -> None:
@@ -151,16 +159,16 @@ def test_shuffled_has_the_values_of_the_schedule_in_another_order_that_the_seed_
 
 def test_steal_by_hand() -> None:
     # from (0.2, 0.9), 0.1 to Dice per epoch; BCE stops at the floor, Dice goes on
-    thief = made("steal", steal={"step": 0.1, "floor": 0.5})[0]
+    thief = made("steal", step=0.1, floor=0.5)[0]
     assert np.array(run(thief, [0, 1, 4, 6])) == pytest.approx(
         np.array([(0.2, 0.9), (0.3, 0.8), (0.6, 0.5), (0.8, 0.5)])
     )
-    back = made("steal", steal={"step": -0.1, "floor": 0.1})[0]
+    back = made("steal", step=-0.1, floor=0.1)[0]
     assert np.array(run(back, [0, 1, 2])) == pytest.approx(np.array([(0.2, 0.9), (0.1, 1.0), (0.1, 1.1)]))
 
 
 def test_steal_never_raises_a_weight_that_starts_below_the_floor() -> None:
-    assert made("steal", steal={"step": -0.1, "floor": 0.5})[0].weights(1, None)[0] == pytest.approx(0.2)
+    assert made("steal", step=-0.1, floor=0.5)[0].weights(1, None)[0] == pytest.approx(0.2)
 
 
 # The adaptive ones, by hand or against their definition.
@@ -177,7 +185,7 @@ def test_dwa_by_hand() -> None:
 
 @pytest.mark.parametrize("variant", ["original", "normalised", "loss_weighted"])
 def test_softadapt_by_hand(variant: str) -> None:
-    weighting = made("softadapt", softadapt={"variant": variant, "beta": 2.0})[0]
+    weighting = made("softadapt", variant=variant, beta=2.0)[0]
     weighting.weights(0, None)
     weighting.weights(1, Losses((0.8, 0.4)))
     slopes = np.array([-0.2, -0.3]) / (0.5 if variant == "normalised" else 1)
@@ -187,8 +195,8 @@ def test_softadapt_by_hand(variant: str) -> None:
 
 @pytest.mark.parametrize("lookback", [0.0, 1.0])
 def test_relobralo_by_hand(lookback: float) -> None:
-    knobs = {"temperature": 0.5, "decay": 0.6, "lookback": lookback}
-    weighting = made("relobralo", relobralo=knobs)[0]
+    knobs: dict[str, Any] = {"temperature": 0.5, "decay": 0.6, "lookback": lookback}
+    weighting = made("relobralo", **knobs)[0]
     seen = [np.array(values) for values in ((0.8, 0.4), (0.6, 0.1), (0.5, 0.2))]
 
     def balance(now: np.ndarray, earlier: np.ndarray) -> np.ndarray:
@@ -206,13 +214,13 @@ def test_relobralo_by_hand(lookback: float) -> None:
 
 
 def test_relobralo_looks_back_as_often_as_asked() -> None:
-    weighting = made("relobralo", 400, relobralo={"lookback": 0.9})[0]
+    weighting = made("relobralo", 400, lookback=0.9)[0]
     stays = [weighting.drawn(k / STEPS).random() < 0.9 for k in range(2000)]
     assert np.mean(stays) == pytest.approx(0.9, abs=0.02)
 
 
 def test_uncertainty_is_what_joint_training_of_the_variances_gives() -> None:
-    weighting = made("uncertainty", uncertainty={"learning_rate": 0.05})[0]
+    weighting = made("uncertainty", learning_rate=0.05)[0]
     logs = torch.full((2,), -0.5, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([logs], 0.05)
     for k in range(20):
@@ -226,7 +234,7 @@ def test_uncertainty_is_what_joint_training_of_the_variances_gives() -> None:
 
 
 def test_gradnorm_is_what_autograd_of_its_loss_gives() -> None:
-    weighting = made("gradnorm", gradnorm={"learning_rate": 0.05, "power": 1.5})[0]
+    weighting = made("gradnorm", learning_rate=0.05, power=1.5)[0]
     numbers = torch.ones(2, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([numbers], 0.05)
     first = torch.tensor(losses(0).values, dtype=torch.float64)
@@ -255,7 +263,7 @@ def test_gradnorm_evens_out_gradients_of_losses_that_fall_alike() -> None:
 def test_gradnorm_favours_the_loss_that_lags_and_the_more_the_higher_its_power() -> None:
     found = []
     for power in (0.0, 1.5, 3.0):
-        weighting = made("gradnorm", 400, gradnorm={"power": power})[0]
+        weighting = made("gradnorm", 400, power=power)[0]
         weighting.weights(0, None)
         weighting.weights(0.2, Losses((1.0, 1.0), (0.2, 0.2)))
         for k in range(2, 2000):  # Dice fell to 0.9 of its first value, BCE to 0.6; the rates are 1.2 and 0.8
@@ -277,7 +285,54 @@ def test_random_weights_sum_to_one_and_follow_from_seed_and_tick() -> None:
     assert np.mean([alpha > 0.5 for alpha, _ in found]) == pytest.approx(0.5, abs=0.25)
 
 
-# What params.yaml may not ask.
+# What params.yaml may and may not ask.
+
+CHANGED = {
+    "clock": {"clock": "iteration"},
+    "normalise": {"normalise": True},
+    "alpha": {"alpha": 0.6},
+    "beta": {"beta": 0.6},
+    "beta_reading": {"beta_reading": "start_to_end"},
+    "rate": {"rate": 1.0},
+    "step": {"step": 0.1},
+    "floor": {"floor": 0.75},
+    "learning_rate": {"learning_rate": 0.5},
+    "temperature": {"temperature": 1.0},
+    "variant": {"variant": "loss_weighted"},
+    "decay": {"decay": 0.5},
+    "lookback": {"lookback": 0.0},
+    "power": {"power": 3.0},
+}
+KEYS = [(name, key) for name, kind in KINDS.items() for key in kind.model_fields if key != "method"]
+
+
+@pytest.mark.parametrize(("method", "key"), KEYS, ids=[".".join(pair) for pair in KEYS])
+def test_a_method_has_no_key_that_changes_nothing(method: str, key: str) -> None:
+    change = CHANGED[key]
+    if key in ("alpha", "beta") and issubclass(KINDS[method], Ramped):
+        change = {key: {"start": 0.6, "end": 0.4}}
+    if key == "clock" and made(method)[1]:
+        change = {key: "epoch"}
+    base = {"step": -0.1} if key == "floor" else {}
+    assert by_epoch(made(method, **base)) != pytest.approx(by_epoch(made(method, **base | change)), abs=1e-9)
+
+
+def by_epoch(of: tuple[Weighting[Any], bool]) -> list[float]:
+    """alpha and beta of every epoch, means over its ticks, under losses that fall unevenly."""
+    weighting, by_iteration = of
+    moments = times(by_iteration)
+    found = [weighting.in_force(t, losses(k - 1) if k else None) for k, t in enumerate(moments)]
+    return [float(mean) for mean in np.array(found).reshape(EPOCHS, -1, 2).mean(axis=1).ravel()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_name_alone_stands_for_its_defaults(method: str) -> None:
+    assert read_weights(method) == read_weights({"method": method}) == KINDS[method]()
+
+
+def test_every_method_of_params_has_its_weighting() -> None:
+    (union, *_) = get_args(LossWeights)
+    assert set(get_args(union)) == set(WEIGHTINGS)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +340,6 @@ def test_random_weights_sum_to_one_and_follow_from_seed_and_tick() -> None:
     [
         ("linear", (0.0, 0.5), (0.5, 0.0), "the start"),  # as printed, beta starts at beta.end
         ("linear", (0.5, 0.0), (0.0, 0.5), "the end"),
-        ("fixed", (0.0, 1.0), (0.0, 1.0), "every epoch"),
     ],
 )
 def test_a_moment_without_any_loss_is_refused(
@@ -293,9 +347,15 @@ def test_a_moment_without_any_loss_is_refused(
 ) -> None:
     ramps = {name: {"start": ends[0], "end": ends[1]} for name, ends in (("alpha", alpha), ("beta", beta))}
     with pytest.raises(ValueError, match=f"at {when} both weights are 0"):
-        LossWeights.model_validate({"method": method, **ramps})
+        settings(method, **ramps)
+
+
+@pytest.mark.parametrize("method", ["fixed", "steal"])
+def test_two_weights_of_zero_are_refused(method: str) -> None:
+    with pytest.raises(ValueError, match="both weights are 0"):
+        settings(method, alpha=0.0, beta=0.0)
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'relobralo'"):
-        settings("linaer")
+        read_weights("linaer")

@@ -3,22 +3,26 @@
 Domain: with AdamW only alpha / (alpha + beta) matters, so that a static weight is one number.
 """
 
-from typing import Any
+from typing import TypeVar
+
+from stages.train.params import Dwa, Fixed, Linear, Method, Random, Reversed, Shuffled, TimeMean, Uncertainty
 
 STATIC = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # alpha / (alpha + beta)
-METHODS = ("reversed", "time_mean", "shuffled", "dwa", "uncertainty", "random")
+METHODS = (Reversed, TimeMean, Shuffled, Dwa, Uncertainty, Random)
+Kind = TypeVar("Kind", bound=Method)
 
 
-def arms() -> dict[str, dict[str, Any]]:
-    """Changed params of each arm, by its name; what is not named here is as params.yaml says."""
-    adaptive = "train.adaptive"
-    found: dict[str, dict[str, Any]] = {}
+def arms(adaptive: Method) -> dict[str, Method]:
+    """The section `train.adaptive` of each arm, by its name; what arms share with `adaptive` is as it is there."""
+    sections: dict[str, Method] = {}
     for share in STATIC:
-        found[f"static-{share:g}"] = {
-            f"{adaptive}.method": "fixed",
-            f"{adaptive}.alpha.start": share,
-            f"{adaptive}.beta.start": round(1 - share, 9),
-        }
+        sections[f"static-{share:g}"] = Fixed(alpha=share, beta=round(1 - share, 9))
     for reading in ("as_printed", "start_to_end"):
-        found[f"linear-{reading}"] = {f"{adaptive}.method": "linear", f"{adaptive}.beta_reading": reading}
-    return found | {name: {f"{adaptive}.method": name} for name in METHODS}
+        sections[f"linear-{reading}"] = like(Linear, adaptive).model_copy(update={"beta_reading": reading})
+    return sections | {kind.model_fields["method"].default: like(kind, adaptive) for kind in METHODS}
+
+
+def like(kind: type[Kind], section: Method) -> Kind:
+    """A section of another method, which has of `section` the keys that both have, such as alpha, beta and clock."""
+    shared = next(parent for parent in kind.__mro__ if isinstance(section, parent))
+    return kind(**{key: getattr(section, key) for key in shared.model_fields})  # type: ignore[attr-defined]

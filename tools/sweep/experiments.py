@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,8 +15,12 @@ from dvc.api import DVCFileSystem
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from stages.common.core.errors import UserError
+from stages import section_model
+from stages.common.core.errors import UserError, error_list
+from stages.common.core.params import section_errors
 from stages.common.data.run_id import Run
+from stages.train.params import Method
+from tools.sweep.overrides import adaptive_of
 from tools.sweep.schedule import declared_shares
 
 PAUSE = 2.0  # seconds between two looks at a running experiment
@@ -55,7 +59,11 @@ class Experiment:
     @property
     def declared(self) -> tuple[float, float] | None:
         """The shares that its params ask for, where they do."""
-        return declared_shares(self.params["train"]["adaptive"])
+        return declared_shares(self.adaptive)
+
+    @property
+    def adaptive(self) -> Method:
+        return adaptive_of(self.params)
 
 
 def targets(stage: str, params: dict[str, Any]) -> list[str]:
@@ -66,7 +74,7 @@ def targets(stage: str, params: dict[str, Any]) -> list[str]:
 
 def run_experiment(
     name: str,
-    changes: dict[str, Any],
+    overrides: Sequence[str],
     stages: list[str],
     sweep: str,
     look: Callable[[], bool] = lambda: False,
@@ -74,14 +82,14 @@ def run_experiment(
     """Run stages under changed params as the experiment `name`; it appears in MLflow below the parent run `sweep`.
 
     Args:
-        changes: params by their dotted name.
+        overrides: of params.yaml, in Hydra's grammar.
         look: called every other second; True ends the experiment without a result.
     Raises:
         Failed: the experiment ended without a result; what it said last is in the message.
     """
     words = ["dvc", "exp", "run", "--temp", "--name", name]
-    for key, value in changes.items():
-        words += ["--set-param", f"{key}={value}"]
+    for override in overrides:
+        words += ["--set-param", override]
     environment = os.environ | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1"}
     log = Path(".dvc/tmp/sweep") / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -131,10 +139,12 @@ def read_experiment(name: str) -> Experiment:
     """What an experiment holds, from git and DVC's cache; the workspace stays as it is.
 
     Raises:
-        UserError: it holds no training of the adaptive variant.
+        UserError: it holds no training of the adaptive variant, or another version of the project made it.
     """
     files = DVCFileSystem(rev=name)
     params = YAML(typ="safe").load(files.read_text("params.yaml"))
+    if errors := section_errors("train", section_model("train"), params["train"]):
+        raise error_list(f"experiment {name}: another version made it; leave it out (`dvc exp remove {name}`)", errors)
     lock = YAML(typ="safe").load(files.read_text("dvc.lock"))["stages"]
     runs = [Run("adaptive", *pair) for pair in product(params["train"]["seeds"], params["evaluate"]["folds"])]
     validation, history, test = [], [], []

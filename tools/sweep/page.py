@@ -11,6 +11,7 @@ from stages.common.core.files import read_table
 from stages.common.data.layout import is_synthetic
 from tools.sweep import charts
 from tools.sweep.experiments import Experiment
+from tools.sweep.overrides import adaptive_of
 from tools.sweep.results import changing, films_of, find, table_of
 from tools.sweep.schedule import declared_shares
 from tools.sweep.selection_bias import expected_maximum, luck_of_films
@@ -28,7 +29,7 @@ def render(name: str, experiments: list[Experiment], params: dict[str, Any], roo
     """
     patients = read_table(root / SPLIT).set_index("image_id")["group"]
     reference = find(experiments, (0.5, 0.5)) or experiments[0]
-    schedule = find(experiments, declared_shares(params["train"]["adaptive"]))
+    schedule = find(experiments, declared_shares(adaptive_of(params)))
     table = table_of(experiments, reference, patients)
     best = next(item for item in experiments if item.name == table["experiment"].iloc[0])
     values = changing(experiments)

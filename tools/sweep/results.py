@@ -9,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 from stages.common.analysis.statistics import bca, compare_metric, over_seeds, pooled_f1, pooled_f1_interval, sums_of
 from stages.common.core.errors import UserError
+from stages.train.params import Fixed
 from tools.sweep.experiments import Experiment
 
 NEAR = 0.005  # shares that differ by less are the same
@@ -33,7 +34,7 @@ def films_of(experiments: list[Experiment]) -> pd.DataFrame:
 
 def find(experiments: list[Experiment], shares: tuple[float, float] | None) -> Experiment | None:
     """The first experiment whose params ask for alpha / (alpha + beta) to start and end so."""
-    fixed_first = sorted(experiments, key=lambda item: item.params["train"]["adaptive"]["method"] != "fixed")
+    fixed_first = sorted(experiments, key=lambda item: not isinstance(item.adaptive, Fixed))
     asked = [(item, item.declared) for item in fixed_first]
     near = (item for item, own in asked if own and shares and np.allclose(own, shares, atol=NEAR))
     return next(near, None)
@@ -60,7 +61,7 @@ def table_of(experiments: list[Experiment], reference: Experiment, patients: pd.
         start, end = item.shares
         row: dict[str, Any] = {
             "experiment": item.name,
-            "method": item.params["train"]["adaptive"]["method"],
+            "method": item.adaptive.model_dump()["method"],
             "seeds": item.validation["seed"].nunique(),
             "start": start,
             "end": end,

@@ -10,57 +10,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from pydantic import ValidationError
-from yaml import YAMLError
-
-from stages import section_model
-from stages.common.core.errors import UserError, error_list
+from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
-from stages.common.core.params import describe_error
 from stages.common.core.signals import StopRequest, stop_request
+from stages.train.params import Method
 from tools.sweep.arms import arms
 from tools.sweep.cost import expected_cost
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
+from tools.sweep.overrides import adaptive_of, overridden, replace_adaptive
 
 PAGE = Path("reports/sweep.html")
 
 
-def overridden(params: dict[str, Any], changes: dict[str, str]) -> dict[str, Any]:
-    """`params` with what -S will change, values read as YAML.
-
-    Raises:
-        UserError: a value is no YAML, or section `train` cannot be used with it; DVC refuses the other sections.
-    """
-    words = [f"{key}={value}" for key, value in changes.items()]
-    try:
-        found: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(params), OmegaConf.from_dotlist(words)))
-        section_model("train").model_validate(found["train"])
-    except YAMLError as error:
-        raise UserError(
-            f"-S: expected values in YAML, found {', '.join(words)}: {' '.join(str(error).split())}"
-        ) from None
-    except ValidationError as error:
-        raise error_list(
-            "-S: these parameters cannot be used", [f"train.{describe_error(e)}" for e in error.errors()]
-        ) from None
-    return dict(found)
-
-
-def run_search(
-    name: str, params: dict[str, Any], ranges: list[str], fixed: dict[str, str], trials: int, jobs: int
-) -> int:
+def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int) -> int:
     """Search until enough trials are done, then write the page; returns the exit code.
 
     Args:
         name: of the sweep.
-        params: of the workspace.
+        overrides: of params.yaml in Hydra's grammar, which all trials have.
         ranges: what to search, as KEY=LOW..HIGH; none are the shares of Dice at the schedule's start and end.
-        fixed: changed params that all trials have.
         trials: judged or cut short, in all.
         jobs: at a time.
     Raises:
-        UserError: a range cannot be read, or the study cannot be written.
+        UserError: an override or a range cannot be read, or the study cannot be written.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import OperationalError
@@ -73,9 +45,10 @@ def run_search(
         raise UserError(
             f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}"
         ) from None
+    params = overridden(overrides)
     with stop_request() as stop:
         try:
-            Search(name, params, parsed, fixed, say, stop).run(trials, jobs)
+            Search(name, params, parsed, overrides, say, stop).run(trials, jobs)
         except (OperationalError, StorageInternalError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise UserError(
@@ -85,15 +58,12 @@ def run_search(
         return stopped(name, stop) or write_page(name, params)
 
 
-def run_arms(
-    name: str, params: dict[str, Any], fixed: dict[str, str], seeds: list[int], jobs: int, dry_run: bool
-) -> int:
+def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_run: bool) -> int:
     """Train and test every arm that has not been run, then write the page; returns the exit code.
 
     Args:
         name: of the sweep.
-        params: of the workspace.
-        fixed: changed params that all arms have.
+        overrides: of params.yaml in Hydra's grammar, which all arms have.
         seeds: each arm is trained from each.
         jobs: arms at a time.
         dry_run: say what it would cost, and stop.
@@ -101,20 +71,21 @@ def run_arms(
         UserError: an arm failed; the others are done.
     """
     finished = set(names(name))
-    todo = {f"{name}-{arm}": changes for arm, changes in arms().items() if f"{name}-{arm}" not in finished}
-    fixed = fixed | {"train.seeds": "[" + ",".join(map(str, seeds)) + "]"}
-    changed = overridden(params, fixed)
-    print(expected_cost(changed, len(todo), seeds, Path("data/dataset")))
+    shared = [*overrides, f"train.seeds={seeds}"]
+    params = overridden(shared)
+    sections = {f"{name}-{arm}": section for arm, section in arms(adaptive_of(params)).items()}
+    todo = {experiment: section for experiment, section in sections.items() if experiment not in finished}
+    print(expected_cost(params, len(todo), seeds, Path("data/dataset")))
     if dry_run:
         return 0
-    stages = targets("train", changed) + targets("evaluate", changed)
+    stages = targets("train", params) + targets("evaluate", params)
 
-    def run_arm(experiment: str, changes: dict[str, Any]) -> str:
+    def run_arm(experiment: str, section: Method) -> str:
         if stop():
             return ""
         say(f"{experiment}: starts")
         try:
-            run_experiment(experiment, fixed | changes, stages, name, stop)
+            run_experiment(experiment, [*shared, *replace_adaptive(section)], stages, name, stop)
         except Failed as failed:
             return "" if stop() else str(failed)
         say(f"{experiment}: validation Dice {read_experiment(experiment).score:.3f}")

@@ -1,34 +1,32 @@
 """The linear schedule as two numbers: alpha / (alpha + beta) at its start and at its end."""
 
-from typing import Any
+from stages.train.params import Fixed, Linear, Method, Ramp
+from tools.sweep.arms import like
 
 
-def declared_shares(adaptive: dict[str, Any]) -> tuple[float, float] | None:
-    """alpha / (alpha + beta) at the start and the end, as the section `train.adaptive` says; None where its method
-    decides otherwise."""
-    alpha, beta = adaptive["alpha"], adaptive["beta"]
-    if adaptive["method"] == "fixed":
-        share = round(alpha["start"] / (alpha["start"] + beta["start"]), 4)
+def declared_shares(adaptive: Method) -> tuple[float, float] | None:
+    """alpha / (alpha + beta) at the start and the end, as the section says; None where its method decides otherwise."""
+    if isinstance(adaptive, Fixed):
+        share = round(adaptive.alpha / (adaptive.alpha + adaptive.beta), 4)
         return share, share
-    if adaptive["method"] != "linear":
+    if not isinstance(adaptive, Linear):
         return None
-    betas = (beta["end"], beta["start"]) if adaptive["beta_reading"] == "as_printed" else (beta["start"], beta["end"])
-    first, last = (round(a / (a + b), 4) for a, b in zip((alpha["start"], alpha["end"]), betas, strict=True))
+    alphas = adaptive.alpha.start, adaptive.alpha.end
+    first, last = (round(a / (a + b), 4) for a, b in zip(alphas, adaptive.betas, strict=True))
     return first, last
 
 
-def known_shares(adaptive: dict[str, Any]) -> list[tuple[float, float]]:
+def known_shares(adaptive: Method) -> list[tuple[float, float]]:
     """What every search tries first: the schedule of params.yaml, it reversed, and half and half throughout."""
     first, last = declared_shares(adaptive) or (0.5, 0.5)
     return list(dict.fromkeys([(first, last), (last, first), (0.5, 0.5)]))
 
 
-def linear(first: float, last: float, reading: str) -> dict[str, Any]:
-    """The linear schedule whose alpha / (alpha + beta) runs from `first` to `last`, in a reading of equation 3."""
-    betas = (
-        (round(1 - last, 9), round(1 - first, 9))
-        if reading == "as_printed"
-        else (round(1 - first, 9), round(1 - last, 9))
-    )
-    values = {"alpha.start": round(first, 9), "alpha.end": round(last, 9), "beta.start": betas[0], "beta.end": betas[1]}
-    return {"train.adaptive.method": "linear"} | {f"train.adaptive.{key}": value for key, value in values.items()}
+def linear(first: float, last: float, adaptive: Method) -> Linear:
+    """The linear schedule whose alpha / (alpha + beta) runs from `first` to `last`; the rest is as in `adaptive`."""
+    section = like(Linear, adaptive)
+    start, end = (round(1 - share, 9) for share in (first, last))
+    if section.beta_reading == "as_printed":
+        start, end = end, start
+    alpha = Ramp(start=round(first, 9), end=round(last, 9))
+    return section.model_copy(update={"alpha": alpha, "beta": Ramp(start=start, end=end)})

@@ -8,11 +8,13 @@ from typing import Any
 
 import optuna
 from mlflow.exceptions import MlflowException
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import open_client, root
+from stages.train.params import Method
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
+from tools.sweep.overrides import adaptive_of, replace_adaptive
 from tools.sweep.schedule import known_shares, linear
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -53,13 +55,13 @@ class Search:
     """A study and how its trials are run.
 
     params: of the workspace. ranges: what is searched; none are the shares of Dice at the start and the end of the
-    linear schedule. fixed: changes that all trials have.
+    linear schedule. fixed: overrides that all trials have, and `params` too.
     """
 
     name: str
     params: dict[str, Any]
     ranges: Sequence[Range]
-    fixed: dict[str, str]
+    fixed: Sequence[str]
     say: Callable[[str], None]
     stop: Callable[[], bool] = lambda: False  # asked before each step
     failures: list[str] = field(default_factory=list)  # in a row
@@ -139,20 +141,19 @@ class Search:
     def unfinished(self, study: optuna.Study) -> list[dict[str, Any]]:
         """Params to try before Optuna is asked: of trials that were stopped, whose trainings left checkpoints, and what
         every search starts with."""
-        known = [
-            dict(zip((START, END), shares, strict=True)) for shares in known_shares(self.params["train"]["adaptive"])
-        ]
+        known = [dict(zip((START, END), shares, strict=True)) for shares in known_shares(adaptive_of(self.params))]
         stopped = [trial.params for trial in study.trials if trial.state == TrialState.FAIL and not trial.user_attrs]
         wanted, over = stopped + ([] if self.ranges else known), [trial.params for trial in done(study)]
         return [params for number, params in enumerate(wanted) if params not in over + wanted[:number]]
 
     def attempt(self, trial: Trial, name: str) -> float:
         """Propose, train, judge."""
-        changes, watch = self.fixed | propose(trial, self.params, self.ranges), Watch(name, trial)
+        overrides = [*self.fixed, *propose(trial, adaptive_of(self.params), self.ranges)]
+        watch = Watch(name, trial)
         self.say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in trial.params.items()))
         stages = targets("train", self.params)
         try:
-            run_experiment(name, changes, stages, self.name, lambda: self.stop() or watch())
+            run_experiment(name, overrides, stages, self.name, lambda: self.stop() or watch())
         except Failed:
             if watch.cut:
                 raise optuna.TrialPruned from None
@@ -164,12 +165,13 @@ def done(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def propose(trial: Trial, params: dict[str, Any], ranges: Sequence[Range]) -> dict[str, Any]:
-    """Changed params of a trial, by their dotted name."""
+def propose(trial: BaseTrial, adaptive: Method, ranges: Sequence[Range]) -> list[str]:
+    """The overrides of a trial. The whole section `adaptive` is among them, so that a range finds any key of it."""
     if ranges:
-        return {item.key: trial.suggest_float(item.key, item.low, item.high, log=item.log) for item in ranges}
+        values = {item.key: trial.suggest_float(item.key, item.low, item.high, log=item.log) for item in ranges}
+        return [*replace_adaptive(adaptive), *(f"{key}={value}" for key, value in values.items())]
     first, last = (trial.suggest_float(name, 0, 1, step=STEP) for name in (START, END))
-    return linear(first, last, params["train"]["adaptive"]["beta_reading"])
+    return replace_adaptive(linear(first, last, adaptive))
 
 
 class Watch:

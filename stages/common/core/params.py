@@ -1,28 +1,95 @@
 """params.yaml, read as DVC reads it and refused by name when something in it is wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.common.core.errors import UserError, error_list
 
 
+def require_written_keys(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Make a JSON schema ask for the keys that params.yaml must hold."""
+    always = [model.tag] if issubclass(model, Alternative) else list(schema.get("properties", {}))
+    schema["required"] = list(dict.fromkeys([*always, *schema.get("required", [])]))
+
+
 class Strict(BaseModel):
     """A section of params.yaml: no unknown keys, no silent conversions, no changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra=require_written_keys)
 
 
-def read_sections(path: Path, models: Mapping[str, type[Strict]]) -> dict[str, Any]:
+class Alternative(Strict):
+    """One of several entries that a place of params.yaml can hold, each with its own keys only.
+
+    A subclass names itself in the field `tag`, a Literal. Keys that are not written have the model's defaults.
+    """
+
+    tag: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_keys_of_others(cls, content: Any) -> Any:
+        if isinstance(content, dict) and (others := [key for key in content if key not in cls.model_fields]):
+            own = [key for key in cls.model_fields if key != cls.tag]
+            context = {"tag": cls.tag, "name": content[cls.tag], "others": others, "own": own}
+            raise PydanticCustomError("keys_of_others", "keys of another entry", context)
+        return content
+
+
+@dataclass(frozen=True)
+class ByName:
+    """Part of a type: an alternative may be written by its name alone, such as `dwa` for `{method: dwa}`.
+
+    So one `-S train.adaptive=dwa` replaces a whole section. Stands behind `Field(discriminator=...)`.
+    """
+
+    tag: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def in_full(content: Any) -> Any:
+            return {self.tag: content} if isinstance(content, str) else content
+
+        return core_schema.no_info_before_validator_function(in_full, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        entries = handler(schema)
+        return {"anyOf": [{"enum": list(entries["discriminator"]["mapping"])}, entries]}
+
+
+def param(default: Any, description: str, unit: str = "", **limits: Any) -> Any:
+    """A key of params.yaml: what its comment, docs/reference/params.md and params.schema.json are made from.
+
+    Args:
+        default: its value where an alternative is written without it, and in params.yaml as shipped.
+        description: a phrase; type, range and unit are put before it.
+        unit: of a number.
+        limits: as for pydantic's Field (ge, lt, ...).
+    """
+    return Field(default, description=description, json_schema_extra={"unit": unit} if unit else None, **limits)
+
+
+def read_sections(path: Path, models: Mapping[str, type[Strict]], source: str = "") -> dict[str, Any]:
     """The whole file as plain Python values, each section checked by its model.
 
     Args:
         path: params.yaml.
         models: the model of each section, by its name.
+        source: what an error names in place of the path.
     Raises:
         UserError: the file is missing, is no YAML, or a key is unknown, missing, of the wrong type or out of range.
     """
@@ -38,19 +105,71 @@ def read_sections(path: Path, models: Mapping[str, type[Strict]]) -> dict[str, A
     findings = [f"{name}: there is no such section" for name in content if name not in models]
     findings += [f"{name}: this section is missing" for name in models if name not in content]
     for name, model in models.items():
-        try:
-            model.model_validate(content.get(name, {}) if name in content else {})
-        except ValidationError as error:
-            if name in content:
-                findings += [f"{name}.{describe_error(item)}" for item in error.errors()]
+        if name in content:
+            findings += section_errors(name, model, content[name])
     if findings:
-        raise error_list(f"{path}: these parameters cannot be used", findings)
+        raise error_list(f"{source or path}: these parameters cannot be used", findings)
     return content
 
 
-def describe_error(item: Any) -> str:
-    """One pydantic error as `key.key: message (found value)`."""
-    key = ".".join(str(part) for part in item["loc"]) or "(whole section)"
-    found = "" if item["type"] in ("missing", "extra_forbidden") else f" (found {item['input']!r})"
+def section_errors(name: str, model: type[Strict], content: Any) -> list[str]:
+    """What is wrong with a section, one sentence each, none where it can be used."""
+    try:
+        section = model.model_validate(content)
+    except ValidationError as error:
+        return [describe_error(item, name, content) for item in error.errors()]
+    return [f"{key}: this parameter is missing" for key in unwritten(name, section)]
+
+
+def unwritten(key: str, section: Strict) -> Iterator[str]:
+    """The keys that the file lacks below `key`.
+
+    DVC compares params by the file, so that a default which is not written there would be an input that it does not
+    see. Alternatives may lack keys, so that a word can stand for one: their defaults are code of the stage that uses
+    them, which DVC sees.
+    """
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if name not in section.model_fields_set:
+            yield f"{key}.{name}"
+        elif isinstance(value, Strict) and not isinstance(value, Alternative):
+            yield from unwritten(f"{key}.{name}", value)
+
+
+def describe_error(item: Any, section: str, content: Any) -> str:
+    """One pydantic error as `section.key.key: message (found value)`.
+
+    Args:
+        item: of `ValidationError.errors()`.
+        content: of the section that was validated.
+    """
+    key = ".".join([section, *written_keys(item["loc"], content)])
+    if item["type"] == "keys_of_others":
+        return f"{key}: {leftovers(key, **item['ctx'])}"
     message = {"extra_forbidden": "there is no such parameter", "missing": "this parameter is missing"}
+    silent = {*message, "union_tag_invalid", "union_tag_not_found"}
+    found = "" if item["type"] in silent else f" (found {item['input']!r})"
     return f"{key}: {message.get(item['type'], item['msg'])}{found}"
+
+
+def written_keys(loc: tuple[int | str, ...], content: Any) -> list[str]:
+    """A pydantic location without the names of alternatives, which it holds beside the keys of the file."""
+    keys = []
+    for part in loc:
+        if content == part or (isinstance(content, dict) and part not in content and part in content.values()):
+            continue
+        keys.append(str(part))
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            content = None
+    return keys
+
+
+def leftovers(key: str, tag: str, name: str, others: list[str], own: list[str]) -> str:
+    """What to do about keys that an alternative does not have, in params.yaml and on the command line."""
+    said = f"{tag} {name} has no {', '.join(others)} (its keys: {', '.join(own) or 'none'}); remove what it has not "
+    said += f"from params.yaml, or replace the whole entry: -S {key}={name}"
+    if own and not key.rpartition(".")[2].isdecimal():  # Hydra cannot delete an element of a list
+        said += f", or with keys of your own: -S '~{key}' -S '+{key}={{{tag}: {name}, {own[0]}: ...}}'"
+    return said

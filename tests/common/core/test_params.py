@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ from ruamel.yaml import YAML
 
 from stages import read_params
 from stages.common.core.errors import UserError
+from stages.evaluate.params import Params as Evaluate
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
 
@@ -43,7 +45,22 @@ def test_the_shipped_file_is_accepted() -> None:
         ({"preprocess": {"steps": ["crop", "crop", "imresize"]}}, "no step twice"),
         ({"preprocess": {"steps": ["crop"]}}, "must name `imresize`"),
         ({"preprocess": {"size": 100}}, r"preprocess\.size.*multiple of 32"),
-        ({"preprocess": {"imadjust": {"low": 0.5, "high": 0.5}}}, "below imadjust.high"),
+        (
+            {"preprocess": {"steps": ["imresize", {"step": "imadjust", "low": 0.5, "high": 0.5}]}},
+            r"preprocess\.steps\.1: .*low must be below high",
+        ),
+        (
+            {"preprocess": {"steps": ["imresize", {"step": "clahe", "levels": 64}]}},
+            r"preprocess\.steps\.1: step clahe has no levels \(its keys: clip, tiles\);.* preprocess\.steps\.1=clahe$",
+        ),
+        (
+            {"train": {"adaptive": {"method": "dwa"}}},
+            r"train\.adaptive: method dwa has no alpha, beta, beta_reading \(its keys: .*temperature\); remove .* "
+            r"-S train\.adaptive=dwa, .* -S '~train\.adaptive' -S '\+train\.adaptive=\{method: dwa, .*\}'",
+        ),
+        ({"train": {"adaptive": "linaer"}}, r"train\.adaptive: .*'linaer'.*'linear', 'reversed'"),
+        ({"train": {"adaptive": {"alpha": 0.5}}}, r"train\.adaptive\.alpha: Input should be .*0\.5"),
+        ({"train": {"adaptive": None}}, r"train\.adaptive: .*None"),
         ({"annotate": {"split": {"validation": 120}}}, "must be smaller"),
         ({"ingest": {"sources": []}}, r"ingest\.sources"),
         ({"trian": {}}, "trian: there is no such section"),
@@ -64,6 +81,24 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     assert "(2)" in str(fault.value)
     assert "threshold: this section is missing" in str(fault.value)
     assert "train.loop.epochs: this parameter is missing" in str(fault.value)
+
+
+def test_an_entry_may_be_its_name_alone(tmp_path: Path) -> None:
+    steps, adaptive = ["mat2gray", "imresize", {"step": "clahe", "tiles": 4}], "time_mean"
+    content = merge(read_yaml(ROOT / "params.yaml"), {"preprocess": {"steps": steps}, "train": {"adaptive": adaptive}})
+    found = read_params(write(tmp_path / "params.yaml", content))
+    assert (found["preprocess"]["steps"], found["train"]["adaptive"]) == (steps, adaptive)
+
+
+def test_a_default_is_no_excuse_for_a_missing_key(tmp_path: Path) -> None:
+    """DVC compares what the file holds; a default that is not in it would be an input that DVC does not see."""
+    content = read_yaml(ROOT / "params.yaml")
+    del content["train"]["adaptive"]["alpha"]["start"], content["train"]["adaptive"]["clock"], content["evaluate"]
+    assert Evaluate().threshold == 0.5
+    with pytest.raises(UserError) as fault:
+        read_params(write(tmp_path / "params.yaml", content | {"evaluate": {"folds": [1]}}))
+    missing = re.findall(r"(\S+): this parameter is missing", str(fault.value))
+    assert missing == ["evaluate.threshold", "evaluate.temperature", "evaluate.boundary_px"]
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:

@@ -1,62 +1,106 @@
 """Arms, schedules and ranges: what is asked of DVC is what was meant."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.trial import FixedTrial
 
-from stages.train.params import LossWeights, Params
+from stages.common.core.errors import UserError
+from stages.train.params import Dwa, Fixed, Linear, Random, Reversed, read_weights
 from stages.train.weighting import make_weighting
-from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
 from tools.sweep.arms import arms
 from tools.sweep.cost import hours
+from tools.sweep.overrides import overridden, replace_adaptive
 from tools.sweep.schedule import declared_shares, known_shares, linear
-from tools.sweep.search import parse_range
+from tools.sweep.search import Range, parse_range, propose
 
 SHARES = st.integers(0, 100).map(lambda percent: percent / 100)
 
 
-def with_changes(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Nested params with dotted ones."""
-    for key, value in changes.items():
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        params = merge(params, value)
-    return params
+OWN: dict[str, Any] = {"alpha": {"start": 0.1, "end": 0.6}, "clock": "iteration", "normalise": True}
 
 
-def test_the_arms_are_those_of_the_plan_and_their_params_are_valid() -> None:
-    params = read_yaml(ROOT / "params.yaml")
-    found = arms()
-    assert len(found) == 15
-    sections = []
-    for changes in found.values():
-        section = with_changes(params, changes)["train"]
-        Params.model_validate(section)
-        sections.append(str(section["adaptive"]))
-    assert len(set(sections)) == 15
-    statics = [
-        declared_shares(with_changes(params, found[name])["train"]["adaptive"]) for name in found if "static" in name
-    ]
+def written(overrides: list[str], folder: Path) -> Any:
+    """The section `train.adaptive` that DVC makes of params.yaml."""
+    path = folder / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    return overridden(overrides, path)["train"]["adaptive"]
+
+
+def test_the_arms_are_those_of_the_plan() -> None:
+    sections = arms(Linear())
+    assert len(sections) == len({str(section) for section in sections.values()}) == 15
+    statics = [declared_shares(section) for name, section in sections.items() if "static" in name]
     assert statics == [(share, share) for share in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)]
+    assert [name for name in sections if sections[name].model_dump()["method"] == name] == [
+        *("reversed", "time_mean", "shuffled", "dwa", "uncertainty", "random")
+    ]
+
+
+@pytest.mark.parametrize("arm", arms(Linear()))
+def test_dvc_writes_an_arm_whatever_params_yaml_holds(arm: str, tmp_path: Path) -> None:
+    section = arms(Linear())[arm]
+    for before in ([], ["train.adaptive=gradnorm"], ["train.adaptive=fixed"]):
+        assert written([*before, *replace_adaptive(section)], tmp_path) == section.model_dump()
+
+
+def test_an_arm_has_of_params_yaml_what_both_have() -> None:
+    sections = arms(read_weights({"method": "linear", **OWN}))
+    assert sections["shuffled"].model_dump() == Linear().model_dump() | OWN | {"method": "shuffled"}
+    assert sections["dwa"] == Dwa(clock="iteration", normalise=True)
+    assert sections["random"] == Random(clock="iteration")
+    assert sections["static-0.1"] == Fixed(alpha=0.1, beta=0.9)
+    assert arms(Dwa(clock="iteration"))["reversed"] == Reversed(clock="iteration")
 
 
 @given(SHARES, SHARES, st.sampled_from(["as_printed", "start_to_end"]))
-def test_a_linear_schedule_runs_from_share_to_share(first: float, last: float, reading: str) -> None:
-    params = with_changes(read_yaml(ROOT / "params.yaml"), linear(first, last, reading))["train"]["adaptive"]
-    params["beta_reading"] = reading
-    weighting, _ = make_weighting(LossWeights.model_validate(params), 10, 5, 1)
+def test_a_linear_schedule_runs_from_share_to_share(first: float, last: float, reading: Any) -> None:
+    section = linear(first, last, Linear(beta_reading=reading))
+    assert section.beta_reading == reading
+    weighting, _ = make_weighting(section, 10, 5, 1)
     alpha, beta = weighting.weights(0.0, None)
     assert alpha / (alpha + beta) == pytest.approx(first)
     alpha, beta = weighting.weights(10.0, None)
     assert alpha / (alpha + beta) == pytest.approx(last)
-    assert declared_shares(params) == pytest.approx((first, last))
+    assert declared_shares(section) == pytest.approx((first, last))
 
 
 def test_a_search_starts_with_what_is_known() -> None:
-    assert known_shares(read_yaml(ROOT / "params.yaml")["train"]["adaptive"]) == [(0.3, 0.7), (0.7, 0.3), (0.5, 0.5)]
+    assert known_shares(Linear()) == [(0.3, 0.7), (0.7, 0.3), (0.5, 0.5)]
+    assert known_shares(Dwa()) == [(0.5, 0.5)]
+
+
+def test_a_range_finds_a_key_of_a_method_that_stands_by_its_name_alone(tmp_path: Path) -> None:
+    trial = FixedTrial({"train.adaptive.temperature": 1.5})
+    ranges = [Range("train.adaptive.temperature", 1.0, 2.0, log=False)]
+    found = written(["train.adaptive=dwa", *propose(trial, Dwa(), ranges)], tmp_path)
+    assert found == Dwa(temperature=1.5).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["train.adaptive.method=dwa"],
+            "-S train.adaptive.method=dwa: .*\n.*: method dwa has no alpha, beta",
+        ),
+        (["train.loop.epochs=many"], r"train\.loop\.epochs: .*'many'"),
+        (["train.loop.epoch=3"], "Could not override 'train.loop.epoch'"),
+        (["train.loop.epochs=[1,"], r"-S train\.loop\.epochs=\[1,: DVC cannot change .* no viable alternative"),
+        (["train.loop.epochs"], "-S train.loop.epochs: DVC cannot change .* missing EQUAL"),
+        (["train.loop.epochs=1,2"], "-S train.loop.epochs=1,2: expected one value each"),
+        (["~preprocess.steps.0"], "DVC cannot change .* list indices"),
+        (["preprocess.steps.0.levels=3"], "Could not override"),
+    ],
+)
+def test_overrides_that_cannot_be_are_refused(overrides: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        written(overrides, tmp_path)
 
 
 def test_a_range_is_read() -> None:

@@ -18,8 +18,12 @@ PATIENTS = pd.Series([f"p{i // 2}" for i in range(40)], index=FILMS)
 
 
 def weights(method: str = "linear", first: float = 0.3, last: float = 0.7) -> dict[str, Any]:
+    if method == "random":
+        return {"method": method}
+    if method == "fixed":
+        return {"method": method, "alpha": first, "beta": last}
     alpha, beta = {"start": first, "end": last}, {"start": 1 - last, "end": 1 - first}
-    return {"method": method, "alpha": alpha, "beta": beta, "beta_reading": "as_printed"}
+    return {"method": method, "alpha": alpha, "beta": beta}
 
 
 def experiment(name: str, gain: float, adaptive: dict[str, Any], seeds: int = 1, test: bool = False) -> Experiment:
@@ -69,10 +73,10 @@ def test_scores_of_other_films_are_refused() -> None:
 
 
 def test_the_reference_is_the_fixed_one_of_those_with_its_shares() -> None:
-    found = [experiment("a", 0, weights("linear", 0.5, 0.5)), experiment("b", 0, weights("fixed", 0.5, 0.9))]
+    found = [experiment("a", 0, weights("linear", 0.5, 0.5)), experiment("b", 0, weights("fixed", 0.9, 0.1))]
     named = find(found, (0.5, 0.5))
     assert named is not None
-    assert named.name == "a"  # fixed holds alpha.start and beta.start, which is 0.1 here
+    assert named.name == "a"
     found.append(experiment("c", 0, weights("fixed", 0.5, 0.5)))
     named = find(found, (0.5, 0.5))
     assert named is not None

@@ -128,9 +128,9 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
 
 
 def test_three_failures_end_a_search_and_leave_the_others(project: Path) -> None:
-    said = run(project, *SWEEP, "search", "bad", "--trials", "9", "-S", "train.loop.batch=0", code=1)
+    said = run(project, *SWEEP, "search", "bad", "--trials", "9", "-S", "train.unet.encoder=resnet17", code=1)
     assert "bad: 3 trials in a row failed" in said
-    assert "train.loop.batch: Input should be greater than or equal to 1 (found 0)" in said
+    assert "expected an encoder of segmentation-models-pytorch, found 'resnet17'" in said
     assert "Traceback" not in said
     assert "wide-1" in run(project, "dvc", "exp", "list", "--all-commits")
 
@@ -195,8 +195,7 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path) -> None:
     ("change", "said"),
     [
         ("train.loop.epochs=many", "train.loop.epochs: Input should be a valid integer (found 'many')"),
-        ("train.loop.epoch=3", "train.loop.epoch: there is no such parameter"),
-        ("train.loop.epochs=[1,", "-S: expected values in YAML, found train.loop.epochs=[1,"),
+        ("train.loop.epoch=3", "Could not override 'train.loop.epoch'"),
     ],
 )
 def test_a_change_that_cannot_be_is_refused_before_any_work(change: str, said: str, project: Path) -> None:

@@ -55,9 +55,7 @@ def test_a_store_that_cannot_be_read_cuts_nothing(here: Path, monkeypatch: pytes
 
 
 def test_what_was_stopped_comes_first_then_what_is_known_then_optuna(here: Path) -> None:
-    adaptive = {"method": "linear", "beta_reading": "as_printed"}
-    adaptive |= {name: {"start": 0.3, "end": 0.7} for name in ("alpha", "beta")}
-    search = Search("wide", {"train": {"adaptive": adaptive}}, [], {}, print)
+    search = Search("wide", {"train": {"adaptive": "linear"}}, [], [], print)
     study = optuna.create_study(direction="maximize")
     known = search.unfinished(study)
     assert [tuple(params.values()) for params in known] == [(0.3, 0.7), (0.7, 0.3), (0.5, 0.5)]

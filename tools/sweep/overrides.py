@@ -1,0 +1,53 @@
+"""Changes of params.yaml as `dvc exp run --set-param` takes them, in Hydra's grammar."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dvc.exceptions import InvalidArgumentError
+from dvc.utils.hydra import apply_overrides, to_hydra_overrides
+from hydra.errors import OverrideParseException
+
+from stages import read_params
+from stages.common.core.errors import UserError
+from stages.train.params import Method, read_weights
+
+ADAPTIVE = "train.adaptive"
+
+
+def overridden(overrides: Sequence[str], path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """The params of an experiment with these overrides, as DVC will write them.
+
+    Raises:
+        UserError: an override is not Hydra's grammar, names no param, or gives one a value that it cannot have.
+    """
+    params = read_params(path)
+    if not overrides:
+        return params
+    said = " ".join(f"-S {word}" for word in overrides)
+    with TemporaryDirectory() as folder:
+        changed = Path(shutil.copy(path, folder))
+        try:
+            if any(item.is_sweep_override() for item in to_hydra_overrides(overrides)):
+                raise UserError(f"{said}: expected one value each, found several; `dvc exp run --queue` takes those")
+            apply_overrides(changed, list(overrides))
+        except (InvalidArgumentError, OverrideParseException, TypeError) as error:  # TypeError: deletes an element
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise UserError(f"{said}: DVC cannot change {path} so: {reason}") from None
+        return read_params(changed, said)
+
+
+def adaptive_of(params: dict[str, Any]) -> Method:
+    """The section `train.adaptive` of params.yaml."""
+    return read_weights(params["train"]["adaptive"])
+
+
+def replace_adaptive(section: Method) -> list[str]:
+    """The overrides that put a section in the place of `train.adaptive`, whatever method stands there.
+
+    One alone would merge the two.
+    """
+    return [f"~{ADAPTIVE}", f"+{ADAPTIVE}={json.dumps(section.model_dump()).replace(chr(34), '')}"]
