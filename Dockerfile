@@ -18,6 +18,9 @@ RUN python -m venv /opt/venv \
       && sed -i -E 's/^(torch|torchvision)==([^+]*)$/\1==\2+cpu/' chosen.lock; \
     else cp requirements.lock chosen.lock; fi \
  && /opt/venv/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu --requirement chosen.lock
+# The project itself, by a link to where it is mounted: the command `wrist`, and the version that predictions record.
+COPY . /work
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable /work
 
 FROM python:${PYTHON}
 # git: DVC finds its project by it, and every run records the commit. make: the README's commands.
@@ -30,7 +33,6 @@ RUN apt-get update \
 COPY --from=packages /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     VIRTUAL_ENV=/opt/venv \
-    PYTHONPATH=/work \
     HOME=/tmp \
     DVC_NO_ANALYTICS=1 \
     MLFLOW_DISABLE_TELEMETRY=true
