@@ -11,13 +11,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from stages.common.data.layout import DATASET, EVALUATION, RAW, REPORTS
+from stages.common.data.tables import COMPARISON, FILES, MANIFEST, SPLIT
 from tests.helpers.processes import environment
 from tools.audit.dvc_cache import files_below
 from tools.audit.trace import Project
 from tools.audit.verify import verify
 
 ROUNDS = 5
-TABLES = ("data/raw/manifest.csv", "data/dataset/split.csv", "data/raw/files.csv")
+TABLES = (RAW / MANIFEST.name, DATASET / SPLIT.name, RAW / FILES.name)
 
 
 def main() -> None:
@@ -46,10 +48,9 @@ def traced(count: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
         subprocess.run(["git", "clone", "-q", ".", str(copy)], check=True)
-        for path in (*TABLES, "reports/comparison.csv", "reports/evaluation"):
-            place = copy / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if Path(path).is_dir() else shutil.copy)(path, place)
+        for path in (*TABLES, REPORTS / COMPARISON.name, EVALUATION):
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, copy / path)
         (copy / ".dvc/cache").symlink_to(Path(".dvc/cache").resolve())
         for path in TABLES:
             lengthen(copy / path, count)

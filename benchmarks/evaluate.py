@@ -13,9 +13,11 @@ import torch
 
 from stages import read_params
 from stages.common.analysis.statistics import compare_metrics, pooled_f1_interval
-from stages.common.core.files import read_json, read_table
+from stages.common.core.files import read_json
 from stages.common.data.dataset import load_films
+from stages.common.data.layout import DATASET, DESCRIPTION, EVALUATION, MODELS
 from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.tables import PER_IMAGE, SPLIT
 from stages.common.model.network import load_model, predict_logits
 from stages.evaluate import main as evaluate
 from stages.evaluate.params import Params
@@ -25,7 +27,7 @@ from stages.report.tables import PAIRED
 
 ROUNDS = 5
 RUNS = [Run(name).folder for name in VARIANTS]
-MODEL = Path("models") / RUNS[1]
+MODEL = MODELS / RUNS[1]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -35,8 +37,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    network, films = load_model(MODEL), load_films(Path("data/dataset"), "test")
-    torch.set_num_threads(read_json(MODEL / "model.json")["machine"]["threads"])
+    network, films = load_model(MODEL), load_films(DATASET, "test")
+    torch.set_num_threads(read_json(MODEL / DESCRIPTION)["machine"]["threads"])
     evaluate.log_test_metrics = lambda *_: 0  # MLflow's store is another benchmark
     with tempfile.TemporaryDirectory() as folder:
 
@@ -50,8 +52,8 @@ def main() -> None:
     forward = statistics.median(b for _, b in pairs)
     ratio = statistics.median(a / b for a, b in pairs)
     print(f"{len(films.ids)} films: forward pass {forward:.2f} s, evaluation {ratio:.2f} times that")
-    tables = [read_table(Path("reports/evaluation") / run / "per_image.csv").assign(seed=1) for run in RUNS]
-    patients = read_table(Path("data/dataset/split.csv")).set_index("image_id").loc[tables[0]["image_id"], "group"]
+    tables = [PER_IMAGE.read(EVALUATION / run).assign(seed=1) for run in RUNS]
+    patients = SPLIT.read(DATASET).set_index("image_id").loc[tables[0]["image_id"], "group"]
 
     def all_statistics() -> None:
         compare_metrics(*tables, patients, PAIRED)

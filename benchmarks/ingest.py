@@ -25,14 +25,15 @@ ROOT = Path(__file__).parents[1]
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 4]  # as ingest writes them
 WIDTH, HEIGHT = 373, 454  # as most films of FracAtlas
 CHILD = """
-import json, resource, sys, time
+import json, os, resource, sys, time
 from pathlib import Path
 from stages.ingest.main import main
 from stages.ingest.params import Params
 if __name__ == "__main__":
     params = Params.model_validate(json.loads(sys.argv[1]))
     start = time.perf_counter()
-    main(params, Path(sys.argv[2]) / "raw", Path(sys.argv[2]) / "quality.md")
+    os.chdir(sys.argv[2])
+    main(params)
     spent = time.perf_counter() - start
     peaks = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(json.dumps([spent, *peaks]))

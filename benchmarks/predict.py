@@ -21,7 +21,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from stages.common.core.files import read_table
+from stages.common.data.layout import MODELS, RAW
+from stages.common.data.run_id import Run
+from stages.common.data.tables import MANIFEST
 from tools.predict import __main__ as command
 from tools.predict.export import export
 from tools.predict.films import decode
@@ -92,7 +94,7 @@ def onnx(films: list[Path]) -> None:
     model = open_model("adaptive")
     inputs = np.stack([prepared(decode(path.read_bytes(), 64, [400, 2000]).pixels, model)[1] for path in films])
     with tempfile.TemporaryDirectory() as folder:
-        apart = export(Path("models/adaptive/seed-1-fold-1"), Path(folder) / "onnx", inputs)
+        apart = export(MODELS / Run("adaptive").folder, Path(folder) / "onnx", inputs)
         size = (Path(folder) / "onnx/model.onnx").stat().st_size
         exported = from_onnx(Path(folder) / "onnx")
 
@@ -125,8 +127,7 @@ def memory(films: list[Path], count: int) -> None:
 
 
 def main() -> None:
-    table = read_table(Path("data/raw/manifest.csv"))
-    films = [Path("data/raw") / file for file in table["file"]]
+    films = [RAW / file for file in MANIFEST.read(RAW)["file"]]
     if len(sys.argv) > 1:
         memory(films, int(sys.argv[1]))
         return

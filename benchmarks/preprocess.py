@@ -26,6 +26,8 @@ from scipy import ndimage
 from skimage import exposure, filters, measure, morphology, transform
 
 from stages.common.core.files import write_png, write_table
+from stages.common.data.layout import PREPROCESSED, RAW, image_file
+from stages.common.data.tables import MANIFEST
 from stages.ingest.params import Sample
 from stages.ingest.sources.sample import SampleFilm, draw
 from stages.preprocess.params import Params
@@ -40,7 +42,7 @@ from stages.preprocess.main import main
 from stages.preprocess.params import Params
 if __name__ == "__main__":
     start = time.perf_counter()
-    main(Params.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]))
+    main(Params.model_validate(json.loads(sys.argv[1])))
     spent = time.perf_counter() - start
     print(json.dumps([spent, int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024]))
 """
@@ -112,22 +114,25 @@ def one_film() -> None:
     print(f"times faster than scikit-image: {theirs / ours:.1f}; speed against decode + encode: {alone / ours:.2f}")
 
 
-def write_raw(folder: Path, films: int) -> None:
+def write_raw(project: Path, films: int) -> None:
     rows = []
     for number in range(films):
-        write_png(folder / f"images/f{number:05d}.png", film(number))
-        rows.append({"image_id": f"f{number:05d}", "file": f"images/f{number:05d}.png"})
-    write_table(folder / "manifest.csv", pd.DataFrame(rows))
+        picture = image_file(RAW, f"f{number:05d}")
+        write_png(project / picture, film(number))
+        rows.append({"image_id": picture.stem, "file": picture.relative_to(RAW).as_posix()})
+    write_table(project / RAW / MANIFEST.name, pd.DataFrame(rows))
 
 
-def stage(source: Path, target: Path, **environment: str) -> tuple[float, int]:
-    """Seconds of the stage in a process of its own, and its peak MB."""
+def stage(project: Path, target: Path, **environment: str) -> tuple[float, int]:
+    """Seconds of the stage in a process of its own, and its peak MB; its output is moved to `target`."""
     script = target.parent / "child.py"
     script.write_text(CHILD)
     done = subprocess.run(
-        [sys.executable, str(script), json.dumps(params()), str(source), str(target)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, check=True,
+        [sys.executable, str(script), json.dumps(params())],
+        cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
+    (project / PREPROCESSED).rename(target)
     seconds, peak = json.loads(done.stdout.splitlines()[-1])
     return seconds, peak
 

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stages.common.core.files import write_png
 from stages.common.data.dataset import Films, load_films
+from stages.common.data.layout import DATASET
 from stages.train.checkpoint import save_checkpoint
 from stages.train.devices import be_deterministic, make_fabric
 from stages.train.loop import Side, TrainingState, fit_epoch, init_state, losses, to_device, validate
@@ -191,7 +192,7 @@ def start_up() -> None:
         float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
         for _ in range(3)
     ]
-    data = seconds(lambda: [load_films(Path("data/dataset"), side) for side in ("train", "validation")])
+    data = seconds(lambda: [load_films(DATASET, side) for side in ("train", "validation")])
     model = seconds(lambda: Run(settings(), 8))
     print(f"start-up: imports {min(imports):.1f} s, data {data:.2f} s, model {model:.2f} s")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stages import section_model
-from stages.common.core.files import read_table
+from stages.common.data.tables import HISTORY
 from tests.helpers.files import tree_hash
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
@@ -108,7 +108,7 @@ def run_stage(room: str, params: dict[str, Any]) -> str:
 def proof(room: str) -> str:
     """What a stage worked out, hashed; model.json and metrics.json repeat their params, so a dead one would pass."""
     if room == "train":
-        history = read_table(Path(OUTPUTS[room]) / "history.csv")
+        history = HISTORY.read(Path(OUTPUTS[room]))
         return history[["train_dice_loss", "validation_bce_loss"]].to_csv()
     return tree_hash(Path(OUTPUTS[room]) / "per_image.csv" if room == "evaluate" else Path(OUTPUTS[room]))
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from stages.common.core.signals import begin_working
+from stages.common.data.layout import AUDIT_PAGE, COMPARISON_MD, PAGE, PARAMS
 from tools.predict import FORMATS
 
 app = typer.Typer(
@@ -36,7 +37,6 @@ def plain_name(name: str) -> str:
     return name
 
 
-PARAMS = Path("params.yaml")
 Form = Literal["text", "json"]
 SweepName = Annotated[
     str,
@@ -113,10 +113,9 @@ def report() -> None:
     """Print the comparison of the last run and where its page lies."""
     from stages.common.core.errors import UserError
 
-    comparison, page = Path("reports/comparison.md"), Path("reports/index.html")
-    if not (comparison.is_file() and page.is_file()):
-        raise UserError("reports/comparison.md: there is no report yet; run `make repro` or `dvc repro`")
-    print(f"{comparison.read_text()}The page: {page.resolve()}")
+    if not (COMPARISON_MD.is_file() and PAGE.is_file()):
+        raise UserError(f"{COMPARISON_MD}: there is no report yet; run `make repro` or `dvc repro`")
+    print(f"{COMPARISON_MD.read_text()}The page: {PAGE.resolve()}")
 
 
 @app.command("send-run")
@@ -251,7 +250,7 @@ def export_audit() -> None:
 
 @audit.command()
 def page(
-    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("reports/lineage.html"),
+    output: Annotated[Path, typer.Option(help="The page to write.")] = AUDIT_PAGE,
 ) -> None:
     """Write a page that leads from each number to its pixels, by clicks."""
     from tools.audit.actions import write_page

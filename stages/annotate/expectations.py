@@ -8,6 +8,7 @@ import pandas as pd
 from stages.annotate.params import Split
 from stages.common.core.files import read_png
 from stages.common.core.validation import Expectation
+from stages.common.data.layout import PICTURES, dataset_file, fold_columns
 
 
 def dataset_facts(index: pd.DataFrame, folder: Path, split: Split) -> pd.DataFrame:
@@ -15,15 +16,14 @@ def dataset_facts(index: pd.DataFrame, folder: Path, split: Split) -> pd.DataFra
     used = index[index["split"] != "unused"].copy()
     side = used["split"].replace("validation", "train")
     binary, aligned, marked = [], [], []
-    for image_id, where in zip(used["image_id"], side, strict=True):
-        kinds = (where, f"{where}_levels", f"{where}_mask")
-        image, levels, mask = (read_png(folder / kind / f"{image_id}.png") for kind in kinds)
+    for film in zip(used["split"], used["image_id"], strict=True):
+        image, levels, mask = (read_png(dataset_file(folder, *film, picture)) for picture in PICTURES)
         binary.append(bool(np.isin(mask, (0, 255)).all()))
         aligned.append({(p.shape, str(p.dtype)) for p in (image, levels, mask)} == {(mask.shape, "uint8")})
         marked.append(bool(mask.any()))
     used["mask_binary"], used["mask_aligned"], used["mask_marked"] = binary, aligned, marked
     used["sides_of_group"] = side.groupby(used["group"]).transform("nunique")
-    folds = used[["split", *(name for name in map(str, used) if name.startswith("fold_"))]] == "test"
+    folds = used[list(fold_columns(used).values())] == "test"
     used["times_tested"] = folds.sum(axis=1)
     used["groups_split"] = folds.groupby(used["group"]).transform("nunique").max(axis=1)
     used["films_on_side"] = side.groupby(side).transform("size")

@@ -6,6 +6,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from stages.annotate.params import Split
 from stages.common.core.errors import UserError
+from stages.common.data.layout import fold_column
 
 TRIALS = 200
 
@@ -85,7 +86,7 @@ def further_folds(films: pd.DataFrame, split: pd.Series, settings: Split) -> pd.
         inside = ordered[role == "train"]
         size = min(settings.validation, len(inside) - 1)
         role[draw(inside, size, settings.seed, number + 1, "validation", exact=False)] = "validation"
-        columns[f"fold_{number}"] = role.reindex(films.index)
+        columns[fold_column(number)] = role.reindex(films.index)
     return pd.DataFrame(columns)
 
 

@@ -44,8 +44,3 @@ def within(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Whether each box holds each point, bool (len(boxes), len(points))."""
     after = (points[None] >= boxes[:, None, :2]).all(axis=2)
     return np.asarray(after & (points[None] < boxes[:, None, 2:]).all(axis=2))
-
-
-def read_boxes(text: str) -> np.ndarray:
-    """Boxes of split.csv, float (K, 4)."""
-    return np.array([[float(value) for value in box.split()] for box in text.split(";") if box], float).reshape(-1, 4)

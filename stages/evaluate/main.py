@@ -16,11 +16,24 @@ import torch
 from torch import nn
 
 from stages.common.core.device_lock import cpu_cores, lock_devices
-from stages.common.core.files import new_folder, read_json, read_table, write_json, write_png, write_table
+from stages.common.core.files import new_folder, read_json, write_json, write_png
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
 from stages.common.data.dataset import Films, Input, load_films
+from stages.common.data.layout import (
+    DATASET,
+    DESCRIPTION,
+    EVALUATION,
+    METRICS,
+    MODELS,
+    PREDICTED_MASK,
+    PROBABILITY,
+    WEIGHTS,
+    map_file,
+)
 from stages.common.data.run_id import Run
+from stages.common.data.shapes import read_points
+from stages.common.data.tables import PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT, SplitRow
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits
@@ -37,7 +50,7 @@ from stages.evaluate.curves import (
     precision_recall,
     reliability,
 )
-from stages.evaluate.detection import detection, read_boxes
+from stages.evaluate.detection import detection
 from stages.evaluate.params import Params
 
 
@@ -47,23 +60,23 @@ def main(
     seed: int = 1,
     fold: int = 1,
     *,
-    source: Path = Path("data/dataset"),
-    models: Path = Path("models"),
-    target: Path = Path("reports/evaluation"),
+    source: Path = DATASET,
+    models: Path = MODELS,
+    target: Path = EVALUATION,
 ) -> str:
     this = Run(variant, seed, fold)
     model, out_folder = models / this.folder, target / this.folder
     network = load_model(model)
-    description = read_json(model / "model.json")
+    description = read_json(model / DESCRIPTION)
     torch.set_num_threads(description["machine"]["threads"])
     films = load_films(source, "test", description["unet"]["input"], this.fold)
     with lock_devices(cpu_cores(), description["machine"]["threads"]):
         logits = predict_logits(network, films.inputs)
         temperature, threshold = calibrate(settings, network, source, this.fold, description["unet"]["input"])
     predicted = to_probabilities(logits, temperature)
-    facts = read_table(source / "split.csv").set_index("image_id").loc[films.ids]
+    rows = {row["image_id"]: row for row in SPLIT.rows(SPLIT.read(source))}
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
-    table = score(films, predicted, levels, threshold, settings.boundary_px, facts)
+    table = score(films, predicted, levels, threshold, settings.boundary_px, [rows[image_id] for image_id in films.ids])
     pooled_levels = reduce(add, levels)
     diagram = reliability(pooled_levels)
     summary = summarise(table) | over_all(table, average_precision(pooled_levels), diagram)
@@ -71,14 +84,14 @@ def main(
     summary["threshold"] = {"value": threshold, "from": origin}
     summary["temperature"] = {"value": temperature, "from": settings.temperature}
     with new_folder(out_folder) as out:
-        write_table(out / "per_image.csv", table)
-        write_table(out / "precision_recall.csv", precision_recall(pooled_levels))
-        write_table(out / "reliability.csv", diagram)
-        write_json(out / "metrics.json", summary)
+        PER_IMAGE.write(out, table)
+        PRECISION_RECALL.write(out, precision_recall(pooled_levels))
+        RELIABILITY.write(out, diagram)
+        write_json(out / METRICS, summary)
         write_maps(out, films.ids, predicted, threshold)
     pooled, test_set = summary["pooled"], summary["test_set"]
     known_metrics = {name: value for name, value in pooled.items() if value is not None}
-    log_test_metrics(sha256(model / "weights.safetensors"), known_metrics)
+    log_test_metrics(sha256(model / WEIGHTS), known_metrics)
     return (
         f"{this}: pooled F1 {pooled['f1']:.3f} on {test_set['images']} films at a prevalence of "
         f"{test_set['prevalence']:.2%} -> {out_folder}"
@@ -104,7 +117,7 @@ def score(
     levels: list[Levels],
     threshold: float,
     tolerance: float,
-    facts: pd.DataFrame,
+    facts: list[SplitRow],
 ) -> pd.DataFrame:
     """One row per film: counts, pixel metrics, area under precision and recall, outline, fractures found, Brier score.
 
@@ -115,11 +128,11 @@ def score(
         facts: rows of split.csv in the order of the films.
     """
     rows = []
-    for chances, mask, level, fact in zip(predicted, films.masks, levels, facts.to_dict("records"), strict=True):
+    for chances, mask, level, fact in zip(predicted, films.masks, levels, facts, strict=True):
         known = not math.isnan(fact["row_mm"])
         spacing = (fact["row_mm"], fact["column_mm"]) if known else None
         outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)
-        found = detection(chances, threshold, read_boxes(fact["boxes"]))
+        found = detection(chances, threshold, np.reshape(read_points(fact["boxes"]), (-1, 4)))
         rows.append({"auprc": average_precision(level), **outline, **found, "brier": brier(chances, mask)})
     table = pd.concat([score_images(predicted, films.masks, threshold), pd.DataFrame(rows)], axis=1)
     table.insert(0, "image_id", films.ids)
@@ -156,8 +169,8 @@ def write_maps(out: Path, names: list[str], predicted: np.ndarray, threshold: fl
     """Probabilities (8 bit) and the masks that were scored, a picture per film."""
 
     def one(name: str, chances: np.ndarray) -> None:
-        write_png(out / "probability" / f"{name}.png", np.round(chances * 255).astype(np.uint8))
-        write_png(out / "mask" / f"{name}.png", chances >= threshold)
+        write_png(map_file(out, PROBABILITY, name), np.round(chances * 255).astype(np.uint8))
+        write_png(map_file(out, PREDICTED_MASK, name), chances >= threshold)
 
     with ThreadPoolExecutor(count_workers()) as pool:  # compressing pictures leaves the interpreter to others
         list(pool.map(one, names, predicted))

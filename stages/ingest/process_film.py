@@ -4,13 +4,16 @@ import hashlib
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydicom import Dataset
 
 from stages.common.core.files import write_bytes, write_png
 from stages.common.core.hashing import sha256
+from stages.common.data.layout import dicom_file, image_file
 from stages.common.data.shapes import Shape
+from stages.common.data.tables import FileRow
 from stages.ingest.annotations.labels import FilmLabels, place
 from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.deidentify import deidentified, mask_corners, patient_of, to_bytes
@@ -49,13 +52,20 @@ def take(film: SourceFilm, settings: Params, key: Key | None, out: Path) -> Film
     return outcome
 
 
-def read(film: SourceFilm, name: str, outcome: FilmResult, role: str) -> bytes:
+def read(film: SourceFilm, name: str, outcome: FilmResult, role: Literal["film", "labels"]) -> bytes:
     """The bytes of one of a film's files, entered in the list of files, and held to its pin."""
     content = film.bundle.read(name)
     digest = hashlib.sha256(content).hexdigest()
     told = film.told if role == "film" else film.label_told
-    row = {"image_id": film.image_id, "role": role, "source": film.source, "file": told, "sha256": digest}
-    outcome.files.append(row | {"licence": film.licence})
+    row: FileRow = {
+        "image_id": film.image_id,
+        "role": role,
+        "source": film.source,
+        "file": told,
+        "sha256": digest,
+        "licence": film.licence,
+    }
+    outcome.files.append(row)
     if film.pinned.get(name, digest) != digest:
         raise Unreadable("the bytes that data/pins pins", "others", "find out why the data set changed")
     return content
@@ -126,7 +136,7 @@ def take_dicom(
     outcome.notes += [note] if note else []
     shapes = placed(film, labels, pixels, 1, outcome)
     if not outcome.refused:
-        write_bytes(out / f"dicom/{film.image_id}.dcm", clean)
+        write_bytes(dicom_file(out, film.image_id), clean)
     pixels, shapes = upright(pixels, shapes, *turns)
     finish(film, pixels, shapes, out, outcome, key_id=key.id, **facts)
 
@@ -188,18 +198,19 @@ def finish(
     """Write the picture and the film's row, unless something was wrong with it."""
     if outcome.refused:
         return
-    file = f"images/{film.image_id}.png"
-    write_png(out / file, pixels)
+    picture = image_file(out, film.image_id)
+    write_png(picture, pixels)
     outcome.hashes = perceptual_hashes(pixels)
     outcome.row = {
         "image_id": film.image_id,
-        "file": file,
+        "file": picture.relative_to(out).as_posix(),
         "source": film.source,
         "source_file": "" if film.hospital else film.told,
         "sha256": outcome.files[0]["sha256"],
-        "file_sha256": sha256(out / file),
+        "file_sha256": sha256(picture),
         "pixel_sha256": pixel_hash(pixels),
         "patient_id": patient_id,
+        "group": patient_id,  # until copies of the film are looked for
         "split": film.split,
         "modality": modality,
         "width": pixels.shape[1],

@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from stages.common.data.shapes import Shape, write_rings
+from stages.common.data.shapes import Shape, write_points
+from stages.common.data.tables import AnnotationRow, FileRow, ManifestRow
 from stages.ingest.annotations.labels import FilmLabels
 from stages.ingest.file_access import FileAccess
 
@@ -54,9 +54,9 @@ class FilmResult:
     image_id: str
     source: str
     told: str
-    row: dict[str, Any] = field(default_factory=dict)
-    shapes: list[dict[str, Any]] = field(default_factory=list)
-    files: list[dict[str, str]] = field(default_factory=list)
+    row: ManifestRow | None = None
+    shapes: list[AnnotationRow] = field(default_factory=list)
+    files: list[FileRow] = field(default_factory=list)
     hashes: np.ndarray = field(default_factory=lambda: np.zeros((8, 32), dtype=np.uint8))
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -72,13 +72,13 @@ class SourcePlan:
     stated: dict[str, dict[str, str]] = field(default_factory=dict)  # rows of the source's table by image id
 
 
-def shape_row(film: SourceFilm, shape: Shape) -> dict[str, Any]:
+def shape_row(film: SourceFilm, shape: Shape) -> AnnotationRow:
     """The row of annotations.csv of one shape."""
     return {
         "image_id": film.image_id,
         "label": shape.label,
         "kind": shape.kind,
-        "points": write_rings(shape),
+        "points": write_points(shape.rings),
         "file": "" if film.hospital else film.label_told,
         "line": shape.line,
     }

@@ -3,37 +3,49 @@
 import csv
 from pathlib import Path
 
-import pandas as pd
-
 from stages.common.core.errors import UserError
-from stages.common.core.files import write_table
+from stages.common.data.layout import WITHDRAWN_PINS
+from stages.common.data.tables import WITHDRAWN, WithdrawnRow
 from stages.ingest.types import FilmResult
 
-TOMBSTONES = Path("data/pins/withdrawn.csv")
-COLUMNS = ["patient_id", "withdrawn"]
 
-
-def leave_out(outcomes: list[FilmResult], out: Path, place: Path = TOMBSTONES) -> list[FilmResult]:
-    """The outcomes without those of withdrawn patients, whose files in `out` are removed; `out` gets the tombstones.
+def read_withdrawn(table: Path) -> list[WithdrawnRow]:
+    """The patients who withdrew; none where there is no such table.
 
     Raises:
-        UserError: the table of tombstones cannot be read.
+        UserError: it is another table.
     """
-    if not place.is_file():
-        return outcomes
-    with place.open(newline="") as file:
+    if not table.is_file():
+        return []
+    columns = list(WITHDRAWN.columns)
+    with table.open(newline="") as file:
         head, *rows = [row for row in csv.reader(file) if row] or [[]]
-    if head != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+    if head != columns or any(len(row) != len(columns) for row in rows):
         raise UserError(
-            f"{place}: expected a table with the columns {', '.join(COLUMNS)}, found others; correct the file"
+            f"{table}: expected a table with the columns {', '.join(columns)}, found others; correct the file"
         )
-    gone = {patient for patient, _ in rows}
+    return [{"patient_id": patient, "withdrawn": day} for patient, day in rows]
+
+
+def leave_out(results: list[FilmResult], out: Path, table: Path = WITHDRAWN_PINS) -> list[FilmResult]:
+    """The results without those of withdrawn patients, whose files in `out` are removed; `out` gets the table.
+
+    Args:
+        out: the folder that becomes data/raw.
+        table: of withdrawn patients; without it nobody withdrew.
+    Raises:
+        UserError: the table cannot be read.
+    """
+    if not table.is_file():
+        return results
+    rows = read_withdrawn(table)
+    withdrawn = {row["patient_id"] for row in rows}
     kept = []
-    for outcome in outcomes:
-        if outcome.row and outcome.row["patient_id"] in gone:
-            for path in out.glob(f"*/{outcome.image_id}.*"):
+    for result in results:
+        if result.row and result.row["patient_id"] in withdrawn:
+            for path in out.glob(f"*/{result.image_id}.*"):
                 path.unlink()
         else:
-            kept.append(outcome)
-    write_table(out / "withdrawn.csv", pd.DataFrame(rows, columns=COLUMNS))
+            kept.append(result)
+    WITHDRAWN.write(out, WITHDRAWN.frame(rows))
     return kept

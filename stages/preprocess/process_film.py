@@ -1,11 +1,12 @@
 """What a worker process does with one film."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 
 from stages.common.core.files import read_png, write_png
+from stages.common.data.layout import image_file
+from stages.common.data.tables import ManifestRow, PreparedRow
 from stages.preprocess.params import Params
 from stages.preprocess.steps import prepare
 
@@ -13,14 +14,27 @@ from stages.preprocess.steps import prepare
 cv2.setNumThreads(1)
 
 
-def prepare_file(film: tuple[str, str], settings: Params, source: Path, out: Path) -> dict[str, object]:
-    """Prepare one film and return its row of index.csv: the affine, the film's place on the square, the share kept."""
-    image_id, file = film
-    raw = read_png(source / file)
+def prepare_file(film: ManifestRow, settings: Params, source: Path, out: Path) -> PreparedRow:
+    """Prepare one film, write its picture, and return its row of index.csv.
+
+    Args:
+        source: the folder data/raw.
+        out: the folder that becomes data/preprocessed.
+    """
+    raw = read_png(source / film["file"])
     prepared, frame = prepare(raw, settings)
-    write_png(out / "images" / f"{image_id}.png", prepared)
+    write_png(image_file(out, film["image_id"]), prepared)
     rows, columns = frame.film
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
-    kept = area / (frame.affine.scale_x * frame.affine.scale_y) / raw.size
-    place = {"top": rows.start, "bottom": rows.stop, "left": columns.start, "right": columns.stop}
-    return {"image_id": image_id, **asdict(frame.affine), **place, "kept_share": kept}
+    return {
+        "image_id": film["image_id"],
+        "scale_x": frame.affine.scale_x,
+        "scale_y": frame.affine.scale_y,
+        "shift_x": frame.affine.shift_x,
+        "shift_y": frame.affine.shift_y,
+        "top": rows.start,
+        "bottom": rows.stop,
+        "left": columns.start,
+        "right": columns.stop,
+        "kept_share": area / (frame.affine.scale_x * frame.affine.scale_y) / raw.size,
+    }

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.common.core.files import read_table, write_text
+from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import is_synthetic
+from stages.common.data.layout import DATASET, DATASHEET, MODEL_CARD, MODELS, RAW, WEIGHTS
+from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.report.evaluations import Evaluated
 from stages.report.page import beyond_pixels, checks, sources
 from stages.report.tables import markdown
@@ -17,7 +18,7 @@ from stages.report.tables import markdown
 def write_cards(
     root: Path, runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame], verdict: str, params: dict[str, Any]
 ) -> None:
-    """Write reports/MODEL_CARD.md and reports/DATASHEET.md."""
+    """Write the model card and the data sheet."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -25,8 +26,8 @@ def write_cards(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    manifest = read_table(root / "data/raw/manifest.csv")
-    split = read_table(root / "data/dataset/split.csv")
+    manifest = MANIFEST.read(root / RAW)
+    split = SPLIT.read(root / DATASET)
     first = runs["adaptive"][0].model
     shared = {
         "synthetic": is_synthetic(manifest),
@@ -45,7 +46,7 @@ def write_cards(
         model=first,
         methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
         weights=[
-            {"name": str(item.run.folder), "sha256": sha256(root / "models" / item.run.folder / "weights.safetensors")}
+            {"name": str(item.run.folder), "sha256": sha256(root / MODELS / item.run.folder / WEIGHTS)}
             for of_variant in runs.values()
             for item in of_variant
         ],
@@ -58,10 +59,10 @@ def write_cards(
         spacing=int(((manifest["pixel_spacing_mm"] != "") | (manifest["imager_pixel_spacing_mm"] != "")).sum()),
         fractures=int(manifest["fractures"].sum()),
         count=len(manifest),
-        refused=int(read_table(root / "data/raw/quarantine.csv")["file"].nunique()),
+        refused=int(QUARANTINE.read(root / RAW)["file"].nunique()),
         checks=checks(root),
         steps=[step if isinstance(step, str) else step["step"] for step in params["preprocess"]["steps"]],
-        digest=sha256(root / "data/raw/manifest.csv"),
+        digest=sha256(root / RAW / MANIFEST.name),
     )
-    write_text(root / "reports/MODEL_CARD.md", card)
-    write_text(root / "reports/DATASHEET.md", sheet)
+    write_text(root / MODEL_CARD, card)
+    write_text(root / DATASHEET, sheet)

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_json, read_table
-from stages.common.data.run_id import VARIANTS, Run
+from stages.common.core.files import read_json
+from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS
+from stages.common.data.run_id import RUN_FOLDERS, VARIANTS, Run
+from stages.common.data.tables import HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,20 @@ def read_runs(root: Path, seeds: list[int], folds: list[int]) -> dict[str, list[
     for pair in zip(*found.values(), strict=True):
         if len({tuple(item.table["image_id"]) for item in pair}) > 1:
             names = " and ".join(str(item.run) for item in pair)
-            raise UserError(f"reports/evaluation: expected {names} on the same films, found others; run `dvc repro`")
+            raise UserError(f"{EVALUATION}: expected {names} on the same films, found others; run `dvc repro`")
     return found
 
 
 def read_run(root: Path, run: Run) -> Evaluated:
-    model, scores = root / "models" / run.folder, root / "reports/evaluation" / run.folder
+    model, scores = root / MODELS / run.folder, root / EVALUATION / run.folder
     return Evaluated(
         run,
-        read_table(scores / "per_image.csv"),
-        read_json(scores / "metrics.json"),
-        read_json(model / "model.json"),
-        read_table(model / "history.csv"),
-        read_table(scores / "precision_recall.csv"),
-        read_table(scores / "reliability.csv"),
+        PER_IMAGE.read(scores),
+        read_json(scores / METRICS),
+        read_json(model / DESCRIPTION),
+        HISTORY.read(model),
+        PRECISION_RECALL.read(scores),
+        RELIABILITY.read(scores),
     )
 
 
@@ -66,7 +68,7 @@ def remove_leftovers(root: Path, seeds: list[int], folds: list[int]) -> None:
     would differ from that of a fresh clone.
     """
     asked = {Run(name, *pair).folder for name in VARIANTS for pair in product(seeds, folds)}
-    for place in (root / "models", root / "reports/evaluation"):
-        for folder in sorted(place.glob("*/seed-*-fold-*")):
-            if folder.relative_to(place) not in asked:
+    for parent in (root / MODELS, root / EVALUATION):
+        for folder in sorted(parent.glob(RUN_FOLDERS)):
+            if folder.relative_to(parent) not in asked:
                 shutil.rmtree(folder)

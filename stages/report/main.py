@@ -13,8 +13,36 @@ import pandas as pd
 from stages import read_params
 from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
 from stages.common.analysis.trivial_baselines import trivial_tables
-from stages.common.core.files import new_folder, read_png, read_table, write_json, write_table, write_text
-from stages.common.data.layout import is_synthetic
+from stages.common.core.files import new_folder, read_png, write_json, write_text
+from stages.common.data.layout import (
+    COMPARISON_MD,
+    COMPARISON_TEX,
+    CURVES,
+    DATASET,
+    HEADLINE,
+    PAGE,
+    PARAMS,
+    PICTURES,
+    RAW,
+    REPORTS,
+    dataset_file,
+)
+from stages.common.data.tables import (
+    ANNOTATIONS,
+    CLAIMS,
+    COMPARISON,
+    HISTORY,
+    MANIFEST,
+    PAPER_AUDIT,
+    PATIENTS,
+    PRECISION_RECALL,
+    RANKING,
+    RUNS,
+    SPLIT,
+    STATISTICS,
+    SUBGROUPS,
+    is_synthetic,
+)
 from stages.report.cards import write_cards
 from stages.report.claims import claims
 from stages.report.evaluations import Evaluated, read_runs, remove_leftovers, together
@@ -34,30 +62,31 @@ from stages.report.tables import (
     verdict,
 )
 
+RESULTS = (COMPARISON, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
 SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
 
 def main(settings: Params, root: Path = Path()) -> str:
-    params = read_params(root / "params.yaml")
+    params = read_params(root / PARAMS)
     seeds, folds = params["train"]["seeds"], params["evaluate"]["folds"]
     remove_leftovers(root, seeds, folds)
     runs = read_runs(root, seeds, folds)
-    split = read_table(root / "data/dataset/split.csv").set_index("image_id", drop=False)
+    split = SPLIT.read(root / DATASET).set_index("image_id", drop=False)
     baseline, adaptive = (together(found) for found in runs.values())
     results = compared(settings, runs, baseline, adaptive, split, root)
     said = verdict(results["comparison"], results["statistics"], len(seeds))
-    note = SYNTHETIC if is_synthetic(read_table(root / "data/raw/manifest.csv")) else ""
+    note = SYNTHETIC if is_synthetic(MANIFEST.read(root / RAW)) else ""
     page = render(root, runs, results, said, params)
-    with new_folder(root / "reports/curves") as out:
+    with new_folder(root / CURVES) as out:
         write_curves(out, runs)
-    for name, table in results.items():
-        write_table(root / f"reports/{name}.csv", table)
-    write_json(root / "reports/metrics.json", headline(results, runs))
-    write_text(root / "reports/comparison.md", f"{markdown(results['comparison'])}\n{said}\n{note}")
-    write_text(root / "reports/comparison.tex", latex(results["comparison"]))
+    for table in RESULTS:
+        table.write(root / REPORTS, results[Path(table.name).stem])
+    write_json(root / HEADLINE, headline(results, runs))
+    write_text(root / COMPARISON_MD, f"{markdown(results['comparison'])}\n{said}\n{note}")
+    write_text(root / COMPARISON_TEX, latex(results["comparison"]))
     write_cards(root, runs, results, said, params)
-    write_text(root / "reports/index.html", page)
-    return f"{said} -> reports/index.html"
+    write_text(root / PAGE, page)
+    return f"{said} -> {PAGE}"
 
 
 def compared(
@@ -95,16 +124,15 @@ def compared(
 
 def labels(root: Path) -> pd.Series:
     """What was annotated on each film that has an annotation, by its image_id: its labels, each once."""
-    found = read_table(root / "data/raw/annotations.csv").groupby("image_id")["label"]
+    found = ANNOTATIONS.read(root / RAW).groupby("image_id")["label"]
     return found.agg(lambda of_film: ", ".join(sorted(set(of_film))))
 
 
 def films(root: Path, split: pd.DataFrame, names: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Image, levels and mask of each film, one at a time."""
     for name in names:
-        side = "test" if split.loc[name, "split"] == "test" else "train"
-        places = (root / f"data/dataset/{side}{kind}/{name}.png" for kind in ("", "_levels", "_mask"))
-        image, levels, mask = (read_png(place) for place in places)
+        side = str(split.loc[name, "split"])
+        image, levels, mask = (read_png(dataset_file(root / DATASET, side, name, picture)) for picture in PICTURES)
         yield image, levels, mask > 0
 
 
@@ -137,6 +165,7 @@ def write_curves(out: Path, runs: dict[str, list[Evaluated]]) -> None:
     """What `dvc plots` draws: histories and precision-recall curves of each variant, means over its runs."""
     for name, of_variant in runs.items():
         histories = pd.concat([item.history for item in of_variant])
-        write_table(out / f"{name}_history.csv", histories.groupby("epoch", as_index=False).mean())
+        HISTORY.named(f"{name}_{HISTORY.name}").write(out, histories.groupby("epoch", as_index=False).mean())
         curves = pd.concat([item.precision_recall for item in of_variant])
-        write_table(out / f"{name}_precision_recall.csv", curves.groupby("threshold", as_index=False).mean())
+        mean_curve = curves.groupby("threshold", as_index=False).mean()
+        PRECISION_RECALL.named(f"{name}_{PRECISION_RECALL.name}").write(out, mean_curve)

@@ -13,9 +13,23 @@ from stages.common.analysis import overlays as pictures
 from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import RESAMPLES
 from stages.common.analysis.templates import page_templates
-from stages.common.core.files import read_json, read_png, read_table
-from stages.common.data.layout import is_synthetic
+from stages.common.core.files import read_json, read_png
+from stages.common.data.layout import (
+    CHECKS,
+    DATASET,
+    EVALUATION,
+    LEVELS,
+    PICTURES,
+    PREDICTED_MASK,
+    PREPROCESSED,
+    QUALITY,
+    RAW,
+    dataset_file,
+    image_file,
+    map_file,
+)
 from stages.common.data.run_id import VARIANTS
+from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.report.evaluations import Evaluated
 from stages.report.tables import FEW, GAIN, HEAD, cells_of
 
@@ -58,8 +72,8 @@ def render(
         params: the whole of params.yaml.
     """
     comparison, statistics = results["comparison"], results["statistics"]
-    split = read_table(root / "data/dataset/split.csv").set_index("image_id", drop=False)
-    manifest = read_table(root / "data/raw/manifest.csv").set_index("image_id", drop=False)
+    split = SPLIT.read(root / DATASET).set_index("image_id", drop=False)
+    manifest = MANIFEST.read(root / RAW).set_index("image_id", drop=False)
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
     first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
     count = split["split"].value_counts()
@@ -101,9 +115,9 @@ def render(
         films=films(root, runs, split, manifest),
         shown_seed=None if single else first.run.seed,
         sources=sources(manifest),
-        refused=int(read_table(root / "data/raw/quarantine.csv")["file"].nunique()),
+        refused=int(QUARANTINE.read(root / RAW)["file"].nunique()),
         copies=int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
-        quality=(root / "reports/data_quality.md").read_text(),
+        quality=(root / QUALITY).read_text(),
         checks=checks(root),
         machine=first.model["machine"],
         params=as_yaml(params),
@@ -272,19 +286,19 @@ def steps(root: Path, manifest: pd.DataFrame, split: pd.DataFrame) -> list[dict[
     """Figures 2 and 3 of the paper for the first test film with a fracture: original, cropped, levels."""
     tested = split[split["split"] == "test"].sort_values("fracture", ascending=False, kind="stable")
     chosen = tested["image_id"].iloc[0]
-    prepared = read_png(root / f"data/preprocessed/images/{chosen}.png")
+    prepared = read_png(image_file(root / PREPROCESSED, chosen))
     return [
         {"uri": original(root, manifest, chosen, 440), "caption": "original"},
         {"uri": pictures.picture(prepared, 440), "caption": "cropped and prepared (figure 3)"},
         {
-            "uri": pictures.levels_picture(read_png(root / f"data/levels/images/{chosen}.png")),
+            "uri": pictures.levels_picture(read_png(image_file(root / LEVELS, chosen))),
             "caption": "grey levels (figure 2)",
         },
     ]
 
 
 def original(root: Path, manifest: pd.DataFrame, image_id: str, side: int) -> str:
-    return pictures.picture(read_png(root / "data/raw" / str(manifest.loc[image_id, "file"])), side)
+    return pictures.picture(read_png(root / RAW / str(manifest.loc[image_id, "file"])), side)
 
 
 def films(
@@ -292,17 +306,18 @@ def films(
 ) -> list[dict[str, Any]]:
     """Tables I and II of the paper: pictures and metrics of every test film, as the first seed's models saw it."""
     tables = over_films(runs)
-    places: dict[tuple[str, str], Path] = {}
+    mask_files: dict[tuple[str, str], Path] = {}
     for name, found in runs.items():
         for item in found:
             for image_id in item.table["image_id"]:
-                places.setdefault((name, image_id), root / "reports/evaluation" / item.run.folder / "mask")
+                file = map_file(root / EVALUATION / item.run.folder, PREDICTED_MASK, image_id)
+                mask_files.setdefault((name, image_id), file)
     rows = []
     for i, image_id in enumerate(tables["baseline"]["image_id"]):
-        side = "test" if split.loc[image_id, "split"] == "test" else "train"
-        folder = root / "data/dataset"
-        label = read_png(folder / f"{side}_mask" / f"{image_id}.png") > 0
-        masks = {name: read_png(places[name, image_id] / f"{image_id}.png") > 0 for name in VARIANTS}
+        side = str(split.loc[image_id, "split"])
+        film, levels, mask = (read_png(dataset_file(root / DATASET, side, image_id, kind)) for kind in PICTURES)
+        label = mask > 0
+        masks = {name: read_png(mask_files[name, image_id]) > 0 for name in VARIANTS}
         scores = {name: tables[name].iloc[i] for name in VARIANTS}
         right = {name: mask == label for name, mask in masks.items()}
         change = np.where(
@@ -315,9 +330,9 @@ def films(
                 "source": split.loc[image_id, "source"],
                 "share": f"{label.mean():.1%}",
                 "outcome": film_outcome(scores),
-                "film": pictures.picture(read_png(folder / side / f"{image_id}.png")),
+                "film": pictures.picture(film),
                 "original": original(root, manifest, image_id, 256),
-                "levels": pictures.levels_picture(read_png(folder / f"{side}_levels" / f"{image_id}.png")),
+                "levels": pictures.levels_picture(levels),
                 "label": pictures.layer(pictures.outline(label).astype(np.uint8), (pictures.FALSE_POSITIVE,)),
                 **{name: pictures.layer(pictures.errors(mask_pred=masks[name], mask_ref=label)) for name in VARIANTS},
                 "difference": pictures.layer(change.astype(np.uint8), (GAINED, LOST)),
@@ -350,9 +365,9 @@ def film_outcome(scores: dict[str, pd.Series]) -> str:
 def checks(root: Path) -> list[str]:
     """What great-expectations found to hold of the data."""
     return [
-        f"{name}: {check['expectation']} ({check['rows']} rows)"
-        for name in ("raw", "dataset")
-        for check in read_json(root / f"data/{name}/validation.json")
+        f"{folder.name}: {check['expectation']} ({check['rows']} rows)"
+        for folder in (RAW, DATASET)
+        for check in read_json(root / folder / CHECKS)
     ]
 
 

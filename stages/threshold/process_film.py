@@ -1,31 +1,39 @@
 """What a worker process does with one film."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_png
+from stages.common.data.layout import image_file
+from stages.common.data.tables import LEGEND, LevelsRow, PreparedRow
 from stages.threshold.multilevel import multilevel_thresholds, objective, split_levels
 from stages.threshold.params import Params
 
 
-def split_file(film: dict[str, Any], settings: Params, source: Path, out: Path) -> dict[str, object]:
-    """Split one film, padding left out of its histogram, and return its row of index.csv: the thresholds."""
+def split_file(film: PreparedRow, settings: Params, source: Path, out: Path) -> LevelsRow:
+    """Split one film, padding left out of its histogram, write its map, and return its row of index.csv.
+
+    Args:
+        source: the folder data/preprocessed.
+        out: the folder that becomes data/levels.
+    Raises:
+        UserError: the film has fewer grey levels than classes.
+    """
     image_id = film["image_id"]
-    image = read_png(source / "images" / f"{image_id}.png")
-    shown = (slice(int(film["top"]), int(film["bottom"])), slice(int(film["left"]), int(film["right"])))
+    image = read_png(image_file(source, image_id))
+    shown = (slice(film["top"], film["bottom"]), slice(film["left"], film["right"]))
     try:
         levels, thresholds = level_map(image, shown, settings)
     except ValueError as error:
         raise UserError(
             f"{image_id}: {error}; the film is nearly blank: remove it, or lower threshold.classes"
         ) from None
-    write_png(out / "images" / f"{image_id}.png", levels)
-    worth = objective(np.bincount(image[shown].ravel(), minlength=256), thresholds, settings.criterion)
-    return {"image_id": image_id, "thresholds": " ".join(map(str, thresholds)), "objective": worth}
+    write_png(image_file(out, image_id), levels)
+    reached = objective(np.bincount(image[shown].ravel(), minlength=256), thresholds, settings.criterion)
+    return {"image_id": image_id, "thresholds": " ".join(map(str, thresholds)), "objective": reached}
 
 
 def level_map(image: np.ndarray, shown: tuple[slice, slice], settings: Params) -> tuple[np.ndarray, np.ndarray]:
@@ -44,4 +52,4 @@ def level_map(image: np.ndarray, shown: tuple[slice, slice], settings: Params) -
 
 def legend(classes: int) -> pd.DataFrame:
     """Which grey of a level map stands for which level, 0 for the darkest; spread out, so that a person sees them."""
-    return pd.DataFrame({"level": range(classes), "grey": [level * (255 // (classes - 1)) for level in range(classes)]})
+    return LEGEND.frame([{"level": level, "grey": level * (255 // (classes - 1))} for level in range(classes)])

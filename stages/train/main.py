@@ -19,11 +19,13 @@ from filelock import FileLock
 from lightning_fabric import Fabric
 
 from stages.common.core.device_lock import wait_for
-from stages.common.core.files import new_folder, write_json, write_table
+from stages.common.core.files import new_folder, write_json
 from stages.common.core.hashing import folder_sha256, json_sha256, sha256
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.dataset import Films, load_films
+from stages.common.data.layout import DATASET, DESCRIPTION, MODELS, VALIDATION, WEIGHTS
 from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.tables import HISTORY, VALIDATION_SCORES
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.metrics import score_images
 from stages.common.model.network import load_model, predict_logits, save_weights
@@ -45,9 +47,9 @@ def main(
     seed: int = 1,
     fold: int = 1,
     *,
-    source: Path = Path("data/dataset"),
-    models: Path = Path("models"),
-    scores: Path = Path("reports/validation"),
+    source: Path = DATASET,
+    models: Path = MODELS,
+    scores: Path = VALIDATION,
 ) -> str:
     this = Run(variant, seed, fold)
     weights: Method = getattr(settings, this.variant)
@@ -88,7 +90,7 @@ def main(
             familiar = fit_reference(train.inputs[:, 0], validation.inputs[:, 0])
             kept = keep(state, models / this.folder, chosen | {"familiar": familiar}, validation)
             write_json(scores / f"{this}.json", kept)
-            run.tag({"weights.sha256": sha256(models / this.folder / "weights.safetensors")})
+            run.tag({"weights.sha256": sha256(models / this.folder / WEIGHTS)})
             with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
                 run.log_files(folder, "model")
         forget(checkpoint)
@@ -149,13 +151,13 @@ def keep(state: TrainingState, target: Path, chosen: dict[str, Any], validation:
     them, film by film.
     """
     with new_folder(target) as out:
-        save_weights(out / "weights.safetensors", state.kept)
-        write_table(out / "history.csv", pd.DataFrame(state.history).astype({"epoch": int}))
-        write_json(out / "model.json", chosen | {"epoch": state.kept_epoch})
+        save_weights(out / WEIGHTS, state.kept)
+        HISTORY.write(out, pd.DataFrame(state.history).astype({"epoch": int}))
+        write_json(out / DESCRIPTION, chosen | {"epoch": state.kept_epoch})
         probabilities = to_probabilities(predict_logits(load_model(out), validation.inputs))
         scores = score_images(probabilities, validation.masks, 0.5)
         scores.insert(0, "image_id", validation.ids)
-        write_table(out / "validation.csv", scores)
+        VALIDATION_SCORES.write(out, scores)
     return {"epoch": state.kept_epoch, "dice": float(scores["f1"].mean())}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from stages.annotate.main import main
 from stages.annotate.params import Params, Split
-from stages.common.core.files import read_png, read_table, write_png, write_table
+from stages.common.core.files import read_png, write_png, write_table
+from stages.common.data.tables import SPLIT
 
 TRIANGLE = "0 0 40 0 0 40"
 
@@ -47,7 +48,7 @@ def test_a_polygon_marks_its_box_or_itself(mask: str, marked: int, data: Path) -
         pictures = [read_png(path) for kind in kinds for path in (data / "dataset" / kind).glob("*.png")]
         assert len(pictures) == 6
         assert all((picture == level).all() for picture in pictures)
-    table = read_table(data / "dataset/split.csv").set_index("image_id")
+    table = SPLIT.read(data / "dataset").set_index("image_id")
     assert table.loc["f0", "boxes"] == "0 0 20 20"
     # the grid has half the pixels, so that each is twice as large; a calibrated spacing goes before the detector's
     assert list(table.loc["f0", ["row_mm", "column_mm", "mm_from"]]) == [0.4, 0.2, "pixel_spacing"]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from stages.evaluate.detection import detection, read_boxes
+from stages.evaluate.detection import detection
 
 
 def chances(*boxes: tuple[int, int, int, int], height: float = 0.9) -> np.ndarray:
@@ -54,8 +54,3 @@ def test_without_boxes_nothing_can_be_found() -> None:
 def test_nothing_predicted_finds_nothing() -> None:
     found = detection(chances(height=0.4), 0.5, BOX)
     assert (found["found_iou"], found["found_centre"], found["false_regions"]) == (0, 0, 0)
-
-
-def test_boxes_of_the_split() -> None:
-    np.testing.assert_array_equal(read_boxes("1 2 3.5 4;5 6 7 8"), [[1, 2, 3.5, 4], [5, 6, 7, 8]])
-    assert read_boxes("").shape == (0, 4)

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import torch
 
-from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_json, write_png, write_table
 from stages.common.data.dataset import load_films
 from stages.common.model.calibration import to_probabilities
@@ -15,12 +14,6 @@ from stages.evaluate.curves import best_temperature, best_threshold, levels_of
 from stages.evaluate.main import main
 from stages.evaluate.params import Params
 from tests.helpers.films import squares
-
-
-@pytest.mark.parametrize("words", [(), ("adaptiv",), ("adaptive", "one"), ("adaptive", "1", "1", "1")])
-def test_what_is_no_run_is_said(words: tuple[str, ...], here: Path) -> None:
-    with pytest.raises(UserError, match="expected baseline or adaptive, and a seed and a fold"):
-        main(Params(folds=[1], threshold=0.5, temperature="none", boundary_px=3.0), *words)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_table
-from stages.common.data.shapes import read_rings
+from stages.common.data.layout import RAW
+from stages.common.data.shapes import read_points
+from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import class_names, match
 from stages.ingest.main import main
 from stages.ingest.params import Params
@@ -54,7 +55,7 @@ def put(inbox: Path, **files: bytes | str) -> None:
 
 
 def manifest() -> pd.DataFrame:
-    return read_table(Path("data/raw/manifest.csv")).set_index("image_id")
+    return MANIFEST.read(RAW).set_index("image_id")
 
 
 BOX = "<bndbox><xmin>10</xmin><ymin>6</ymin><xmax>30</xmax><ymax>18</ymax></bndbox>"
@@ -96,8 +97,8 @@ def test_a_local_folder_is_read_in_every_format(format_: str, inbox: Path) -> No
     put(inbox, films__a_dot_png=png(1), films__b_dot_png=png(2), **{name: content})
     put(inbox, patients_dot_csv="filename,group,split\na.png,g1,train\nb.png,g1,test\n")
     main(folder(format_, licence="CC BY 4.0"))
-    found, shapes = manifest(), read_table(Path("data/raw/annotations.csv"))
-    np.testing.assert_allclose(read_rings(shapes["points"][0])[0], [[10, 6], [30, 18]])
+    found, shapes = manifest(), ANNOTATIONS.read(RAW)
+    np.testing.assert_allclose(read_points(shapes["points"][0])[0], [[10, 6], [30, 18]])
     assert list(shapes["image_id"]) == ["a"]
     assert shapes["line"][0] >= 1
     assert list(found["fractures"]) == [1, 0]
@@ -131,7 +132,7 @@ def test_quarantine_takes_the_rest(inbox: Path) -> None:
     put(inbox, good_dot_png=png(1), cut_dot_png=png(2)[:60], tiny_dot_png=png(3, 1, 1), text_dot_png="no picture")
     said = main(settings(on_error="quarantine", folder={"annotations": "voc"}))
     assert said.startswith("1 films of 1 patients, 0 fractures, 3 files refused")
-    table = read_table(Path("data/raw/quarantine.csv")).set_index("file")
+    table = QUARANTINE.read(RAW).set_index("file")
     assert set(table.index) == {"cut.png", "tiny.png", "text.png"}
     assert "1 x 1 pixels" in table.loc["tiny.png", "reason"]
     assert sorted(p.name for p in Path("data/raw/images").iterdir()) == ["good.png"]
@@ -184,7 +185,7 @@ def test_two_label_files_of_one_name_are_one_too_many(inbox: Path) -> None:
 def test_yolo_classes_have_names(name: str, content: str, inbox: Path) -> None:
     put(inbox, a_dot_png=png(), a_dot_txt="1 0.5 0.5 0.1 0.1", **{name: content})
     main(folder("yolo", classes=["fracture"]))
-    assert read_table(Path("data/raw/annotations.csv"))["label"][0] == "fracture"
+    assert ANNOTATIONS.read(RAW)["label"][0] == "fracture"
 
 
 def test_a_broken_list_of_names_is_passed_over(inbox: Path) -> None:

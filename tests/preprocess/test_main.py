@@ -11,6 +11,7 @@ import pytest
 from distributed import LocalCluster
 
 from stages.common.core.files import write_png, write_table
+from stages.common.data.layout import PREPROCESSED
 from stages.preprocess.main import main
 from stages.preprocess.params import Params
 from tests.helpers.files import tree_hash
@@ -30,12 +31,12 @@ def test_a_cluster_gives_the_same_bytes_and_survives_a_killed_worker(
         rows.append({"image_id": f"f{number}", "file": f"images/f{number}.png"})
     write_table(Path("data/raw/manifest.csv"), pd.DataFrame(rows))
     main(settings)
-    local = tree_hash(Path("data/preprocessed"))
+    local = tree_hash(PREPROCESSED)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
-        main(settings, target=Path("data/cluster"))
-        assert tree_hash(Path("data/cluster")) == local
+        main(settings)
+        assert tree_hash(PREPROCESSED) == local
         victim = next(iter(cluster.workers.values())).pid
         threading.Timer(0.2, os.kill, (victim, signal.SIGKILL)).start()
-        main(settings, target=Path("data/killed"))
-        assert tree_hash(Path("data/killed")) == local
+        main(settings)
+        assert tree_hash(PREPROCESSED) == local

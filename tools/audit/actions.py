@@ -72,7 +72,7 @@ def sign_project(key: Path, output: Path) -> int:
 
 def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
-    from stages.ingest.withdrawn import TOMBSTONES
+    from stages.common.data.layout import WITHDRAWN_PINS
     from tools.audit.trace import Project
     from tools.audit.withdraw import patient_files, remove_from_remotes, withdraw
 
@@ -83,7 +83,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     if not dry_run:
         for name, count in remove_from_remotes(project.root, found.objects | found.pages).items():
             print(f"remote {name}: {count} files removed")
-        print(f"noted in {TOMBSTONES}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
+        print(f"noted in {WITHDRAWN_PINS}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
         print("Source files, predictions, exports, signed evidence, clones and backups are yours to remove.")
     return 0
 

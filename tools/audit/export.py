@@ -26,22 +26,16 @@ from rocrate.rocrate import ROCrate
 
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
+from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, WEIGHTS
+from stages.common.data.tables import SPLIT
 from tools.audit.dvc_lock import Stage, git
 from tools.audit.trace import Project
 from tools.doctor.packages import read_pins
 
 NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"
 PROFILES = ("process/0.5", "workflow/0.5")
-TABLE = "data/dataset/split.csv"
-FIELDS = {
-    "image_id": mlc.DataType.TEXT,
-    "split": mlc.DataType.TEXT,
-    "patient_id": mlc.DataType.TEXT,
-    "source": mlc.DataType.TEXT,
-    "modality": mlc.DataType.TEXT,
-    "prevalence": mlc.DataType.FLOAT,
-    "boxes": mlc.DataType.TEXT,
-}
+DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
+FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
 
 def export(project: Project) -> list[Path]:
@@ -134,22 +128,22 @@ def croissant(project: Project) -> str:
     """Croissant for the films' table, with what lies beside it."""
     files = [
         mlc.FileObject(
-            id="split.csv",
-            name="split.csv",
+            id=SPLIT.name,
+            name=SPLIT.name,
             description="One row per film: side of the split, patient, source, share of fracture pixels, boxes.",
-            content_url=TABLE,
+            content_url=str(DATASET / SPLIT.name),
             encoding_formats=["text/csv"],
-            sha256=sha256(project.root / TABLE),
+            sha256=sha256(project.root / DATASET / SPLIT.name),
         )
     ]
     fields = [
         mlc.Field(
             id=f"films/{name}",
             name=name,
-            data_types=kind,
-            source=mlc.Source(file_object="split.csv", extract=mlc.Extract(column=name)),
+            data_types=DTYPES[SPLIT.columns[name]],
+            source=mlc.Source(file_object=SPLIT.name, extract=mlc.Extract(column=name)),
         )
-        for name, kind in FIELDS.items()
+        for name in FIELDS
     ]
     licences = sorted({row["licence"] for row in project.films.values()})
     metadata = mlc.Metadata(
@@ -159,7 +153,7 @@ def croissant(project: Project) -> str:
         version="1.0.0",
         date_published=commit_date(project),
         license=licences,
-        cite_as=f"{NAME}, data/dataset md5:{project.lock.hashes['data/dataset']}",
+        cite_as=f"{NAME}, {DATASET} md5:{project.lock.hashes[str(DATASET)]}",
         distribution=files,
         record_sets=[mlc.RecordSet(id="films", name="films", fields=fields)],
     )
@@ -176,9 +170,9 @@ def bom(project: Project) -> str:
         purl = PackageURL("pypi", None, name.lower(), version)
         document.components.add(Component(name=name, version=version, purl=purl, bom_ref=str(purl)))
     for out, stage in project.lock.makers.items():
-        if out.startswith("models/"):
-            weights = HashType(alg=HashAlgorithm.SHA_256, content=sha256(project.root / out / "weights.safetensors"))
-            told = {"dvc:stage": stage.name, "dvc:md5": stage.outs[out], "model card": "reports/MODEL_CARD.md"}
+        if out.startswith(f"{MODELS}/"):
+            weights = HashType(alg=HashAlgorithm.SHA_256, content=sha256(project.root / out / WEIGHTS))
+            told = {"dvc:stage": stage.name, "dvc:md5": stage.outs[out], "model card": str(MODEL_CARD)}
             properties = [Property(name=name, value=value) for name, value in told.items()]
             kind = ComponentType.MACHINE_LEARNING_MODEL
             model = Component(name=out, type=kind, bom_ref=out, hashes=[weights], properties=properties)

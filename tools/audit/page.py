@@ -1,14 +1,27 @@
-"""reports/lineage.html: from each number of the report, by clicks, to the pixels that it counts and to their source."""
+"""The audit's page: from each number of the report, by clicks, to the pixels that it counts and to their source."""
 
 import os
 from pathlib import Path
 from typing import Any
 
 from stages.common.analysis.templates import page_templates
-from stages.common.data.run_id import VARIANTS
+from stages.common.data.layout import (
+    DATASET,
+    EVALUATION,
+    LEVELS,
+    MODELS,
+    PREDICTED_MASK,
+    PREPROCESSED,
+    RAW,
+    dataset_file,
+    image_file,
+    map_file,
+)
+from stages.common.data.run_id import VARIANTS, Run
+from stages.common.model.metrics import COUNTS
 from tools.audit.dvc_lock import git
 from tools.audit.render import HASHES, SHORT
-from tools.audit.trace import COUNTS, SCORES, Project, Row
+from tools.audit.trace import REPORT, Project, Row, scores_of
 
 SHOWN = ("accuracy", "precision", "recall", "f1", "iou")
 
@@ -24,7 +37,7 @@ def render(project: Project, target: Path) -> str:
     names = sorted({row["image_id"] for run in runs for row in run["rows"]})
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
-        cells=[row for row in project.rows("reports/comparison.csv") if row["row"] in VARIANTS],
+        cells=[row for row in project.rows(REPORT) if row["row"] in VARIANTS],
         shown=SHOWN,
         runs=runs,
         films=[film_of(project, name) for name in names],
@@ -33,12 +46,14 @@ def render(project: Project, target: Path) -> str:
     )
 
 
-def run_of(project: Project, run: str) -> dict[str, Any]:
+def run_of(project: Project, run: Run) -> dict[str, Any]:
     """A run: what made it, its counts over all test films, and those of each."""
-    rows = project.rows(f"{SCORES}/{run}/per_image.csv")
+    rows = project.rows(scores_of(run))
     total = {key.upper(): sum(int(row[key]) for row in rows) for key in COUNTS}
-    made = {name: short(project.made(f"{kind}/{run}")) for name, kind in (("model", "models"), ("scores", SCORES))}
-    names = {"name": run, "variant": run.split("/")[0], "anchor": run.replace("/", "-")}
+    folders = {"model": MODELS, "scores": EVALUATION}
+    made = {name: short(project.made(str(folder / run.folder))) for name, folder in folders.items()}
+    name = str(run.folder)
+    names = {"name": name, "variant": run.variant, "anchor": name.replace("/", "-")}
     return names | {"rows": rows, "total": total} | made
 
 
@@ -49,17 +64,16 @@ def short(facts: dict[str, Any]) -> dict[str, Any]:
 def film_of(project: Project, image: str) -> dict[str, Any]:
     """A test film: where it is from, every picture of it, and what each run counted."""
     row = project.films[image]
-    folder = "test" if project.split[image]["split"] == "test" else "train"
     pictures = {
-        "raw": f"data/raw/{row['file']}",
-        "prepared": f"data/preprocessed/images/{image}.png",
-        "levels": f"data/levels/images/{image}.png",
-        "label": f"data/dataset/{folder}_mask/{image}.png",
+        "raw": RAW / row["file"],
+        "prepared": image_file(PREPROCESSED, image),
+        "levels": image_file(LEVELS, image),
+        "label": dataset_file(DATASET, project.split[image]["split"], image, "mask"),
     }
-    tested = [run for run in project.runs if (project.root / f"{SCORES}/{run}/mask/{image}.png").is_file()]
-    pictures |= {run: f"{SCORES}/{run}/mask/{image}.png" for run in tested}
-    known = {label: {"path": path, "md5": project.md5(path)} for label, path in pictures.items()}
-    return {"id": image, "row": row, "pictures": known, "files": sources(project, image), "runs": tested}
+    masks = {str(run.folder): map_file(EVALUATION / run.folder, PREDICTED_MASK, image) for run in project.runs}
+    tested = {run: mask for run, mask in masks.items() if (project.root / mask).is_file()}
+    known = {name: {"path": str(path), "md5": project.md5(str(path))} for name, path in (pictures | tested).items()}
+    return {"id": image, "row": row, "pictures": known, "files": sources(project, image), "runs": list(tested)}
 
 
 def sources(project: Project, image: str) -> list[Row]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages.common.core.files import read_json
+from stages.common.data.layout import DESCRIPTION
 from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage, git
 from tools.audit.trace import Project
@@ -101,7 +102,7 @@ def differs(project: Project, copy: Path, stage: Stage, path: str, check: Check)
 def other_machine(project: Project, copy: Path, stage: Stage) -> tuple[str, str]:
     """What trained here and what trained then, where a stage trains; equal where it does not."""
     for path in stage.outs:
-        models = [root / path / "model.json" for root in (copy, project.root)]
+        models = [root / path / DESCRIPTION for root in (copy, project.root)]
         if all(model.is_file() for model in models):
             here, then = (read_json(model)["machine"] for model in models)
             return str(here), str(then)

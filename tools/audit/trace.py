@@ -9,14 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.core.errors import UserError
-from stages.common.data.run_id import VARIANTS
+from stages.common.data.layout import (
+    DATASET,
+    EVALUATION,
+    LEVELS,
+    MODELS,
+    PINS,
+    PREDICTED_MASK,
+    PREPROCESSED,
+    PROBABILITY,
+    RAW,
+    REPORTS,
+    USED,
+    dataset_file,
+    fold_column,
+    image_file,
+    map_file,
+)
+from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT
+from stages.common.model.metrics import COUNTS
 from tools.audit.dvc_cache import listing
 from tools.audit.dvc_lock import Lock, Stage, commits_of, read_lock
 from tools.audit.graph import Graph
 
-Row = dict[str, str]
-COUNTS = ("tp", "fp", "fn", "tn")
-SCORES = "reports/evaluation"
+REPORT = str(REPORTS / COMPARISON.name)
+Row = dict[str, str]  # cells as they are printed
 
 
 class Project:
@@ -30,32 +48,37 @@ class Project:
     @cached_property
     def films(self) -> dict[str, Row]:
         """Rows of the manifest by image id."""
-        return {row["image_id"]: row for row in self.rows("data/raw/manifest.csv")}
+        return {row["image_id"]: row for row in self.rows(RAW / MANIFEST.name)}
 
     @cached_property
     def split(self) -> dict[str, Row]:
-        return {row["image_id"]: row for row in self.rows("data/dataset/split.csv")}
+        return {row["image_id"]: row for row in self.rows(DATASET / SPLIT.name)}
 
     @cached_property
     def files(self) -> list[Row]:
         """Every source file: image_id, role, source, file, sha256, licence."""
-        return self.rows("data/raw/files.csv")
+        return self.rows(RAW / FILES.name)
 
     @cached_property
-    def runs(self) -> list[str]:
-        """variant/seed-n-fold-k of every evaluation that dvc.lock holds."""
-        return sorted(out.removeprefix(f"{SCORES}/") for out in self.lock.hashes if out.startswith(f"{SCORES}/"))
+    def runs(self) -> list[Run]:
+        """Every evaluation that dvc.lock holds, sorted by its folder."""
+        return [Run.of_folder(out) for out in sorted(self.lock.hashes) if out.startswith(f"{EVALUATION}/")]
 
-    def rows(self, path: str) -> list[Row]:
-        """
+    def rows(self, path: Path | str) -> list[Row]:
+        """The rows of a table, by its path from the root, with its cells as they are printed.
+
         Raises:
             UserError: there is no such table.
         """
-        place = self.root / path
-        if not place.is_file():
+        table = self.root / path
+        if not table.is_file():
             raise UserError(f"{path}: expected a table of the pipeline, found none; run `dvc checkout` or `dvc repro`")
-        with place.open(newline="") as file:
+        with table.open(newline="") as file:
             return list(csv.DictReader(file))
+
+    def side(self, image: str, run: Run) -> str:
+        """On which side a film stands in the fold of a run."""
+        return self.split[image][fold_column(run.fold)]
 
     def md5(self, path: str) -> str:
         """md5 that dvc.lock, or its folder list in the cache, records for a path; blank where neither does."""
@@ -86,7 +109,7 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     """
     graph = Graph()
     row, _, column = what.partition("/")
-    if cells := [found for found in project.rows("reports/comparison.csv") if found["row"] == row and column in found]:
+    if cells := [found for found in project.rows(REPORT) if found["row"] == row and column in found]:
         return graph, number(project, graph, cells[0], column)
     for image in images_of(project, what):
         film(project, graph, image)
@@ -95,9 +118,9 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     path = model_of(what) or what.rstrip("/")
     if project.lock.output_of(path):
         return graph, artefact(project, graph, path)
-    rows = ", ".join(found["row"] for found in project.rows("reports/comparison.csv")[:2])
+    rows = ", ".join(found["row"] for found in project.rows(REPORT)[:2])
     raise UserError(
-        f"{what}: expected a cell of the report (one of {rows}, a slash, a column of reports/comparison.csv), an image "
+        f"{what}: expected a cell of the report (one of {rows}, a slash, a column of {REPORT}), an image "
         "id, a model such as adaptive-1-1, a path that DVC tracks, or a source file by name or sha256; found nothing so"
     )
 
@@ -106,7 +129,7 @@ def model_of(what: str) -> str:
     """models/adaptive/seed-2-fold-1 of adaptive-2-1; blank for anything else."""
     words = what.split("-")
     if len(words) == 3 and words[0] in VARIANTS and words[1].isdecimal() and words[2].isdecimal():
-        return f"models/{words[0]}/seed-{words[1]}-fold-{words[2]}"
+        return str(MODELS / Run(words[0], int(words[1]), int(words[2])).folder)
     return ""
 
 
@@ -122,24 +145,29 @@ def images_of(project: Project, what: str) -> list[str]:
 def number(project: Project, graph: Graph, cell: Row, column: str) -> str:
     """A cell of the comparison, down to the source of every film that it was counted on."""
     name = f"{cell['row']}/{column}"
-    value, table = cell[column], artefact(project, graph, "reports/comparison.csv", deep=False)
+    value, table = cell[column], artefact(project, graph, REPORT, deep=False)
     graph.add(name, "number", table, value=value, films=cell["images"].removesuffix(".0"))
     variants = [variant for variant in VARIANTS if variant in cell["row"]] or list(VARIANTS)
     for run in project.runs:
-        if run.split("/")[0] in variants:
+        if run.variant in variants:
             graph.add(table, "file", counts(project, graph, run))
     if cell["row"] not in (*VARIANTS, "adaptive - baseline"):
-        graph.add(table, "file", artefact(project, graph, "data/dataset"))
+        graph.add(table, "file", artefact(project, graph, str(DATASET)))
     return name
 
 
-def counts(project: Project, graph: Graph, run: str) -> str:
+def counts(project: Project, graph: Graph, run: Run) -> str:
     """The pixel counts of a run on its test films, and all that they follow from."""
-    path = f"{SCORES}/{run}/per_image.csv"
+    path = scores_of(run)
     rows = project.rows(path)
     total = {key.upper(): sum(int(row[key]) for row in rows) for key in COUNTS}
-    graph.add(path, "counts", artefact(project, graph, f"{SCORES}/{run}"), md5=project.md5(path), **total)
+    graph.add(path, "counts", artefact(project, graph, str(EVALUATION / run.folder)), md5=project.md5(path), **total)
     return path
+
+
+def scores_of(run: Run) -> str:
+    """The path of a run's scores, film by film."""
+    return str(EVALUATION / run.folder / PER_IMAGE.name)
 
 
 def artefact(project: Project, graph: Graph, path: str, deep: bool = True) -> str:
@@ -165,8 +193,8 @@ def artefact(project: Project, graph: Graph, path: str, deep: bool = True) -> st
 
 
 def kind_of(path: str) -> str:
-    kinds = {"models/": "model", "reports/evaluation/": "predictions", "data/": "data", "reports/": "file"}
-    return next((kind for start, kind in kinds.items() if path.startswith(start)), "file")
+    kinds = {MODELS: "model", EVALUATION: "predictions", RAW.parent: "data"}
+    return next((kind for folder, kind in kinds.items() if path.startswith(f"{folder}/")), "file")
 
 
 def settings(graph: Graph, stage: Stage) -> str:
@@ -182,7 +210,7 @@ def code(graph: Graph, stage: Stage) -> str:
 def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
     """What lies before the pipeline: the inbox, and which sources were read from it, under which licence."""
     graph.add(dep, "inbox", md5=md5)
-    if dep != "data/pins":
+    if dep != str(PINS):
         for name in sorted({row["source"] for row in project.files}):
             rows = [row for row in project.files if row["source"] == name]
             licences = ", ".join(sorted({row["licence"] for row in rows}))
@@ -192,52 +220,55 @@ def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
 
 def film(project: Project, graph: Graph, image: str) -> None:
     """One film: from its source file, by every picture of it, to the counts and cells that it is part of."""
-    row, side = project.films[image], project.split.get(image, {})
+    row, split = project.films[image], project.split.get(image, {})
     sources = []
     for item in (item for item in project.files if item["image_id"] == image):
         facts = {"role": item["role"], "sha256": item["sha256"], "source": item["source"], "licence": item["licence"]}
         sources.append(graph.add(f"{item['source']}: {item['file']}", "source file", **facts))
     facts = {key: row[key] for key in ("patient_id", "modality", "licence", "key_id")}
-    graph.add(image, "film", **facts, **{"in the split": side.get("split", "unused")})
+    graph.add(image, "film", **facts, **{"in the split": split.get("split", "unused")})
 
-    def picture(path: str, *origins: str, **more: Any) -> str:
+    def picture(file: Path, *origins: str, **more: Any) -> str:
+        path = str(file)
         return graph.add(path, "picture", *origins, md5=project.md5(path), **project.made(path), **more)
 
     films = [name for name in sources if graph.nodes[name].facts["role"] != "labels"]
     labels = [name for name in sources if name not in films]
-    raw = graph.add(image, "film", picture(f"data/raw/images/{image}.png", *films, sha256=row["file_sha256"]))
-    prepared = picture(f"data/preprocessed/images/{image}.png", f"data/raw/images/{image}.png")
-    levels = picture(f"data/levels/images/{image}.png", prepared)
-    if side.get("split") not in ("train", "validation", "test"):
+    raw = picture(image_file(RAW, image), *films, sha256=row["file_sha256"])
+    graph.add(image, "film", raw)
+    prepared = picture(image_file(PREPROCESSED, image), raw)
+    levels = picture(image_file(LEVELS, image), prepared)
+    side = split.get("split", "unused")
+    if side not in USED:
         return
-    folder = "test" if side["split"] == "test" else "train"
-    picture(f"data/dataset/{folder}/{image}.png", prepared)
-    picture(f"data/dataset/{folder}_levels/{image}.png", levels)
-    mask = picture(f"data/dataset/{folder}_mask/{image}.png", *labels, prepared)
-    graph.add(f"data/dataset/{folder}/{image}.png", "picture", raw)
+    stored = picture(dataset_file(DATASET, side, image), prepared)
+    picture(dataset_file(DATASET, side, image, "levels"), levels)
+    mask = picture(dataset_file(DATASET, side, image, "mask"), *labels, prepared)
+    graph.add(stored, "picture", image)
     for run in project.runs:
-        used(project, graph, run, image, folder, mask)
+        used(project, graph, run, image, stored, mask)
 
 
-def used(project: Project, graph: Graph, run: str, image: str, folder: str, mask: str) -> None:
-    """What a run did with a film: learnt from it, chose its epoch by it, or was tested on it."""
-    fold = run.rsplit("-", 1)[1]
-    side = project.split[image]["split" if fold == "1" else f"fold_{fold}"]
-    prepared, model = f"data/dataset/{folder}/{image}.png", f"models/{run}"
+def used(project: Project, graph: Graph, run: Run, image: str, prepared: str, mask: str) -> None:
+    """What a run did with a film: learnt from it, chose its epoch by it, or was tested on it.
+
+    Args:
+        prepared, mask: the paths of the film and its mask in data/dataset.
+    """
+    side, model = project.side(image, run), str(MODELS / run.folder)
     if side in ("train", "validation"):
         graph.add(model, "model", prepared, mask, md5=project.md5(model), **project.made(model))
-        graph.add(f"{SCORES}/{run}/per_image.csv", "counts", model)
+        graph.add(scores_of(run), "counts", model)
     elif side == "test":
         graph.add(model, "model", md5=project.md5(model), **project.made(model))
-        found = f"{SCORES}/{run}/mask/{image}.png"
+        found = str(map_file(EVALUATION / run.folder, PREDICTED_MASK, image))
         graph.add(found, "prediction", model, prepared, md5=project.md5(found), **project.made(found))
-        graph.add(f"{SCORES}/{run}/probability/{image}.png", "prediction", model, prepared)
-        path = f"{SCORES}/{run}/per_image.csv"
+        chances = str(map_file(EVALUATION / run.folder, PROBABILITY, image))
+        graph.add(chances, "prediction", model, prepared)
+        path = scores_of(run)
         (scores,) = (row for row in project.rows(path) if row["image_id"] == image)
         facts = {key.upper(): int(scores[key]) for key in COUNTS} | {"F1": scores["f1"]}
         line = graph.add(f"{path}: {image}", "counts of the film", found, mask, **facts)
         graph.add(path, "counts", line, md5=project.md5(path), **project.made(path))
-    graph.add(
-        "reports/comparison.csv", "file", f"{SCORES}/{run}/per_image.csv", **project.made("reports/comparison.csv")
-    )
-    graph.add(f"{run.split('/')[0]}/*", "numbers", "reports/comparison.csv")
+    graph.add(REPORT, "file", scores_of(run), **project.made(REPORT))
+    graph.add(f"{run.variant}/*", "numbers", REPORT)

@@ -17,13 +17,25 @@ from ruamel.yaml import YAML
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png
 from stages.common.core.hashing import sha256
+from stages.common.data.layout import (
+    DATASET,
+    EVALUATION,
+    PARAMS,
+    PREDICTED_MASK,
+    RAW,
+    USED,
+    dataset_file,
+    fold_columns,
+    map_file,
+)
 from stages.common.data.run_id import VARIANTS
-from stages.common.model.metrics import count_pixels, metrics
+from stages.common.data.tables import MANIFEST, SPLIT
+from stages.common.model.metrics import COUNTS, count_pixels, metrics
 from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
 from tools.audit.dvc_lock import Stage, git
-from tools.audit.trace import COUNTS, SCORES, Project, Row
+from tools.audit.trace import REPORT, Project, Row, scores_of
 
-SIDES = ("train", "validation", "test")
+MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
 CLOSE = 1e-9  # relative; sums of a hundred floats in another order
 
 
@@ -62,7 +74,7 @@ def verify(project: Project, deep: bool = False) -> Check:
     check_files(project, check)
     check_params(project, check)
     check_commit(project, check)
-    if check.whole("data/raw/manifest.csv", "data/dataset/split.csv"):
+    if check.whole(MANIFEST_CSV, SPLIT_CSV):
         check_split(project, check)
     check_numbers(project, check)
     if deep:
@@ -160,7 +172,7 @@ def changed_since_commit(root: Path, *paths: str) -> list[str]:
 
 def check_params(project: Project, check: Check) -> None:
     """Params that stages ran with against params.yaml here and in git."""
-    text = (project.root / "params.yaml").read_text()
+    text = (project.root / PARAMS).read_text()
     here = YAML(typ="safe").load(text)
     try:
         last = git(project.root, "show", "HEAD:params.yaml")
@@ -207,37 +219,34 @@ def check_commit(project: Project, check: Check) -> None:
 def check_split(project: Project, check: Check) -> None:
     """No patient, and no film whose pixels another has, on two sides of a fold; no film that the manifest lacks."""
     rows = list(project.split.values())
-    for column in [name for name in rows[0] if name == "split" or name.startswith("fold_")]:
+    for column in fold_columns(rows[0]).values():
         for key, source in (("group", project.split), ("pixel_sha256", project.films)):
             sides = defaultdict(set)
             for row in rows:
-                if row[column] in SIDES and row["image_id"] in project.films:
+                if row[column] in USED and row["image_id"] in project.films:
                     sides[source[row["image_id"]][key]].add(row[column])
             for value, found in sorted(sides.items()):
                 if len(found) > 1:
                     said = f"{column}: {key} {value} stands in {' and '.join(sorted(found))}"
-                    check.add(f"data/dataset/split.csv: {value}", "mismatch", said)
+                    check.add(f"{SPLIT_CSV}: {value}", "mismatch", said)
     for image in sorted(project.split.keys() - project.films.keys()):
-        check.add(f"data/dataset/split.csv: {image}", "extra", "the manifest has no such film")
-    for image, count in Counter(row["image_id"] for row in project.rows("data/dataset/split.csv")).items():
+        check.add(f"{SPLIT_CSV}: {image}", "extra", "the manifest has no such film")
+    for image, count in Counter(row["image_id"] for row in project.rows(SPLIT_CSV)).items():
         if count > 1:
-            check.add(f"data/dataset/split.csv: {image}", "extra", f"it stands there {count} times")
+            check.add(f"{SPLIT_CSV}: {image}", "extra", f"it stands there {count} times")
 
 
 def check_numbers(project: Project, check: Check) -> None:
     """The report's rows of both variants, and each run's metrics, from the stored pixel counts."""
-    table = "reports/comparison.csv"
-    by_variant: dict[str, dict[str, list[dict[str, float]]]] = {variant: defaultdict(list) for variant in VARIANTS}
+    by_variant: dict[str, dict[int, list[dict[str, int]]]] = {variant: defaultdict(list) for variant in VARIANTS}
     for run in project.runs:
-        path = f"{SCORES}/{run}/per_image.csv"
+        path = scores_of(run)
         if not check.whole(path):
             return
-        counts = pooled(project.rows(path))
-        variant, name = run.split("/")
-        by_variant[variant][name.split("-")[1]].append(counts)
-    if not check.whole(table):
+        by_variant[run.variant][run.seed].append(pooled(project.rows(path)))
+    if not check.whole(REPORT):
         return
-    cells = {row["row"]: row for row in project.rows(table)}
+    cells = {row["row"]: row for row in project.rows(REPORT)}
     for variant, seeds in by_variant.items():
         scores = [metrics(**add(runs)) for runs in seeds.values()]
         for name in scores[0] if scores else ():
@@ -245,14 +254,14 @@ def check_numbers(project: Project, check: Check) -> None:
                 expected = sum(score[name] for score in scores) / len(scores)
                 if not same(cells[variant][name], expected):
                     said = f"{cells[variant][name]} is printed, {expected!r} follows from the pixel counts"
-                    check.add(f"{table}: {variant}/{name}", "mismatch", said)
+                    check.add(f"{REPORT}: {variant}/{name}", "mismatch", said)
 
 
-def pooled(rows: list[Row]) -> dict[str, float]:
-    return {key: float(sum(int(row[key]) for row in rows)) for key in COUNTS}
+def pooled(rows: list[Row]) -> dict[str, int]:
+    return {key: sum(int(row[key]) for row in rows) for key in COUNTS}
 
 
-def add(runs: list[dict[str, float]]) -> dict[str, float]:
+def add(runs: list[dict[str, int]]) -> dict[str, int]:
     return {key: sum(run[key] for run in runs) for key in COUNTS}
 
 
@@ -264,10 +273,10 @@ def same(printed: str, expected: float) -> bool:
 
 def check_raw(project: Project, check: Check) -> None:
     """Every raw picture by the SHA-256 of the manifest."""
-    if not check.whole("data/raw/manifest.csv"):
+    if not check.whole(MANIFEST_CSV):
         return
     for image, row in project.films.items():
-        path = f"data/raw/{row['file']}"
+        path = str(RAW / row["file"])
         if check.whole(path) and sha256(project.root / path) != row["file_sha256"]:
             check.add(path, "mismatch", f"expected sha256 {row['file_sha256']}, as the manifest says of {image}")
 
@@ -275,13 +284,13 @@ def check_raw(project: Project, check: Check) -> None:
 def check_counts(project: Project, check: Check) -> None:
     """The pixel counts of every test film from its mask and its label."""
     for run in project.runs:
-        path = f"{SCORES}/{run}/per_image.csv"
-        if not check.whole(path, "data/dataset/split.csv"):
+        path = scores_of(run)
+        if not check.whole(path, SPLIT_CSV):
             continue
         for row in project.rows(path):
             image = row["image_id"]
-            folder = "test" if project.split[image]["split"] == "test" else "train"
-            label, mask = f"data/dataset/{folder}_mask/{image}.png", f"{SCORES}/{run}/mask/{image}.png"
+            label = str(dataset_file(DATASET, project.split[image]["split"], image, "mask"))
+            mask = str(map_file(EVALUATION / run.folder, PREDICTED_MASK, image))
             if not check.whole(label, mask):
                 continue
             pred, ref = (read_png(project.root / place) > 0 for place in (mask, label))

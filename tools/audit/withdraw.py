@@ -15,14 +15,24 @@ from typing import Any
 from dvc.repo import Repo
 
 from stages.common.core.errors import UserError, error_list
-from stages.common.core.files import write_text
-from stages.ingest.withdrawn import COLUMNS, TOMBSTONES
+from stages.common.data.layout import (
+    AUDIT_PAGE,
+    LABEL_SHEET,
+    MODELS,
+    PAGE,
+    PINS,
+    QUALITY,
+    RAW,
+    REPORTS,
+    WITHDRAWN_PINS,
+)
+from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
+from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.dvc_lock import Lock, git, history
 from tools.audit.trace import Project
 
-LINEAGE = "reports/lineage.html"  # names patients, and is no output of DVC
-PAGES = ("reports/index.html", "reports/labels.png", "reports/data_quality.md", "reports/patients.csv")
+PAGES = tuple(map(str, (PAGE, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name)))
 
 
 @dataclass
@@ -52,8 +62,8 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     """
     files, others = PatientFiles(), set[str]()
     for commit, lock in locks(project):
-        raw = lock.hashes.get("data/raw", "")
-        manifest = cached_rows(project.root, raw, "manifest.csv")
+        raw = lock.hashes.get(str(RAW), "")
+        manifest = cached_rows(project.root, raw, MANIFEST.name)
         if manifest is None:
             files.unknown.append(commit)
             continue
@@ -63,7 +73,7 @@ def patient_files(project: Project, what: str) -> PatientFiles:
             files.commits.append(commit)
         collect(project.root, lock, images, files, others)
     if not files.images:
-        raise UserError(f"{what}: expected a pseudonym or a film of data/raw/manifest.csv, now or earlier; found none")
+        raise UserError(f"{what}: expected a pseudonym or a film of {RAW / MANIFEST.name}, now or earlier; found none")
     for md5 in others & files.objects.keys():  # an empty mask is the same file for many films
         del files.objects[md5]
     return files
@@ -114,7 +124,7 @@ def collect(root: Path, lock: Lock, images: set[str], files: PatientFiles, other
                     files.objects.setdefault(file_md5, set()).add(f"{out}/{name}")
                 else:
                     others.add(file_md5)
-            if images and out.startswith("models/"):
+            if images and out.startswith(f"{MODELS}/"):
                 files.models[md5] = out
         else:
             others.add(md5)
@@ -143,7 +153,7 @@ def workspace_files(project: Project, images: set[str]) -> list[Path]:
     for root in (project.root, *(path.parent for path in (project.root / ".dvc/tmp/exps").rglob("dvc.yaml"))):
         for out in project.lock.hashes:
             files += [path for path in (root / out).rglob("*") if path.stem in images and not path.is_dir()]
-        files += [root / page for page in (*PAGES, LINEAGE)]
+        files += [root / page for page in (*PAGES, str(AUDIT_PAGE))]
     return files
 
 
@@ -199,8 +209,7 @@ def remove_from_remote(remote: Any, hashes: Iterable[str]) -> int:
 
 def record_withdrawal(root: Path, patient: str, today: date) -> None:
     """Add a pseudonym and a date to the table by which ingest leaves the patient out from now on."""
-    path = root / TOMBSTONES
-    rows = dict(row for row in csv.reader(StringIO(path.read_text())) if row) if path.is_file() else {}
-    rows = {COLUMNS[0]: COLUMNS[1]} | rows  # the head stays the first
-    rows.setdefault(patient, today.isoformat())
-    write_text(path, "".join(f"{name},{when}\n" for name, when in rows.items()))
+    rows = read_withdrawn(root / WITHDRAWN_PINS)
+    if patient not in {row["patient_id"] for row in rows}:
+        rows.append({"patient_id": patient, "withdrawn": today.isoformat()})
+    WITHDRAWN.write(root / PINS, WITHDRAWN.frame(rows))

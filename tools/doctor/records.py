@@ -8,6 +8,8 @@ from mlflow.exceptions import MlflowException
 
 from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
+from stages.common.data.layout import MODELS, WEIGHTS
+from stages.common.data.run_id import RUN_FOLDERS
 from stages.common.model.tracking import open_client
 from stages.train.checkpoint import checkpoint_path
 from tools.doctor.findings import CheckResult, Severity
@@ -48,10 +50,10 @@ def trains(run: Run) -> bool:
         return True
 
 
-def results(models: Path = Path("models")) -> list[CheckResult]:
+def results(models: Path = MODELS) -> list[CheckResult]:
     """Each model in the workspace and the run that made it, which may be of another experiment: DVC's cache gives equal
     results without training again."""
-    weights = sorted(models.glob("*/seed-*-fold-*/weights.safetensors"))
+    weights = sorted(models.glob(f"{RUN_FOLDERS}/{WEIGHTS}"))
     if not weights:
         return [CheckResult("results", Severity.GOOD, "no trained models here yet; `make repro` makes them")]
     try:

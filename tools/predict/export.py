@@ -11,6 +11,7 @@ from torch import nn
 from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder, read_json, write_json
 from stages.common.data.dataset import load_films
+from stages.common.data.layout import DATASET, DESCRIPTION
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import load_model
 from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs, run_folders
@@ -33,8 +34,8 @@ class OneLogit(nn.Module):
 def export_model(name: str, target: Path) -> None:
     """Export a model by its name (baseline, adaptive or a run below models/) and compare it on its test films."""
     folder = run_folders(name, Path())[0] if name in VARIANTS else Path(name)
-    trained = read_json(folder / "model.json")
-    films = load_films(Path("data/dataset"), "test", trained["unet"]["input"], trained["fold"])
+    trained = read_json(folder / DESCRIPTION)
+    films = load_films(DATASET, "test", trained["unet"]["input"], trained["fold"])
     difference = export(folder, target, films.inputs)
     size = (target / "model.onnx").stat().st_size / 1e6
     print(
@@ -54,7 +55,7 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
     """
     model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
     size, channels = model.recipe["preprocess"]["size"], films.shape[1]
-    description = read_json(folder / "model.json")
+    description = read_json(folder / DESCRIPTION)
     with new_folder(target) as out, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)

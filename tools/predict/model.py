@@ -18,6 +18,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import need, read_json
 from stages.common.core.hashing import sha256
 from stages.common.data.geometry import Affine
+from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS, PARAMS, WEIGHTS
 from stages.common.data.run_id import VARIANTS, Run
 from stages.common.model.calibration import Network, mean_probabilities
 from stages.common.model.out_of_distribution import distances
@@ -107,7 +108,7 @@ def open_model(
     elif name in VARIANTS:
         model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads)
     else:
-        if not (folder / "model.json").exists() or not folder.resolve().is_relative_to((root / "models").resolve()):
+        if not (folder / DESCRIPTION).exists() or not folder.resolve().is_relative_to((root / MODELS).resolve()):
             raise UserError(
                 f"{name}: expected baseline, adaptive, a run below models/ or a folder with model.onnx, found none of "
                 "them; from another repository, export the model there"
@@ -120,9 +121,9 @@ def open_model(
 
 def run_folders(variant: str, root: Path) -> list[Path]:
     """The folders of a variant's runs, by seed and fold as params.yaml has them."""
-    params = read_params(root / "params.yaml")
+    params = read_params(root / PARAMS)
     runs = product(params["train"]["seeds"], params["evaluate"]["folds"])
-    return [root / "models" / Run(variant, seed, fold).folder for seed, fold in runs]
+    return [root / MODELS / Run(variant, seed, fold).folder for seed, fold in runs]
 
 
 def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = None) -> Model:
@@ -131,12 +132,12 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
 
     from stages.common.model.network import load_model, predict_logits
 
-    descriptions = [read_json(folder / "model.json") for folder in folders]
+    descriptions = [read_json(folder / DESCRIPTION) for folder in folders]
     networks = [load_model(folder) for folder in folders]
     torch.set_num_threads(threads or descriptions[0]["machine"]["threads"])
     recipe = recipe_of(folders, descriptions, root)
 
-    weights = " ".join(sha256(folder / "weights.safetensors") for folder in folders)
+    weights = " ".join(sha256(folder / WEIGHTS) for folder in folders)
     return Model(name, [partial(predict_logits, network) for network in networks], recipe, weights)
 
 
@@ -146,8 +147,8 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
     done = {room: lock[room]["params"]["params.yaml"][room] for room in ("ingest", "preprocess", "threshold")}
     scores = []
     for folder in folders:
-        place = folder.resolve().relative_to((root / "models").resolve())
-        scores.append(read_json(root / "reports/evaluation" / place / "metrics.json"))
+        run = folder.resolve().relative_to((root / MODELS).resolve())
+        scores.append(read_json(root / EVALUATION / run / METRICS))
     return {
         "megapixels": done["ingest"]["limits"]["megapixels"],
         "ct_window": done["ingest"]["hospital"]["ct_window"],

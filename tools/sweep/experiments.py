@@ -18,7 +18,9 @@ from ruamel.yaml import YAML
 from stages import section_model
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.params import section_errors
+from stages.common.data.layout import EVALUATION, MODELS
 from stages.common.data.run_id import Run
+from stages.common.data.tables import HISTORY, PER_IMAGE, VALIDATION_SCORES, Row, Table
 from stages.train.params import Method
 from tools.sweep.overrides import adaptive_of
 from tools.sweep.schedule import declared_shares
@@ -150,17 +152,17 @@ def read_experiment(name: str) -> Experiment:
     validation, history, test = [], [], []
     for run in runs:
         seen = {"seed": run.seed, "fold": run.fold}
-        model, scores = Path("models") / run.folder, Path("reports/evaluation") / run.folder / "per_image.csv"
+        model, scores = MODELS / run.folder, EVALUATION / run.folder
         try:
-            validation.append(read_csv(files, model / "validation.csv").assign(**seen))
-            history.append(read_csv(files, model / "history.csv"))
+            validation.append(read_csv(files, model, VALIDATION_SCORES).assign(**seen))
+            history.append(read_csv(files, model, HISTORY))
         except FileNotFoundError:
             raise UserError(
                 f"experiment {name}: expected {model}, found none in git and DVC's cache; remove the experiment "
                 f"(`dvc exp remove {name}`) or fetch it (`dvc exp pull`, `dvc pull`)"
             ) from None
         if is_tested(lock, run):
-            test.append(read_csv(files, scores).assign(**seen))
+            test.append(read_csv(files, scores, PER_IMAGE).assign(**seen))
     tested = pd.concat(test, ignore_index=True) if len(test) == len(runs) else None
     return Experiment(name, params, pd.concat(validation, ignore_index=True), history, tested)
 
@@ -170,11 +172,12 @@ def is_tested(lock: dict[str, Any], run: Run) -> bool:
     trained, evaluated = lock.get(f"train@{run}"), lock.get(f"evaluate@{run}")
     if trained is None or evaluated is None:
         return False
-    model = (Path("models") / run.folder).as_posix()
+    model = (MODELS / run.folder).as_posix()
     made = [out["md5"] for out in trained["outs"] if out["path"] == model]
     return made == [dep["md5"] for dep in evaluated["deps"] if dep["path"] == model]
 
 
-def read_csv(files: DVCFileSystem, path: Path) -> pd.DataFrame:
-    with files.open(str(path)) as file:
-        return pd.read_csv(file, dtype={"image_id": str})
+def read_csv(files: DVCFileSystem, folder: Path, table: Table[Row]) -> pd.DataFrame:
+    """A table of an experiment."""
+    with files.open(str(folder / table.name)) as file:
+        return table.parse(file)

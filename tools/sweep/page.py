@@ -7,8 +7,8 @@ import pandas as pd
 
 from stages.common.analysis.formatting import number
 from stages.common.analysis.templates import page_templates
-from stages.common.core.files import read_table
-from stages.common.data.layout import is_synthetic
+from stages.common.data.layout import DATASET, RAW
+from stages.common.data.tables import MANIFEST, SPLIT, is_synthetic
 from tools.sweep import charts
 from tools.sweep.experiments import Experiment
 from tools.sweep.overrides import adaptive_of
@@ -16,7 +16,6 @@ from tools.sweep.results import changing, films_of, find, table_of
 from tools.sweep.schedule import declared_shares
 from tools.sweep.selection_bias import expected_maximum, luck_of_films
 
-SPLIT = Path("data/dataset/split.csv")
 MANY = 40  # params that parallel coordinates can show
 
 
@@ -27,7 +26,7 @@ def render(name: str, experiments: list[Experiment], params: dict[str, Any], roo
         params: of the workspace, whose schedule is set beside the others.
         root: holds data/dataset and data/raw of the films that were trained on.
     """
-    patients = read_table(root / SPLIT).set_index("image_id")["group"]
+    patients = SPLIT.read(root / DATASET).set_index("image_id")["group"]
     reference = find(experiments, (0.5, 0.5)) or experiments[0]
     schedule = find(experiments, declared_shares(adaptive_of(params)))
     table = table_of(experiments, reference, patients)
@@ -50,7 +49,7 @@ def render(name: str, experiments: list[Experiment], params: dict[str, Any], roo
         reference=reference.name,
         charts=found,
         films=experiments[0].validation["image_id"].nunique(),
-        synthetic=is_synthetic(read_table(root / "data/raw/manifest.csv")),
+        synthetic=is_synthetic(MANIFEST.read(root / RAW)),
         best=best.name,
     )
 

@@ -70,7 +70,8 @@ def table_of(experiments: list[Experiment], reference: Experiment, patients: pd.
             "low": low,
             "high": high,
         }
-        row |= {"gain": paired.difference, "gain_low": paired.low, "gain_high": paired.high, "p": paired.permutation}
+        row |= {"gain": paired["difference"], "gain_low": paired["low"], "gain_high": paired["high"]}
+        row |= {"p": paired["permutation"]}
         rows.append(row | tested(item, reference, patients))
     table = pd.DataFrame(rows)
     for p, holm in (("p", "holm"), ("test_p", "test_holm")):
@@ -98,7 +99,7 @@ def tested(item: Experiment, reference: Experiment, patients: pd.Series) -> dict
     both = pooled_f1_interval(reference.test, item.test, groups)
     means = over_seeds(reference.test), over_seeds(item.test)
     paired = compare_metric("f1", means[0]["f1"], means[1]["f1"], means[0]["image_id"].map(patients))
-    values = (score, *alone, score - base, *both, paired.permutation)
+    values = (score, *alone, score - base, *both, paired["permutation"])
     return dict(zip(names, values, strict=True))
 
 

@@ -7,19 +7,17 @@ experiments named NAME-something, also those of `dvc exp run --queue --name NAME
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
 from stages.common.core.signals import StopRequest, stop_request
+from stages.common.data.layout import DATASET, SWEEP_PAGE
 from stages.train.params import Method
 from tools.sweep.arms import arms
 from tools.sweep.cost import expected_cost
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
 from tools.sweep.overrides import adaptive_of, overridden, replace_adaptive
-
-PAGE = Path("reports/sweep.html")
 
 
 def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int) -> int:
@@ -75,7 +73,7 @@ def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_r
     params = overridden(shared)
     sections = {f"{name}-{arm}": section for arm, section in arms(adaptive_of(params)).items()}
     todo = {experiment: section for experiment, section in sections.items() if experiment not in finished}
-    print(expected_cost(params, len(todo), seeds, Path("data/dataset")))
+    print(expected_cost(params, len(todo), seeds, DATASET))
     if dry_run:
         return 0
     stages = targets("train", params) + targets("evaluate", params)
@@ -118,8 +116,8 @@ def write_page(name: str, params: dict[str, Any]) -> int:
         raise UserError(
             f"{name}: expected experiments named {name}-something, found none; see `dvc exp list --all-commits`"
         )
-    write_text(PAGE, render(name, found, params))
-    print(f"sweep {name}: {len(found)} experiments -> {PAGE}")
+    write_text(SWEEP_PAGE, render(name, found, params))
+    print(f"sweep {name}: {len(found)} experiments -> {SWEEP_PAGE}")
     return 0
 
 

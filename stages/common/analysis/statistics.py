@@ -7,8 +7,7 @@ are drawn, paired and counted.
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,70 +16,45 @@ from scipy.optimize import brentq
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from stages.common.data.tables import STATISTICS, PairedRow
+
 RESAMPLES = 10_000
 LEVEL, POWER = 0.05, 0.8
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One metric of two models on the same patients.
-
-    difference: mean over patients of the mean over their films, second model minus first. low, high: 95 % interval (BCa
-    bootstrap over patients). wilcoxon, permutation: p values of the paired tests, holm: the latter corrected for the
-    number of metrics. effect: difference / standard deviation of the patients' differences (Cohen's d_z). detectable:
-    the smallest difference that as many patients would show in 4 of 5 studies. false_claim: probability that the better
-    model is not better. patients: their number; those without a defined value are left out.
-    """
-
-    metric: str
-    difference: float
-    low: float
-    high: float
-    wilcoxon: float
-    permutation: float
-    holm: float
-    effect: float
-    detectable: float
-    false_claim: float
-    patients: int
 
 
 def compare_metrics(
     first: pd.DataFrame, second: pd.DataFrame, patients: pd.Series, metrics: tuple[str, ...]
 ) -> pd.DataFrame:
-    """A row of `Comparison` per metric, the p values of the permutation test corrected by Holm's method.
+    """A row of statistics.csv per metric, the p values of the permutation test corrected by Holm's method.
 
     Args:
         first, second: per-image metrics (of several seeds: their means), the same images in the same order.
         patients: of each row.
     """
     rows = [compare_metric(name, first[name], second[name], patients) for name in metrics]
-    table = pd.DataFrame([vars(row) for row in rows])
+    table = STATISTICS.frame(rows)
     known = table["permutation"].notna()
     if known.any():
         table.loc[known, "holm"] = multipletests(table.loc[known, "permutation"], method="holm")[1]
     return table
 
 
-def compare_metric(name: str, first: pd.Series, second: pd.Series, patients: pd.Series) -> Comparison:
+def compare_metric(name: str, first: pd.Series, second: pd.Series, patients: pd.Series) -> PairedRow:
     """One metric; Holm's correction is left as NaN."""
     means = pd.DataFrame({"first": first.to_numpy(), "second": second.to_numpy()}).groupby(patients.to_numpy()).mean()
     means = means.dropna()
     a, b = means["first"].to_numpy(), means["second"].to_numpy()
     gains, n = b - a, len(means)
-    unknown: dict[str, Any] = dict.fromkeys([field.name for field in fields(Comparison)], math.nan) | {
-        "metric": name,
-        "patients": n,
-    }
+    unknown: dict[str, Any] = dict.fromkeys(STATISTICS.columns, math.nan) | {"metric": name, "patients": n}
     if n < 2:
-        return Comparison(**unknown)
+        return cast("PairedRow", unknown)
     spread = float(gains.std(ddof=1))
     if spread == 0:  # every patient differs by the same: there is nothing to test
         same = dict.fromkeys(("difference", "low", "high"), float(gains[0]))
         certain = dict.fromkeys(("wilcoxon", "permutation"), 1.0 if gains[0] == 0 else math.nan)
-        return Comparison(**(unknown | same | certain))
+        return cast("PairedRow", unknown | same | certain)
     low, high = bca(n, lambda drawn: gains[drawn].mean(axis=-1))
-    return Comparison(
+    return PairedRow(
         metric=name,
         difference=float(gains.mean()),
         low=low,

@@ -74,25 +74,6 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """CSV in which ids, hashes, labels and names stay text, empty as ''."""
-    text = {
-        "image_id",
-        "patient_id",
-        "group",
-        "sha256",
-        "file_sha256",
-        "pixel_sha256",
-        "split",
-        "source",
-        "source_file",
-    }
-    text |= {"licence", "label", "file", "reason", "pixel_spacing_mm", "imager_pixel_spacing_mm", "key_id", "points"}
-    text |= {"modality", "boxes", "mm_from"}
-    table = pd.read_csv(need(path), dtype=dict.fromkeys(text, str))
-    return table.fillna(dict.fromkeys(text & set(table.columns), ""))
-
-
 def write_png(path: Path, image: np.ndarray) -> None:
     """Lossless PNG of a uint8 or uint16 grey image (H, W), a bool mask (as 0 and 255), or uint8 RGB (H, W, 3)."""
     if image.dtype == bool:

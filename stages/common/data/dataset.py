@@ -8,10 +8,17 @@ from typing import Literal
 import numpy as np
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_png, read_table
+from stages.common.core.files import read_png
 from stages.common.core.parallel import count_workers
+from stages.common.data.layout import Picture, Side, dataset_file, fold_column, fold_columns
+from stages.common.data.tables import SPLIT
 
 Input = Literal["image", "levels", "both"]
+CHANNELS: dict[Input, tuple[Picture, ...]] = {
+    "image": ("image",),
+    "levels": ("levels",),
+    "both": ("image", "levels"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,35 +30,33 @@ class Films:
     masks: np.ndarray
 
 
-def load_films(folder: Path, split: str, what: Input = "image", fold: int = 1) -> Films:
-    """The films that split.csv marks as `split` (train, validation or test) in a fold, sorted by id.
+def load_films(folder: Path, side: Side, what: Input = "image", fold: int = 1) -> Films:
+    """The films that stand on a side of a fold, sorted by id.
 
     Pictures are read by WORKERS threads (in the environment, default the usable cores), which changes no result.
 
     Args:
+        folder: data/dataset.
+        side: train, validation or test.
         what: the prepared films, their multilevel maps, or both as two channels.
-        fold: 1 is the column `split`, which also says in whose folder a film lies; n is the column `fold_n`.
+        fold: counted from 1.
     Raises:
-        UserError: there is no such fold, none is marked so, or a picture is missing or unreadable.
+        UserError: there is no such fold, no film stands there, or a picture is missing or unreadable.
     """
-    place = folder / "split.csv"
-    index = read_table(place)
-    column = "split" if fold == 1 else f"fold_{fold}"
-    if column not in index:
-        known = ["1", *(name[5:] for name in map(str, index) if name.startswith("fold_"))]
+    table, films = folder / SPLIT.name, SPLIT.read(folder)
+    known = fold_columns(films)
+    if fold not in known:
         raise UserError(
-            f"{place}: expected fold {fold}, found {', '.join(known)}; correct evaluate.folds in params.yaml"
+            f"{table}: expected fold {fold}, found {', '.join(map(str, known))}; correct evaluate.folds in params.yaml"
         )
-    chosen = index[index[column] == split].sort_values("image_id")
+    chosen = films[films[fold_column(fold)] == side].sort_values("image_id")
     if chosen.empty:
-        raise UserError(f"{place}: expected films marked {split} in fold {fold}, found none; run `dvc repro annotate`")
+        raise UserError(f"{table}: expected films marked {side} in fold {fold}, found none; run `dvc repro annotate`")
     ids = list(chosen["image_id"])
-    sides = ["test" if side == "test" else "train" for side in chosen["split"]]
-    kinds = {"image": ("",), "levels": ("_levels",), "both": ("", "_levels")}[what]
     with ThreadPoolExecutor(count_workers()) as pool:
 
-        def read(kind: str) -> np.ndarray:
-            paths = [folder / f"{side}{kind}" / f"{name}.png" for side, name in zip(sides, ids, strict=True)]
+        def read(picture: Picture) -> np.ndarray:
+            paths = [dataset_file(folder, *film, picture) for film in zip(chosen["split"], ids, strict=True)]
             return np.stack(list(pool.map(read_png, paths)))
 
-        return Films(ids, np.stack([read(kind) for kind in kinds], axis=1), read("_mask") > 0)
+        return Films(ids, np.stack([read(kind) for kind in CHANNELS[what]], axis=1), read("mask") > 0)

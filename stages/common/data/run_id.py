@@ -1,11 +1,13 @@
 """One training of many: which variant, from which seed, with which fold of the films left out for the test."""
 
+import re
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 VARIANTS = ("baseline", "adaptive")
+RUN_FOLDERS = "*/seed-*-fold-*"  # the folders of all runs below models/ or reports/evaluation/
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,20 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Its place below models/ and reports/evaluation/."""
+        """Its folder below models/ and reports/evaluation/."""
         return Path(self.variant, f"seed-{self.seed}-fold-{self.fold}")
+
+    @classmethod
+    def of_folder(cls, path: str) -> "Run":
+        """The run of a folder below models/ or reports/evaluation/, or of a path that ends with one.
+
+        Raises:
+            ValueError: it is no run's.
+        """
+        found = re.search(r"([^/]+)/seed-(\d+)-fold-(\d+)$", path)
+        if found is None:
+            raise ValueError(f"{path} is the folder of no run")
+        return cls(found[1], int(found[2]), int(found[3]))
 
 
 def add_run_arguments(parser: ArgumentParser) -> None:

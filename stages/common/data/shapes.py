@@ -1,5 +1,6 @@
 """What an annotator drew: boxes and polygons in the continuous pixel coordinates of `common.geometry`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -57,11 +58,18 @@ def fill_shape(shape: Shape, size: tuple[int, int]) -> np.ndarray:
     return fill_boxes(shape.box, size) if shape.kind == "box" else fill_polygon(shape.rings, size)
 
 
-def write_rings(shape: Shape) -> str:
-    """`x y x y ...` with `;` between rings; ten digits carry a film of 100,000 pixels to 0.00001 of one."""
-    return ";".join(" ".join(f"{value:.10g}" for value in ring.ravel()) for ring in shape.rings)
+def write_points(rings: Iterable[np.ndarray], digits: int = 10) -> str:
+    """Rings as the tables hold them: `x y x y ...` with `;` between rings, '' for none.
+
+    A box is a ring of two points, so that boxes read `left top right bottom`.
+
+    Args:
+        rings: float (n, 2) each, or boxes (4,).
+        digits: significant ones; ten carry a film of 100,000 pixels to 0.00001 of one.
+    """
+    return ";".join(" ".join(f"{value:.{digits}g}" for value in ring.ravel()) for ring in rings)
 
 
-def read_rings(text: str) -> tuple[np.ndarray, ...]:
-    """What `write_rings` wrote."""
-    return tuple(np.array(ring.split(), dtype=np.float64).reshape(-1, 2) for ring in text.split(";"))
+def read_points(text: str) -> tuple[np.ndarray, ...]:
+    """The rings that `write_points` wrote, float64 (n, 2) each."""
+    return tuple(np.array(ring.split(), dtype=np.float64).reshape(-1, 2) for ring in text.split(";") if ring)

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-METRICS = ("accuracy", "precision", "recall", "f1", "iou", "specificity", "balanced_accuracy", "mcc")
+from stages.common.data.tables import Counts, PixelMetrics
+
+METRICS = tuple(PixelMetrics.__annotations__)
+COUNTS = tuple(Counts.__annotations__)
 
 
 def count_pixels(*, mask_pred: np.ndarray, mask_ref: np.ndarray) -> dict[str, int]:
@@ -68,7 +71,7 @@ def summarise(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
     The mean over images leaves undefined values out; `undefined` says how many those were.
     """
-    total = {name: int(table[name].sum()) for name in ("tp", "fp", "fn", "tn")}
+    total = {name: int(table[name].sum()) for name in COUNTS}
     pixels = sum(total.values())
     return {
         "pooled": {name: defined(value) for name, value in metrics(**total).items()},

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stages.common.core.errors import UserError
 from stages.common.core.files import need, write_bytes
 from stages.common.data.dataset import Input
+from stages.common.data.layout import DESCRIPTION, WEIGHTS
 
 
 def build(encoder: str, channels: list[int], what: Input) -> nn.Module:
@@ -66,12 +67,12 @@ def load_model(folder: Path) -> nn.Module:
     Raises:
         UserError: weights or description missing, damaged, or not of one another.
     """
-    description = json.loads(need(folder / "model.json").read_text())
+    description = json.loads(need(folder / DESCRIPTION).read_text())
     shape = description["unet"]
     with torch.device("meta"):  # no initial weights that would be thrown away: they take as long as two films
         network = build(shape["encoder"], shape["channels"], shape["input"])
     try:
-        network.load_state_dict(load_file(need(folder / "weights.safetensors")), assign=True)
+        network.load_state_dict(load_file(need(folder / WEIGHTS)), assign=True)
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: expected the weights of its model.json, found {reason}; run `dvc repro`") from None

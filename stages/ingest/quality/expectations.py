@@ -6,7 +6,7 @@ import pandas as pd
 
 from stages.common.core.hashing import sha256
 from stages.common.core.validation import Expectation
-from stages.common.data.shapes import read_rings
+from stages.common.data.shapes import read_points
 
 
 def manifest_facts(manifest: pd.DataFrame, annotations: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def manifest_facts(manifest: pd.DataFrame, annotations: pd.DataFrame, folder: Pa
     outside = {
         image_id
         for image_id, points in zip(annotations["image_id"], annotations["points"], strict=True)
-        for ring in read_rings(points)
+        for ring in read_points(points)
         if (ring < 0).any() or (ring > sizes.get(image_id, (0, 0))).any()
     }
     facts["shapes_inside"] = [image_id not in outside for image_id in facts["image_id"]]

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
+from stages.common.data.tables import QuarantineRow
 from stages.ingest.types import FilmResult, SourcePlan
 
 SHOWN = 50
@@ -70,7 +71,7 @@ def table_findings(manifest: pd.DataFrame, stated: dict[str, dict[str, str]]) ->
 
 def quality_report(
     manifest: pd.DataFrame,
-    quarantined: list[dict[str, str]],
+    quarantined: list[QuarantineRow],
     plans: list[SourcePlan],
     outcomes: list[FilmResult],
     pairs: list[tuple[int, int, int]],

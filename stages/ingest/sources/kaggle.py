@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import write_text
+from stages.common.data.layout import PINS
 from stages.ingest.file_access import Archive
 from stages.ingest.params import Kaggle, Limits
 
-PINS = Path("data/pins")
 TRIES = 4
 AGAIN = "run the same command again: it goes on where it stopped"
 LOGIN = "put a token from kaggle.com/settings into KAGGLE_API_TOKEN or ~/.kaggle/access_token"

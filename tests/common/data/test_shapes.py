@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
 from stages.common.data.geometry import Affine, fill_boxes, fill_polygon
-from stages.common.data.shapes import Shape, box_shape, fill_shape, read_rings, write_rings
+from stages.common.data.shapes import Shape, box_shape, fill_shape, read_points, write_points
 
 coordinate = st.floats(-5, 45, allow_nan=False)
 rings = st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=8).map(np.array)
@@ -73,7 +73,7 @@ def test_what_was_drawn_is_marked() -> None:
 
 @given(st.lists(rings, min_size=1, max_size=3))
 def test_rings_are_read_back(parts: list[np.ndarray]) -> None:
-    found = read_rings(write_rings(Shape("f", "polygon", tuple(parts))))
+    found = read_points(write_points(parts))
     assert len(found) == len(parts)
     for one, other in zip(found, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
@@ -95,3 +95,10 @@ def test_shapes_go_forth_and_back_to_a_hundredth_of_a_pixel(kind: str) -> None:
     shape = Shape("f", kind, (np.array([[3.0, 4.0], [17.5, 21.25], [9, 30]][: 2 if kind == "box" else 3]),))  # type: ignore[arg-type]
     affine = Affine(0.1234, 0.0567, -7, 9)
     np.testing.assert_allclose(shape.mapped(affine).mapped(affine.inverse()).rings[0], shape.rings[0], atol=0.01)
+
+
+def test_boxes_are_rings_of_two_points() -> None:
+    boxes = [np.array([1, 2, 3.5, 4]), np.array([5, 6, 7, 8.1234567])]
+    assert write_points(boxes, digits=6) == "1 2 3.5 4;5 6 7 8.12346"
+    np.testing.assert_array_equal(read_points("1 2 3.5 4;5 6 7 8"), [[[1, 2], [3.5, 4]], [[5, 6], [7, 8]]])
+    assert read_points(write_points([])) == ()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.common.core.files import read_table
+from stages.common.data.layout import RAW
+from stages.common.data.tables import ANNOTATIONS, MANIFEST
 from stages.ingest.main import main
 from stages.ingest.params import Params, Sample
 from stages.ingest.sources.sample import SampleFilm, draw
@@ -46,7 +47,7 @@ def test_the_same_film_stored_twice_is_one_group(here: Path) -> None:
     said = report()
     assert "a and b: identical pixels; they count as two patients" in said
     assert "a and c: near copies (" in said
-    manifest = read_table(Path("data/raw/manifest.csv")).set_index("image_id")
+    manifest = MANIFEST.read(RAW).set_index("image_id")
     assert len(set(manifest.loc[["a", "b", "c"], "group"])) == 1
     assert manifest["group"].nunique() == 2
     assert "## The same film more than once: 2" in said
@@ -96,7 +97,7 @@ def test_labels_in_either_frame_of_a_turned_film_are_placed(turned: bool, here: 
         f"<annotation>{size_text}<object><name>f</name><bndbox>{edges}</bndbox></object></annotation>"
     )
     said = report(folder={"annotations": "voc"})
-    points = read_table(Path("data/raw/annotations.csv"))["points"][0]
+    points = ANNOTATIONS.read(RAW)["points"][0]
     assert points == f"{height - 30} 10 {height - 20} 40"
     assert ("drawn on the unturned picture were turned" in said) is not turned
 

@@ -11,8 +11,10 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_png, read_table
-from stages.common.data.shapes import read_rings
+from stages.common.core.files import read_png
+from stages.common.data.layout import RAW
+from stages.common.data.shapes import read_points
+from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
 from stages.ingest.dicom.pseudonyms import Key, read_key
 from stages.ingest.main import main
 from stages.ingest.params import Params, Sample
@@ -57,7 +59,7 @@ def bring(
 
 
 def manifest() -> Any:
-    return read_table(Path("data/raw/manifest.csv"))
+    return MANIFEST.read(RAW)
 
 
 def refused(**changes: Any) -> str:
@@ -124,7 +126,7 @@ def test_quarantine_leaves_files_where_they_are_and_says_why(inbox: Path) -> Non
     said = main(settings(on_error="quarantine"))
     assert said.startswith("1 films of 1 patients")
     assert "1 files refused" in said
-    table = read_table(Path("data/raw/quarantine.csv"))
+    table = QUARANTINE.read(RAW)
     assert list(table["file"]) == ["file 3 of the export (sorted by path)"]
     assert "fluoroscopy" in table["reason"][0]
     assert len(table["sha256"][0]) == 64
@@ -180,14 +182,14 @@ def test_the_middle_slice_or_all(slices: str, films: int, inbox: Path) -> None:
 def test_a_mirrored_ct_slice_is_turned_and_its_boxes_with_it(inbox: Path) -> None:
     bring(inbox, "1", 1, 3, "CT", lambda data: setattr(data, "ImageOrientationPatient", [1, 0, 0, 0, 1, 0]))
     main(settings())
-    straight, box = read_png(Path("data/raw") / manifest()["file"][0]), read_table(Path("data/raw/annotations.csv"))
+    straight, box = read_png(Path("data/raw") / manifest()["file"][0]), ANNOTATIONS.read(RAW)
     bring(inbox, "1", 1, 3, "CT", lambda data: setattr(data, "ImageOrientationPatient", [-1, 0, 0, 0, -1, 0]))
     main(settings())
-    turned, other = read_png(Path("data/raw") / manifest()["file"][0]), read_table(Path("data/raw/annotations.csv"))
+    turned, other = read_png(Path("data/raw") / manifest()["file"][0]), ANNOTATIONS.read(RAW)
     np.testing.assert_array_equal(turned, straight[::-1, ::-1])
     for one, two in zip(box["points"], other["points"], strict=True):
         size = [straight.shape[1], straight.shape[0]]
-        np.testing.assert_allclose(read_rings(two)[0][::-1], size - read_rings(one)[0])
+        np.testing.assert_allclose(read_points(two)[0][::-1], size - read_points(one)[0])
 
 
 def test_a_dicomdir_is_no_film_and_tells_of_missing_files(inbox: Path) -> None:
@@ -309,7 +311,7 @@ def test_a_deeper_annotation_file_of_many_films_is_read(inbox: Path) -> None:
     bring(inbox, "DOE/1", 1, label=False)
     (inbox / "labels.csv").write_text("filename,label,xmin,ymin,xmax,ymax\nDOE/1,f,1,2,30,40\n")
     main(settings(hospital={"annotations": "csv"}))
-    assert read_table(Path("data/raw/annotations.csv"))["points"][0] == "1 2 30 40"
+    assert ANNOTATIONS.read(RAW)["points"][0] == "1 2 30 40"
     (inbox / "labels.csv").write_text("filename,label,xmin,ymin,xmax,ymax\nDOE/9,f,1,2,30,40\n")
     assert "line 2: expected labels of films that are there, found something else" in refused(
         hospital={"annotations": "csv"}

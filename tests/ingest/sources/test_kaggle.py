@@ -15,7 +15,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_table
+from stages.common.data.layout import RAW
+from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST
 from stages.ingest.main import main
 from stages.ingest.params import Kaggle, Params
 from stages.ingest.sources import kaggle
@@ -88,13 +89,13 @@ def test_a_set_is_fetched_pinned_and_read(server: Server) -> None:
     assert path == "/api/v1/datasets.DatasetApiService/DownloadDataset"
     assert (body["ownerSlug"], body["datasetSlug"], body["datasetVersionNumber"]) == ("owner", "set", 2)
     assert len([call for call in server.calls if call[0] == "/storage/archive.zip"]) == 1, "fetched once"
-    manifest = read_table(Path("data/raw/manifest.csv")).set_index("image_id")
+    manifest = MANIFEST.read(RAW).set_index("image_id")
     assert set(manifest["source"]) == {"kaggle owner/set v2"}
     assert set(manifest["licence"]) == {"CC0"}
     assert manifest.loc["a", "sha256"] == hashlib.sha256(png(1)).hexdigest()
     assert manifest.loc["a", "source_file"] == "owner/set/v2/set/train/images/a.png"
-    assert list(read_table(Path("data/raw/annotations.csv"))["label"]) == ["fracture"]
-    files = read_table(Path("data/raw/files.csv"))
+    assert list(ANNOTATIONS.read(RAW)["label"]) == ["fracture"]
+    files = FILES.read(RAW)
     assert set(files["role"]) == {"film", "labels"}
     assert len(files) == 4
     pins = Path("data/pins/owner--set--v2.sha256").read_text()

@@ -15,7 +15,9 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_json, read_png, read_table, write_png
+from stages.common.core.files import read_json, read_png, write_png
+from stages.common.data.layout import RAW
+from stages.common.data.tables import MANIFEST
 from tests.helpers.commands import wrist
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 def films(project: Path, count: int = 3) -> list[Path]:
-    names = read_table(project / "data/raw/manifest.csv")
+    names = MANIFEST.read(project / RAW)
     return [project / "data/raw" / file for file in names[names["modality"] == "OT"]["file"][:count]]
 
 
@@ -70,7 +72,7 @@ def test_a_folder_gives_what_each_film_by_itself_gives(
 
 
 def test_dicom_gives_the_mask_of_its_png_and_a_segmentation_that_others_open(project: Path, tmp_path: Path) -> None:
-    table = read_table(project / "data/raw/manifest.csv")
+    table = MANIFEST.read(project / RAW)
     for modality in ("CR", "DX"):
         row = table[table["modality"] == modality].iloc[0]
         source = project / f"data/raw/dicom/{row['image_id']}.dcm"
@@ -105,7 +107,7 @@ def test_a_ct_slice_of_others_goes_through_with_its_segmentation(project: Path, 
 def test_a_film_without_a_frame_of_reference_keeps_its_other_outputs(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table = read_table(project / "data/raw/manifest.csv")
+    table = MANIFEST.read(project / RAW)
     name = table[table["modality"] == "CT"]["image_id"].iloc[0]
     assert wrist("predict", str(project / f"data/raw/dicom/{name}.dcm"), "--output", str(tmp_path)) == 0
     assert "no DICOM SEG" in capsys.readouterr().out
@@ -242,7 +244,7 @@ def test_a_turned_photograph_of_a_film_is_predicted_upright(project: Path, tmp_p
 
 
 def test_monochrome1_is_the_same_film(project: Path, tmp_path: Path) -> None:
-    table = read_table(project / "data/raw/manifest.csv")
+    table = MANIFEST.read(project / RAW)
     chosen = table[(table["modality"] == "CR") & (table["photometric_interpretation"] == "MONOCHROME2")].iloc[0]
     film = pydicom.dcmread(project / f"data/raw/dicom/{chosen['image_id']}.dcm")
     for word in ("WindowCenter", "WindowWidth"):

@@ -11,8 +11,10 @@ from scipy.special import logit
 from skimage import data
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_json, read_png, read_table, write_json
+from stages.common.core.files import read_json, read_png, write_json
 from stages.common.data.geometry import Affine
+from stages.common.data.layout import RAW
+from stages.common.data.tables import MANIFEST, PER_IMAGE
 from stages.common.model.calibration import to_probabilities
 from tools.predict.export import TOLERANCE, export
 from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
@@ -22,13 +24,13 @@ RUN = Path("reports/evaluation/adaptive/seed-1-fold-1")
 
 
 def raw_films(names: list[str]) -> list[np.ndarray]:
-    files = read_table(Path("data/raw/manifest.csv")).set_index("image_id")["file"]
+    files = MANIFEST.read(RAW).set_index("image_id")["file"]
     return [read_png(Path("data/raw") / files[name]) for name in names]
 
 
 def test_the_test_set_through_predict_gives_the_masks_that_were_scored(project: Path) -> None:
     model = open_model("adaptive")
-    names = list(read_table(RUN / "per_image.csv")["image_id"])
+    names = list(PER_IMAGE.read(RUN)["image_id"])
     found = [predict(film, model) for film in raw_films(names)]
     assert any(one.mask.any() for one in found)
     for name, one in zip(names, found, strict=True):
@@ -37,7 +39,7 @@ def test_the_test_set_through_predict_gives_the_masks_that_were_scored(project: 
 
 def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(project: Path, tmp_path: Path) -> None:
     plain, place = open_model("adaptive"), RUN / "metrics.json"
-    names = list(read_table(RUN / "per_image.csv")["image_id"])[:2]
+    names = list(PER_IMAGE.read(RUN)["image_id"])[:2]
     inputs = np.stack([prepared(film, plain)[1] for film in raw_films(names)])
     before = place.read_text()
     try:
@@ -58,7 +60,7 @@ def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(pr
 def test_levels_are_those_of_the_pipeline(what: str, project: Path) -> None:
     model = open_model("adaptive")
     model = replace(model, recipe=model.recipe | {"input": what})
-    names = list(read_table(RUN / "per_image.csv")["image_id"])[:3]
+    names = list(PER_IMAGE.read(RUN)["image_id"])[:3]
     for name, film in zip(names, raw_films(names), strict=True):
         _, inputs = prepared(film, model)
         np.testing.assert_array_equal(inputs[-1], read_png(Path(f"data/levels/images/{name}.png")))
@@ -114,7 +116,7 @@ def test_what_is_no_grey_film_is_refused(film: np.ndarray, project: Path) -> Non
 
 def test_averages_are_those_of_their_parts(project: Path) -> None:
     parts = [open_model(f"models/adaptive/seed-{seed}-fold-1") for seed in (1, 2)]
-    _, inputs = prepared(raw_films(list(read_table(RUN / "per_image.csv")["image_id"])[:1])[0], parts[0])
+    _, inputs = prepared(raw_films(list(PER_IMAGE.read(RUN)["image_id"])[:1])[0], parts[0])
     alone = [part.probabilities(inputs[None]) for part in parts]
     whole = open_model("adaptive", average=True)
     np.testing.assert_allclose(whole.probabilities(inputs[None]), (alone[0] + alone[1]) / 2, atol=1e-6)
@@ -129,7 +131,7 @@ def test_photographs_are_called_unfamiliar_and_test_films_are_not(project: Path)
     model = open_model("adaptive")
     for picture in (data.brick(), data.gravel(), np.zeros((300, 200), np.uint8)):  # 12 films teach little
         assert not predict(picture, model).familiar
-    names = list(read_table(RUN / "per_image.csv")["image_id"])
+    names = list(PER_IMAGE.read(RUN)["image_id"])
     assert np.mean([predict(film, model).familiar for film in raw_films(names)]) > 0.85
 
 

@@ -1,0 +1,71 @@
+"""The contract of the pipeline's tables."""
+
+from io import StringIO
+from pathlib import Path
+from typing import TypedDict
+
+import pandas as pd
+import pytest
+
+from stages.common.core.errors import UserError
+from stages.common.data.tables import SPLIT, Table
+
+
+class Row(TypedDict):
+    image_id: str
+    count: int
+    size: float
+    marked: bool
+
+
+TABLE = Table("t.csv", Row)
+ROWS: list[Row] = [
+    {"image_id": "007", "count": 3, "size": 0.1 + 0.2, "marked": True},
+    {"image_id": "", "count": 0, "size": float("nan"), "marked": False},
+]
+
+
+def test_rows_are_read_back_with_their_types(tmp_path: Path) -> None:
+    TABLE.write(tmp_path, TABLE.frame(ROWS))
+    assert (tmp_path / "t.csv").read_text() == "image_id,count,size,marked\n007,3,0.30000000000000004,True\n,0,,False\n"
+    first, second = TABLE.rows(TABLE.read(tmp_path))
+    assert first == ROWS[0]
+    assert [type(value) for value in first.values()] == [str, int, float, bool]
+    assert second["image_id"] == ""
+    assert second["size"] != second["size"]
+
+
+def test_columns_are_written_in_the_order_of_the_table(tmp_path: Path) -> None:
+    TABLE.write(tmp_path, TABLE.frame(ROWS)[["marked", "size", "image_id", "count"]])
+    assert (tmp_path / "t.csv").read_text().startswith("image_id,count,size,marked\n")
+
+
+@pytest.mark.parametrize("table", [TABLE.frame(ROWS).drop(columns="size"), TABLE.frame(ROWS).assign(more=1)])
+def test_a_table_of_other_columns_is_not_written(table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"t\.csv: expected the columns"):
+        TABLE.write(tmp_path, table)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_without_rows_has_its_head(tmp_path: Path) -> None:
+    TABLE.write(tmp_path, TABLE.frame([]))
+    assert (tmp_path / "t.csv").read_text() == "image_id,count,size,marked\n"
+    assert TABLE.rows(TABLE.read(tmp_path)) == []
+
+
+def test_further_folds_stand_behind_the_first(tmp_path: Path) -> None:
+    folds = {"fold_2": ["train"], "fold_3": ["test"]}
+    table = pd.DataFrame({name: ["x"] for name in SPLIT.columns} | folds)
+    SPLIT.write(tmp_path, table)
+    head = (tmp_path / "split.csv").read_text().splitlines()[0].split(",")
+    assert head[:5] == ["image_id", "split", "fold_2", "fold_3", "patient_id"]
+    assert len(head) == len(SPLIT.columns) + 2
+
+
+def test_an_open_file_is_read_as_one_of_that_name() -> None:
+    assert TABLE.parse(StringIO("image_id,count\n007,3\n"))["image_id"].tolist() == ["007"]
+
+
+def test_a_missing_table_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"t\.csv.*dvc repro"):
+        TABLE.read(tmp_path)
