@@ -57,8 +57,7 @@ UNUSED = {
 
 def main(root: Path = Path()) -> None:
     """Write the lock of every stage below `root`, where it changed."""
-    pins = canonical_pins(root)
-    for stage, text in stage_locks(root, pins).items():
+    for stage, text in stage_locks(root.resolve(), canonical_pins(root)).items():
         path = root / "stages" / stage / NAME
         if not path.is_file() or path.read_text() != text:
             path.write_text(text)
@@ -73,12 +72,18 @@ def canonical_pins(root: Path) -> dict[str, str]:
 
 def stage_locks(root: Path, pins: dict[str, str]) -> dict[str, str]:
     """The content that each stage's lock should have, by the stage's name."""
-    packages = packages_distributions()
+    packages = module_packages()
     texts = {}
     for folder in sorted(path.parent for path in root.glob("stages/*/__main__.py")):
         names = libraries(imported_packages(root, folder, packages, pins), pins)
         texts[folder.name] = HEAD + "".join(f"{line}\n" for name, line in pins.items() if name in names)
     return texts
+
+
+@cache
+def module_packages() -> Mapping[str, list[str]]:
+    """The installed packages that hold a top-level module, by the module's name."""
+    return packages_distributions()
 
 
 def imported_packages(root: Path, stage: Path, packages: Mapping[str, list[str]], pins: dict[str, str]) -> set[str]:
@@ -87,7 +92,7 @@ def imported_packages(root: Path, stage: Path, packages: Mapping[str, list[str]]
     Args:
         root: of the project.
         stage: its folder.
-        packages: the names of the packages that hold a top-level module, by the module's name.
+        packages: of `module_packages`.
         pins: of `canonical_pins`.
     """
     found = set[str]()
@@ -114,12 +119,16 @@ def libraries(imported: set[str], pins: dict[str, str]) -> set[str]:
 
 def needs(library: str, pins: dict[str, str]) -> Iterator[str]:
     """What a library requires here and what it loads, less what no stage calls."""
-    required = [Requirement(text) for text in requires(library) or ()]
-    names = {
-        canonicalize_name(item.name) for item in required if not item.marker or item.marker.evaluate({"extra": ""})
-    }
-    yield from names - set(UNUSED.get(library, ()))
+    yield from required(library) - set(UNUSED.get(library, ()))
     yield from (name for name in pins if any(fnmatch(name, pattern) for pattern in LOADED.get(library, ())))
+
+
+@cache
+def required(library: str) -> frozenset[str]:
+    """Canonical names of what an installed package requires on this platform, without its extras."""
+    items = [Requirement(text) for text in requires(library) or ()]
+    chosen = (item for item in items if not item.marker or item.marker.evaluate({"extra": ""}))
+    return frozenset(canonicalize_name(item.name) for item in chosen)
 
 
 def import_closure(root: Path, stage: Path) -> set[Path]:

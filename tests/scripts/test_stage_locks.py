@@ -1,8 +1,7 @@
 """Another version of a library reruns the stages whose output it decides, and no others."""
 
-from collections.abc import Mapping
 from fnmatch import fnmatch
-from importlib.metadata import packages_distributions, requires
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from scripts import stage_locks
 from scripts.stage_locks import LOADED, NAME, NO_OUTPUT, UNUSED, canonical_pins
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import run
 from tests.helpers.projects import make_project
 
 PINS = canonical_pins(ROOT)
@@ -63,8 +61,7 @@ def lock_lines(root: Path, stage: str) -> list[str]:
 
 
 def test_no_entry_of_the_tables_is_idle() -> None:
-    packages = packages_distributions()
-    reached = {name for stage in PIPELINE for name in reach(stage, packages)}
+    reached = {name for stage in PIPELINE for name in reach(stage)}
     assert {name for names in NO_OUTPUT.values() for name in names} <= reached
     assert set(UNUSED) | set(LOADED) <= reached
     for library, names in UNUSED.items():
@@ -73,9 +70,9 @@ def test_no_entry_of_the_tables_is_idle() -> None:
         assert all(any(fnmatch(name, pattern) for name in PINS) for pattern in patterns), library
 
 
-def reach(stage: str, packages: Mapping[str, list[str]]) -> set[str]:
+def reach(stage: str) -> set[str]:
     """What a stage imports, its libraries, and what these need."""
-    imported = stage_locks.imported_packages(ROOT, ROOT / "stages" / stage, packages, PINS)
+    imported = stage_locks.imported_packages(ROOT, ROOT / "stages" / stage, stage_locks.module_packages(), PINS)
     chosen = stage_locks.libraries(imported, PINS)
     return imported | chosen | {need for name in chosen for need in stage_locks.needs(name, PINS)}
 
@@ -98,8 +95,9 @@ def test_dvc_reruns_the_stages_whose_libraries_changed(tmp_path: Path, monkeypat
     }
     with (project / "dvc.yaml").open("w") as file:
         YAML(typ="safe").dump({"stages": code}, file)
-    run(project, "dvc", "repro")
     monkeypatch.chdir(project)
+    with Repo() as repo:
+        repo.reproduce()
     lock = project / "requirements.lock"
     text = lock.read_text()
 
