@@ -48,15 +48,15 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
 
         check_evidence(project, evidence, key, check)
     rerun(project, again, check, lambda text: print(f"runs again: {text}", file=sys.stderr, flush=True))
-    found = sorted(check.findings)
-    wrong = [finding for finding in found if finding.kind != "unchecked"]
+    discrepancies = sorted(check.findings)
+    wrong = [finding for finding in discrepancies if finding.kind != "unchecked"]
     if form == "json":
-        print(json.dumps([vars(finding) for finding in found], indent=1))
+        print(json.dumps([vars(finding) for finding in discrepancies], indent=1))
     else:
-        for finding in found:
-            print(f"{finding.kind:9} {finding.name}: {finding.said}")
-        said = f"{len(wrong)} discrepancies" if wrong else "no discrepancy"
-        print(f"verify: {check.files} files, {check.bytes / 1e6:.0f} MB, {said}")
+        for finding in discrepancies:
+            print(f"{finding.kind:9} {finding.name}: {finding.message}")
+        summary = f"{len(wrong)} discrepancies" if wrong else "no discrepancy"
+        print(f"verify: {check.files} files, {check.bytes / 1e6:.0f} MB, {summary}")
     return 1 if wrong else 0
 
 
@@ -77,30 +77,30 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     from tools.audit.withdraw import patient_files, remove_from_remotes, withdraw
 
     project = Project(Path())
-    found = patient_files(project, patient) if dry_run else withdraw(project, patient, date.today())
-    print(f"{len(found.images)} films: {', '.join(sorted(found.images))}")
-    listed(found, project, "would go" if dry_run else "removed")
+    files = patient_files(project, patient) if dry_run else withdraw(project, patient, date.today())
+    print(f"{len(files.images)} films: {', '.join(sorted(files.images))}")
+    listed(files, project, "would go" if dry_run else "removed")
     if not dry_run:
-        for name, count in remove_from_remotes(project.root, found.objects | found.pages).items():
+        for name, count in remove_from_remotes(project.root, files.objects | files.pages).items():
             print(f"remote {name}: {count} files removed")
         print(f"noted in {WITHDRAWN_PINS}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
         print("Source files, predictions, exports, signed evidence, clones and backups are yours to remove.")
     return 0
 
 
-def listed(found: "PatientFiles", project: "Project", verb: str) -> None:
+def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
     """What a patient or film left in all versions."""
     from tools.audit.withdraw import versions
 
-    print(f"{verb}: {len(found.objects)} files of these films only, {len(found.pages)} pages that show or name them")
-    for md5, paths in sorted((found.objects | found.pages).items(), key=lambda item: sorted(item[1])):
+    print(f"{verb}: {len(files.objects)} files of these films only, {len(files.pages)} pages that show or name them")
+    for md5, paths in sorted((files.objects | files.pages).items(), key=lambda item: sorted(item[1])):
         print(f"  {', '.join(sorted(paths))} (md5 {md5})")
-    print(f"trained on data with them, to be judged by you: {len(found.models)} models")
-    for md5, path in sorted(found.models.items(), key=lambda item: item[1]):
+    print(f"trained on data with them, to be judged by you: {len(files.models)} models")
+    for md5, path in sorted(files.models.items(), key=lambda item: item[1]):
         print(f"  {path} (md5 {md5})")
-    print("in these versions: " + ", ".join(versions(project, found.commits)))
-    if found.unknown:
-        print("not looked into, since their data are not in this cache: " + ", ".join(versions(project, found.unknown)))
+    print("in these versions: " + ", ".join(versions(project, files.commits)))
+    if files.unknown:
+        print("not looked into, since their data are not in this cache: " + ", ".join(versions(project, files.unknown)))
 
 
 def export_lineage() -> int:

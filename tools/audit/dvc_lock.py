@@ -47,9 +47,9 @@ class Lock:
 
     def __init__(self, text: str, names: set[str] | None = None) -> None:
         entries = (YAML(typ="safe").load(text) or {}).get("stages", {})
-        known = set(entries) if names is None else names
-        self.stages = {name: read_stage(name, entry) for name, entry in entries.items() if name in known}
-        self.lacking = sorted(known - set(entries))
+        wanted_names = set(entries) if names is None else names
+        self.stages = {name: read_stage(name, entry) for name, entry in entries.items() if name in wanted_names}
+        self.lacking = sorted(wanted_names - set(entries))
 
     @cached_property
     def makers(self) -> dict[str, Stage]:

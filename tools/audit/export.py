@@ -63,8 +63,8 @@ def ro_crate(project: Project) -> str:
     crate.datePublished = commit_date(project)
 
     def entity(identifier: str, kind: Any, **more: Any) -> ContextEntity:
-        known = crate.dereference(identifier)
-        return known or crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **more}))
+        existing = crate.dereference(identifier)
+        return existing or crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **more}))
 
     def thing(path: str, md5: str) -> ContextEntity:
         if md5.endswith(".dir"):
@@ -172,8 +172,8 @@ def bom(project: Project) -> str:
     for out, stage in project.lock.makers.items():
         if out.startswith(f"{MODELS}/"):
             weights = HashType(alg=HashAlgorithm.SHA_256, content=sha256(project.root / out / WEIGHTS))
-            told = {"dvc:stage": stage.name, "dvc:md5": stage.outs[out], "model card": str(MODEL_CARD)}
-            properties = [Property(name=name, value=value) for name, value in told.items()]
+            facts = {"dvc:stage": stage.name, "dvc:md5": stage.outs[out], "model card": str(MODEL_CARD)}
+            properties = [Property(name=name, value=value) for name, value in facts.items()]
             kind = ComponentType.MACHINE_LEARNING_MODEL
             model = Component(name=out, type=kind, bom_ref=out, hashes=[weights], properties=properties)
             document.components.add(model)

@@ -23,19 +23,19 @@ class Graph:
 
     def add(self, name: str, kind: str, *origins: str, **facts: Any) -> str:
         """Add a node made from others, or more facts and origins to one that is there."""
-        known = self.nodes.get(name, Node(name, kind))
-        self.nodes[name] = Node(name, kind, known.facts | {key: value for key, value in facts.items() if value != ""})
-        mine = self.origins.setdefault(name, [])
-        mine += [origin for origin in origins if origin not in mine]
+        node = self.nodes.get(name, Node(name, kind))
+        self.nodes[name] = Node(name, kind, node.facts | {key: value for key, value in facts.items() if value != ""})
+        its_origins = self.origins.setdefault(name, [])
+        its_origins += [origin for origin in origins if origin not in its_origins]
         return name
 
     def results(self) -> dict[str, list[str]]:
         """What was made from each node."""
-        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        results: dict[str, list[str]] = {name: [] for name in self.nodes}
         for name, origins in self.origins.items():
             for origin in origins:
-                found.setdefault(origin, []).append(name)
-        return found
+                results.setdefault(origin, []).append(name)
+        return results
 
     def walk(self, start: str, down: bool = False) -> Iterator[tuple[int, str, bool]]:
         """Depth, name, and whether it was seen before, from `start` to its origins (or results), depth first."""

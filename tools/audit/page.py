@@ -72,8 +72,8 @@ def film_of(project: Project, image: str) -> dict[str, Any]:
     }
     masks = {str(run.folder): map_file(EVALUATION / run.folder, PREDICTED_MASK, image) for run in project.runs}
     tested = {run: mask for run, mask in masks.items() if (project.root / mask).is_file()}
-    known = {name: {"path": str(path), "md5": project.md5(str(path))} for name, path in (pictures | tested).items()}
-    return {"id": image, "row": row, "pictures": known, "files": sources(project, image), "runs": list(tested)}
+    files = {name: {"path": str(path), "md5": project.md5(str(path))} for name, path in (pictures | tested).items()}
+    return {"id": image, "row": row, "pictures": files, "files": sources(project, image), "runs": list(tested)}
 
 
 def sources(project: Project, image: str) -> list[Row]:

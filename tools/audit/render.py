@@ -12,16 +12,16 @@ HASHES = ("md5", "sha256", "commit")
 
 def text(graph: Graph, start: str) -> str:
     """What it is, what it was made from (<-), and what was made from it (->)."""
-    lines = [f"{start}: {told(graph.nodes[start])}" if start in graph.nodes else start]
+    lines = [f"{start}: {node_line(graph.nodes[start])}" if start in graph.nodes else start]
     for sign, down in (("<-", False), ("->", True)):
         for depth, name, seen in graph.walk(start, down):
             if depth:
                 node = graph.nodes.get(name, Node(name, "input"))
-                lines.append(f"{'   ' * (depth - 1)}{sign} {name}" + (" (above)" if seen else f": {told(node)}"))
+                lines.append(f"{'   ' * (depth - 1)}{sign} {name}" + (" (above)" if seen else f": {node_line(node)}"))
     return "\n".join(lines)
 
 
-def told(node: Node) -> str:
+def node_line(node: Node) -> str:
     """Kind and facts of a node in a line."""
     parts = [f"{key} {brief(key, value)}" for key, value in node.facts.items()]
     return ", ".join([node.kind, *parts])
@@ -44,7 +44,7 @@ def dot(graph: Graph, start: str) -> str:
     for node in graph.nodes.values():
         label = quoted(f"{node.name}\n{node.kind} {str(node.facts.get('md5', ''))[:SHORT]}".strip())
         lines.append(f"  {quoted(node.name)} [label={label}];")
-    lines += [f"  {quoted(name)} -> {quoted(origin)};" for name, found in graph.origins.items() for origin in found]
+    lines += [f"  {quoted(name)} -> {quoted(origin)};" for name, origins in graph.origins.items() for origin in origins]
     return "\n".join([*lines, "}"])
 
 

@@ -76,9 +76,11 @@ def compare(project: Project, copy: Path, stage: Stage, check: Check) -> None:
         found_files = hash_folder(copy, path)
         if folder_md5(found_files) == md5:
             continue
-        known = listing(project.root, md5) or {}
-        changed = sorted(name for name in found_files.keys() | known.keys() if found_files.get(name) != known.get(name))
-        for name in changed if known else [""]:
+        listed = listing(project.root, md5) or {}
+        changed = sorted(
+            name for name in found_files.keys() | listed.keys() if found_files.get(name) != listed.get(name)
+        )
+        for name in changed if listed else [""]:
             differs(project, copy, stage, f"{path}/{name}".rstrip("/"), check)
 
 
@@ -90,11 +92,11 @@ def differs(project: Project, copy: Path, stage: Stage, path: str, check: Check)
     here, then = other_machine(project, copy, stage)
     libraries = differences(copy / "stages" / stage.name.partition("@")[0] / "libraries.lock")
     if libraries:
-        said = f"it ran with other libraries than its lock pins, which may write other bytes: {', '.join(libraries)}"
-        check.add(f"rerun {stage.name}", "unchecked", said)
+        message = f"it ran with other libraries than its lock pins, which may write other bytes: {', '.join(libraries)}"
+        check.add(f"rerun {stage.name}", "unchecked", message)
     elif here != then:
-        said = f"weights were made on {then}, this is {here}: bytes are promised on one kind of machine only"
-        check.add(f"rerun {stage.name}", "unchecked", said)
+        message = f"weights were made on {then}, this is {here}: bytes are promised on one kind of machine only"
+        check.add(f"rerun {stage.name}", "unchecked", message)
     else:
         check.add(f"rerun {stage.name}: {path}", "mismatch", "the stage, run again, writes other bytes")
 

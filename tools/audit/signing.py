@@ -35,16 +35,16 @@ def files_of(project: Project) -> list[dict[str, str]]:
     Raises:
         UserError: an output is not here.
     """
-    found = []
+    files = []
     for out, stage in sorted(project.lock.makers.items()):
-        place = project.root / out
-        if not place.exists():
+        path = project.root / out
+        if not path.exists():
             raise UserError(f"{out}: expected an output of {stage.name}, found none; run `dvc checkout` or `dvc pull`")
-        names = [out] if place.is_file() else [f"{out}/{name}" for name in sorted(files_below(project.root, out))]
+        names = [out] if path.is_file() else [f"{out}/{name}" for name in sorted(files_below(project.root, out))]
         for name in names:
             digest = sha256(project.root / name)
-            found.append({"path": name, "stage": stage.name, "md5": project.md5(name), "sha256": digest})
-    return found
+            files.append({"path": name, "stage": stage.name, "md5": project.md5(name), "sha256": digest})
+    return files
 
 
 def sign(project: Project, key: Path, target: Path) -> int:
@@ -97,9 +97,9 @@ def read_key(path: Path, private: bool) -> Ed25519PrivateKey | Ed25519PublicKey:
         raise UserError(f"--key {path}: expected an Ed25519 {kind} key (PEM), found no file; {HOW_TO_MAKE}")
     try:
         content = path.read_bytes()
-        found = load_pem_private_key(content, None) if private else load_pem_public_key(content)
+        key = load_pem_private_key(content, None) if private else load_pem_public_key(content)
     except (ValueError, TypeError) as error:
         raise UserError(f"--key {path}: expected an Ed25519 {kind} key (PEM), found {error}; {HOW_TO_MAKE}") from None
-    if not isinstance(found, Ed25519PrivateKey | Ed25519PublicKey):
+    if not isinstance(key, Ed25519PrivateKey | Ed25519PublicKey):
         raise UserError(f"--key {path}: expected an Ed25519 {kind} key, found another kind; {HOW_TO_MAKE}")
-    return found
+    return key

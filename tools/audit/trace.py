@@ -109,7 +109,7 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     """
     graph = Graph()
     row, _, column = what.partition("/")
-    if cells := [found for found in project.rows(REPORT) if found["row"] == row and column in found]:
+    if cells := [cell for cell in project.rows(REPORT) if cell["row"] == row and column in cell]:
         return graph, number(project, graph, cells[0], column)
     for image in images_of(project, what):
         film(project, graph, image)
@@ -118,7 +118,7 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     path = model_of(what) or what.rstrip("/")
     if project.lock.output_of(path):
         return graph, artefact(project, graph, path)
-    rows = ", ".join(found["row"] for found in project.rows(REPORT)[:2])
+    rows = ", ".join(cell["row"] for cell in project.rows(REPORT)[:2])
     raise UserError(
         f"{what}: expected a cell of the report (one of {rows}, a slash, a column of {REPORT}), an image "
         "id, a model such as adaptive-1-1, a path that DVC tracks, or a source file by name or sha256; found nothing so"
@@ -261,14 +261,14 @@ def used(project: Project, graph: Graph, run: Run, image: str, prepared: str, ma
         graph.add(scores_of(run), "counts", model)
     elif side == "test":
         graph.add(model, "model", md5=project.md5(model), **project.made(model))
-        found = str(map_file(EVALUATION / run.folder, PREDICTED_MASK, image))
-        graph.add(found, "prediction", model, prepared, md5=project.md5(found), **project.made(found))
+        predicted = str(map_file(EVALUATION / run.folder, PREDICTED_MASK, image))
+        graph.add(predicted, "prediction", model, prepared, md5=project.md5(predicted), **project.made(predicted))
         chances = str(map_file(EVALUATION / run.folder, PROBABILITY, image))
         graph.add(chances, "prediction", model, prepared)
         path = scores_of(run)
         (scores,) = (row for row in project.rows(path) if row["image_id"] == image)
         facts = {key.upper(): int(scores[key]) for key in COUNTS} | {"F1": scores["f1"]}
-        line = graph.add(f"{path}: {image}", "counts of the film", found, mask, **facts)
+        line = graph.add(f"{path}: {image}", "counts of the film", predicted, mask, **facts)
         graph.add(path, "counts", line, md5=project.md5(path), **project.made(path))
     graph.add(REPORT, "file", scores_of(run), **project.made(REPORT))
     graph.add(f"{run.variant}/*", "numbers", REPORT)

@@ -41,11 +41,11 @@ CLOSE = 1e-9  # relative; sums of a hundred floats in another order
 
 @dataclass(frozen=True, order=True)
 class Discrepancy:
-    """kind: extra, missing, mismatch, or unchecked (what cannot be told here, which is no discrepancy)."""
+    """kind: extra, missing, mismatch, or unchecked (what cannot be checked here, which is no discrepancy)."""
 
     name: str
     kind: str
-    said: str
+    message: str
 
 
 @dataclass
@@ -56,9 +56,9 @@ class Check:
     bytes: int = 0
     findings: list[Discrepancy] = field(default_factory=list)
 
-    def add(self, name: str, kind: str, said: str) -> None:
+    def add(self, name: str, kind: str, message: str) -> None:
         if not any(finding.name == name for finding in self.findings):
-            self.findings.append(Discrepancy(name, kind, said))
+            self.findings.append(Discrepancy(name, kind, message))
 
     def whole(self, *paths: str) -> bool:
         """Whether nothing was found in these files or folders."""
@@ -86,16 +86,16 @@ def verify(project: Project, deep: bool = False) -> Check:
 
 def check_files(project: Project, check: Check) -> None:
     """Every input and output of dvc.lock by its md5, folders file by file."""
-    wanted = defaultdict(set)
+    hashes_by_path = defaultdict(set)
     for stage in project.lock.stages.values():
         for path, md5 in (stage.deps | stage.outs).items():
-            wanted[path].add(md5)
+            hashes_by_path[path].add(md5)
     alone = {}
-    for path, (md5, *others) in sorted((path, sorted(hashes)) for path, hashes in wanted.items()):
+    for path, (md5, *others) in sorted((path, sorted(hashes)) for path, hashes in hashes_by_path.items()):
         inside = [out for out in project.lock.hashes if out.startswith(f"{path}/")]
         if others:
-            said = f"stages ran on versions {', '.join([md5, *others])}; run `dvc repro`"
-            check.add(path, "mismatch", said)
+            message = f"stages ran on versions {', '.join([md5, *others])}; run `dvc repro`"
+            check.add(path, "mismatch", message)
         elif inside:
             check_parent(project, check, path, md5, inside)
         else:
@@ -103,22 +103,22 @@ def check_files(project: Project, check: Check) -> None:
     check_alone(project, check, alone)
 
 
-def check_alone(project: Project, check: Check, wanted: dict[str, str]) -> None:
+def check_alone(project: Project, check: Check, expected: dict[str, str]) -> None:
     """Files and folders that one stage made, or that were there before; hashed all at once."""
-    here = {path: sorted(files_below(project.root, path)) for path, md5 in wanted.items() if md5.endswith(".dir")}
+    here = {path: sorted(files_below(project.root, path)) for path, md5 in expected.items() if md5.endswith(".dir")}
     files = {path: {name: project.root / path / name for name in names} for path, names in here.items()}
-    single = [project.root / path for path in wanted if path not in here]
-    places = single + [place for inside in files.values() for place in inside.values()]
-    hashes = hash_files(places)
+    single = [project.root / path for path in expected if path not in here]
+    files_to_hash = single + [file for inside in files.values() for file in inside.values()]
+    hashes = hash_files(files_to_hash)
     check.files += sum(md5 != "" for md5 in hashes.values())
-    check.bytes += sum(map(size, places))
-    for path, md5 in wanted.items():
+    check.bytes += sum(map(size, files_to_hash))
+    for path, md5 in expected.items():
         if path in here:
-            check_folder(project, check, path, md5, {name: hashes[place] for name, place in files[path].items()})
-        elif not (found := hashes[project.root / path]):
+            check_folder(project, check, path, md5, {name: hashes[file] for name, file in files[path].items()})
+        elif not (actual := hashes[project.root / path]):
             check.add(path, "missing", f"expected md5 {md5}")
-        elif found != md5:
-            check.add(path, "mismatch", f"expected md5 {md5}, found {found}")
+        elif actual != md5:
+            check.add(path, "mismatch", f"expected md5 {md5}, found {actual}")
 
 
 def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:
@@ -129,8 +129,8 @@ def check_parent(project: Project, check: Check, path: str, md5: str, inside: li
     parts = {out: listing(project.root, project.lock.hashes[out]) for out in inside}
     files = {
         f"{out}/{name}".removeprefix(f"{path}/"): of
-        for out, known in parts.items()
-        for name, of in (known or {}).items()
+        for out, listed in parts.items()
+        for name, of in (listed or {}).items()
     }
     if None not in parts.values() and folder_md5(files) != md5:
         check.add(
@@ -138,7 +138,7 @@ def check_parent(project: Project, check: Check, path: str, md5: str, inside: li
         )
 
 
-def check_folder(project: Project, check: Check, path: str, md5: str, found: dict[str, str]) -> None:
+def check_folder(project: Project, check: Check, path: str, md5: str, actual: dict[str, str]) -> None:
     """A folder against its list in the cache; without that list the folder's own hash says whether, not what.
 
     Args:
@@ -147,22 +147,22 @@ def check_folder(project: Project, check: Check, path: str, md5: str, found: dic
     if not (project.root / path).is_dir():
         check.add(path, "missing", f"expected a folder with md5 {md5}")
         return
-    known = listing(project.root, md5)
-    if known is not None and folder_md5(known) != md5:
+    listed = listing(project.root, md5)
+    if listed is not None and folder_md5(listed) != md5:
         check.add(f"cache: {md5}", "mismatch", f"the list of {path} in the cache was changed; remove it, `dvc fetch`")
-        known = None
-    if known is None:
-        if folder_md5(found) != md5:  # code is in no cache, but in git
+        listed = None
+    if listed is None:
+        if folder_md5(actual) != md5:  # code is in no cache, but in git
             for name in changed_since_commit(project.root, path) or [path]:
-                check.add(name, "mismatch", f"expected {path} with md5 {md5}, found {folder_md5(found)}")
+                check.add(name, "mismatch", f"expected {path} with md5 {md5}, found {folder_md5(actual)}")
         return
-    for name in sorted(found.keys() | known.keys()):
-        if name not in known:
+    for name in sorted(actual.keys() | listed.keys()):
+        if name not in listed:
             check.add(f"{path}/{name}", "extra", "no stage wrote it")
-        elif name not in found:
-            check.add(f"{path}/{name}", "missing", f"expected md5 {known[name]}")
-        elif found[name] != known[name]:
-            check.add(f"{path}/{name}", "mismatch", f"expected md5 {known[name]}, found {found[name]}")
+        elif name not in actual:
+            check.add(f"{path}/{name}", "missing", f"expected md5 {listed[name]}")
+        elif actual[name] != listed[name]:
+            check.add(f"{path}/{name}", "mismatch", f"expected md5 {listed[name]}, found {actual[name]}")
 
 
 def changed_since_commit(root: Path, *paths: str) -> list[str]:
@@ -182,9 +182,9 @@ def check_params(project: Project, check: Check) -> None:
     for stage in project.lock.stages.values():
         for key, value in stage.params.items():
             for where, params in (("params.yaml", here), ("params.yaml of the last commit", committed)):
-                for leaf, expected, found in differences(key, value, lookup(params, key) if params else value):
-                    said = f"{stage.name} ran with {expected}, {where} has {found}"
-                    check.add(f"params.yaml: {leaf}", "mismatch", said)
+                for leaf, expected, actual in differences(key, value, lookup(params, key) if params else value):
+                    message = f"{stage.name} ran with {expected}, {where} has {actual}"
+                    check.add(f"params.yaml: {leaf}", "mismatch", message)
 
 
 def lookup(params: Any, key: str) -> Any:
@@ -193,25 +193,25 @@ def lookup(params: Any, key: str) -> Any:
     return params
 
 
-def differences(key: str, expected: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+def differences(key: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
     """Leaves that differ, by their dotted name."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for name in sorted(expected.keys() | found.keys()):
-            yield from differences(f"{key}.{name}", expected.get(name), found.get(name))
-    elif expected != found:
-        yield key, expected, found
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for name in sorted(expected.keys() | actual.keys()):
+            yield from differences(f"{key}.{name}", expected.get(name), actual.get(name))
+    elif expected != actual:
+        yield key, expected, actual
 
 
 def check_commit(project: Project, check: Check) -> None:
     """Code that ran against the last commit; what differs here, too, is named by check_files."""
-    wanted = {path: md5 for stage in project.lock.stages.values() for path, md5 in stage.code.items()}
+    recorded = {path: md5 for stage in project.lock.stages.values() for path, md5 in stage.code.items()}
     try:
-        changed = changed_since_commit(project.root, *wanted)
+        changed = changed_since_commit(project.root, *recorded)
     except UserError:
         check.add("git", "unchecked", "no commit to compare code and params with")
         return
     for path in changed:
-        inside = any(path == code or path.startswith(f"{code}/") for code in wanted)
+        inside = any(path == code or path.startswith(f"{code}/") for code in recorded)
         if inside and check.whole(path):
             check.add(path, "mismatch", "what ran is not what is committed; commit it")
 
@@ -225,10 +225,10 @@ def check_split(project: Project, check: Check) -> None:
             for row in rows:
                 if row[column] in USED and row["image_id"] in project.films:
                     sides[source[row["image_id"]][key]].add(row[column])
-            for value, found in sorted(sides.items()):
-                if len(found) > 1:
-                    said = f"{column}: {key} {value} stands in {' and '.join(sorted(found))}"
-                    check.add(f"{SPLIT_CSV}: {value}", "mismatch", said)
+            for value, sides_of_value in sorted(sides.items()):
+                if len(sides_of_value) > 1:
+                    message = f"{column}: {key} {value} stands in {' and '.join(sorted(sides_of_value))}"
+                    check.add(f"{SPLIT_CSV}: {value}", "mismatch", message)
     for image in sorted(project.split.keys() - project.films.keys()):
         check.add(f"{SPLIT_CSV}: {image}", "extra", "the manifest has no such film")
     for image, count in Counter(row["image_id"] for row in project.rows(SPLIT_CSV)).items():
@@ -253,8 +253,8 @@ def check_numbers(project: Project, check: Check) -> None:
             if name in cells[variant]:
                 expected = sum(score[name] for score in scores) / len(scores)
                 if not same(cells[variant][name], expected):
-                    said = f"{cells[variant][name]} is printed, {expected!r} follows from the pixel counts"
-                    check.add(f"{REPORT}: {variant}/{name}", "mismatch", said)
+                    message = f"{cells[variant][name]} is printed, {expected!r} follows from the pixel counts"
+                    check.add(f"{REPORT}: {variant}/{name}", "mismatch", message)
 
 
 def pooled(rows: list[Row]) -> dict[str, int]:
@@ -293,10 +293,10 @@ def check_counts(project: Project, check: Check) -> None:
             mask = str(map_file(EVALUATION / run.folder, PREDICTED_MASK, image))
             if not check.whole(label, mask):
                 continue
-            pred, ref = (read_png(project.root / place) > 0 for place in (mask, label))
-            found = count_pixels(mask_pred=pred, mask_ref=ref)
-            if any(int(row[key]) != found[key] for key in COUNTS):
-                check.add(f"{path}: {image}", "mismatch", f"{found} follow from {mask} and {label}")
+            pred, ref = (read_png(project.root / picture) > 0 for picture in (mask, label))
+            counts = count_pixels(mask_pred=pred, mask_ref=ref)
+            if any(int(row[key]) != counts[key] for key in COUNTS):
+                check.add(f"{path}: {image}", "mismatch", f"{counts} follow from {mask} and {label}")
 
 
 def stages_named(project: Project, names: str) -> list[Stage]:
@@ -310,8 +310,8 @@ def stages_named(project: Project, names: str) -> list[Stage]:
         return random.sample(list(stages.values()), min(int(names), len(stages)))
     for name in names.split(","):
         if name not in stages:
-            known = ", ".join(sorted(stages))
+            names_of_all = ", ".join(sorted(stages))
             raise UserError(
-                f"--rerun {name}: expected stages of dvc.lock ({known}), or a number; found none of that name"
+                f"--rerun {name}: expected stages of dvc.lock ({names_of_all}), or a number; found none of that name"
             )
     return [stages[name] for name in names.split(",")]

@@ -49,7 +49,7 @@ def show(findings: list[CheckResult]) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("what", "", "found", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for finding in findings:
-        table.add_row(finding.what, MARKS[finding.state], finding.said)
+        table.add_row(finding.what, MARKS[finding.state], finding.message)
     console.print(table, soft_wrap=False)
     bad = sum(finding.state == Severity.BAD for finding in findings)
     print("doctor: " + (f"{bad} faults" if bad else "ready"))

@@ -10,8 +10,8 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """what: was looked at. said: what was found and, where it is not good, the fix."""
+    """what: was looked at. message: what was found and, where it is not good, the fix."""
 
     what: str
     state: Severity
-    said: str
+    message: str

@@ -24,36 +24,37 @@ def gpus(params: dict[str, Any]) -> list[CheckResult]:
     """Which device trains, in which precision."""
     loop = params["train"]["loop"]
     try:
-        found = visible_gpus()
+        names_of_gpus = visible_gpus()
     except UserError as fault:
         return [CheckResult("device", Severity.BAD, str(fault))]
-    if found and loop["devices"] > len(found):
-        said = f"train.loop.devices is {loop['devices']}, and there are {len(found)}; lower it"
-        return [CheckResult("device", Severity.BAD, said)]
-    if found:
-        bf16, names = torch.cuda.is_bf16_supported(), {torch.cuda.get_device_name(i) for i in range(len(found))}
-        said = f"{loop['devices']} of {len(found)} GPUs ({', '.join(sorted(names))})"
+    if names_of_gpus and loop["devices"] > len(names_of_gpus):
+        message = f"train.loop.devices is {loop['devices']}, and there are {len(names_of_gpus)}; lower it"
+        return [CheckResult("device", Severity.BAD, message)]
+    if names_of_gpus:
+        bf16, names = torch.cuda.is_bf16_supported(), {torch.cuda.get_device_name(i) for i in range(len(names_of_gpus))}
+        message = f"{loop['devices']} of {len(names_of_gpus)} GPUs ({', '.join(sorted(names))})"
     else:
-        bf16, said = cpu_has_bf16(), f"no GPU: the processor ({torch.backends.cpu.get_cpu_capability()})"
-    wanted = loop["precision"]
-    if wanted == "bf16" and not bf16:
+        bf16, message = cpu_has_bf16(), f"no GPU: the processor ({torch.backends.cpu.get_cpu_capability()})"
+    precision_asked = loop["precision"]
+    if precision_asked == "bf16" and not bf16:
         return [
             CheckResult(
-                "device", Severity.WARN, f"{said}, bf16 is emulated and slow here; set train.loop.precision=auto"
+                "device", Severity.WARN, f"{message}, bf16 is emulated and slow here; set train.loop.precision=auto"
             )
         ]
-    precision = "bf16" if wanted == "bf16" or (wanted == "auto" and bf16) else "fp32"
-    return [CheckResult("device", Severity.GOOD, f"{said}, {precision}")]
+    precision = "bf16" if precision_asked == "bf16" or (precision_asked == "auto" and bf16) else "fp32"
+    return [CheckResult("device", Severity.GOOD, f"{message}, {precision}")]
 
 
 def threads(params: dict[str, Any]) -> list[CheckResult]:
     """Threads of a training against the cores."""
-    wanted, cores = params["train"]["loop"]["threads"], len(cpu_cores())
-    said = f"train.loop.threads is {wanted}, of {cores} cores; the data stages use {os.environ.get('WORKERS', cores)}"
-    if wanted > cores:
-        return [CheckResult("threads", Severity.WARN, f"{said}; more threads than cores are slow")]
-    at_once = cores // wanted
-    return [CheckResult("threads", Severity.GOOD, f"{said}; {at_once} trainings at a time have room")]
+    threads_asked, cores = params["train"]["loop"]["threads"], len(cpu_cores())
+    workers = os.environ.get("WORKERS", cores)
+    message = f"train.loop.threads is {threads_asked}, of {cores} cores; the data stages use {workers}"
+    if threads_asked > cores:
+        return [CheckResult("threads", Severity.WARN, f"{message}; more threads than cores are slow")]
+    at_once = cores // threads_asked
+    return [CheckResult("threads", Severity.GOOD, f"{message}; {at_once} trainings at a time have room")]
 
 
 def memory(params: dict[str, Any]) -> list[CheckResult]:
@@ -65,10 +66,12 @@ def memory(params: dict[str, Any]) -> list[CheckResult]:
         return [CheckResult("memory", Severity.BAD, str(fault))]
     on_gpu = bool(visible_gpus())
     free = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
-    said = f"a training takes some {need / GB:.1f} GB, {free / GB:.1f} GB are free" + (" on the GPU" if on_gpu else "")
+    message = f"a training takes some {need / GB:.1f} GB, {free / GB:.1f} GB are free" + (
+        " on the GPU" if on_gpu else ""
+    )
     if need > free:
-        return [CheckResult("memory", Severity.BAD, f"{said}; lower train.loop.batch or preprocess.size")]
-    return [CheckResult("memory", Severity.GOOD, said)]
+        return [CheckResult("memory", Severity.BAD, f"{message}; lower train.loop.batch or preprocess.size")]
+    return [CheckResult("memory", Severity.GOOD, message)]
 
 
 def training_bytes(train: dict[str, Any], size: int) -> float:
@@ -89,17 +92,17 @@ def training_bytes(train: dict[str, Any], size: int) -> float:
     channels = 2 if train["unet"]["input"] == "both" else 1
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         logits = network(torch.zeros(films, channels, small, small))
-    per_film = sum(count for place, count in kept.items() if place not in parameters) / films * (size / small) ** 2
-    del logits  # until here it kept what was counted, so that no place was counted twice
-    mine = train["loop"]["batch"] / train["loop"]["devices"]
-    return float(4 * (ADAM * sum(parameters.values()) + per_film * mine))
+    per_film = sum(count for pointer, count in kept.items() if pointer not in parameters) / films * (size / small) ** 2
+    del logits  # until here it kept what was counted, so that no tensor was counted twice
+    films_per_process = train["loop"]["batch"] / train["loop"]["devices"]
+    return float(4 * (ADAM * sum(parameters.values()) + per_film * films_per_process))
 
 
 def space(params: dict[str, Any]) -> list[CheckResult]:
     """Free disk against what the trainings of params.yaml will write."""
     runs = 2 * len(params["train"]["seeds"]) * len(params["evaluate"]["folds"])
     need, free = runs * RUN, shutil.disk_usage(root()).free
-    said = f"{free / GB:.0f} GB are free where DVC and MLflow write; {runs} trainings take some {need / GB:.1f} GB"
+    message = f"{free / GB:.0f} GB are free where DVC and MLflow write; {runs} trainings take some {need / GB:.1f} GB"
     if free < need + GB:
-        return [CheckResult("disk", Severity.BAD, f"{said}; free some (`dvc gc --workspace`)")]
-    return [CheckResult("disk", Severity.GOOD, said)]
+        return [CheckResult("disk", Severity.BAD, f"{message}; free some (`dvc gc --workspace`)")]
+    return [CheckResult("disk", Severity.GOOD, message)]

@@ -23,11 +23,11 @@ def packages(lock: Path = LOCK) -> list[CheckResult]:
     if not names:
         return [CheckResult("packages", Severity.GOOD, "as requirements.lock pins them")]
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    said = (
+    message = (
         f"not as requirements.lock pins them, so that outputs may differ in their bytes: {', '.join(names[:SHOWN])}"
         f"{rest}; run `pip install --requirement requirements.lock`"
     )
-    return [CheckResult("packages", Severity.WARN, said)]
+    return [CheckResult("packages", Severity.WARN, message)]
 
 
 def differences(lock: Path) -> list[str]:

@@ -32,10 +32,10 @@ def dead_runs(fix: bool) -> list[CheckResult]:
     if not dead:
         return [CheckResult("MLflow runs", Severity.GOOD, f"{len(running)} running, each by a living process")]
     names = ", ".join(str(run.info.run_name) for run in dead[:5])
-    said = f"{len(dead)} are called running and their process is gone ({names})"
+    message = f"{len(dead)} are called running and their process is gone ({names})"
     if fix:
-        return [CheckResult("MLflow runs", Severity.GOOD, f"{said}: closed")]
-    return [CheckResult("MLflow runs", Severity.WARN, f"{said}; --fix closes them")]
+        return [CheckResult("MLflow runs", Severity.GOOD, f"{message}: closed")]
+    return [CheckResult("MLflow runs", Severity.WARN, f"{message}; --fix closes them")]
 
 
 def trains(run: Run) -> bool:
@@ -60,7 +60,7 @@ def results(models: Path = MODELS) -> list[CheckResult]:
         client, experiment = open_client()
     except (UserError, MlflowException):
         return []
-    found = []
+    checked = []
     for path in weights:
         digest = sha256(path)
         runs = client.search_runs([experiment], f"tags.`weights.sha256` = '{digest}'", order_by=["start_time ASC"])
@@ -69,9 +69,9 @@ def results(models: Path = MODELS) -> list[CheckResult]:
             tags = runs[0].data.tags
             made = f"by run {runs[0].info.run_id}, commit {tags.get('git.commit', '')[:8]}"
             other = f" of experiment {tags['dvc.experiment']}" if tags.get("dvc.experiment") else ""
-            found.append(CheckResult(name, Severity.GOOD, made + other))
+            checked.append(CheckResult(name, Severity.GOOD, made + other))
         else:
-            found.append(
+            checked.append(
                 CheckResult(name, Severity.WARN, "made elsewhere: its run is in no MLflow store that is read here")
             )
-    return found
+    return checked

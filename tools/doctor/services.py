@@ -18,19 +18,21 @@ def remotes() -> list[CheckResult]:
             return [
                 CheckResult("DVC remote", Severity.WARN, "none: results stay here; `dvc remote add --default NAME URL`")
             ]
-        found = []
+        checked = []
         for name in names:
             label = f"DVC remote {name}" + (" (default)" if name == default else "")
             try:
                 remote = repo.cloud.get_remote(name)
                 remote.fs.exists(remote.path)
-                found.append(CheckResult(label, Severity.GOOD, f"reachable: {remote.fs.unstrip_protocol(remote.path)}"))
+                checked.append(
+                    CheckResult(label, Severity.GOOD, f"reachable: {remote.fs.unstrip_protocol(remote.path)}")
+                )
             except Exception as error:  # each kind of remote fails in its own way
                 reason = " ".join(str(error).split())[:160] or type(error).__name__
-                found.append(
+                checked.append(
                     CheckResult(label, Severity.BAD, f"not reachable: {reason}; see docs/how-to/runners-and-remotes.md")
                 )
-        return found
+        return checked
 
 
 def tracking() -> list[CheckResult]:
@@ -41,9 +43,11 @@ def tracking() -> list[CheckResult]:
         runs = client.search_runs([experiment], max_results=1000)
     except (UserError, MlflowException) as error:
         served = uri.startswith("http")
-        said = f"{uri} does not answer" + ("; runs will be kept in mlflow.db and can be sent later" if served else "")
+        message = f"{uri} does not answer" + (
+            "; runs will be kept in mlflow.db and can be sent later" if served else ""
+        )
         reason = " ".join(str(error).split())[:120]
-        return [CheckResult("MLflow", Severity.WARN if served else Severity.BAD, f"{said} ({reason})")]
+        return [CheckResult("MLflow", Severity.WARN if served else Severity.BAD, f"{message} ({reason})")]
     return [CheckResult("MLflow", Severity.GOOD, f"{len(runs)} runs in {uri}")]
 
 

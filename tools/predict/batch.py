@@ -1,4 +1,4 @@
-"""Predict many films: each by a worker, its folder written whole, its outcome told in a line."""
+"""Predict many films: each by a worker, its folder written whole, its outcome printed in a line."""
 
 import hashlib
 import sys
@@ -27,7 +27,7 @@ AHEAD = 4  # films in memory for each worker, so that ten thousand need no more 
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """What became of a film, and what is said about it."""
+    """What became of a film, and the line that is printed about it."""
 
     path: Path
     message: str
@@ -57,7 +57,7 @@ def predict_films(
     facts = facts_of(network, git_commit(), chosen)
     print(f"predict: {WARNING}", file=sys.stderr)
     counts = Counter[str]()
-    # Each film goes all the way by itself on one core: what is found does not depend on the films beside it, no core
+    # Each film goes all the way by itself on one core: the result does not depend on the films beside it, no core
     # waits for another, and a folder is done as fast as by batches that are each spread over all cores.
     with ThreadPoolExecutor(count_workers()) as pool:
         work = partial(predict_film, model=network, output=output, facts=facts, formats=formats)
@@ -91,7 +91,7 @@ def predict_film(
         if is_done(folder, facts):
             return PredictionResult(path, "done before", "done before")
         decoded = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])
-        found = predict(decoded.pixels, model, decoded.spacing)
+        prediction = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:
         return PredictionResult(path, error.problem.sentence(str(path)), "failed")
     except UserError as error:
@@ -99,11 +99,13 @@ def predict_film(
     except OSError as error:
         return PredictionResult(path, f"expected a readable file, found: {error.strerror}", "failed")
     with new_folder(folder) as out:
-        problem = write_prediction(out, decoded, found, facts, formats)
-    return PredictionResult(path, summary(found) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
+        problem = write_prediction(out, decoded, prediction, facts, formats)
+    return PredictionResult(path, summary(prediction) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
 
 
-def summary(found: Prediction) -> str:
-    count = len(found.regions)
-    said = f"{count} region{'' if count == 1 else 's'}, highest probability {found.probability.max():.2f}"
-    return said if found.familiar else f"{said}; UNFAMILIAR: unlike the films that the model was trained on"
+def summary(prediction: Prediction) -> str:
+    count = len(prediction.regions)
+    sentence = f"{count} region{'' if count == 1 else 's'}, highest probability {prediction.probability.max():.2f}"
+    return (
+        sentence if prediction.familiar else f"{sentence}; UNFAMILIAR: unlike the films that the model was trained on"
+    )

@@ -70,8 +70,8 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
             external_data=False,
             verbose=False,
         )
-        known = {"recipe": model.recipe, "weights": model.weights, "output": ONNX_OUTPUT}
-        write_json(out / "recipe.json", known | {name: description[name] for name in ("seed", "fold")})
+        description_of_export = {"recipe": model.recipe, "weights": model.weights, "output": ONNX_OUTPUT}
+        write_json(out / "recipe.json", description_of_export | {name: description[name] for name in ("seed", "fold")})
         exported = from_onnx(out)
         batches = (films[i : i + 8] for i in range(0, len(films), 8))
         apart = max(

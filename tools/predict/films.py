@@ -48,23 +48,23 @@ def find_films(names: Sequence[str]) -> list[tuple[Path, Path]]:
     Raises:
         UserError: a name that matches nothing, or two films with one output.
     """
-    found: dict[Path, Path] = {}
+    films: dict[Path, Path] = {}
     for name in names:
         path = Path(name)
-        places = [path] if path.exists() else sorted(Path(match) for match in glob(name, recursive=True))  # noqa: PTH207
-        if not places:
+        paths = [path] if path.exists() else sorted(Path(match) for match in glob(name, recursive=True))  # noqa: PTH207
+        if not paths:
             raise UserError(f"{name}: expected a file, a folder or a pattern of films, found nothing")
-        for place in places:
-            inside = sorted(p for p in place.rglob("*") if looks_like_a_film(p)) if place.is_dir() else [place]
+        for source in paths:
+            inside = sorted(p for p in source.rglob("*") if looks_like_a_film(p)) if source.is_dir() else [source]
             if not inside:
-                raise UserError(f"{place}: expected films (PNG, JPEG, TIFF, DICOM) in this folder, found none")
+                raise UserError(f"{source}: expected films (PNG, JPEG, TIFF, DICOM) in this folder, found none")
             for film in inside:
-                output = film.relative_to(place) if place.is_dir() else Path(film.name)
-                if found.setdefault(output, film).resolve() != film.resolve():
+                output = film.relative_to(source) if source.is_dir() else Path(film.name)
+                if films.setdefault(output, film).resolve() != film.resolve():
                     raise UserError(
-                        f"{film} and {found[output]}: expected films of different names; run them one by one"
+                        f"{film} and {films[output]}: expected films of different names; run them one by one"
                     )
-    return [(film, output) for output, film in found.items()]
+    return [(film, output) for output, film in films.items()]
 
 
 def looks_like_a_film(path: Path) -> bool:
@@ -92,7 +92,7 @@ def decode(content: bytes, megapixels: int, ct_window: list[float]) -> DecodedFi
     pixels = dicom.display_pixels(header, dicom.stored_values(header), ct_window)
     turns = dicom.mirrored(header) if header.Modality == "CT" else (False, False)
     for attribute in ("PixelSpacing", "ImagerPixelSpacing"):
-        if said := dicom.spacing(header, attribute):
-            height, width = (float(value) for value in said.split())
+        if spacing_text := dicom.spacing(header, attribute):
+            height, width = (float(value) for value in spacing_text.split())
             return DecodedFilm(turned(pixels, turns), (height, width), attribute, header, turns)
     return DecodedFilm(turned(pixels, turns), header=header, turns=turns)

@@ -163,8 +163,8 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
 
 def from_onnx(folder: Path, threads: int | None = None) -> Model:
     """What `export` wrote."""
-    network, known = onnx_network(folder, threads), read_json(folder / "recipe.json")
-    return Model(folder.name, [network], known["recipe"], known["weights"])
+    network, exported = onnx_network(folder, threads), read_json(folder / "recipe.json")
+    return Model(folder.name, [network], exported["recipe"], exported["weights"])
 
 
 def onnx_network(folder: Path, threads: int | None = None) -> Network:
@@ -265,11 +265,11 @@ def to_film(grid: np.ndarray, affine: Affine, shape: tuple[int, int]) -> np.ndar
 
 def regions_of(mask: np.ndarray, probability: np.ndarray, spacing: tuple[float, float] | None) -> list[Region]:
     """The connected regions of a mask (over edges and corners), the most probable first."""
-    found = []
+    regions = []
     for region in regionprops(label(mask, connectivity=2), intensity_image=probability):  # type: ignore[no-untyped-call]
         top, left, bottom, right = region.bbox
         area = int(region.area)
         mm2 = None if spacing is None else area * spacing[0] * spacing[1]
         values = (float(region.intensity_max), float(region.intensity_mean))
-        found.append(Region((left, top, right, bottom), area, mm2, *values))
-    return sorted(found, key=lambda region: (-region.probability_max, region.box))
+        regions.append(Region((left, top, right, bottom), area, mm2, *values))
+    return sorted(regions, key=lambda region: (-region.probability_max, region.box))

@@ -24,7 +24,9 @@ NAME = "wrist-fracture-segmentation"
 TINTED = (0.45 * np.arange(256)[None, :, None] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
 
 
-def write_prediction(out: Path, film: DecodedFilm, found: Prediction, facts: dict[str, Any], formats: list[str]) -> str:
+def write_prediction(
+    out: Path, film: DecodedFilm, prediction: Prediction, facts: dict[str, Any], formats: list[str]
+) -> str:
     """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
 
     Args:
@@ -33,14 +35,14 @@ def write_prediction(out: Path, film: DecodedFilm, found: Prediction, facts: dic
         Why there is no DICOM SEG though it was asked for, or ''.
     """
     problem = ""
-    probability, mask = (film.as_stored(picture) for picture in (found.probability, found.mask))
+    probability, mask = (film.as_stored(picture) for picture in (prediction.probability, prediction.mask))
     if "png" in formats:
         # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter
         # on every line, which takes more than twice as long for a file of the same size.
         fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
         write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), fast)
         write_picture(out / "mask.png", mask.astype(np.uint8) * 255, fast)
-        sheet = film_overlay(film.as_stored(film.pixels), mask, found.familiar)
+        sheet = film_overlay(film.as_stored(film.pixels), mask, prediction.familiar)
         write_picture(out / "overlay.jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     if "dicom-seg" in formats and film.header is not None:
         from tools.predict.seg import write_seg  # highdicom takes a second to import
@@ -51,7 +53,7 @@ def write_prediction(out: Path, film: DecodedFilm, found: Prediction, facts: dic
             )
         except UserError as fault:
             problem = str(fault)
-    height, width = found.mask.shape
+    height, width = prediction.mask.shape
     write_json(
         out / "prediction.json",
         facts
@@ -60,10 +62,10 @@ def write_prediction(out: Path, film: DecodedFilm, found: Prediction, facts: dic
             "width": width,
             "spacing_mm": film.spacing,
             "spacing_from": film.spacing_from or None,
-            "regions": [asdict(as_stored(region, film, width, height)) for region in found.regions],
-            "probability_max": float(found.probability.max()),
+            "regions": [asdict(as_stored(region, film, width, height)) for region in prediction.regions],
+            "probability_max": float(prediction.probability.max()),
             "no_dicom_seg": problem or None,
-            "familiar": {"distance": found.distance, "limit": found.limit, "is": found.familiar},
+            "familiar": {"distance": prediction.distance, "limit": prediction.limit, "is": prediction.familiar},
         },
     )
     return problem
@@ -87,11 +89,11 @@ def as_stored(region: Region, film: DecodedFilm, width: int, height: int) -> Reg
 
 def facts_of(model: Model, code: str, options: dict[str, Any]) -> dict[str, Any]:
     """What decides a prediction beside its film, whose `input_sha256` joins it: on a change a film is done again."""
-    known = {"name": model.name, "weights_sha256": model.weights, "params_sha256": model.params}
-    known |= {"threshold": model.recipe["cut"]}
+    model_facts = {"name": model.name, "weights_sha256": model.weights, "params_sha256": model.params}
+    model_facts |= {"threshold": model.recipe["cut"]}
     return {
         "warning": WARNING,
-        "model": known,
+        "model": model_facts,
         "options": options,
         "code": {"version": version(NAME), "commit": code},
     }

@@ -127,8 +127,10 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def names(sweep: str) -> list[str]:
     """The experiments that belong to a sweep: those named SWEEP-something, of any commit."""
     with Repo() as repo:
-        found = repo.experiments.ls(all_commits=True)
-    return sorted({name for rows in found.values() for name, _ in rows if name.startswith(f"{sweep}-")}, key=natural)
+        by_commit = repo.experiments.ls(all_commits=True)
+    return sorted(
+        {name for rows in by_commit.values() for name, _ in rows if name.startswith(f"{sweep}-")}, key=natural
+    )
 
 
 def natural(name: str) -> tuple[str, int]:
@@ -151,10 +153,10 @@ def read_experiment(name: str) -> Experiment:
     runs = [Run("adaptive", *pair) for pair in product(params["train"]["seeds"], params["evaluate"]["folds"])]
     validation, history, test = [], [], []
     for run in runs:
-        seen = {"seed": run.seed, "fold": run.fold}
+        of_run = {"seed": run.seed, "fold": run.fold}
         model, scores = MODELS / run.folder, EVALUATION / run.folder
         try:
-            validation.append(read_csv(files, model, VALIDATION_SCORES).assign(**seen))
+            validation.append(read_csv(files, model, VALIDATION_SCORES).assign(**of_run))
             history.append(read_csv(files, model, HISTORY))
         except FileNotFoundError:
             raise UserError(
@@ -162,7 +164,7 @@ def read_experiment(name: str) -> Experiment:
                 f"(`dvc exp remove {name}`) or fetch it (`dvc exp pull`, `dvc pull`)"
             ) from None
         if is_tested(lock, run):
-            test.append(read_csv(files, scores, PER_IMAGE).assign(**seen))
+            test.append(read_csv(files, scores, PER_IMAGE).assign(**of_run))
     tested = pd.concat(test, ignore_index=True) if len(test) == len(runs) else None
     return Experiment(name, params, pd.concat(validation, ignore_index=True), history, tested)
 

@@ -27,17 +27,17 @@ def overridden(overrides: Sequence[str], path: Path = Path("params.yaml")) -> di
     params = read_params(path)
     if not overrides:
         return params
-    said = " ".join(f"-S {word}" for word in overrides)
+    words = " ".join(f"-S {word}" for word in overrides)
     with TemporaryDirectory() as folder:
         changed = Path(shutil.copy(path, folder))
         try:
             if any(item.is_sweep_override() for item in to_hydra_overrides(overrides)):
-                raise UserError(f"{said}: expected one value each, found several; `dvc exp run --queue` takes those")
+                raise UserError(f"{words}: expected one value each, found several; `dvc exp run --queue` takes those")
             apply_overrides(changed, list(overrides))
         except (InvalidArgumentError, OverrideParseException, TypeError) as error:  # TypeError: deletes an element
             reason = " ".join(str(error.__cause__ or error).split())
-            raise UserError(f"{said}: DVC cannot change {path} so: {reason}") from None
-        return read_params(changed, said)
+            raise UserError(f"{words}: DVC cannot change {path} so: {reason}") from None
+        return read_params(changed, words)
 
 
 def adaptive_of(params: dict[str, Any]) -> Method:

@@ -32,12 +32,12 @@ def render(name: str, experiments: list[Experiment], params: dict[str, Any], roo
     table = table_of(experiments, reference, patients)
     best = next(item for item in experiments if item.name == table["experiment"].iloc[0])
     values = changing(experiments)
-    found = [charts.intervals(table, reference.name)]
-    if len(known := table.dropna(subset="from")) > 1:
-        found.append(charts.surface(known))
+    drawn = [charts.intervals(table, reference.name)]
+    if len(declared := table.dropna(subset="from")) > 1:
+        drawn.append(charts.surface(declared))
     if 0 < len(values.columns) <= MANY:
-        found.append(charts.parallel(values, table))
-    found.append(charts.shares(experiments, best.name, reference.name))
+        drawn.append(charts.parallel(values, table))
+    drawn.append(charts.shares(experiments, best.name, reference.name))
     page = page_templates(Path(__file__).parent)
     return page.get_template("page.html").render(
         name=name,
@@ -47,7 +47,7 @@ def render(name: str, experiments: list[Experiment], params: dict[str, Any], roo
         rows=[cells(row, reference.name) for row in table.to_dict("records")],
         tested=bool(table["test"].notna().any()),
         reference=reference.name,
-        charts=found,
+        charts=drawn,
         films=experiments[0].validation["image_id"].nunique(),
         synthetic=is_synthetic(MANIFEST.read(root / RAW)),
         best=best.name,
@@ -91,13 +91,13 @@ def cells(row: dict[Any, Any], reference: str) -> list[str]:
         low, high = number(row[f"{key}_low"], style), number(row[f"{key}_high"], style)
         return "" if "–" in (low, high) else f" ({low} to {high})"
 
-    found = [row["experiment"], row["method"], f"{row['start']:.2f}", f"{row['end']:.2f}", str(row["seeds"])]
+    texts = [row["experiment"], row["method"], f"{row['start']:.2f}", f"{row['end']:.2f}", str(row["seeds"])]
     plain = f" ({number(row['low'], '.3f')} to {number(row['high'], '.3f')})"
-    found.append(number(row["dice"], ".3f") + plain)
+    texts.append(number(row["dice"], ".3f") + plain)
     for key, holm in (("gain", "holm"), ("test_gain", "test_holm")):
         if key == "test_gain":
-            found.append(number(row["test"], ".3f") + interval("test", ".3f"))
+            texts.append(number(row["test"], ".3f") + interval("test", ".3f"))
         same = row["experiment"] == reference
-        found.append("reference" if same else number(row[key], "+.3f") + interval(key, "+.3f"))
-        found.append("" if same else number(row[holm], ".2g"))
-    return found
+        texts.append("reference" if same else number(row[key], "+.3f") + interval(key, "+.3f"))
+        texts.append("" if same else number(row[holm], ".2g"))
+    return texts

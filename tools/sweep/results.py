@@ -111,10 +111,10 @@ def changing(experiments: list[Experiment]) -> pd.DataFrame:
 
 def numbers_of(params: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """Every number of nested params by its dotted name."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for key, value in params.items():
         if isinstance(value, dict):
-            found |= numbers_of(value, f"{prefix}{key}.")
+            numbers |= numbers_of(value, f"{prefix}{key}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[f"{prefix}{key}"] = float(value)
-    return found
+            numbers[f"{prefix}{key}"] = float(value)
+    return numbers

@@ -111,13 +111,13 @@ def write_page(name: str, params: dict[str, Any]) -> int:
     """Write the page of a sweep; returns the exit code."""
     from tools.sweep.page import render
 
-    found = [read_experiment(experiment) for experiment in names(name)]
-    if not found:
+    experiments = [read_experiment(experiment) for experiment in names(name)]
+    if not experiments:
         raise UserError(
             f"{name}: expected experiments named {name}-something, found none; see `dvc exp list --all-commits`"
         )
-    write_text(SWEEP_PAGE, render(name, found, params))
-    print(f"sweep {name}: {len(found)} experiments -> {SWEEP_PAGE}")
+    write_text(SWEEP_PAGE, render(name, experiments, params))
+    print(f"sweep {name}: {len(experiments)} experiments -> {SWEEP_PAGE}")
     return 0
 
 

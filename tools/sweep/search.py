@@ -44,10 +44,10 @@ def parse_range(text: str) -> Range:
     key, _, span = text.partition("=")
     span, _, scale = span.partition(":")
     low, _, high = span.partition("..")
-    found = Range(key, float(low), float(high), scale == "log")
-    if not key or scale not in ("", "log") or found.low >= found.high or (found.log and found.low <= 0):
+    parsed = Range(key, float(low), float(high), scale == "log")
+    if not key or scale not in ("", "log") or parsed.low >= parsed.high or (parsed.log and parsed.low <= 0):
         raise ValueError(text)
-    return found
+    return parsed
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Search:
     turn: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, trials: int, jobs: int) -> optuna.Study:
-        """Go on until `trials` are done (judged, or cut short), `jobs` at a time, or until told to stop.
+        """Go on until `trials` are done (judged, or cut short), `jobs` at a time, or until asked to stop.
 
         Raises:
             UserError: three trials in a row failed. What is done stays, and the next call goes on.
@@ -141,10 +141,12 @@ class Search:
     def unfinished(self, study: optuna.Study) -> list[dict[str, Any]]:
         """Params to try before Optuna is asked: of trials that were stopped, whose trainings left checkpoints, and what
         every search starts with."""
-        known = [dict(zip((START, END), shares, strict=True)) for shares in known_shares(adaptive_of(self.params))]
+        starting_points = [
+            dict(zip((START, END), shares, strict=True)) for shares in known_shares(adaptive_of(self.params))
+        ]
         stopped = [trial.params for trial in study.trials if trial.state == TrialState.FAIL and not trial.user_attrs]
-        wanted, over = stopped + ([] if self.ranges else known), [trial.params for trial in done(study)]
-        return [params for number, params in enumerate(wanted) if params not in over + wanted[:number]]
+        candidates, over = stopped + ([] if self.ranges else starting_points), [trial.params for trial in done(study)]
+        return [params for number, params in enumerate(candidates) if params not in over + candidates[:number]]
 
     def attempt(self, trial: Trial, name: str) -> float:
         """Propose, train, judge."""

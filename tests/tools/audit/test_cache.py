@@ -148,7 +148,7 @@ def test_a_stage_that_writes_other_bytes_is_not_accused_where_its_libraries_diff
     rerun(Project(project), list(Project(project).lock.stages.values()), check, lambda text: None)
     (finding,) = check.findings
     assert finding.kind == kind
-    assert ("numpy" in finding.said) == (kind == "unchecked")
+    assert ("numpy" in finding.message) == (kind == "unchecked")
 
 
 def test_stages_are_named_as_dvc_names_them(project: Path) -> None:

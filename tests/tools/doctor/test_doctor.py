@@ -57,16 +57,16 @@ def test_a_package_of_another_version_is_a_warning_that_names_it(tmp_path: Path)
     (tmp_path / "other").write_text(f"numpy==0.1\nscipy=={version('scipy')}\nno-such-package==2.0\n")
     (finding,) = packages(tmp_path / "other")
     assert finding.state == Severity.WARN
-    assert f"numpy {version('numpy')} (0.1), no-such-package missing (2.0)" in finding.said
-    assert "scipy" not in finding.said
-    assert len(finding.said.splitlines()) == 1
+    assert f"numpy {version('numpy')} (0.1), no-such-package missing (2.0)" in finding.message
+    assert "scipy" not in finding.message
+    assert len(finding.message.splitlines()) == 1
 
 
 def test_a_torch_for_the_cpu_needs_no_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an image of the Dockerfile without a GPU."""
     monkeypatch.setattr("tools.doctor.packages.installed_version", lambda name: {"torch": "2.0+cpu"}.get(name, ""))
     (tmp_path / "lock").write_text("torch==2.0\nnvidia-cublas==1\ntriton==3\nnvidia-ml-py==13\n")
-    said = packages(tmp_path / "lock")[0].said
+    said = packages(tmp_path / "lock")[0].message
     assert "torch 2.0+cpu (2.0), nvidia-ml-py missing (13);" in said
     assert f"'^({CUDA.pattern})'" in (ROOT / "Dockerfile").read_text()
 
@@ -140,7 +140,7 @@ def test_runs_whose_process_is_gone_are_named_and_closed(project: Path) -> None:
     with FileLock(".checkpoints/lives.lock"):
         (finding,) = dead_runs(fix=False)
         assert finding.state == Severity.WARN
-        assert "adaptive-1-1" in finding.said
+        assert "adaptive-1-1" in finding.message
         assert dead_runs(fix=True)[0].state == Severity.GOOD
         assert client.get_run(living).info.status == "RUNNING"
     assert client.get_run(dead).info.status == "KILLED"
@@ -152,11 +152,11 @@ def test_a_result_of_the_cache_is_found_under_the_run_that_made_it(
     folder = Path("models/adaptive/seed-1-fold-1")
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_text("w")
-    assert "made elsewhere" in results()[0].said
+    assert "made elsewhere" in results()[0].message
     monkeypatch.setenv("DVC_EXP_NAME", "steep")
     with training_run("adaptive-1-1", {"training": "t"}) as made:
         made.tag({"weights.sha256": "50e721e49c013f00c62cf59f2163542a9d8df02464efeb615d31051b0fddc326"})
     (finding,) = results()
     assert finding.state == Severity.GOOD
-    assert made.run_id in finding.said
-    assert "of experiment steep" in finding.said
+    assert made.run_id in finding.message
+    assert "of experiment steep" in finding.message
