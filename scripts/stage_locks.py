@@ -38,7 +38,7 @@ NO_OUTPUT = {
     "locks files": ("filelock",),
     "passes work on to machines that have the same libraries": ("distributed",),
     "records runs; records are no output of a stage": ("mlflow", "mlflow-skinny", "mlflow-tracing"),
-    "accepts or refuses values and does not change them": ("great-expectations", "pydantic"),
+    "accepts or refuses values and does not change them": ("great-expectations", "pydantic", "pydantic-core"),
     "downloads files, whose SHA-256 are pinned": ("huggingface-hub", "kagglehub", "kagglesdk", "requests"),
     "serves imports, versions and types": ("lazy-loader", "lightning-utilities", "packaging", "typing-extensions"),
     "reads dates; no table has any": ("python-dateutil",),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.stage_locks import NAME, canonical_pins, stage_locks
 from stages import STAGES, section_model
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
@@ -60,6 +61,12 @@ def test_deps_hold_all_code_that_a_stage_imports_and_name_no_folder_in_vain(stag
     assert {str(p.relative_to(ROOT)) for p in idle} == set(), "nothing of it is imported: needless reruns"
     unused = inside[ROOT / "stages" / stage] - needed
     assert {str(p.relative_to(ROOT)) for p in unused} == set(), "not imported: needless reruns"
+
+
+def test_the_lock_of_each_stage_has_the_libraries_that_its_code_imports_now() -> None:
+    wanted = stage_locks(ROOT, canonical_pins(ROOT))
+    written = {stage: (ROOT / "stages" / stage / NAME).read_text() for stage in PIPELINE}
+    assert written == wanted, "run `make locks` and commit the change"
 
 
 LAYERS = (

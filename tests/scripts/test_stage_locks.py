@@ -20,16 +20,6 @@ PINS = canonical_pins(ROOT)
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 
 
-@pytest.fixture(scope="module")
-def derived() -> dict[str, str]:
-    return stage_locks.stage_locks(ROOT, PINS)
-
-
-@pytest.mark.parametrize("stage", PIPELINE)
-def test_the_lock_of_a_stage_is_up_to_date(stage: str, derived: dict[str, str]) -> None:
-    assert (ROOT / "stages" / stage / NAME).read_text() == derived[stage], "run `make locks` and commit the change"
-
-
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_a_stage_depends_on_its_lock(stage: str) -> None:
     assert f"stages/{stage}" in PIPELINE[stage]["deps"]
