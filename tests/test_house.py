@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stage_locks import NAME, canonical_pins, stage_locks
+from scripts.stage_locks import NAME, canonical_pins, import_closure, imported_names, project_modules, stage_locks
 from stages import STAGES, section_model
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
@@ -19,18 +19,8 @@ PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 
 def imports(path: Path) -> set[Path]:
     """The modules of this project that a module imports, wherever in it the import stands."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide dependencies"
-            names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
-        for name in names:
-            base = ROOT / name.replace(".", "/")
-            # A module's packages run before it.
-            packages = [folder / "__init__.py" for folder in (base, *base.parents) if folder.is_relative_to(ROOT)]
-            found |= {p for p in (base.with_suffix(".py"), *packages) if p.is_file()}
-    return {p for p in found if p.relative_to(ROOT).parts[0] in ("stages", "tools")}
+    modules = project_modules(ROOT, imported_names(path))
+    return {p for p in modules if p.relative_to(ROOT).parts[0] in ("stages", "tools")}
 
 
 def runs_nothing(path: Path) -> bool:
@@ -38,23 +28,12 @@ def runs_nothing(path: Path) -> bool:
     return path.name == "__init__.py" and len(ast.parse(path.read_text()).body) <= 1
 
 
-def closure(*paths: Path) -> set[Path]:
-    found, todo = set(), list(paths)
-    while todo:
-        module = todo.pop()
-        if module not in found:
-            found.add(module)
-            todo += imports(module)
-    return {p for p in found if not runs_nothing(p)}
-
-
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_deps_hold_all_code_that_a_stage_imports_and_name_no_folder_in_vain(stage: str) -> None:
     named = [ROOT / dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages/")]
     files = {dep: [dep] if dep.is_file() else list(dep.rglob("*.py")) for dep in named}
     inside = {dep: {p for p in of if not runs_nothing(p)} for dep, of in files.items()}
-    # `stages.run` imports the stage's `main` and `params` by name.
-    needed = closure(*(ROOT / f"stages/{stage}/{name}.py" for name in ("__main__", "main", "params")))
+    needed = {p for p in import_closure(ROOT, ROOT / "stages" / stage) if not runs_nothing(p)}
     missing = needed - set().union(*inside.values())
     assert {str(p.relative_to(ROOT)) for p in missing} == set(), "imported, and no dependency: a stale cache"
     idle = {dep for dep, of in inside.items() if not of & needed}
