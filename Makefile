@@ -49,5 +49,5 @@ locks: $(READY) ## pin the libraries of each stage after a change of imports
 readme: $(READY) ## put the table and the picture of the last run into README.md
 	@python scripts/readme.py
 
-clean: ## remove .venv, caches and outputs; the DVC cache stays
+clean: ## remove .venv, caches and checkpoints; outputs and the DVC cache stay
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .checkpoints build *.egg-info

@@ -1,14 +1,19 @@
 """README and docs: links lead somewhere, badges and citation are true, pages are listed, lines have one width."""
 
 import re
+import shlex
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
 
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
+from tools.command_line import app
 
 TRACKED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 PAGES = [ROOT / name for name in TRACKED.split() if not name.startswith("stages/")]  # stages/ has templates
@@ -26,6 +31,18 @@ def anchors(page: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
     headings = [re.sub(r"[`*]", "", line.lstrip("#").strip()) for line in prose(page) if re.match(r"#+ ", line)]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Page and words of every command of `wrist` in a block of shell commands."""
+    for page in PAGES:
+        for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                    words.pop(0)
+                if words and words[0] == "wrist":
+                    yield str(page.relative_to(ROOT)), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -69,3 +86,21 @@ def test_the_citation_is_valid_and_of_this_version() -> None:
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"]
     assert f"## [{PROJECT['version']}] - {citation['date-released']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+WRIST = [
+    pytest.param(words[1:], id=f"{page}: {shlex.join(words)}") for page, words in commands() if words[0] == "wrist"
+]
+
+
+COMMANDS = [pytest.param(words[1:], id=f"{page}: {shlex.join(words)}") for page, words in commands()]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_wrist_accepts_every_command_of_the_docs(words: list[str]) -> None:
+    command: click.Command = typer.main.get_command(app)
+    context = command.make_context("wrist", list(words))
+    while isinstance(command, click.Group):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert command is not None
+        context = command.make_context(name, rest, parent=context)
