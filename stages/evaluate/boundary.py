@@ -28,28 +28,28 @@ def boundary(
         nsd in 0..1, hd95_px in pixels, hd95_mm in mm or NaN.
     """
     units = {"px": (1.0, 1.0), "mm": spacing}
-    found = {"nsd": math.nan, "hd95_px": math.nan, "hd95_mm": math.nan}
+    scores = {"nsd": math.nan, "hd95_px": math.nan, "hd95_mm": math.nan}
     if mask_pred.any() and mask_ref.any():
         near = surroundings(mask_pred | mask_ref)  # MONAI's own crop takes half of its time
         pred, ref = get_mask_edges(mask_pred[near], mask_ref[near], crop=False)
         for name, unit in units.items():
             if unit is not None:
                 both_ways = [get_surface_distance(*pair, spacing=unit) for pair in ((pred, ref), (ref, pred))]
-                found[f"hd95_{name}"] = float(max(np.quantile(way, PERCENTILE) for way in both_ways))
+                scores[f"hd95_{name}"] = float(max(np.quantile(way, PERCENTILE) for way in both_ways))
                 if name == "px":
-                    found["nsd"] = float((np.concatenate(both_ways) <= tolerance).mean())
-        return found
+                    scores["nsd"] = float((np.concatenate(both_ways) <= tolerance).mean())
+        return scores
     nothing = not (mask_pred.any() or mask_ref.any())
-    found["nsd"] = float(nothing)
+    scores["nsd"] = float(nothing)
     for name, unit in units.items():
         if unit is not None:
             diagonal = math.hypot(*(side * size for side, size in zip(mask_ref.shape, unit, strict=True)))
-            found[f"hd95_{name}"] = 0.0 if nothing else diagonal
-    return found
+            scores[f"hd95_{name}"] = 0.0 if nothing else diagonal
+    return scores
 
 
 def surroundings(mask: np.ndarray) -> tuple[slice, slice]:
-    """The part of an image that holds a mask and one pixel more on each side: the same distances, found faster."""
+    """The part of an image that holds a mask and one pixel more on each side: the same distances in less time."""
     sides = (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))
     top, left = (slice(max(0, int(side[0]) - 1), int(side[-1]) + 2) for side in sides)
     return top, left

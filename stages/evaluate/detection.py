@@ -24,9 +24,11 @@ def detection(chances: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[
     """
     marked = label(chances >= threshold, connectivity=2)  # type: ignore[no-untyped-call]
     regions = regionprops(marked)  # type: ignore[no-untyped-call]
-    found = np.array([(left, top, right, bottom) for top, left, bottom, right in (r.bbox for r in regions)], float)
+    region_boxes = np.array(
+        [(left, top, right, bottom) for top, left, bottom, right in (r.bbox for r in regions)], float
+    )
     centres = np.array([(x + 0.5, y + 0.5) for y, x in (r.centroid for r in regions)], float)
-    ious = box_iou(torch.from_numpy(boxes), torch.from_numpy(found.reshape(-1, 4)))
+    ious = box_iou(torch.from_numpy(boxes), torch.from_numpy(region_boxes.reshape(-1, 4)))
     pairs = (ious >= OVERLAP).numpy()
     inside = within(boxes, centres.reshape(-1, 2))
     row, column = np.unravel_index(int(np.argmax(chances)), chances.shape)

@@ -60,8 +60,8 @@ def quantiles(picture: np.ndarray, shares: tuple[float, ...], where: np.ndarray 
     picture = np.ascontiguousarray(picture)
     mask = None if where is None else np.ascontiguousarray(where).astype(np.uint8)
     counts = np.cumsum(cv2.calcHist([picture], [0], mask, [BINS], [0.0, 1.0 + 1 / BINS]).ravel())
-    places = np.searchsorted(counts, np.array(shares) * counts[-1])
-    return [float(place) / BINS for place in places]
+    bins = np.searchsorted(counts, np.array(shares) * counts[-1])
+    return [float(place) / BINS for place in bins]
 
 
 def inside_strips(small: np.ndarray) -> tuple[slice, slice]:
@@ -113,5 +113,5 @@ def inside_field(picture: np.ndarray, limb: np.ndarray, level: float) -> np.ndar
     if limb.sum() < FIELD_FULL * (width + 1) * (height + 1) or limb.mean() < FIELD_SHARE:
         return limb
     inner = cv2.erode(limb.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    found = bony_pieces(picture, level, inner) if inner.any() else None
-    return limb if found is None else found
+    pieces = bony_pieces(picture, level, inner) if inner.any() else None
+    return limb if pieces is None else pieces

@@ -49,15 +49,15 @@ def row(claim: str, published: str, found: str, result: str, why: str) -> dict[s
 
 def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance: Tolerance) -> dict[str, str]:
     """A published score, which compares with ours only where as many pixels are fracture."""
-    printed, found = PUBLISHED[name][metric], float(ours[metric])
+    printed, ours_value = PUBLISHED[name][metric], float(ours[metric])
     apart = abs(float(ours["prevalence"]) - prevalence)
     claim = f"{metric} of {ROWS[name]}"
-    if apart > tolerance.prevalence or np.isnan(found):
+    if apart > tolerance.prevalence or np.isnan(ours_value):
         why = f"{ours['prevalence']:.1%} of the pixels are fracture here, {prevalence:.0%} there by its own numbers"
-        return row(claim, f"{printed:.4f}", f"{found:.4f}", UNKNOWN, why)
-    near = abs(found - printed) <= tolerance.score
-    why = f"{abs(found - printed):.3f} apart, tolerance {tolerance.score:g}"
-    return row(claim, f"{printed:.4f}", f"{found:.4f}", REPRODUCED if near else DEVIATES, why)
+        return row(claim, f"{printed:.4f}", f"{ours_value:.4f}", UNKNOWN, why)
+    near = abs(ours_value - printed) <= tolerance.score
+    why = f"{abs(ours_value - printed):.3f} apart, tolerance {tolerance.score:g}"
+    return row(claim, f"{printed:.4f}", f"{ours_value:.4f}", REPRODUCED if near else DEVIATES, why)
 
 
 def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> dict[str, str]:
@@ -67,20 +67,20 @@ def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> dict[str, str]:
         "cannot be told apart from": UNKNOWN,
     }
     published = PUBLISHED[ADAPTIVE]["f1"] - PUBLISHED[FIXED]["f1"]
-    found = span(gain["f1"], gain["f1_low"], gain["f1_high"], "+.4f")
+    measured = span(gain["f1"], gain["f1_low"], gain["f1_high"], "+.4f")
     why = f"adaptive {outcome} baseline: interval and permutation test together"
-    return row("adaptive weights raise F1", f"{published:+.4f}", found, results[outcome], why)
+    return row("adaptive weights raise F1", f"{published:+.4f}", measured, results[outcome], why)
 
 
 def change(metric: str, test: pd.Series) -> dict[str, str]:
     """How a metric moves from fixed to adaptive weights, patient by patient."""
     published = PUBLISHED[ADAPTIVE][metric] - PUBLISHED[FIXED][metric]
-    found = span(test["difference"], test["low"], test["high"], "+.4f")
+    measured = span(test["difference"], test["low"], test["high"], "+.4f")
     certain = test["holm"] < LEVEL and test["low"] * test["high"] > 0
     result = UNKNOWN if not certain else REPRODUCED if test["difference"] * published > 0 else DEVIATES
     why = f"mean over {test['patients']:.0f} patients, permutation p = {test['holm']:.2g} after Holm"
     return row(
-        f"adaptive weights {'raise' if published > 0 else 'lower'} {metric}", f"{published:+.4f}", found, result, why
+        f"adaptive weights {'raise' if published > 0 else 'lower'} {metric}", f"{published:+.4f}", measured, result, why
     )
 
 
@@ -99,7 +99,11 @@ def better_than_trivial(comparison: pd.DataFrame, implied: pd.Series) -> dict[st
     ours = comparison.loc[names.isin(ROWS.values()), "f1"].min()
     naive = comparison[~names.isin([*ROWS.values(), GAIN, *ROWS])]["f1"].max()
     why = f"the best predictor that costs nothing has F1 {naive:.3f} here, {implied['everything_f1']:.3f} there"
-    found = f"F1 at least {ours:.3f}"
+    measured = f"F1 at least {ours:.3f}"
     return row(
-        "the networks find fractures", f"F1 {implied['f1']:.4f}", found, REPRODUCED if ours > naive else DEVIATES, why
+        "the networks find fractures",
+        f"F1 {implied['f1']:.4f}",
+        measured,
+        REPRODUCED if ours > naive else DEVIATES,
+        why,
     )

@@ -34,12 +34,12 @@ def read_runs(root: Path, seeds: list[int], folds: list[int]) -> dict[str, list[
     Raises:
         UserError: a run is missing, or the two variants were not scored on the same films.
     """
-    found = {name: [read_run(root, Run(name, *pair)) for pair in product(seeds, folds)] for name in VARIANTS}
-    for pair in zip(*found.values(), strict=True):
+    by_variant = {name: [read_run(root, Run(name, *pair)) for pair in product(seeds, folds)] for name in VARIANTS}
+    for pair in zip(*by_variant.values(), strict=True):
         if len({tuple(item.table["image_id"]) for item in pair}) > 1:
             names = " and ".join(str(item.run) for item in pair)
             raise UserError(f"{EVALUATION}: expected {names} on the same films, found others; run `dvc repro`")
-    return found
+    return by_variant
 
 
 def read_run(root: Path, run: Run) -> Evaluated:

@@ -72,21 +72,21 @@ def main(settings: Params, root: Path = Path()) -> str:
     remove_leftovers(root, seeds, folds)
     runs = read_runs(root, seeds, folds)
     split = SPLIT.read(root / DATASET).set_index("image_id", drop=False)
-    baseline, adaptive = (together(found) for found in runs.values())
+    baseline, adaptive = (together(evaluated) for evaluated in runs.values())
     results = compared(settings, runs, baseline, adaptive, split, root)
-    said = verdict(results["comparison"], results["statistics"], len(seeds))
+    sentence = verdict(results["comparison"], results["statistics"], len(seeds))
     note = SYNTHETIC if is_synthetic(MANIFEST.read(root / RAW)) else ""
-    page = render(root, runs, results, said, params)
+    page = render(root, runs, results, sentence, params)
     with new_folder(root / CURVES) as out:
         write_curves(out, runs)
     for table in RESULTS:
         table.write(root / REPORTS, results[Path(table.name).stem])
     write_json(root / HEADLINE, headline(results, runs))
-    write_text(root / COMPARISON_MD, f"{markdown(results['comparison'])}\n{said}\n{note}")
+    write_text(root / COMPARISON_MD, f"{markdown(results['comparison'])}\n{sentence}\n{note}")
     write_text(root / COMPARISON_TEX, latex(results["comparison"]))
-    write_cards(root, runs, results, said, params)
+    write_cards(root, runs, results, sentence, params)
     write_text(root / PAGE, page)
-    return f"{said} -> {PAGE}"
+    return f"{sentence} -> {PAGE}"
 
 
 def compared(
@@ -124,8 +124,8 @@ def compared(
 
 def labels(root: Path) -> pd.Series:
     """What was annotated on each film that has an annotation, by its image_id: its labels, each once."""
-    found = ANNOTATIONS.read(root / RAW).groupby("image_id")["label"]
-    return found.agg(lambda of_film: ", ".join(sorted(set(of_film))))
+    by_film = ANNOTATIONS.read(root / RAW).groupby("image_id")["label"]
+    return by_film.agg(lambda of_film: ", ".join(sorted(set(of_film))))
 
 
 def films(root: Path, split: pd.DataFrame, names: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -140,20 +140,23 @@ def headline(results: dict[str, pd.DataFrame], runs: dict[str, list[Evaluated]])
     """What `dvc metrics diff` and `dvc exp show` put side by side."""
     table = results["comparison"].set_index("row")
     shown = ["f1", "mean_f1", "precision", "recall", "iou", "mcc"]
-    found: dict[str, Any] = {name: table.loc[name, shown].astype(float).to_dict() for name in runs}
+    shown_metrics: dict[str, Any] = {name: table.loc[name, shown].astype(float).to_dict() for name in runs}
     for name, of_variant in runs.items():
         per_film = [item.metrics["detection"]["false_regions_per_image"] for item in of_variant]
         boxes, centre = (
             sum(item.metrics["detection"][key] for item in of_variant) for key in ("fractures", "found_centre")
         )
         best = [float(item.history["validation_dice"].iloc[item.model["epoch"]]) for item in of_variant]
-        found[name] |= {"false_regions": float(np.mean(per_film)), "boxes_found": centre / boxes if boxes else None}
-        found[name] |= {"validation_dice": float(np.mean(best))}
+        shown_metrics[name] |= {
+            "false_regions": float(np.mean(per_film)),
+            "boxes_found": centre / boxes if boxes else None,
+        }
+        shown_metrics[name] |= {"validation_dice": float(np.mean(best))}
     gain = table.loc[GAIN]
     test = results["statistics"].set_index("metric").loc["f1"]
-    found["difference"] = {"f1": gain["f1"], "f1_low": gain["f1_low"], "f1_high": gain["f1_high"]}
-    found["difference"] |= {"permutation_p": test["permutation"]}
-    return {key: without_nan(value) for key, value in found.items()}
+    shown_metrics["difference"] = {"f1": gain["f1"], "f1_low": gain["f1_low"], "f1_high": gain["f1_high"]}
+    shown_metrics["difference"] |= {"permutation_p": test["permutation"]}
+    return {key: without_nan(value) for key, value in shown_metrics.items()}
 
 
 def without_nan(content: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def render(
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
     first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
     count = split["split"].value_counts()
-    thresholds = {name: {item.metrics["threshold"]["value"] for item in found} for name, found in runs.items()}
+    thresholds = {name: {item.metrics["threshold"]["value"] for item in evaluated} for name, evaluated in runs.items()}
     page = page_templates(Path(__file__).parent)
     return page.get_template("page.html").render(
         train=int(count["train"] + count["validation"]),
@@ -95,7 +95,7 @@ def render(
         tau=f"{results['ranking']['tau'].iloc[0]:.2f}",
         resamples=f"{RESAMPLES:,}",
         thresholds="; ".join(
-            f"{name} {', '.join(f'{t:g}' for t in sorted(found))}" for name, found in thresholds.items()
+            f"{name} {', '.join(f'{t:g}' for t in sorted(evaluated))}" for name, evaluated in thresholds.items()
         ),
         origin=first.metrics["threshold"]["from"],
         more=beyond_pixels(runs),
@@ -128,8 +128,8 @@ def over_films(runs: dict[str, list[Evaluated]]) -> dict[str, pd.DataFrame]:
     """The films that are shown one by one: all folds of the first seed."""
     seed = runs["baseline"][0].run.seed
     return {
-        name: pd.concat([item.table for item in found if item.run.seed == seed], ignore_index=True)
-        for name, found in runs.items()
+        name: pd.concat([item.table for item in evaluated if item.run.seed == seed], ignore_index=True)
+        for name, evaluated in runs.items()
     }
 
 
@@ -176,16 +176,16 @@ def beyond_pixels(runs: dict[str, list[Evaluated]]) -> list[tuple[str, str, str]
     return [(label, *(mean_of(runs[name], key, style) for name in VARIANTS)) for label, key, style in rows]  # type: ignore[misc]
 
 
-def mean_of(found: list[Evaluated], key: str, style: str) -> str:
+def mean_of(evaluated: list[Evaluated], key: str, style: str) -> str:
     """The mean over runs of one entry of metrics.json, as text; runs in which it is undefined are left out."""
     values = []
-    for item in found:
+    for item in evaluated:
         value: Any = item.metrics
         for part in key.split("."):
             value = value[part]
         values.append(np.nan if value is None else float(value))
-    known = [value for value in values if not np.isnan(value)]
-    return number(float(np.mean(known)), style) if known else "–"
+    defined = [value for value in values if not np.isnan(value)]
+    return number(float(np.mean(defined)), style) if defined else "–"
 
 
 def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
@@ -275,9 +275,9 @@ def charts(runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame]) -
     test = [
         figures.differences(gains.to_numpy(), float(gains.mean())),
         figures.precision_recall(
-            {name: [r.precision_recall for r in found] for name, found in runs.items()}, prevalence
+            {name: [r.precision_recall for r in evaluated] for name, evaluated in runs.items()}, prevalence
         ),
-        figures.calibration({name: [r.reliability for r in found] for name, found in runs.items()}),
+        figures.calibration({name: [r.reliability for r in evaluated] for name, evaluated in runs.items()}),
     ]
     return {"training": training, "test": test}
 
@@ -307,8 +307,8 @@ def films(
     """Tables I and II of the paper: pictures and metrics of every test film, as the first seed's models saw it."""
     tables = over_films(runs)
     mask_files: dict[tuple[str, str], Path] = {}
-    for name, found in runs.items():
-        for item in found:
+    for name, evaluated in runs.items():
+        for item in evaluated:
             for image_id in item.table["image_id"]:
                 file = map_file(root / EVALUATION / item.run.folder, PREDICTED_MASK, image_id)
                 mask_files.setdefault((name, image_id), file)

@@ -101,8 +101,8 @@ def flat_summary(table: pd.DataFrame) -> dict[str, float]:
 def runs_table(runs: dict[str, list[Evaluated]]) -> pd.DataFrame:
     """One row per training: variant, seed, fold, epoch kept, threshold, images, pooled metrics, mean F1, AUPRC."""
     rows = []
-    for found in runs.values():
-        for item in found:
+    for evaluated in runs.values():
+        for item in evaluated:
             pooled = {name: item.metrics["pooled"][name] for name in PRINTED}
             facts = {"epoch": item.model["epoch"], "threshold": item.metrics["threshold"]["value"]}
             facts |= {"images": len(item.table), **pooled, "mean_f1": item.metrics["mean"]["f1"]}
@@ -136,8 +136,8 @@ def subgroups(baseline: pd.DataFrame, adaptive: pd.DataFrame, facts: pd.DataFram
             chosen = (values == value).to_numpy()
             sides, units = [table[chosen] for table in (baseline, adaptive)], patients[chosen]
             scores = [row_of("", side, (np.nan, np.nan))["f1"] for side in sides]
-            known = units.nunique() >= FEW
-            low, high = pooled_f1_interval(sides[0], sides[1], units) if known else (math.nan, math.nan)
+            enough = units.nunique() >= FEW
+            low, high = pooled_f1_interval(sides[0], sides[1], units) if enough else (math.nan, math.nan)
             rows.append(
                 {
                     "subgroup": f"{kind}: {value or 'unknown'}",
@@ -161,10 +161,10 @@ def by_patient(baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Seri
     """
     f1 = pd.DataFrame({"baseline": baseline["f1"].to_numpy(), "adaptive": adaptive["f1"].to_numpy()})
     groups = f1.groupby(patients.to_numpy())
-    found = groups.mean().assign(films=groups.size()).rename_axis("patient").reset_index()
-    found["difference"] = found["adaptive"] - found["baseline"]
+    table = groups.mean().assign(films=groups.size()).rename_axis("patient").reset_index()
+    table["difference"] = table["adaptive"] - table["baseline"]
     columns = ["patient", "films", "baseline", "adaptive", "difference"]
-    return found[columns].sort_values(["difference", "patient"], ignore_index=True)
+    return table[columns].sort_values(["difference", "patient"], ignore_index=True)
 
 
 def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Conclusion:
@@ -192,9 +192,9 @@ def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
         f"F1 differs by {gain['f1']:+.3f}, 95 % interval over the choice of {covered} {gain['f1_low']:+.3f} to "
         f"{gain['f1_high']:+.3f}; permutation test over {test['patients']:.0f} patients: p = {test['permutation']:.2g}"
     )
-    # Training anew moves the difference as well, and can turn its sign.
-    luck = " One seed: the luck of one training is not covered, repeat with others." if seeds == 1 else ""
-    return f"On these films adaptive {outcome(comparison, paired)} baseline ({numbers}).{luck}"
+    # Training from another seed changes the difference as well, and can change its sign.
+    caveat = " One seed: training variance is not estimated; train from several seeds." if seeds == 1 else ""
+    return f"On these films adaptive {outcome(comparison, paired)} baseline ({numbers}).{caveat}"
 
 
 def markdown(comparison: pd.DataFrame) -> str:

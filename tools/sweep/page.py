@@ -14,7 +14,7 @@ from tools.sweep.experiments import Experiment
 from tools.sweep.overrides import adaptive_of
 from tools.sweep.results import changing, films_of, find, table_of
 from tools.sweep.schedule import declared_shares
-from tools.sweep.selection_bias import expected_maximum, luck_of_films
+from tools.sweep.selection_bias import expected_maximum, standard_error_of_trial
 
 MANY = 40  # params that parallel coordinates can show
 
@@ -43,7 +43,7 @@ def render(name: str, experiments: list[Experiment], params: dict[str, Any], roo
         name=name,
         count=len(experiments),
         answer=answer(table, reference, schedule),
-        guard=guard(experiments, table, patients),
+        selection_bias=selection_bias(experiments, table, patients),
         rows=[cells(row, reference.name) for row in table.to_dict("records")],
         tested=bool(table["test"].notna().any()),
         reference=reference.name,
@@ -67,20 +67,21 @@ def answer(table: pd.DataFrame, reference: Experiment, schedule: Experiment | No
     if schedule is not None and schedule.name not in (reference.name, best["experiment"]):
         text += f"; the schedule of params.yaml ({schedule.name}) has {schedule.score:.3f}"
     beyond = best["gain_low"] > 0
-    return f"{text}: {'an interval without 0, the choice not yet counted' if beyond else 'no more than chance allows'}."
+    return f"{text}: {'the interval excludes 0, without a correction for choosing' if beyond else 'within chance'}."
 
 
-def guard(experiments: list[Experiment], table: pd.DataFrame, patients: pd.Series) -> str:
-    """What choosing among so many does to the best one's score."""
+def selection_bias(experiments: list[Experiment], table: pd.DataFrame, patients: pd.Series) -> str:
+    """By how much the best of so many experiments overstates its score."""
     films = films_of(experiments)
-    luck = luck_of_films(films, films.index.to_series().map(patients))
-    gained = luck * expected_maximum(len(experiments))
+    error = standard_error_of_trial(films, films.index.to_series().map(patients))
+    bias = error * expected_maximum(len(experiments))
     best, mean = table["dice"].iloc[0], table["dice"].mean()
     return (
-        f"Were all {len(experiments)} equally good, the best would still look {gained:.3f} better than their mean of "
-        f"{mean:.3f}, by the luck of {len(films)} validation films (standard error {luck:.3f} each); it looks "
-        f"{best - mean:.3f} better. On new films expect some {max(best - gained, mean):.3f} of it, not {best:.3f}, and "
-        "less where few seeds were trained, since the luck of a training comes on top."
+        f"If all {len(experiments)} experiments were equally good, the best would still exceed their mean of "
+        f"{mean:.3f} by {bias:.3f}: each has a standard error of {error:.3f} from the choice of {len(films)} "
+        f"validation films. It exceeds the mean by {best - mean:.3f}. On new films expect about "
+        f"{max(best - bias, mean):.3f}, not {best:.3f}, and less where few seeds were trained, since the variance "
+        "between trainings adds to this."
     )
 
 

@@ -14,7 +14,7 @@ def expected_maximum(count: int) -> float:
     return float(integrate.quad(density, -12, 12, limit=200)[0])
 
 
-def luck_of_films(scores: pd.DataFrame, patients: pd.Series) -> float:
+def standard_error_of_trial(scores: pd.DataFrame, patients: pd.Series) -> float:
     """Standard error of one trial's mean score against the mean of all trials, by the choice of patients.
 
     What is common to all trials (some films are hard for everybody) drops out.

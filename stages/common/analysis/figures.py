@@ -44,7 +44,7 @@ class Chart:
             )
             self.axes.plot(x, y, color=colour, label=f"{name}, mean of {len(curves)}", linewidth=2.2)
 
-    def svg(self, told: str) -> dict[str, str]:
+    def svg(self, description: str) -> dict[str, str]:
         """The chart, and in words what it shows, for those who do not see it."""
         if self.axes.get_legend_handles_labels()[0]:
             self.axes.legend(frameon=False)
@@ -52,19 +52,23 @@ class Chart:
         self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
         drawn = buffer.getvalue()
         drawn = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
-        return {"title": self.title, "told": told, "svg": drawn.replace("<svg ", '<svg aria-hidden="true" ', 1)}
+        return {
+            "title": self.title,
+            "description": description,
+            "svg": drawn.replace("<svg ", '<svg aria-hidden="true" ', 1),
+        }
 
 
 def lines(
     title: str, y_label: str, curves: Mapping[str, Sequence[tuple[pd.Series, pd.Series]]], x_label: str = "epoch"
 ) -> dict[str, str]:
     """A line per run, x against y, one colour per name; where runs are several, their mean is drawn thick."""
-    chart, told = Chart(title, x_label, y_label), []
+    chart, descriptions = Chart(title, x_label, y_label), []
     for (name, runs), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
         chart.runs(name, colour, runs)
         ends = [np.mean([float(y.iloc[at]) for _, y in runs]) for at in (0, -1)]
-        told.append(f"{name} from {ends[0]:.3f} to {ends[1]:.3f}")
-    return chart.svg("; ".join(told))
+        descriptions.append(f"{name} from {ends[0]:.3f} to {ends[1]:.3f}")
+    return chart.svg("; ".join(descriptions))
 
 
 def precision_recall(curves: Mapping[str, Sequence[pd.DataFrame]], prevalence: float) -> dict[str, str]:

@@ -33,9 +33,9 @@ def compare_metrics(
     """
     rows = [compare_metric(name, first[name], second[name], patients) for name in metrics]
     table = STATISTICS.frame(rows)
-    known = table["permutation"].notna()
-    if known.any():
-        table.loc[known, "holm"] = multipletests(table.loc[known, "permutation"], method="holm")[1]
+    defined = table["permutation"].notna()
+    if defined.any():
+        table.loc[defined, "holm"] = multipletests(table.loc[defined, "permutation"], method="holm")[1]
     return table
 
 
@@ -82,7 +82,7 @@ def bca(count: int, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[floa
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # scipy warns where it returns NaN
-        found = stats.bootstrap(
+        interval = stats.bootstrap(
             (np.arange(count),),
             along,
             n_resamples=RESAMPLES,
@@ -91,7 +91,7 @@ def bca(count: int, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[floa
             confidence_level=1 - LEVEL,
             rng=np.random.default_rng(0),
         ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
 def pooled_f1_interval(first: pd.DataFrame, second: pd.DataFrame | None, patients: pd.Series) -> tuple[float, float]:
@@ -181,7 +181,7 @@ def permutation(a: np.ndarray, b: np.ndarray) -> float:
     def difference(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         return np.asarray(np.mean(y, axis=axis) - np.mean(x, axis=axis))
 
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (a, b),
         difference,
         permutation_type="samples",
@@ -189,7 +189,7 @@ def permutation(a: np.ndarray, b: np.ndarray) -> float:
         vectorized=True,
         rng=np.random.default_rng(0),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def detectable(spread: float, count: int) -> float:

@@ -26,7 +26,7 @@ def cpu_cores() -> list[str]:
 
 
 @contextmanager
-def lock_devices(devices: Sequence[str], wanted: int, stop: StopRequest | None = None) -> Iterator[list[int]]:
+def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = None) -> Iterator[list[int]]:
     """Positions in `devices` of those that are ours while the block runs: `wanted`, or all where there are fewer.
 
     Processes gather their devices in the order in which they came, so that many small requests never starve a large
@@ -37,14 +37,14 @@ def lock_devices(devices: Sequence[str], wanted: int, stop: StopRequest | None =
         stop: ends the wait, and the process, when asked.
     """
     stop = stop or StopRequest()
-    wanted, folder = min(wanted, len(devices)), lock_folder()
+    count, folder = min(count, len(devices)), lock_folder()
     turn = FileLock(folder / f"{devices[0].split('-')[0]}.turn")
     locks = [FileLock(folder / f"{name}.lock") for name in devices]
-    waiting = f"waiting until {wanted} of {len(devices)} ({', '.join(devices)}) are free"
+    waiting = f"waiting until {count} of {len(devices)} ({', '.join(devices)}) are free"
     ours: list[int] = []
     try:
         announced = wait_for(turn, waiting, stop)
-        while len(ours) < wanted:
+        while len(ours) < count:
             free = next((i for i, lock in enumerate(locks) if i not in ours and try_lock(lock)), None)
             if free is not None:
                 ours.append(free)

@@ -23,8 +23,8 @@ def new_folder(target: Path) -> Iterator[Path]:
     It is built beside `target`, so that the last step is a rename on one file system. What an earlier, killed call left
     is removed first, and what a killed worker left in it, before it gets its name.
     """
-    place = target.parent.resolve()  # workers may stand elsewhere
-    scratch, former = (place / f".{target.name}-partial-{side}" for side in ("new", "old"))
+    parent = target.parent.resolve()  # workers may stand elsewhere
+    scratch, former = (parent / f".{target.name}-partial-{side}" for side in ("new", "old"))
     for stale in (scratch, former):
         shutil.rmtree(stale, ignore_errors=True)
     scratch.mkdir(parents=True)

@@ -148,8 +148,8 @@ def describe_error(item: Any, section: str, content: Any) -> str:
         return f"{key}: {leftovers(key, **item['ctx'])}"
     message = {"extra_forbidden": "there is no such parameter", "missing": "this parameter is missing"}
     silent = {*message, "union_tag_invalid", "union_tag_not_found"}
-    found = "" if item["type"] in silent else f" (found {item['input']!r})"
-    return f"{key}: {message.get(item['type'], item['msg'])}{found}"
+    value = "" if item["type"] in silent else f" (found {item['input']!r})"
+    return f"{key}: {message.get(item['type'], item['msg'])}{value}"
 
 
 def written_keys(loc: tuple[int | str, ...], content: Any) -> list[str]:
@@ -168,8 +168,10 @@ def written_keys(loc: tuple[int | str, ...], content: Any) -> list[str]:
 
 def leftovers(key: str, tag: str, name: str, others: list[str], own: list[str]) -> str:
     """What to do about keys that an alternative does not have, in params.yaml and on the command line."""
-    said = f"{tag} {name} has no {', '.join(others)} (its keys: {', '.join(own) or 'none'}); remove what it has not "
-    said += f"from params.yaml, or replace the whole entry: -S {key}={name}"
+    sentence = (
+        f"{tag} {name} has no {', '.join(others)} (its keys: {', '.join(own) or 'none'}); remove what it has not "
+    )
+    sentence += f"from params.yaml, or replace the whole entry: -S {key}={name}"
     if own and not key.rpartition(".")[2].isdecimal():  # Hydra cannot delete an element of a list
-        said += f", or with keys of your own: -S '~{key}' -S '+{key}={{{tag}: {name}, {own[0]}: ...}}'"
-    return said
+        sentence += f", or with keys of your own: -S '~{key}' -S '+{key}={{{tag}: {name}, {own[0]}: ...}}'"
+    return sentence

@@ -1,1 +1,1 @@
-"""The network and what is said about it: metrics, calibration, out-of-distribution check, MLflow."""
+"""The network and the checks and records of it: metrics, calibration, out-of-distribution check, MLflow."""

@@ -36,11 +36,11 @@ def fit_reference(train: np.ndarray, validation: np.ndarray) -> dict[str, Any]:
     Args:
         train, validation: prepared films, uint8 (N, H, W).
     """
-    known = features(train)
-    scale = np.maximum(known.std(axis=0), 1e-3)
-    precision = LedoitWolf().fit(known / scale).precision_ / np.outer(scale, scale)
-    found: dict[str, Any] = {"mean": known.mean(axis=0).tolist(), "precision": precision.tolist()}
-    return found | {"limit": BEYOND * float(distances(validation, found).max())}
+    of_train = features(train)
+    scale = np.maximum(of_train.std(axis=0), 1e-3)
+    precision = LedoitWolf().fit(of_train / scale).precision_ / np.outer(scale, scale)
+    reference: dict[str, Any] = {"mean": of_train.mean(axis=0).tolist(), "precision": precision.tolist()}
+    return reference | {"limit": BEYOND * float(distances(validation, reference).max())}
 
 
 def distances(films: np.ndarray, learnt: dict[str, Any]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""MLflow as a mirror of what the stages write: one run per training, found again by its tags.
+"""MLflow as a mirror of what the stages write: one run per training, identified by its tags.
 
 A server that cannot be reached never costs a training: the run goes to the local store, and from there to the server by
 
@@ -71,9 +71,9 @@ def open_client(uri: str = "") -> tuple[mlflow.MlflowClient, str]:
     try:
         with FileLock(root() / "mlflow.db.lock"):
             client = mlflow.MlflowClient(uri)
-            found = client.get_experiment_by_name(EXPERIMENT)
+            experiment = client.get_experiment_by_name(EXPERIMENT)
             location = (root() / "mlruns").as_uri() if uri == local_uri() else None
-            return client, found.experiment_id if found else client.create_experiment(EXPERIMENT, location)
+            return client, experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, location)
     except MlflowException as error:
         reason = " ".join(error.message.split())[:300]
         raise UserError(f"MLFLOW_TRACKING_URI: expected a usable MLflow store at {uri}, found {reason}") from error
@@ -175,9 +175,9 @@ def parent_tag(client: mlflow.MlflowClient, experiment: str) -> dict[str, str]:
         return {}
     name = os.environ.get("SWEEP") or f"experiments on {os.environ.get('DVC_EXP_BASELINE_REV', '')[:7]}"
     with FileLock(root() / "mlflow.db.lock"):
-        found = client.search_runs([experiment], f"tags.sweep = '{name}'")
-        parent = found[0] if found else client.create_run(experiment, tags={"mlflow.runName": name, "sweep": name})
-        if not found:  # it only holds others: it has nothing to wait for
+        parents = client.search_runs([experiment], f"tags.sweep = '{name}'")
+        parent = parents[0] if parents else client.create_run(experiment, tags={"mlflow.runName": name, "sweep": name})
+        if not parents:  # it only holds others: it has nothing to wait for
             client.set_terminated(parent.info.run_id)
     return {"mlflow.parentRunId": parent.info.run_id}
 
@@ -187,8 +187,8 @@ def training_run(name: str, tags: dict[str, str]) -> Iterator[Tracker]:
     """A run that ends FINISHED, FAILED or, on Ctrl-C and SIGTERM, KILLED."""
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
     title = f"{os.environ.get('DVC_EXP_NAME', '')} {name}".strip()
-    known = {"mlflow.runName": title, "git.commit": git_commit()}
-    tracker = Tracker(known | {tag: os.environ.get(variable, "") for tag, variable in from_dvc.items()} | tags)
+    code_tags = {"mlflow.runName": title, "git.commit": git_commit()}
+    tracker = Tracker(code_tags | {tag: os.environ.get(variable, "") for tag, variable in from_dvc.items()} | tags)
     status = RunStatus.KILLED
     try:
         yield tracker
@@ -205,19 +205,19 @@ def log_test_metrics(weights_sha256: str, metrics: dict[str, float]) -> int:
 
     Looks in the chosen store and in the local one, where runs lie whose server was down.
     """
-    found = 0
+    runs = 0
     for uri in sorted({chosen_uri(), local_uri()}):
         try:
             client, experiment = open_client(uri)
             for run in client.search_runs([experiment], f"tags.`weights.sha256` = '{weights_sha256}'"):
                 values = [Metric(f"test_{name}", value, run.info.start_time, 0) for name, value in metrics.items()]
                 client.log_batch(run.info.run_id, metrics=values)
-                found += 1
+                runs += 1
         except (UserError, MlflowException) as error:
             if not uri.startswith("http"):
                 raise
             print(f"mlflow: {uri} cannot be reached; the test metrics are in metrics.json: {error}", file=sys.stderr)
-    return found
+    return runs
 
 
 def send(run_id: str) -> str:

@@ -29,37 +29,45 @@ def scores(seed: int, mean: float, spread: float = 0.1, shared: int = 0) -> pd.S
 def test_each_number_is_scipys() -> None:
     a, b = scores(0, 0.5), scores(1, 0.55)
     found = compare_metric("f1", a, b, ALONE)
-    assert found.difference == pytest.approx((b - a).mean())
-    assert found.wilcoxon == pytest.approx(stats.wilcoxon(b, a, zero_method="pratt").pvalue)
-    assert found.permutation == pytest.approx(stats.ttest_rel(b, a).pvalue, abs=0.02)
-    assert found.effect == pytest.approx((b - a).mean() / (b - a).std())
+    assert found["difference"] == pytest.approx((b - a).mean())
+    assert found["wilcoxon"] == pytest.approx(stats.wilcoxon(b, a, zero_method="pratt").pvalue)
+    assert found["permutation"] == pytest.approx(stats.ttest_rel(b, a).pvalue, abs=0.02)
+    assert found["effect"] == pytest.approx((b - a).mean() / (b - a).std())
     # the interval of a mean of 40 is near that of Student
     student = stats.t.interval(0.95, 39, (b - a).mean(), (b - a).sem())
-    assert (found.low, found.high) == pytest.approx(student, abs=0.006)
-    assert found.patients == 40
+    assert (found["low"], found["high"]) == pytest.approx(student, abs=0.006)
+    assert found["patients"] == 40
 
 
 def test_films_of_one_patient_count_once() -> None:
     a, b = scores(0, 0.5), scores(1, 0.55)
     found = compare_metric("f1", a, b, PAIRS)
     gain = (b - a).groupby(PAIRS).mean()
-    assert found.patients == 20
-    assert found.permutation == pytest.approx(stats.ttest_rel(gain, 0 * gain).pvalue, abs=0.02)
+    assert found["patients"] == 20
+    assert found["permutation"] == pytest.approx(stats.ttest_rel(gain, 0 * gain).pvalue, abs=0.02)
     # twice the same films are no new evidence
     twice = compare_metric("f1", pd.concat([a, a]), pd.concat([b, b]), pd.concat([PAIRS, PAIRS]))
-    assert (twice.low, twice.high, twice.permutation) == pytest.approx((found.low, found.high, found.permutation))
+    assert (twice["low"], twice["high"], twice["permutation"]) == pytest.approx(
+        (found["low"], found["high"], found["permutation"])
+    )
 
 
 def test_an_undefined_value_leaves_its_patient_out() -> None:
     a, b = scores(0, 0.5), scores(1, 0.55)
     a[3] = np.nan
-    assert compare_metric("precision", a, b, ALONE).patients == 39
+    assert compare_metric("precision", a, b, ALONE)["patients"] == 39
 
 
 def test_the_same_model_twice_is_no_difference() -> None:
     a = scores(0, 0.5)
     found = compare_metric("f1", a, a, ALONE)
-    assert (found.difference, found.low, found.high, found.wilcoxon, found.permutation) == (0, 0, 0, 1, 1)
+    assert (found["difference"], found["low"], found["high"], found["wilcoxon"], found["permutation"]) == (
+        0,
+        0,
+        0,
+        1,
+        1,
+    )
 
 
 def test_holm_by_hand() -> None:

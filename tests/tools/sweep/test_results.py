@@ -11,7 +11,7 @@ from stages.common.core.errors import UserError
 from stages.common.data.run_id import Run
 from tools.sweep.experiments import Experiment, is_tested
 from tools.sweep.results import changing, films_of, find, table_of
-from tools.sweep.selection_bias import expected_maximum, luck_of_films
+from tools.sweep.selection_bias import expected_maximum, standard_error_of_trial
 
 FILMS = [f"f{i}" for i in range(40)]
 PATIENTS = pd.Series([f"p{i // 2}" for i in range(40)], index=FILMS)
@@ -101,9 +101,11 @@ def test_luck_is_the_standard_error_over_patients() -> None:
     hard = rng.normal(0.5, 0.2, (400, 1))  # what a film costs everybody drops out
     scores = pd.DataFrame(hard + rng.normal(0, 0.1, (400, 30)))
     alone = pd.Series(range(400))
-    assert luck_of_films(scores, alone) == pytest.approx(0.1 / np.sqrt(400), rel=0.05)
+    assert standard_error_of_trial(scores, alone) == pytest.approx(0.1 / np.sqrt(400), rel=0.05)
     twins = pd.DataFrame(np.repeat(scores.to_numpy(), 2, axis=0))
-    assert luck_of_films(twins, pd.Series(np.repeat(range(400), 2))) == pytest.approx(luck_of_films(scores, alone))
+    assert standard_error_of_trial(twins, pd.Series(np.repeat(range(400), 2))) == pytest.approx(
+        standard_error_of_trial(scores, alone)
+    )
 
 
 def test_the_best_of_equals_looks_as_much_better_as_the_guard_says() -> None:
@@ -111,7 +113,9 @@ def test_the_best_of_equals_looks_as_much_better_as_the_guard_says() -> None:
     gains = []
     for _ in range(200):
         scores = pd.DataFrame(rng.normal(0.5, 0.1, (20, 12)))
-        gains.append((scores.mean().max() - scores.mean().mean()) / luck_of_films(scores, pd.Series(range(20))))
+        gains.append(
+            (scores.mean().max() - scores.mean().mean()) / standard_error_of_trial(scores, pd.Series(range(20)))
+        )
     assert np.mean(gains) == pytest.approx(expected_maximum(12), rel=0.1)
 
 
