@@ -32,7 +32,7 @@ def main() -> None:
         for jobs in (1, 2):
             queue(project, f"whole{jobs}", WHOLE, jobs, "train.adaptive.alpha.start", 0.3 + 0.1 * jobs)
         for length in LENGTHS:  # a stage of a second, so that what is measured is DVC's own
-            queue(project, f"q{length}", length, 2, "preprocess.imadjust.low", 0.0001 * length, "preprocess")
+            queue(project, f"q{length}", length, 2, "preprocess.steps.0.margin", 0.0001 * length, "preprocess")
 
 
 def alone(project: Path) -> None:

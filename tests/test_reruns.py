@@ -40,10 +40,13 @@ def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=str,
 )
-def test_a_change_concerns_the_stages_that_use_it(change: dict[str, Any], stages: set[str], project: Path) -> None:
+def test_a_change_concerns_the_stages_that_use_it(
+    change: dict[str, Any], stages: set[str], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)  # DVC names stages relative to the current folder
     change_params(project, change)
     try:
-        with Repo(str(project)) as repo:
+        with Repo() as repo:
             assert set(repo.status()) == {*stages, "report"}
     finally:
         run(project, "git", "checkout", "params.yaml")

@@ -46,7 +46,7 @@ class Alternative(Strict):
     def refuse_keys_of_others(cls, content: Any) -> Any:
         if isinstance(content, dict) and (others := [key for key in content if key not in cls.model_fields]):
             own = [key for key in cls.model_fields if key != cls.tag]
-            context = {"tag": cls.tag, "name": content[cls.tag], "others": others, "own": own}
+            context = {"tag": cls.tag, "name": content.get(cls.tag, ""), "others": others, "own": own}
             raise PydanticCustomError("keys_of_others", "keys of another entry", context)
         return content
 
@@ -168,10 +168,8 @@ def written_keys(loc: tuple[int | str, ...], content: Any) -> list[str]:
 
 def leftovers(key: str, tag: str, name: str, others: list[str], own: list[str]) -> str:
     """What to do about keys that an alternative does not have, in params.yaml and on the command line."""
-    sentence = (
-        f"{tag} {name} has no {', '.join(others)} (its keys: {', '.join(own) or 'none'}); remove what it has not "
-    )
-    sentence += f"from params.yaml, or replace the whole entry: -S {key}={name}"
+    text = f"{tag} {name} has no {', '.join(others)} (its keys: {', '.join(own) or 'none'}); remove "
+    text += f"{'it' if len(others) == 1 else 'them'} from params.yaml, or replace the whole entry: -S {key}={name}"
     if own and not key.rpartition(".")[2].isdecimal():  # Hydra cannot delete an element of a list
-        sentence += f", or with keys of your own: -S '~{key}' -S '+{key}={{{tag}: {name}, {own[0]}: ...}}'"
-    return sentence
+        text += f", or with keys of your own: -S '~{key}' -S '+{key}={{{tag}: {name}, {own[-1]}: ...}}'"
+    return text
