@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from stages.common.core.files import write_png
 from stages.common.data.dataset import Films, load_films
 from stages.common.data.layout import DATASET
+from stages.common.model.network import build
 from stages.train.checkpoint import save_checkpoint
 from stages.train.devices import be_deterministic, make_fabric
 from stages.train.loop import Side, TrainingState, fit_epoch, init_state, losses, to_device, validate
@@ -60,7 +61,8 @@ class Run:
 
     def __init__(self, params: Params, count: int = FILMS, side: int = SIDE) -> None:
         self.params, self.fabric = params, make_fabric(params.loop)
-        self.state: TrainingState = init_state(self.fabric, params, params.adaptive, count, seed=1)
+        shape = (count, 1, side, side)
+        self.state: TrainingState = init_state(self.fabric, params, params.adaptive, shape, seed=1)
         self.side: Side = to_device(self.fabric, films(count, side))
 
     def epoch(self) -> None:
@@ -139,7 +141,7 @@ def plain_epoch(loader: DataLoader[Any], network: nn.Module, step: torch.optim.O
 
 def against_plain_loops() -> None:
     """The same network in fp32, NCHW, fed by a DataLoader with two workers: what many public repositories have."""
-    run, unet = Run(settings()), settings().unet
+    run, network = Run(settings()), settings().network
     torch.use_deterministic_algorithms(False)
     bce, dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("binary")
     with tempfile.TemporaryDirectory() as scratch:
@@ -150,11 +152,10 @@ def against_plain_loops() -> None:
         files = Files(Path(scratch), FILMS)
 
         def plain(batch: int, loss: Loss, optimiser: type[torch.optim.Optimizer], **knobs: Any) -> Callable[[], None]:
-            network = smp.Unet(unet.encoder, len(unet.channels), None, decoder_channels=unet.channels, in_channels=1)
-            network.to(run.fabric.device)
+            plain = build(network).to(run.fabric.device)
             loader = DataLoader(files, batch, shuffle=True, num_workers=2)
-            step = optimiser(network.parameters(), **knobs)
-            return lambda: plain_epoch(loader, network, step, loss)
+            step = optimiser(plain.parameters(), **knobs)
+            return lambda: plain_epoch(loader, plain, step, loss)
 
         def both(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return bce(z, y) + dice(z, y)

@@ -26,9 +26,10 @@ CHANGES: list[tuple[str, Any]] = [
     ("annotate.split.train", 15),
     ("annotate.split.test", 7),
     ("annotate.split.validation", 5),
-    ("train.unet.encoder", "resnet34"),
-    ("train.unet.channels", [8, 8, 8]),
-    ("train.unet.input", "levels"),
+    ("train.network.architecture", "UnetPlusPlus"),
+    ("train.network.encoder", "resnet34"),
+    ("train.network.channels", [8, 8, 8]),
+    ("train.network.input", "levels"),
     ("train.loss.dice_over", "image"),
     ("train.loss.smooth", 10.0),
     ("train.augment.flip", 0.0),
@@ -71,7 +72,7 @@ ELSEWHERE = {
     *(f"ingest.hospital.{name}" for name in ("burned_in", "corner", "ct_slices")),
     *("annotate.split.by", "train.seeds", "evaluate.folds"),
     *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),
-    *("train.unet.compile", "train.loop.select", "train.loop.devices"),
+    *("train.network.compile", "train.loop.select", "train.loop.devices"),
     "train.adaptive.normalise",
 }
 OUTPUTS = {

@@ -69,10 +69,10 @@ def main(
     network = load_model(model)
     description = read_json(model / DESCRIPTION)
     torch.set_num_threads(description["machine"]["threads"])
-    films = load_films(source, "test", description["unet"]["input"], this.fold)
+    films = load_films(source, "test", description["network"]["input"], this.fold)
     with lock_devices(cpu_cores(), description["machine"]["threads"]):
         logits = predict_logits(network, films.inputs)
-        temperature, threshold = calibrate(settings, network, source, this.fold, description["unet"]["input"])
+        temperature, threshold = calibrate(settings, network, source, this.fold, description["network"]["input"])
     predicted = to_probabilities(logits, temperature)
     rows = {row["image_id"]: row for row in SPLIT.rows(SPLIT.read(source))}
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]

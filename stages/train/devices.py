@@ -17,6 +17,8 @@ from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradie
 from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
+from stages.common.model.architecture import Network
+from stages.common.model.network import check_shape
 from stages.train.params import Loop
 
 # Fabric and its kin announce the precision on stderr; model.json records it instead.
@@ -136,18 +138,26 @@ def environment_record(fabric: Fabric, threads: int) -> dict[str, Any]:
 
 
 @contextmanager
-def explain_errors(batch: int, encoder: str) -> Iterator[None]:
-    """Turn what torch says about full memory and about what a GPU cannot do reproducibly into what to do about it."""
+def explain_errors(network: Network, batch: int, inputs: tuple[int, ...]) -> Iterator[None]:
+    """Turn what torch says about full memory, unfit films and irreproducible layers into what to do about it.
+
+    Args:
+        network: that is trained in the block.
+        batch: films per step, at most.
+        inputs: shape of the training films, (N, C, H, W).
+    """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, AssertionError) as error:
         text = " ".join(str(error).split())[:160]
         if "does not have a deterministic implementation" in str(error):
             raise UserError(
-                f"train.unet.encoder: expected layers that a GPU computes the same way twice, found {encoder}: {text}; "
-                "choose one without them, such as resnet18, or train on the CPU (CUDA_VISIBLE_DEVICES=)"
+                f"train.network: expected layers that a GPU computes the same way twice, found {network.architecture} "
+                f"with {network.encoder}: {text}; choose others, such as Unet with resnet18, or train on the CPU "
+                "(CUDA_VISIBLE_DEVICES=)"
             ) from error
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            check_shape(network, films=inputs[0] // -(-inputs[0] // batch), side=inputs[-1])
             raise
         where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "main"
         raise UserError(
@@ -168,11 +178,17 @@ def all_reduce(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) -> T
     return found
 
 
-def sync_batch_norm(network: nn.Module, channels: int, fabric: Fabric) -> nn.Module:
-    """The network ready for several processes, with batch normalisation over the films of all, as one would have it."""
+def sync_batch_norm(network: nn.Module, film: tuple[int, ...], fabric: Fabric) -> nn.Module:
+    """The network ready for several processes, with batch normalisation over the films of all, as one would have it.
+
+    Args:
+        network: on its device.
+        film: the shape of a film, (C, H, W).
+        fabric: of the processes.
+    """
     if fabric.world_size == 1:
         return network
-    leave_out_unused(network, channels)
+    leave_out_unused(network, film)
     if fabric.device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
     for module in network.modules():
@@ -181,13 +197,13 @@ def sync_batch_norm(network: nn.Module, channels: int, fabric: Fabric) -> nn.Mod
     return network
 
 
-def leave_out_unused(network: nn.Module, channels: int) -> None:
+def leave_out_unused(network: nn.Module, film: tuple[int, ...]) -> None:
     """Take parameters out of training that no output depends on: a shallow U-Net keeps the encoder's deepest layers.
 
     Processes that exchange gradients would wait for theirs.
     """
     device = next(network.parameters()).device
-    network.eval()(torch.zeros(1, channels, 64, 64, device=device)).sum().backward()
+    network.eval()(torch.zeros(1, *film, device=device)).sum().backward()
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.grad is not None)
         parameter.grad = None

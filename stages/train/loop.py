@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.common.core.errors import UserError
 from stages.common.data.dataset import Films
-from stages.common.model.network import build, to_input
+from stages.common.model.network import build, logit_layer, to_input
 from stages.train.augment import augment, draw
 from stages.train.devices import all_reduce, sum_over_processes, sync_batch_norm
 from stages.train.loss import bce_loss, dice_loss
@@ -108,17 +109,24 @@ def to_device(fabric: Fabric, films: Films) -> Side:
     return Side(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
 
 
-def init_state(fabric: Fabric, settings: Params, weights: Method, films: int, seed: int) -> TrainingState:
-    """Everything as it stands before the first step; initial weights follow from the seed."""
+def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[int, ...], seed: int) -> TrainingState:
+    """Everything as it stands before the first step; initial weights follow from the seed.
+
+    Args:
+        fabric: of `make_fabric`, launched.
+        settings: the section `train`.
+        weights: of the variant.
+        inputs: shape of the training films, (N, C, H, W).
+        seed: of the training.
+    """
     torch.manual_seed(seed)
-    network = build(settings.unet.encoder, settings.unet.channels, settings.unet.input)
-    channels = 2 if settings.unet.input == "both" else 1
-    network = sync_batch_norm(network.to(fabric.device).to(memory_format=torch.channels_last), channels, fabric)
+    network = build(settings.network).to(fabric.device).to(memory_format=torch.channels_last)
+    network = sync_batch_norm(network, inputs[1:], fabric)
     average = None
     if settings.optimiser.ema > 0:
         mean = get_ema_multi_avg_fn(settings.optimiser.ema)  # type: ignore[no-untyped-call]
         average = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
-    if settings.unet.compile:
+    if settings.network.compile:
         network.compile()
     optimiser = torch.optim.AdamW(
         network.parameters(),
@@ -127,13 +135,13 @@ def init_state(fabric: Fabric, settings: Params, weights: Method, films: int, se
         fused=True,
     )
     model, wrapped = fabric.setup(network, optimiser)
-    steps = -(-films // settings.loop.batch)
+    steps = -(-inputs[0] // settings.loop.batch)
     weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, seed)
     state = TrainingState(network, model, wrapped, average, weighting, by_iteration, steps, seed)
     if weighting.asks_norms:
         state.features.append(torch.empty(0))
-        head = network.get_submodule("segmentation_head")
-        head.register_forward_pre_hook(lambda _, seen: state.features.__setitem__(0, seen[0].detach()))
+        layer = logit_layer(network)
+        layer.register_forward_pre_hook(lambda _, seen: state.features.__setitem__(0, seen[0].detach()))
     return state
 
 
@@ -258,11 +266,14 @@ def gradient_norms(fabric: Fabric, state: TrainingState, masks: Tensor, settings
 
     That layer is run once more by itself, apart from the graph whose gradients processes exchange.
     """
-    head = state.network.get_submodule("segmentation_head")
-    weight = state.network.get_parameter("segmentation_head.0.weight")
+    layer = logit_layer(state.network)
     with fabric.autocast():
-        logits = head(state.features[0])
-    parts = [torch.autograd.grad(loss, weight, retain_graph=True)[0] for loss in losses(logits, masks, settings, share)]
+        logits = layer(state.features[0])
+        if logits.shape != masks.shape:
+            logits = F.interpolate(logits, masks.shape[2:], mode="bilinear", align_corners=True)  # as every head does
+    parts = [
+        torch.autograd.grad(loss, layer.weight, retain_graph=True)[0] for loss in losses(logits, masks, settings, share)
+    ]
     return torch.stack([torch.linalg.vector_norm(all_reduce(fabric, part.float(), "mean")) for part in parts])
 
 

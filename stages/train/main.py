@@ -53,47 +53,48 @@ def main(
 ) -> str:
     this = Run(variant, seed, fold)
     weights: Method = getattr(settings, this.variant)
-    faults = explain_errors(settings.loop.batch, settings.unet.encoder)
-    with stop_request() as stop, faults, lock_training_devices(settings.loop, stop):
+    with stop_request() as stop, lock_training_devices(settings.loop, stop):
         fabric = make_fabric(settings.loop)
         fabric.launch()
         train, validation = (
-            load_films(source, side, settings.unet.input, this.fold) for side in ("train", "validation")
+            load_films(source, side, settings.network.input, this.fold) for side in ("train", "validation")
         )
-        state = init_state(fabric, settings, weights, len(train.ids), this.seed)
-        rows = epochs(fabric, state, to_device(fabric, train), to_device(fabric, validation), settings, stop)
-        if not fabric.is_global_zero:
-            follow(fabric, state, rows, stop)
-        chosen = settings.model_dump(exclude={*VARIANTS, "seeds"}) | {"weights": weights.model_dump()}
-        chosen |= {"seed": this.seed, "fold": this.fold}
-        chosen["machine"] = environment_record(fabric, settings.loop.threads)
-        data = folder_sha256(source)
-        name = fingerprint(chosen, data)
-        checkpoint = checkpoint_path(name)
+        with explain_errors(settings.network, settings.loop.batch, train.inputs.shape):
+            state = init_state(fabric, settings, weights, train.inputs.shape, this.seed)
+            rows = epochs(fabric, state, to_device(fabric, train), to_device(fabric, validation), settings, stop)
+            if not fabric.is_global_zero:
+                follow(fabric, state, rows, stop)
+            chosen = settings.model_dump(exclude={*VARIANTS, "seeds"}) | {"weights": weights.model_dump()}
+            chosen |= {"seed": this.seed, "fold": this.fold}
+            chosen["machine"] = environment_record(fabric, settings.loop.threads)
+            data = folder_sha256(source)
+            name = fingerprint(chosen, data)
+            checkpoint = checkpoint_path(name)
 
-        def save() -> None:
-            save_checkpoint(checkpoint, name, state.pack())
+            def save() -> None:
+                save_checkpoint(checkpoint, name, state.pack())
 
-        marks = {"variant": this.variant, "training": name, "params.sha256": json_sha256(chosen), "data.sha256": data}
-        with only_one(checkpoint, stop), training_run(str(this), marks) as run:
-            run.log_params(chosen)
-            run.log_data(str(source), data, {"train": len(train.ids), "validation": len(validation.ids)})
-            resume(fabric, state, load_checkpoint(checkpoint, name))
-            try:
-                with reporting(str(this), settings.loop.epochs, state.epoch) as report:
-                    lead(state, rows, run, len(train.ids), report, save)
-            except Preempted:
-                save()
-                where = f"epoch {state.epoch}, step {state.step}"
-                print(f"train: stopped in {where}; rerun the command to resume", file=sys.stderr)
-                sys.exit(stop.code)
-            familiar = fit_reference(train.inputs[:, 0], validation.inputs[:, 0])
-            kept = keep(state, models / this.folder, chosen | {"familiar": familiar}, validation)
-            write_json(scores / f"{this}.json", kept)
-            run.tag({"weights.sha256": sha256(models / this.folder / WEIGHTS)})
-            with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
-                run.log_files(folder, "model")
-        forget(checkpoint)
+            marks = {"variant": this.variant, "training": name}
+            marks |= {"params.sha256": json_sha256(chosen), "data.sha256": data}
+            with only_one(checkpoint, stop), training_run(str(this), marks) as run:
+                run.log_params(chosen)
+                run.log_data(str(source), data, {"train": len(train.ids), "validation": len(validation.ids)})
+                resume(fabric, state, load_checkpoint(checkpoint, name))
+                try:
+                    with reporting(str(this), settings.loop.epochs, state.epoch) as report:
+                        lead(state, rows, run, len(train.ids), report, save)
+                except Preempted:
+                    save()
+                    where = f"epoch {state.epoch}, step {state.step}"
+                    print(f"train: stopped in {where}; rerun the command to resume", file=sys.stderr)
+                    sys.exit(stop.code)
+                familiar = fit_reference(train.inputs[:, 0], validation.inputs[:, 0])
+                kept = keep(state, models / this.folder, chosen | {"familiar": familiar}, validation)
+                write_json(scores / f"{this}.json", kept)
+                run.tag({"weights.sha256": sha256(models / this.folder / WEIGHTS)})
+                with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
+                    run.log_files(folder, "model")
+            forget(checkpoint)
     return (
         f"{this}: {settings.loop.epochs} epochs in {chosen['machine']['precision']}, validation Dice "
         f"{kept['dice']:.3f} after epoch {kept['epoch']} -> {models / this.folder}"

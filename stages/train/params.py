@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from stages.common.core.params import Alternative, ByName, Strict, param
+from stages.common.model.architecture import AnyNetwork, Pyramid
 
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -192,13 +193,6 @@ LossWeights = Annotated[
 ]
 
 
-class Unet(Strict):
-    encoder: Annotated[str, Field(min_length=1)]
-    channels: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=3, max_length=5)]
-    input: Literal["image", "levels", "both"]
-    compile: bool
-
-
 def read_weights(content: Any) -> Method:
     """A section `train.<variant>` from plain values, or from a method's name.
 
@@ -245,7 +239,7 @@ class Params(Strict):
     seeds: list[Annotated[int, Field(ge=0, le=2**32)]] = param(
         [1], "both variants are trained from each: initial weights, order, augmentation", min_length=1
     )
-    unet: Unet
+    network: AnyNetwork = param(Pyramid(), "what is trained")
     loss: Loss = Loss()
     augment: Augment = Augment()
     optimiser: Optimiser = Optimiser()

@@ -8,6 +8,7 @@ import torch
 
 from stages.common.core.files import read_png, write_json, write_png, write_table
 from stages.common.data.dataset import load_films
+from stages.common.model.architecture import Pyramid
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.network import build, load_model, predict_logits, save_weights
 from stages.evaluate.curves import best_temperature, best_threshold, levels_of
@@ -32,11 +33,10 @@ def project(here: Path) -> Path:
             rows.append({"image_id": f"{split}{i}", "split": split, "boxes": box, "row_mm": size, "column_mm": size})
     write_table(here / "data/dataset/split.csv", pd.DataFrame(rows))
     torch.manual_seed(0)
-    unet = {"encoder": "resnet18", "channels": [16, 8, 8], "input": "image"}
-    save_weights(
-        here / "models/adaptive/seed-1-fold-1/weights.safetensors", build("resnet18", [16, 8, 8], "image").state_dict()
-    )
-    write_json(here / "models/adaptive/seed-1-fold-1/model.json", {"unet": unet, "machine": {"threads": 1}})
+    network = Pyramid(channels=[16, 8, 8])
+    model = here / "models/adaptive/seed-1-fold-1"
+    save_weights(model / "weights.safetensors", build(network).state_dict())
+    write_json(model / "model.json", {"network": network.model_dump(), "machine": {"threads": 1}})
     return here
 
 

@@ -9,7 +9,7 @@ TOY: dict[str, Any] = {
     "ingest": {"sample": {"films": 24, "width": 96}},
     "preprocess": {"size": 64},
     "annotate": {"split": {"train": 16, "test": 8, "validation": 4}},
-    "train": {"unet": {"channels": [16, 8, 8]}, "loop": {"epochs": 2, "batch": 4, "threads": 1}},
+    "train": {"network": {"channels": [16, 8, 8]}, "loop": {"epochs": 2, "batch": 4, "threads": 1}},
 }
 """What a toy project changes in params.yaml."""
 

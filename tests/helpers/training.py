@@ -35,9 +35,9 @@ def start(
 ) -> tuple[TrainingState, Iterator[dict[str, float]], Stop]:
     """A training that has not yet made a step, its epochs, and the way to stop it."""
     fabric, stop = make_fabric(settings.loop), Stop()
-    channels = 2 if settings.unet.input == "both" else 1
+    channels = settings.network.in_channels
     films = [replace(side, inputs=np.repeat(side.inputs, channels, axis=1)) for side in (TRAIN, VALIDATION)]
-    state = init_state(fabric, settings, getattr(settings, variant), len(TRAIN.ids), seed)
+    state = init_state(fabric, settings, getattr(settings, variant), films[0].inputs.shape, seed)
     train, validation = (to_device(fabric, side) for side in films)
     return state, epochs(fabric, state, train, validation, settings, stop), stop
 

@@ -123,6 +123,6 @@ def test_it_overfits_four_films_within_a_minute(toy_params: dict[str, Any]) -> N
     change = {"loop": {"epochs": 60}, "augment": still, "optimiser": {"learning_rate": 0.01}}
     params, films = Params.model_validate(merge(toy_params["train"], change)), squares(4, 0)
     fabric = make_fabric(params.loop)
-    state, side = init_state(fabric, params, params.adaptive, 4, seed=1), to_device(fabric, films)
+    state, side = init_state(fabric, params, params.adaptive, films.inputs.shape, seed=1), to_device(fabric, films)
     *_, last = epochs(fabric, state, side, side, params)
     assert last["validation_dice"] > 0.95

@@ -1,5 +1,6 @@
 import os
 import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -45,27 +46,30 @@ def test_more_gpus_than_there_are_is_said(settings: Params, monkeypatch: pytest.
         make_fabric(settings.loop.model_copy(update={"devices": 4}))
 
 
-def test_full_memory_is_said_with_what_to_do() -> None:
-    with (
-        pytest.raises(UserError, match=r"the GPU memory is full with 64 films per step .*lower train\.loop\.batch"),
-        explain_errors(64, "resnet18"),
-    ):
+def explained(settings: Params, **network: Any) -> AbstractContextManager[None]:
+    """What stands around a training on 100 films of 64 x 64 in batches of 8."""
+    return explain_errors(settings.network.model_copy(update=network), 8, (100, 1, 64, 64))
+
+
+def test_full_memory_is_said_with_what_to_do(settings: Params) -> None:
+    expected = r"the GPU memory is full with 8 films per step .*lower train\.loop\.batch"
+    with pytest.raises(UserError, match=expected), explained(settings):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
     # a real one: more than any machine has
-    with pytest.raises(UserError, match="the main memory is full with 8 films per step"), explain_errors(8, "resnet18"):
+    with pytest.raises(UserError, match="the main memory is full with 8 films per step"), explained(settings):
         torch.empty(2**50, dtype=torch.uint8)
 
 
-def test_an_encoder_that_no_gpu_computes_the_same_way_twice_is_said() -> None:
+def test_a_network_that_no_gpu_computes_the_same_way_twice_is_said(settings: Params) -> None:
     # what torch says for the squeeze-and-excitation blocks of EfficientNets
     text = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set"
-    expected = r"train\.unet\.encoder: .*efficientnet-b0: adaptive_avg_pool2d.*; choose one without them"
-    with pytest.raises(UserError, match=expected), explain_errors(8, "efficientnet-b0"):
+    expected = r"train\.network: .*Unet with efficientnet-b0: adaptive_avg_pool2d.*; choose others"
+    with pytest.raises(UserError, match=expected), explained(settings, encoder="efficientnet-b0"):
         raise RuntimeError(text)
 
 
-def test_other_errors_of_torch_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), explain_errors(8, "resnet18"):
+def test_other_errors_of_torch_stay_what_they_are(settings: Params) -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), explained(settings):
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 

@@ -56,7 +56,7 @@ def test_fp32_is_no_tf32(settings: Params) -> None:
 
 def test_what_it_trained_gives_the_same_masks_without_it(settings: Params, here: Path) -> None:
     state = run(change(settings, loop={"epochs": 25}, optimiser={"learning_rate": 0.01}))
-    assert keep(state, Path("model"), {"unet": settings.unet.model_dump()}, VALIDATION)["dice"] > 0.9
+    assert keep(state, Path("model"), {"network": settings.network.model_dump()}, VALIDATION)["dice"] > 0.9
     inside = predict_logits(load_model(Path("model")), VALIDATION.inputs).sigmoid().mean((1, 2))
     script = (
         "import json, torch; from pathlib import Path; "
@@ -71,10 +71,10 @@ def test_what_it_trained_gives_the_same_masks_without_it(settings: Params, here:
 
 
 def test_full_gpu_memory_is_said_with_what_to_do(settings: Params, small_gpu: None) -> None:
-    wide = change(settings, unet={"encoder": "resnet152", "channels": [512, 256, 128, 64, 64]}, loop={"batch": 8})
+    wide = change(settings, network={"encoder": "resnet152", "channels": [512, 256, 128, 64, 64]}, loop={"batch": 8})
     films = squares(8, 0, 512)
     expected = r"the GPU memory is full with 8 films per step \(CUDA out of memory.*lower train\.loop\.batch"
-    with pytest.raises(UserError, match=expected), explain_errors(8, "resnet152"):
+    with pytest.raises(UserError, match=expected), explain_errors(wide.network, 8, films.inputs.shape):
         fabric = make_fabric(wide.loop)
-        state, side = init_state(fabric, wide, wide.adaptive, 8, seed=1), to_device(fabric, films)
+        state, side = init_state(fabric, wide, wide.adaptive, films.inputs.shape, seed=1), to_device(fabric, films)
         list(epochs(fabric, state, side, side, wide))

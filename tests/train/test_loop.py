@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stages.common.core.errors import UserError
+from stages.common.model.network import logit_layer
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
 from stages.train.devices import make_fabric
 from stages.train.loop import (
@@ -20,7 +21,8 @@ from stages.train.loop import (
 )
 from stages.train.params import Params
 from stages.train.weighting import WEIGHTINGS
-from tests.helpers.training import TRAIN, change, run, start
+from tests.helpers.films import squares
+from tests.helpers.training import change, run, start
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_every_weighting_trains_and_is_taken_up_midway(method: str, settings: Pa
 
 # resnet18 draws nothing in training; the other encoder drops whole paths at random
 @pytest.mark.parametrize(
-    "rooms", [{"optimiser": {"ema": 0.5}}, {"unet": {"encoder": "efficientnet-b0", "channels": [16, 8, 8]}}]
+    "rooms", [{"optimiser": {"ema": 0.5}}, {"network": {"encoder": "efficientnet-b0", "channels": [16, 8, 8]}}]
 )
 def test_averages_and_random_paths_are_taken_up_too(rooms: dict[str, Any], settings: Params, tmp_path: Path) -> None:
     longer = change(settings, loop={"epochs": 3}, **rooms)
@@ -148,18 +150,27 @@ def test_adaptive_weights_follow_the_mean_losses_of_the_epochs_before(settings: 
     assert (history[2]["alpha"], history[2]["beta"]) == pytest.approx(tuple(2 * powers / powers.sum()))
 
 
-def test_gradient_norms_are_those_of_the_last_layer(settings: Params) -> None:
-    settings = change(settings, adaptive="gradnorm", loop={"precision": "fp32"})
+@pytest.mark.parametrize(
+    "network",
+    [
+        {},
+        {"architecture": "FPN"},  # enlarges its logits fourfold
+        {"architecture": "DPT", "encoder": "tu-resnet18"},  # has five layers in its head, one of which drops out
+    ],
+)
+def test_gradient_norms_are_those_of_the_last_layer(network: dict[str, Any], settings: Params) -> None:
+    chosen = settings.model_dump() | {"adaptive": "gradnorm"} | ({"network": network} if network else {})
+    settings = change(Params.model_validate(chosen), loop={"precision": "fp32"})
     fabric, (state, _, _) = make_fabric(settings.loop), start(settings)
-    images, masks = to_device(fabric, TRAIN).batch(np.arange(4))
+    images, masks = to_device(fabric, squares(4, 0, 64)).batch(np.arange(4))
     pair = losses(state.model(images), masks, settings.loss, 1.0)
-    found = gradient_norms(fabric, state, masks, settings.loss, 1.0)
-    for loss, norm in zip(pair, found, strict=True):
+    norms = gradient_norms(fabric, state, masks, settings.loss, 1.0)
+    for loss, norm in zip(pair, norms, strict=True):
         state.network.zero_grad()
         loss.backward(retain_graph=True)
-        gradient = state.network.get_parameter("segmentation_head.0.weight").grad
+        gradient = logit_layer(state.network).weight.grad
         assert gradient is not None
-        assert norm.item() == pytest.approx(gradient.norm().item())
+        assert norm.item() == pytest.approx(gradient.norm().item(), rel=1e-5)
 
 
 def test_the_best_epoch_is_kept_and_the_first_of_equals(settings: Params) -> None:
@@ -217,14 +228,14 @@ def test_learning_rates_by_hand(schedule: str, expected: list[float], settings: 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
 def test_it_sees_what_it_is_asked_to(what: str, settings: Params) -> None:
-    state = run(change(settings, unet={"input": what}))
+    state = run(change(settings, network={"input": what}))
     assert state.network.get_parameter("encoder.conv1.weight").shape[1] == (2 if what == "both" else 1)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_network_learns_the_same(settings: Params) -> None:
-    compiled = run(change(settings, unet={"compile": True}, loop={"precision": "fp32", "epochs": 1}))
+    compiled = run(change(settings, network={"compile": True}, loop={"precision": "fp32", "epochs": 1}))
     plain = run(change(settings, loop={"precision": "fp32", "epochs": 1}))
     assert list(weights(compiled)) == list(weights(plain))
     assert compiled.history[0]["train_loss"] == pytest.approx(plain.history[0]["train_loss"], rel=1e-3)

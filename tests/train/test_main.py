@@ -109,8 +109,8 @@ def test_validation_films_are_scored_by_the_network_that_is_written(settings: Pa
 
 @pytest.mark.parametrize("what", ["image", "levels", "both"])
 def test_what_it_was_shown_is_what_its_model_asks_for(what: str, settings: Params, dataset: Path) -> None:
-    unet = settings.unet.model_copy(update={"input": what})
-    main(settings.model_copy(update={"unet": unet}), "adaptive")
+    network = settings.network.model_copy(update={"input": what})
+    main(settings.model_copy(update={"network": network}), "adaptive")
     channels = 2 if what == "both" else 1
     assert load_model(Path("models/adaptive/seed-1-fold-1"))(torch.zeros(1, channels, 32, 32)).shape == (1, 1, 32, 32)
 

@@ -9,7 +9,8 @@ import torch
 
 from stages.common.core.device_lock import cpu_cores
 from stages.common.core.errors import UserError
-from stages.common.model.network import build
+from stages.common.model.architecture import read_network
+from stages.common.model.network import build, check_shape
 from stages.common.model.tracking import root
 from stages.train.devices import cpu_has_bf16, visible_gpus
 from tools.doctor.findings import CheckResult, Severity
@@ -75,25 +76,26 @@ def memory(params: dict[str, Any]) -> list[CheckResult]:
 
 
 def training_bytes(train: dict[str, Any], size: int) -> float:
-    """Weights and optimiser, and what the layers keep for the backward pass, counted on one small film.
+    """Weights and optimiser, and what the layers keep for the backward pass, counted without computing.
 
     Raises:
-        UserError: there is no such encoder.
+        UserError: there is no such network, or it cannot be trained on such films.
     """
-    small, films = 64, 2
-    network = build(train["unet"]["encoder"], train["unet"]["channels"], train["unet"]["input"])
-    parameters = {parameter.data_ptr(): parameter.numel() for parameter in network.parameters()}
-    kept: dict[int, int] = {}
+    settings, films = read_network(train["network"]), 2
+    check_shape(settings, films, size)
+    kept: dict[int, int] = {}  # elements by storage, which layers share
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.data_ptr()] = tensor.numel()
+        kept[tensor.untyped_storage()._cdata] = tensor.numel()
         return tensor
 
-    channels = 2 if train["unet"]["input"] == "both" else 1
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        logits = network(torch.zeros(films, channels, small, small))
-    per_film = sum(count for pointer, count in kept.items() if pointer not in parameters) / films * (size / small) ** 2
-    del logits  # until here it kept what was counted, so that no tensor was counted twice
+    with torch.device("meta"):
+        network = build(settings)
+        parameters = {parameter.untyped_storage()._cdata: parameter.numel() for parameter in network.parameters()}
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            logits = network(torch.empty(films, settings.in_channels, size, size))
+    per_film = sum(count for storage, count in kept.items() if storage not in parameters) / films
+    del logits  # until here it kept what was counted, so that no storage was counted twice
     films_per_process = train["loop"]["batch"] / train["loop"]["devices"]
     return float(4 * (ADAM * sum(parameters.values()) + per_film * films_per_process))
 

@@ -35,7 +35,7 @@ def export_model(name: str, target: Path) -> None:
     """Export a model by its name (baseline, adaptive or a run below models/) and compare it on its test films."""
     folder = run_folders(name, Path())[0] if name in VARIANTS else Path(name)
     trained = read_json(folder / DESCRIPTION)
-    films = load_films(DATASET, "test", trained["unet"]["input"], trained["fold"])
+    films = load_films(DATASET, "test", trained["network"]["input"], trained["fold"])
     difference = export(folder, target, films.inputs)
     size = (target / "model.onnx").stat().st_size / 1e6
     print(

@@ -20,7 +20,7 @@ from stages.common.core.hashing import sha256
 from stages.common.data.geometry import Affine
 from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS, PARAMS, WEIGHTS
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.model.calibration import Network, mean_probabilities
+from stages.common.model.calibration import LogitFunction, mean_probabilities
 from stages.common.model.out_of_distribution import distances
 from stages.preprocess.params import Params as Preprocess
 from stages.preprocess.steps import Frame, prepare
@@ -40,7 +40,7 @@ class Model:
     """
 
     name: str
-    networks: list[Network]
+    networks: list[LogitFunction]
     recipe: dict[str, Any]
     weights: str
     mirror: bool = False
@@ -154,7 +154,7 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
         "ct_window": done["ingest"]["hospital"]["ct_window"],
         "preprocess": done["preprocess"],
         "threshold": done["threshold"],
-        "input": descriptions[0]["unet"]["input"],
+        "input": descriptions[0]["network"]["input"],
         "temperatures": [score["temperature"]["value"] for score in scores],
         "cut": float(np.mean([score["threshold"]["value"] for score in scores])),
         "familiar": descriptions[0]["familiar"],
@@ -167,7 +167,7 @@ def from_onnx(folder: Path, threads: int | None = None) -> Model:
     return Model(folder.name, [network], exported["recipe"], exported["weights"])
 
 
-def onnx_network(folder: Path, threads: int | None = None) -> Network:
+def onnx_network(folder: Path, threads: int | None = None) -> LogitFunction:
     """The network of an export by onnxruntime.
 
     Raises:

@@ -21,7 +21,7 @@ GPU_FLOPS = 9.4e12  # what one training of params.yaml reached on an NVIDIA H200
 def expected_cost(params: dict[str, Any], arms: int, seeds: list[int], dataset: Path) -> str:
     """Hours on this machine, from a few timed steps, and on one GPU, from the operations those steps take."""
     settings = Params.model_validate(params["train"])
-    films = load_films(dataset, "train", settings.unet.input)
+    films = load_films(dataset, "train", settings.network.input)
     seconds, operations = time_step(settings, films)
     trainings = arms * len(seeds)
     steps = settings.loop.epochs * -(-len(films.ids) // settings.loop.batch)
@@ -43,7 +43,7 @@ def time_step(settings: Params, films: Films) -> tuple[float, float]:
     with lock_training_devices(settings.loop):
         fabric: Fabric = make_fabric(settings.loop)
         side = to_device(fabric, films)
-        state: TrainingState = init_state(fabric, settings, settings.adaptive, len(films.ids), settings.seeds[0])
+        state: TrainingState = init_state(fabric, settings, settings.adaptive, films.inputs.shape, settings.seeds[0])
         chosen = np.arange(min(settings.loop.batch, len(films.ids)))
         state.model.train()
         tick(state)

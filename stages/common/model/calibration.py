@@ -13,7 +13,7 @@ from scipy.special import expit
 if TYPE_CHECKING:  # an exported network runs without torch
     from torch import Tensor
 
-Network = Callable[[np.ndarray], "Tensor | np.ndarray"]  # uint8 films (N, C, H, W) to logits float32 (N, H, W)
+LogitFunction = Callable[[np.ndarray], "Tensor | np.ndarray"]  # uint8 films (N, C, H, W) to logits float32 (N, H, W)
 
 
 def to_probabilities(logits: "Tensor | np.ndarray", temperature: float = 1.0) -> np.ndarray:
@@ -31,7 +31,7 @@ def to_probabilities(logits: "Tensor | np.ndarray", temperature: float = 1.0) ->
 
 
 def mean_probabilities(
-    networks: Sequence[Network], temperatures: Sequence[float], films: np.ndarray, mirror: bool = False
+    networks: Sequence[LogitFunction], temperatures: Sequence[float], films: np.ndarray, mirror: bool = False
 ) -> np.ndarray:
     """The mean probability over networks, float32 (N, H, W).
 

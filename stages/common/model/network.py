@@ -1,7 +1,7 @@
-"""The network that `train` fits and `evaluate` reads: a U-Net of segmentation-models-pytorch."""
+"""The network that `train` fits and `evaluate` reads, by segmentation-models-pytorch."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -11,36 +11,53 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import need, write_bytes
-from stages.common.data.dataset import Input
+from stages.common.core.files import need, read_json, write_bytes
 from stages.common.data.layout import DESCRIPTION, WEIGHTS
+from stages.common.model.architecture import Network, Pyramid, read_network
 
 
-def build(encoder: str, channels: list[int], what: Input) -> nn.Module:
-    """A U-Net with random weights, one or two grey channels in, one logit per pixel out.
+def build(settings: Network) -> nn.Module:
+    """A network with random weights: `settings.in_channels` grey channels in, one logit per pixel out.
 
-    Args:
-        encoder: a name that segmentation-models-pytorch knows, such as resnet18.
-        channels: decoder channels from the deepest level up; their number is the depth of the encoder, 3..5.
-        what: that it sees; `both` are two channels.
     Raises:
-        UserError: no such encoder. Weights are never downloaded.
+        UserError: the architecture refuses the encoder or its depth. Weights are never downloaded.
     """
+    decoder: dict[str, Any] = {}
+    if isinstance(settings, Pyramid):
+        decoder = {"encoder_depth": len(settings.channels), "decoder_channels": settings.channels}
+    fixed = {"encoder_weights": None, "in_channels": settings.in_channels, "classes": 1}
     try:
-        network: nn.Module = smp.Unet(
-            encoder_name=encoder,
-            encoder_depth=len(channels),
-            encoder_weights=None,
-            decoder_channels=channels,
-            in_channels=2 if what == "both" else 1,
-            classes=1,
-        )
-        return network
-    except KeyError:
+        network: nn.Module = smp.create_model(settings.architecture, settings.encoder, **fixed, **decoder)
+    except Exception as error:  # the library and timm raise whatever comes to hand
+        depth = f" of depth {len(settings.channels)}" if isinstance(settings, Pyramid) else ""
         raise UserError(
-            f"train.unet.encoder: expected an encoder of segmentation-models-pytorch, found {encoder!r}; "
-            "for instance resnet18, resnet34 or efficientnet-b0"
+            f"train.network: {settings.architecture} of segmentation-models-pytorch refuses the encoder "
+            f"{settings.encoder!r}{depth}: {' '.join(str(error).split())[:160]}"
         ) from None
+    return network
+
+
+def check_shape(settings: Network, films: int, side: int) -> None:
+    """Find out, without computing, whether a network can be trained on batches of that many films of side x side.
+
+    Raises:
+        UserError: it cannot.
+    """
+    with torch.device("meta"):
+        network = build(settings).train()
+        try:
+            network(torch.empty(films, settings.in_channels, side, side))
+        except Exception as error:  # as above
+            raise UserError(
+                f"train.network: {settings.architecture} with {settings.encoder} cannot be trained on films of "
+                f"{side} x {side} pixels, {films} at a time: {' '.join(str(error).split())[:160]}; change "
+                "preprocess.size, train.loop.batch or the network"
+            ) from None
+
+
+def logit_layer(network: nn.Module) -> nn.Conv2d:
+    """The convolution that makes the logits: in every architecture the last of its head, enlarged to the film after."""
+    return [layer for layer in network.get_submodule("segmentation_head").modules() if isinstance(layer, nn.Conv2d)][-1]
 
 
 def to_input(inputs: Tensor) -> Tensor:
@@ -67,10 +84,9 @@ def load_model(folder: Path) -> nn.Module:
     Raises:
         UserError: weights or description missing, damaged, or not of one another.
     """
-    description = json.loads(need(folder / DESCRIPTION).read_text())
-    shape = description["unet"]
+    settings = read_network(read_json(folder / DESCRIPTION)["network"])
     with torch.device("meta"):  # no initial weights that would be thrown away: they take as long as two films
-        network = build(shape["encoder"], shape["channels"], shape["input"])
+        network = build(settings)
     try:
         network.load_state_dict(load_file(need(folder / WEIGHTS)), assign=True)
     except (SafetensorError, RuntimeError) as error:

@@ -1,23 +1,70 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_json
-from stages.common.model.network import build, load_model, predict_logits, save_weights
+from stages.common.core.params import Strict, section_errors
+from stages.common.model.architecture import AnyNetwork, Network, Pyramid, read_network
+from stages.common.model.network import build, check_shape, load_model, predict_logits, save_weights
 
-CHANNELS = [16, 8, 8]
+UNET = Pyramid(channels=[16, 8, 8])
+
+
+def change(**values: Any) -> Network:
+    """Another network; `architecture` begins anew, since each has its own keys."""
+    return read_network(values if "architecture" in values else UNET.model_dump() | values)
 
 
 def store(folder: Path) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = build("resnet18", CHANNELS, "image")
+    network = build(UNET)
     folder.mkdir()
     save_weights(folder / "weights.safetensors", network.state_dict())
-    write_json(folder / "model.json", {"unet": {"encoder": "resnet18", "channels": CHANNELS, "input": "image"}})
+    write_json(folder / "model.json", {"network": UNET.model_dump()})
     return network
+
+
+@pytest.mark.parametrize("seen", ["image", "both"])
+def test_a_unet_has_the_initial_weights_of_the_librarys_own(seen: str) -> None:
+    torch.manual_seed(3)
+    ours = build(change(input=seen)).state_dict()
+    torch.manual_seed(3)
+    channels = 2 if seen == "both" else 1
+    theirs = smp.Unet("resnet18", 3, None, decoder_channels=[16, 8, 8], in_channels=channels).state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("unet", r"expected tags: 'Unet', 'UnetPlusPlus', .*'DPT'"),
+        ({"architecture": "unet"}, r"expected tags: 'Unet', 'UnetPlusPlus', .*'DPT'"),
+        ({"architecture": "FPN", "channels": [16, 8, 8]}, "architecture FPN has no channels"),
+        ({"architecture": "Unet", "channels": [16] * 6}, "channels"),
+    ],
+)
+def test_what_no_architecture_is_or_has_is_refused_by_name(content: Any, message: str) -> None:
+    class Section(Strict):
+        network: AnyNetwork
+
+    (error,) = section_errors("train", Section, {"network": content})
+    assert re.search(rf"train\.network.*{message}", error), error
+
+
+def test_an_architecture_may_stand_by_its_name() -> None:
+    assert read_network("FPN").model_dump() == {
+        "architecture": "FPN",
+        "encoder": "resnet18",
+        "input": "image",
+        "compile": False,
+    }
 
 
 def test_weights_come_back_exactly_and_as_the_same_bytes(tmp_path: Path) -> None:
@@ -37,9 +84,39 @@ def test_logits_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     torch.testing.assert_close(predict_logits(network, images, batch=2), whole, atol=1e-5, rtol=1e-5)
 
 
-def test_an_unknown_encoder_is_refused() -> None:
-    with pytest.raises(UserError, match="resnet_18"):
-        build("resnet_18", CHANNELS, "image")
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"encoder": "resnet_18"}, r"Unet .*refuses the encoder 'resnet_18' of depth 3: .*resnet_18"),
+        ({"encoder": "tu-resnet_18"}, r"Unet .*refuses the encoder 'tu-resnet_18'"),
+        ({"architecture": "Linknet", "encoder": "mit_b0"}, r"`mit_b0` is not supported for Linknet"),
+        ({"architecture": "DPT"}, r"DPT .*refuses the encoder 'resnet18': Only Timm encoders"),
+    ],
+)
+def test_what_the_library_does_not_build_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=rf"train\.network.*{message}"):
+        build(change(**values))
+
+
+@pytest.mark.parametrize(
+    ("values", "films", "side", "message"),
+    [
+        ({"architecture": "PAN"}, 4, 64, r"films of 64 x 64 pixels, 4 at a time: .*too small"),
+        ({"architecture": "DeepLabV3"}, 1, 64, "1 at a time: Expected more than 1 value per channel"),
+        (
+            {"architecture": "DPT", "encoder": "tu-vit_tiny_patch16_224"},
+            4,
+            256,
+            r"Input height \(256\) doesn't match model \(224\)",
+        ),
+    ],
+)
+def test_films_that_a_network_cannot_be_trained_on_are_said(
+    values: dict[str, Any], films: int, side: int, message: str
+) -> None:
+    check_shape(UNET, films, side)
+    with pytest.raises(UserError, match=rf"train\.network: .*{message}.*; change preprocess\.size"):
+        check_shape(change(**values), films, side)
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\xff" * 64])
@@ -52,6 +129,6 @@ def test_damaged_weights_are_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     store(tmp_path / "a")
-    write_json(tmp_path / "a/model.json", {"unet": {"encoder": "resnet18", "channels": [32, 8, 8], "input": "image"}})
+    write_json(tmp_path / "a/model.json", {"network": change(channels=[32, 8, 8]).model_dump()})
     with pytest.raises(UserError, match=r"expected the weights of its model\.json"):
         load_model(tmp_path / "a")

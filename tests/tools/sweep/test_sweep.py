@@ -128,7 +128,7 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
 
 
 def test_three_failures_end_a_search_and_leave_the_others(project: Path) -> None:
-    said = run(project, *SWEEP, "search", "bad", "--trials", "9", "-S", "train.unet.encoder=resnet17", code=1)
+    said = run(project, *SWEEP, "search", "bad", "--trials", "9", "-S", "train.network.encoder=resnet17", code=1)
     assert "bad: 3 trials in a row failed" in said
     assert "expected an encoder of segmentation-models-pytorch, found 'resnet17'" in said
     assert "Traceback" not in said

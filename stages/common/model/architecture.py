@@ -1,0 +1,56 @@
+"""The section `train.network` of params.yaml, which model.json repeats: what `network.build` makes a network of."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, TypeAdapter
+
+from stages.common.core.params import Alternative, ByName, param
+from stages.common.data.dataset import Input
+
+
+class Network(Alternative):
+    """An architecture of segmentation-models-pytorch, by the name of its class, with random initial weights."""
+
+    tag: ClassVar[str] = "architecture"
+
+    architecture: str
+    encoder: str = param("resnet18", "any encoder of that library, or of timm behind tu-", min_length=1)
+    input: Input = param("image", "the film, its multilevel map, or both as two channels (the paper: unclear)")
+    compile: bool = param(False, "torch.compile; a minute of warm-up, and slower on a CPU")
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of a film: the grey image and its multilevel map are one each."""
+        return 2 if self.input == "both" else 1
+
+
+class Pyramid(Network):
+    """Architectures whose decoder has chosen channels at each level; the paper's is Unet."""
+
+    architecture: Literal["Unet", "UnetPlusPlus", "MAnet"] = "Unet"
+    channels: list[Annotated[int, Field(ge=1, le=1024)]] = param(
+        [128, 64, 32, 16, 16],
+        "of the decoder, from the deepest level up; as many as the encoder is deep",
+        min_length=3,
+        max_length=5,
+    )
+
+
+class Preset(Network):
+    """Architectures with the decoder and the depth that the library gives them."""
+
+    architecture: Literal[
+        "Linknet", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus", "PAN", "UPerNet", "Segformer", "DPT"
+    ]
+
+
+AnyNetwork = Annotated[Pyramid | Preset, Field(discriminator="architecture"), ByName("architecture")]
+
+
+def read_network(content: Any) -> Network:
+    """A section `train.network` from plain values, or from an architecture's name.
+
+    Raises:
+        ValidationError: no network is described by them.
+    """
+    return TypeAdapter[Network](AnyNetwork).validate_python(content)
