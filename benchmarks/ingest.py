@@ -22,6 +22,7 @@ from stages.ingest.params import Sample
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
 
 ROOT = Path(__file__).parents[1]
+ANNOTATIONS = {"folder": "yolo", "hospital": "voc"}
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 4]  # as ingest writes them
 WIDTH, HEIGHT = 373, 454  # as most films of FracAtlas
 CHILD = """
@@ -75,8 +76,7 @@ def decode_and_encode(folder: Path, target: Path) -> float:
 def ingest(folder: Path, source: str, workers: int) -> tuple[float, int, int]:
     """Seconds of the stage in a process of its own, and the peak MB of the parent and of its largest worker."""
     params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["ingest"]
-    params |= {"sources": [source], "inbox": str(folder)}
-    params["folder"]["annotations"] = "yolo"
+    params |= {"sources": [{"source": source, "annotations": ANNOTATIONS[source]}], "inbox": str(folder)}
     environment = os.environ | {
         "WORKERS": str(workers),
         "PSEUDONYM_KEY": "a key for a benchmark of 32 bytes",

@@ -24,6 +24,7 @@ import torch
 from stages.common.data.layout import MODELS, RAW
 from stages.common.data.run_id import Run
 from stages.common.data.tables import MANIFEST
+from stages.ingest.params import CtWindow
 from tools.predict import __main__ as command
 from tools.predict.export import export
 from tools.predict.films import decode
@@ -52,7 +53,7 @@ def resident_mb() -> float:
 
 def throughput(films: list[Path]) -> None:
     model = open_model("adaptive")
-    inputs = np.stack([prepared(decode(path.read_bytes(), 64, [400, 2000]).pixels, model)[1] for path in films])
+    inputs = np.stack([prepared(decode(path.read_bytes(), 64, CtWindow()).pixels, model)[1] for path in films])
     words = [*map(str, films), "--output"]
     for formats in ("png,json,dicom-seg", "json"):
         pairs = []
@@ -69,14 +70,14 @@ def throughput(films: list[Path]) -> None:
 def latency(film: Path) -> None:
     """The parts of one film, and the whole command as a user waits for it."""
     model, content = open_model("adaptive"), film.read_bytes()
-    decoded = decode(content, 64, [400, 2000])
+    decoded = decode(content, 64, CtWindow())
     frame, inputs = prepared(decoded.pixels, model)
     grid = model.probabilities(inputs[None])[0]
     found = finished(decoded.pixels.shape, frame, inputs, grid, model)
     facts = facts_of(model, "", {}) | {"input_sha256": "0" * 64}
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, Callable[[], object]] = {
-            "decode": lambda: decode(content, 64, [400, 2000]),
+            "decode": lambda: decode(content, 64, CtWindow()),
             "prepare": lambda: prepared(decoded.pixels, model),
             "forward": lambda: model.probabilities(inputs[None]),
             "back to the film": lambda: finished(decoded.pixels.shape, frame, inputs, grid, model),
@@ -92,7 +93,7 @@ def latency(film: Path) -> None:
 
 def onnx(films: list[Path]) -> None:
     model = open_model("adaptive")
-    inputs = np.stack([prepared(decode(path.read_bytes(), 64, [400, 2000]).pixels, model)[1] for path in films])
+    inputs = np.stack([prepared(decode(path.read_bytes(), 64, CtWindow()).pixels, model)[1] for path in films])
     with tempfile.TemporaryDirectory() as folder:
         apart = export(MODELS / Run("adaptive").folder, Path(folder) / "onnx", inputs)
         size = (Path(folder) / "onnx/model.onnx").stat().st_size

@@ -9,14 +9,15 @@ import pytest
 from stages import section_model
 from stages.common.data.tables import HISTORY
 from tests.helpers.files import tree_hash
-from tests.helpers.params import merge, read_yaml
+from tests.helpers.params import SAMPLE, merge, read_yaml
 from tests.helpers.paths import ROOT
 
 CHANGES: list[tuple[str, Any]] = [
-    ("ingest.sample.seed", 8),
-    ("ingest.sample.films", 25),
-    ("ingest.sample.width", 100),
-    ("ingest.hospital.ct_window", [40, 400]),
+    ("ingest.sources", [SAMPLE | {"seed": 8}]),
+    ("ingest.sources", [SAMPLE | {"films": 25}]),
+    ("ingest.sources", [SAMPLE | {"width": 100}]),
+    ("ingest.ct_window.centre", 40),
+    ("ingest.ct_window.width", 400),
     ("preprocess.size", 96),
     ("preprocess.steps", ["mat2gray", "imresize"]),
     ("threshold.criterion", "kapur"),
@@ -58,18 +59,12 @@ CHANGES: list[tuple[str, Any]] = [
     ("evaluate.temperature", "validation"),
     ("evaluate.boundary_px", 9.0),
 ]
-# Shown elsewhere: what the doors of ingest do with other films than the sample's (tests/ingest), every key of every
+# Shown elsewhere: what ingest does with other sources than the sample (tests/ingest), every key of every
 # step (tests/preprocess) and of every weighting, which epoch is kept, weights that sum to 1 already, several processes
 # (tests/train), a given split (tests/annotate). The baseline's weights are read by the same code as adaptive's.
 ELSEWHERE = {
-    *("ingest.sources", "ingest.inbox", "ingest.on_error", "ingest.near_duplicate_bits", "ingest.kaggle"),
+    *("ingest.inbox", "ingest.on_error", "ingest.near_duplicate_bits"),
     *(f"ingest.limits.{name}" for name in ("megapixels", "file_mb", "archive_gb", "archive_ratio")),
-    *(
-        f"ingest.{source}.{name}"
-        for source in ("folder", "hospital")
-        for name in ("annotations", "classes", "other_classes", "unlabelled", "licence")
-    ),
-    *(f"ingest.hospital.{name}" for name in ("burned_in", "corner", "ct_slices")),
     *("annotate.split.by", "train.seeds", "evaluate.folds"),
     *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),
     *("train.network.compile", "train.loop.select", "train.loop.devices"),

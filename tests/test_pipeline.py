@@ -15,7 +15,7 @@ import pytest
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.data.run_id import VARIANTS
 from tests.helpers.files import tree_hash
-from tests.helpers.params import change_params, merge, read_yaml
+from tests.helpers.params import SAMPLE, change_params, merge, read_yaml
 from tests.helpers.paths import FRACATLAS, needs
 from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.projects import copy_project, make_project, stages_run
@@ -132,7 +132,7 @@ def test_an_experiment_with_another_weight_leaves_data_and_baseline_alone(projec
 
 
 def test_a_wrong_param_of_a_late_stage_stops_the_first_one_in_a_sentence(project: Path) -> None:
-    change_params(project, {"train": {"loop": {"epochs": -1}}, "ingest": {"sample": {"seed": 99}}})
+    change_params(project, {"train": {"loop": {"epochs": -1}}, "ingest": {"sources": [SAMPLE | {"seed": 99}]}})
     said = run(project, "dvc", "repro", code=255)
     assert "train.loop.epochs: Input should be greater than or equal to 1 (found -1)" in said
     assert "Traceback" not in said
@@ -155,7 +155,7 @@ def children(pid: int) -> list[int]:
 def test_a_killed_stage_leaves_the_last_good_output_or_none(
     sign: signal.Signals, toy_params: dict[str, Any], tmp_path: Path
 ) -> None:
-    params = merge(toy_params, {"ingest": {"sample": {"films": 400}}})
+    params = merge(toy_params, {"ingest": {"sources": [SAMPLE | {"films": 400}]}})
     project = make_project(tmp_path, params)
     (project / "data/raw").mkdir()
     (project / "data/raw/good").write_text("good")
@@ -220,7 +220,7 @@ def test_a_training_whose_dvc_was_killed_writes_its_state_and_goes_on(
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash", ""])
 def test_a_killed_dvc_takes_its_stage_down_with_it(shell: str, toy_params: dict[str, Any], tmp_path: Path) -> None:
-    project = make_project(tmp_path, merge(toy_params, {"ingest": {"sample": {"films": 400}}}))
+    project = make_project(tmp_path, merge(toy_params, {"ingest": {"sources": [SAMPLE | {"films": 400}]}}))
     command = ["dvc", "repro", "ingest"]
     variables = {name: value for name, value in environment().items() if name != "SHELL"}
     variables |= {"SHELL": shell} if shell else {}  # DVC runs a stage in $SHELL, or in /bin/sh where it is not set

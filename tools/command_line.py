@@ -136,7 +136,7 @@ def kaggle() -> None:
 
     begin_working()
     files = fetch_kaggle(Params.model_validate(read_params(PARAMS)["ingest"]))
-    print(f"{files} files fetched and pinned; commit data/pins, then run `dvc repro` with ingest.sources: [kaggle]")
+    print(f"{files} files fetched and pinned; commit data/pins, then run `dvc repro`")
 
 
 @sweep.command()

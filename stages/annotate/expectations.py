@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.annotate.params import Split
+from stages.annotate.params import Drawn, Split
 from stages.common.core.files import read_png
 from stages.common.core.validation import Expectation
 from stages.common.data.layout import PICTURES, dataset_file, fold_columns
@@ -27,7 +27,8 @@ def dataset_facts(index: pd.DataFrame, folder: Path, split: Split) -> pd.DataFra
     used["times_tested"] = folds.sum(axis=1)
     used["groups_split"] = folds.groupby(used["group"]).transform("nunique").max(axis=1)
     used["films_on_side"] = side.groupby(side).transform("size")
-    used["films_asked"] = side.map({"train": split.train, "test": split.test})
+    if isinstance(split, Drawn):
+        used["films_asked"] = side.map({"train": split.train, "test": split.test})
     return used
 
 
@@ -62,7 +63,7 @@ def dataset_suite(split: Split) -> list[Expectation]:
             {"column": "times_tested", "value_set": [1]},
         ),
     ]
-    if split.by == "drawn":
+    if isinstance(split, Drawn):
         pair = {"column_A": "films_on_side", "column_B": "films_asked"}
         rules.append((f"{split.train} train and {split.test} test films", "ExpectColumnPairValuesToBeEqual", pair))
     return rules

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from stages.annotate.params import Split
+from stages.annotate.params import Given, Split
 from stages.common.core.errors import UserError
 from stages.common.data.layout import fold_column
 
@@ -22,7 +22,7 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
         UserError: too few films, or a given split that puts a patient on both sides.
     """
     ordered = films.sort_values("image_id")
-    if settings.by == "given":
+    if isinstance(settings, Given):
         chosen = given(ordered)
     else:
         need = settings.train + settings.test

@@ -18,13 +18,15 @@ from stages.common.core.files import new_folder, write_json, write_text
 from stages.common.core.parallel import executor, track
 from stages.common.core.validation import validate
 from stages.common.data.layout import CHECKS, QUALITY, RAW
-from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE, QuarantineRow
+from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.pseudonyms import Key, read_key
 from stages.ingest.file_access import Archive, Folder
-from stages.ingest.params import Hospital, Kaggle, Labelled, Params
+from stages.ingest.params import Folder as FolderSource
+from stages.ingest.params import Hospital, Kaggle, Params, Sample, Source
 from stages.ingest.pictures import SUFFIXES
-from stages.ingest.process_film import take
+from stages.ingest.problems import Problem, Refusal
+from stages.ingest.process_film import process_film
 from stages.ingest.quality.duplicates import groups, near_pairs
 from stages.ingest.quality.expectations import manifest_facts, manifest_suite
 from stages.ingest.quality.page import quality_report
@@ -41,59 +43,65 @@ SAMPLE_KEY = Key(b"the embedded sample has no patients to protect")
 
 def main(settings: Params) -> str:
     with tempfile.TemporaryDirectory() as scratch, new_folder(RAW) as out, executor() as pool:
-        plans, outcomes = [], []
-        for plan, key in open_doors(settings, Path(scratch), pool):
-            plans.append(plan)
-            outcomes += track(pool, partial(take, settings=settings, key=key, out=out), plan.films, "read films")
-        outcomes = leave_out(outcomes, out)
-        refused = refusals(plans, outcomes)
-        if refused and settings.on_error == "stop":
-            raise error_list("these files cannot be used", [row["reason"] for row in refused], shown=100)
-        manifest, pairs = write_tables(settings, outcomes, refused, out)
-        report = quality_report(manifest, refused, plans, outcomes, pairs, "sample" in settings.sources)
+        plans = plan_sources(settings, Path(scratch), pool)
+        results: list[FilmResult] = []
+        for plan in plans:
+            work = partial(process_film, settings=settings, key=plan.key, out=out)
+            results += track(pool, work, plan.films, "read films")
+        results = leave_out(results, out)
+        refusals = [refusal for plan in plans for refusal in plan.refusals]
+        refusals += [refusal for result in results for refusal in result.refusals]
+        if refusals and settings.on_error == "stop":
+            raise error_list("these files cannot be used", [refusal.reason for refusal in refusals], shown=100)
+        manifest, pairs = write_tables(settings, results, refusals, out)
+        synthetic = any(isinstance(entry, Sample) for entry in settings.sources)
+        report = quality_report(manifest, refusals, plans, results, pairs, synthetic)
     write_text(QUALITY, report)
     patients, fractures = manifest["patient_id"].nunique(), manifest["fractures"].sum()
     return (
         f"{len(manifest)} films of {patients} patients, {fractures} fractures, "
-        f"{len(refused)} files refused, {len(pairs)} pairs of copies -> {RAW}, {QUALITY}"
+        f"{len(refusals)} files refused, {len(pairs)} pairs of copies -> {RAW}, {QUALITY}"
     )
 
 
-def open_doors(settings: Params, scratch: Path, pool: Executor) -> Iterator[tuple[SourcePlan, Key | None]]:
-    """The films of all sources in the order of `ingest.sources`, with the key of those that need one."""
-    inbox, limits = Path(settings.inbox).resolve(), settings.limits
-    if settings.sources != ["sample"] and not inbox.is_dir():
+def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[SourcePlan]:
+    """What the sources hold, in the order of `ingest.sources`, each film under an id of its own.
+
+    Args:
+        scratch: an empty folder, for the sample.
+        pool: draws the sample and looks through exports.
+    Raises:
+        UserError: there is no inbox, or no film.
+    """
+    if not all(isinstance(entry, Sample) for entry in settings.sources) and not Path(settings.inbox).is_dir():
         raise UserError(f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path")
-    plans: list[tuple[SourcePlan, Key | None]] = []
-    for source in settings.sources:
-        if source == "sample":
-            write_sample(scratch, settings.sample, pool)
-            labelled = Labelled(
-                annotations="yolo", classes=["0"], other_classes=[], unlabelled="refuse", licence=SYNTHETIC
-            )
-            plans.append((picture_films(Archive(scratch / "archive.zip", limits), "sample-kaggle", labelled), None))
-            export = settings.hospital.model_copy(
-                update={"annotations": "voc", "classes": [], "unlabelled": "refuse", "licence": SYNTHETIC}
-            )
-            plans.append(from_hospital(scratch / "export", "sample-hospital", export, settings, SAMPLE_KEY, pool))
-        elif source == "kaggle":
-            if not settings.kaggle:
-                raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/how-to/kaggle.md")
-            plans += [(from_kaggle(entry, inbox, settings), None) for entry in settings.kaggle]
-        elif source == "hospital":
-            plans.append(from_hospital(inbox, "hospital", settings.hospital, settings, read_key(), pool))
-        else:
-            plans.append((picture_films(Folder(inbox, limits), "folder", settings.folder), None))
-    yield from unique(plans)
+    plans = [plan for entry in settings.sources for plan in plans_of(entry, settings, scratch, pool)]
+    leave_one_of_each_id(plans)
+    if not any(plan.films or plan.refusals for plan in plans):
+        raise UserError(
+            "ingest.inbox: expected at least one film, found none; see data/incoming/README.md for the layouts"
+        )
+    return plans
 
 
-def from_hospital(
-    folder: Path, source: str, settings: Hospital, params: Params, key: Key, pool: Executor
-) -> tuple[SourcePlan, Key]:
-    return hospital_films(folder, source, settings, params.limits, key, pool), key
+def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> Iterator[SourcePlan]:
+    """What one entry of `ingest.sources` holds; the sample comes as the two real sources deliver theirs."""
+    inbox, limits = Path(settings.inbox).resolve(), settings.limits
+    if isinstance(entry, Sample):
+        write_sample(scratch, entry, pool)
+        archive = FolderSource(annotations="yolo", classes=["0"], unlabelled="refuse", licence=SYNTHETIC)
+        yield picture_films(Archive(scratch / "archive.zip", limits), "sample-kaggle", archive)
+        export = Hospital(annotations="voc", licence=SYNTHETIC)
+        yield hospital_films(scratch / "export", "sample-hospital", export, limits, SAMPLE_KEY, pool)
+    elif isinstance(entry, Kaggle):
+        yield plan_kaggle(entry, inbox, settings)
+    elif isinstance(entry, Hospital):
+        yield hospital_films(inbox, "hospital", entry, limits, read_key(), pool)
+    else:
+        yield picture_films(Folder(inbox, limits), "folder", entry)
 
 
-def from_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
+def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
     """The films of one Kaggle data set, which must be what was pinned."""
     pins = read_pins(entry)
     archive = obtain(entry, inbox, settings.limits)
@@ -107,57 +115,40 @@ def from_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
     return picture_films(archive, f"kaggle {entry.handle} v{entry.version}", entry, entry.include, pins)
 
 
-def unique(plans: list[tuple[SourcePlan, Key | None]]) -> Iterator[tuple[SourcePlan, Key | None]]:
-    """The plans without films whose id another film has; ids are folded, since some file systems ignore case."""
+def leave_one_of_each_id(plans: list[SourcePlan]) -> None:
+    """Refuse films whose id an earlier one has; ids are folded, since some file systems ignore case."""
     seen: dict[str, SourceFilm] = {}
-    for plan, _ in plans:
+    for plan in plans:
         films = []
         for film in plan.films:
             first = seen.setdefault(film.image_id.lower(), film)
             if first is film:
                 films.append(film)
             else:
-                reason = f"{film.told}: expected a file name of its own, found that of {first.told}; rename one of them"
-                plan.refused.append((film.source, film.told, reason))
+                problem = Problem("a file name of its own", f"that of {first.public_name}", "rename one of them")
+                plan.refusals.append(Refusal(film.source, film.public_name, problem))
         plan.films = films
-    if not any(plan.films or plan.refused for plan, _ in plans):
-        raise UserError(
-            "ingest.inbox: expected at least one film, found none; see data/incoming/README.md for the layouts"
-        )
-    yield from plans
-
-
-def refusals(plans: list[SourcePlan], outcomes: list[FilmResult]) -> list[QuarantineRow]:
-    """Rows of quarantine.csv: files that stay where they are, with every reason."""
-    rows: list[QuarantineRow] = [
-        {"source": source, "file": told, "sha256": "", "reason": reason}
-        for plan in plans
-        for source, told, reason in plan.refused
-    ]
-    for outcome in outcomes:
-        digest = outcome.files[0]["sha256"] if outcome.files else ""
-        rows += [
-            {"source": outcome.source, "file": outcome.told, "sha256": digest, "reason": reason}
-            for reason in outcome.refused
-        ]
-    return rows
 
 
 def write_tables(
-    settings: Params, outcomes: list[FilmResult], refused: list[QuarantineRow], out: Path
+    settings: Params, results: list[FilmResult], refusals: list[Refusal], out: Path
 ) -> tuple[pd.DataFrame, list[tuple[int, int, int]]]:
-    """Write manifest, annotations, files, quarantine and validation; returns the manifest and the pairs of copies."""
-    taken = sorted((o for o in outcomes if o.row), key=lambda o: o.image_id)
+    """Write manifest, annotations, files, quarantine and checks; returns the manifest and the pairs of copies.
+
+    Raises:
+        UserError: no film could be used, or the manifest is not what it must be.
+    """
+    taken = sorted((result for result in results if result.row), key=lambda result: result.image_id)
     if not taken:
-        raise error_list("no film could be used", [row["reason"] for row in refused])
-    manifest = MANIFEST.frame([outcome.row for outcome in taken if outcome.row])
-    pairs = near_pairs(np.stack([outcome.hashes for outcome in taken]), settings.near_duplicate_bits)
+        raise error_list("no film could be used", [refusal.reason for refusal in refusals])
+    manifest = MANIFEST.frame([result.row for result in taken if result.row])
+    pairs = near_pairs(np.stack([result.hashes for result in taken]), settings.near_duplicate_bits)
     manifest["group"] = groups(list(manifest["patient_id"]), [(i, j) for i, j, _ in pairs])
-    annotations = ANNOTATIONS.frame([row for outcome in taken for row in outcome.shapes])
+    annotations = ANNOTATIONS.frame([row for result in taken for row in result.shapes])
     MANIFEST.write(out, manifest)
     ANNOTATIONS.write(out, annotations)
-    FILES.write(out, FILES.frame([row for outcome in taken for row in outcome.files]))
-    QUARANTINE.write(out, QUARANTINE.frame(refused))
+    FILES.write(out, FILES.frame([row for result in taken for row in result.files]))
+    QUARANTINE.write(out, QUARANTINE.frame([refusal.row for refusal in refusals]))
     facts = manifest_facts(manifest, annotations, out)
     write_json(out / CHECKS, validate("raw manifest", facts, manifest_suite(), "image_id"))
     return manifest, pairs

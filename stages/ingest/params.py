@@ -1,88 +1,136 @@
 """The section `ingest` of params.yaml."""
 
-from typing import Annotated, Any, Literal
+from collections import Counter
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from stages.common.core.params import Strict
+from stages.common.core.params import Alternative, ByName, Strict, param
 from stages.ingest.sources.presets import complete
 
-Source = Literal["sample", "kaggle", "hospital", "folder"]
 Format = Literal["yolo", "voc", "voc_devkit", "labelme", "coco", "label_studio", "cvat", "via", "csv"]
-Name = Annotated[str, Field(min_length=1)]
 
 
 class Limits(Strict):
-    megapixels: Annotated[int, Field(ge=1, le=1000)]
-    file_mb: Annotated[int, Field(ge=1, le=100_000)]
-    archive_gb: Annotated[int, Field(ge=1, le=100_000)]
-    archive_ratio: Annotated[int, Field(ge=2, le=100_000)]
+    """What is larger is refused before it is opened."""
+
+    megapixels: int = param(64, "of one film; flat-panel detectors have some 18", unit="million pixels", ge=1, le=1000)
+    file_mb: int = param(512, "of one file", unit="MB", ge=1, le=100_000)
+    archive_gb: int = param(100, "of an archive when unpacked", unit="GB", ge=1, le=100_000)
+    archive_ratio: int = param(100, "unpacked / packed size of an archive's member above 1 MB", ge=2, le=100_000)
 
 
-class Labelled(Strict):
-    """How the films of a source are annotated, and under which licence they are."""
+class CtWindow(Strict):
+    """The window in which CT slices are shown, by LINEAR of PS3.3 C.11.2.1.2."""
 
-    annotations: Format
-    classes: list[str]
-    other_classes: list[str]
-    unlabelled: Literal["no_fracture", "refuse"]
-    licence: Name
+    centre: float = param(400, "in the middle of the grey scale", unit="HU")
+    width: float = param(2000, "from black to white", unit="HU", gt=1)
 
 
-class Kaggle(Strict):
-    """One Kaggle data set at one version; what a ready entry of `datasets.py` says may be left out."""
+class SourceParams(Alternative):
+    """Where films come from."""
 
-    handle: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+$")]
-    version: Annotated[int, Field(ge=1)]
-    annotations: Format
-    licence: Name
-    include: list[str] = Field(default=["*"])
-    classes: list[str] = Field(default=[])
-    other_classes: list[str] = Field(default=[])
-    unlabelled: Literal["no_fracture", "refuse"] = "refuse"
-    archive: str = ""
-    warning: str = ""
-    accept_licence: bool = False
+    tag: ClassVar[str] = "source"
+
+
+class Sample(SourceParams):
+    """Synthetic wrists, 11 in 16 as a Kaggle archive, the rest as a DICOM export."""
+
+    source: Literal["sample"] = "sample"
+    seed: int = param(7, "every film follows from (seed, patient, film)", ge=0)
+    films: int = param(160, "", unit="films", ge=16, le=100_000)
+    width: int = param(420, "of a radiograph before preprocessing", unit="pixels", ge=96, le=4096)
+
+
+class AnnotatedSource(SourceParams):
+    """Films with annotations that people made."""
+
+    annotations: Format = param(..., "format of the annotations")
+    classes: list[str] = param([], "labels that are fractures; [] takes every label for one")
+    other_classes: list[str] = param([], "labels that are known and left out; any other label is an error")
+    unlabelled: Literal["no_fracture", "refuse"] = param("refuse", "what a film without annotation is")
+    licence: str = param("unknown", "carried into the manifest and the report", min_length=1)
+
+
+class Folder(AnnotatedSource):
+    """Pictures (PNG, JPEG, TIFF) with annotations anywhere below the inbox."""
+
+    source: Literal["folder"] = "folder"
+    unlabelled: Literal["no_fracture", "refuse"] = param("no_fracture", "what a film without annotation is")
+
+
+class RefuseBurnedIn(Alternative):
+    """Films with text in their pixels are refused."""
+
+    tag: ClassVar[str] = "action"
+    action: Literal["refuse"] = "refuse"
+
+
+class MaskCorners(Alternative):
+    """The corners of films with text in their pixels are blackened."""
+
+    tag: ClassVar[str] = "action"
+    action: Literal["mask_corners"] = "mask_corners"
+    corner: float = param(0.15, "what is blackened", unit="share of each side", gt=0, le=0.5)
+
+
+BurnedIn = Annotated[RefuseBurnedIn | MaskCorners, Field(discriminator="action"), ByName("action")]
+
+
+class Hospital(AnnotatedSource):
+    """DICOM files anywhere below the inbox, with annotations beside them."""
+
+    source: Literal["hospital"] = "hospital"
+    burned_in: BurnedIn = param(
+        RefuseBurnedIn(), "what happens to films whose header says that text is burned into their pixels"
+    )
+    ct_slices: Literal["middle", "all"] = param("middle", "which slices of a CT series are taken")
+
+
+class Kaggle(AnnotatedSource):
+    """One Kaggle data set at one version; for the sets of `presets`, the handle is enough."""
+
+    source: Literal["kaggle"] = "kaggle"
+    handle: str = param(..., "owner/name", pattern=r"^[\w-]+/[\w-]+$")
+    version: int = param(..., "of the data set; a version never changes", ge=1)
+    licence: str = param(..., "carried into the manifest and the report", min_length=1)
+    include: list[str] = param(["*"], "patterns of file names that are films")
+    archive: str = param("", "a zip in the inbox in place of the connection")
+    warning: str = param("", "what must be accepted before the set is used")
+    accept_licence: bool = param(False, "uses a set in spite of its warning")
 
     @model_validator(mode="before")
     @classmethod
-    def filled_in(cls, entry: Any) -> Any:
+    def with_preset(cls, entry: Any) -> Any:
         return complete(entry)
 
     @model_validator(mode="after")
-    def accepted(self) -> "Kaggle":
+    def check_warning(self) -> "Kaggle":
         if self.warning and not self.accept_licence:
             raise ValueError(f"{self.handle}: {self.warning}; set accept_licence: true to use it all the same")
         return self
 
 
-class Hospital(Labelled):
-    burned_in: Literal["refuse", "mask_corners"]
-    corner: Annotated[float, Field(gt=0, le=0.5)]
-    ct_window: Annotated[list[float], Field(min_length=2, max_length=2)]
-    ct_slices: Literal["middle", "all"]
-
-    @field_validator("ct_window")
-    @classmethod
-    def wide_enough(cls, window: list[float]) -> list[float]:
-        if window[1] <= 1:
-            raise ValueError("the width, its second number, must be above 1 HU")
-        return window
-
-
-class Sample(Strict):
-    seed: Annotated[int, Field(ge=0)]
-    films: Annotated[int, Field(ge=16, le=100_000)]
-    width: Annotated[int, Field(ge=96, le=4096)]
+Source = Annotated[Sample | Folder | Hospital | Kaggle, Field(discriminator="source"), ByName("source")]
 
 
 class Params(Strict):
-    sources: Annotated[list[Source], Field(min_length=1)]
-    inbox: Name
-    on_error: Literal["stop", "quarantine"]
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
+    sources: list[Source] = param([Sample()], "where films come from", min_length=1)
+    inbox: str = param(
+        "data/incoming", "folder that hospital and folder read; absolute, or from the root", min_length=1
+    )
+    on_error: Literal["stop", "quarantine"] = param(
+        "stop", "a bad file ends the stage, or is listed in data/raw/quarantine.csv"
+    )
+    near_duplicate_bits: int = param(
+        32, "perceptual hashes that differ in no more belong to copies of one film", unit="bits of 256", ge=0, le=64
+    )
     limits: Limits
-    folder: Labelled
-    kaggle: list[Kaggle]
-    hospital: Hospital
-    sample: Sample
+    ct_window: CtWindow
+
+    @model_validator(mode="after")
+    def check_sources(self) -> "Params":
+        counts = Counter(entry.handle if isinstance(entry, Kaggle) else entry.source for entry in self.sources)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"sources must name {', '.join(twice)} once: its films would be read twice")
+        return self

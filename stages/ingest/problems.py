@@ -1,22 +1,33 @@
-"""What is wrong with a file: the one form in which ingest refuses anything."""
+"""What is wrong with a source file, and the one record of its refusal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from stages.common.data.tables import QuarantineRow
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with one file: what was expected, what was found, how to fix it."""
+    """One thing that is wrong with a file.
+
+    expected: blank where `found` says it all. found: what is there instead. public: stands for `found` where that may
+    be a patient's. line: of the file, from 1; 0 for none.
+    """
 
     expected: str
     found: str
     fix: str
     line: int = 0
+    public: str = "something else"
 
-    def sentence(self, name: str, private: bool = False) -> str:
-        """The problem of the file `name`; `private` leaves out what was found, since it may be a patient's."""
-        place = f"{name}, line {self.line}" if self.line else name
-        found = "something else" if private else self.found
-        return f"{place}: expected {self.expected}, found {found}; {self.fix}"
+    def redacted(self) -> "Problem":
+        """This problem without anything that the file holds."""
+        return replace(self, found=self.public)
+
+    def sentence(self, file: str) -> str:
+        """This problem of a file of that name, in words."""
+        where = f"{file}, line {self.line}" if self.line else file
+        what = f"expected {self.expected}, found {self.found}" if self.expected else self.found
+        return f"{where}: {what}; {self.fix}"
 
 
 class Unreadable(Exception):
@@ -25,3 +36,26 @@ class Unreadable(Exception):
     def __init__(self, expected: str, found: str, fix: str, line: int = 0) -> None:
         super().__init__(expected)
         self.problem = Problem(expected, found, fix, line)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A reason why a source file is not used, from wherever that shows to quarantine.csv and the quality page.
+
+    source: as in the manifest. file: its public name. sha256: blank where the file was not read whole. cause: the
+    public name of the file that has the problem, where that is another, such as the film's annotations.
+    """
+
+    source: str
+    file: str
+    problem: Problem
+    sha256: str = ""
+    cause: str = ""
+
+    @property
+    def reason(self) -> str:
+        return self.problem.sentence(self.cause or self.file)
+
+    @property
+    def row(self) -> QuarantineRow:
+        return {"source": self.source, "file": self.file, "sha256": self.sha256, "reason": self.reason}

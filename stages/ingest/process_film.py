@@ -2,12 +2,11 @@
 
 import hashlib
 import warnings
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydicom import Dataset
 
 from stages.common.core.files import write_bytes, write_png
 from stages.common.core.hashing import sha256
@@ -16,211 +15,206 @@ from stages.common.data.shapes import Shape
 from stages.common.data.tables import FileRow
 from stages.ingest.annotations.labels import FilmLabels, place
 from stages.ingest.annotations.pairing import OF_ONE
-from stages.ingest.dicom.deidentify import deidentified, mask_corners, patient_of, to_bytes
+from stages.ingest.dicom.deidentify import deidentified, patient_of, to_bytes
 from stages.ingest.dicom.pseudonyms import PUBLIC, Key
-from stages.ingest.dicom.read import (
-    HOW_TO_FIX,
-    READABLE,
-    check_syntax,
-    display_pixels,
-    mirrored,
-    read_header,
-    spacing,
-    stored_values,
-    why_unfit,
-)
+from stages.ingest.dicom.read import DicomFilm, flip, read_film, refuse_damaged
 from stages.ingest.params import Params
 from stages.ingest.pictures import decode_picture
-from stages.ingest.problems import Unreadable
+from stages.ingest.problems import Problem, Unreadable
 from stages.ingest.quality.duplicates import perceptual_hashes, pixel_hash
-from stages.ingest.types import FilmResult, SourceFilm, shape_row
+from stages.ingest.types import FilmResult, SourceFilm, annotation_row
 
 
-def take(film: SourceFilm, settings: Params, key: Key | None, out: Path) -> FilmResult:
-    """Bring one film in: its picture (and, of a hospital film, its de-identified DICOM) under `out`, its rows back."""
-    outcome = FilmResult(film.image_id, film.source, film.told)
+def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path) -> FilmResult:
+    """Write one film's picture (and, of a hospital film, its de-identified DICOM), and return its rows.
+
+    Args:
+        key: makes the pseudonyms of a hospital's films; None for others.
+        out: the folder that becomes data/raw.
+    """
+    result = FilmResult(film.image_id, film.source, film.public_name)
     warnings.simplefilter("ignore")  # pydicom's and Pillow's quote values of the file; none may reach a log
     try:
-        content = read(film, film.name, outcome, "film")
-        labels = read_labels(film, outcome)
-        if film.hospital and key is not None:
-            take_dicom(film, content, labels, settings, key, out, outcome)
+        content = read_file(film, film.name, result, "film")
+        labels = read_labels(film, result)
+        if film.hospital and key:
+            process_dicom(film, content, labels, settings, key, out, result)
         else:
-            take_picture(film, content, labels, settings, out, outcome)
+            process_picture(film, content, labels, settings, out, result)
     except Unreadable as error:
-        outcome.refused.append(error.problem.sentence(film.told))
-    return outcome
+        result.refuse(error.problem)
+    return result
 
 
-def read(film: SourceFilm, name: str, outcome: FilmResult, role: Literal["film", "labels"]) -> bytes:
-    """The bytes of one of a film's files, entered in the list of files, and held to its pin."""
-    content = film.bundle.read(name)
+def read_file(film: SourceFilm, name: str, result: FilmResult, role: Literal["film", "labels"]) -> bytes:
+    """The bytes of one of a film's files, which is entered in the list of files.
+
+    Raises:
+        Unreadable: it cannot be read, or is not what was pinned.
+    """
+    content = film.files.read(name)
     digest = hashlib.sha256(content).hexdigest()
-    told = film.told if role == "film" else film.label_told
     row: FileRow = {
         "image_id": film.image_id,
         "role": role,
         "source": film.source,
-        "file": told,
+        "file": film.public_name if role == "film" else film.label_public_name,
         "sha256": digest,
-        "licence": film.licence,
+        "licence": film.entry.licence,
     }
-    outcome.files.append(row)
+    result.files.append(row)
     if film.pinned.get(name, digest) != digest:
         raise Unreadable("the bytes that data/pins pins", "others", "find out why the data set changed")
     return content
 
 
-def read_labels(film: SourceFilm, outcome: FilmResult) -> FilmLabels:
-    """The film's labels, its classes as the source's params sort them; what is wrong with them goes to `outcome`."""
-    annotator = film.annotator
+def read_labels(film: SourceFilm, result: FilmResult) -> FilmLabels:
+    """The film's labels of the classes that count as fractures; what is wrong with them goes to `result`.
+
+    Raises:
+        Unreadable: there are none, and the source's params do not take that for no fracture.
+    """
     labels = film.labels
     if labels is None and film.label_file:
-        try:
-            found = OF_ONE[annotator.format][1](read(film, film.label_file, outcome, "labels"))
-        except Unreadable as error:
-            outcome.refused.append(error.problem.sentence(film.label_told, film.hospital))
-            return FilmLabels()
-        outcome.refused += [problem.sentence(film.label_told, film.hospital) for problem in found.problems]
-        labels = found.films[""]
+        labels = read_label_file(film, result)
     if labels is None:
-        if annotator.unlabelled == "refuse":
+        if film.entry.unlabelled == "refuse":
             raise Unreadable("its labels (without shapes for no fracture)", "none", "add them, or set `unlabelled`")
         return FilmLabels()
     shapes: list[Shape] = []
     unknown: dict[str, int] = {}
     for shape in labels.shapes:
-        name = annotator.names.get(shape.label, shape.label)
-        if not annotator.classes or name in annotator.classes:
+        name = film.class_names.get(shape.label, shape.label)
+        if not film.entry.classes or name in film.entry.classes:
             shapes.append(Shape(name, shape.kind, shape.rings, shape.line))
-        elif name not in annotator.other_classes:
+        elif name not in film.entry.other_classes:
             unknown.setdefault(name, shape.line)
     for name, line in unknown.items():
-        place_ = f"{film.label_told}, line {line}" if line else film.label_told
-        found_ = "another class" if film.hospital else f"{name!r:.60}"
-        outcome.refused.append(
-            f"{place_}: expected one of the classes {', '.join(annotator.classes)}, found {found_}; "
-            "add it to `classes` or `other_classes`"
-        )
+        expected = f"one of the classes {', '.join(film.entry.classes)}"
+        fix = "add it to `classes` or `other_classes`"
+        problem = Problem(expected, f"{name!r:.60}", fix, line, public="another class")
+        result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
     return FilmLabels(shapes, labels.size, labels.in_shares, labels.line)
 
 
-def take_picture(
-    film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, out: Path, outcome: FilmResult
-) -> None:
-    """A PNG, JPEG or TIFF, which states neither modality (hence OT, DICOM's "other") nor spacing."""
-    pixels, orientation = decode_picture(content, settings.limits.megapixels)
-    shapes = placed(film, labels, pixels, orientation, outcome)
-    patient = PUBLIC.name("patient", f"{film.source}/{film.patient}")
-    finish(film, pixels, shapes, out, outcome, patient_id=patient, modality="OT", photometric="MONOCHROME2")
-
-
-def take_dicom(
-    film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, key: Key, out: Path, outcome: FilmResult
-) -> None:
-    """A hospital's film: display pixels and a de-identified DICOM; nothing else of the original is passed on."""
+def read_label_file(film: SourceFilm, result: FilmResult) -> FilmLabels:
+    """The labels in the film's own annotation file; its problems go to `result`."""
     try:
-        header, pixels, clean, note = develop(content, settings, key)
-        facts = {
-            "patient_id": key.name("patient", patient_of(header)),
-            "modality": str(header.Modality),
-            "photometric": str(header.PhotometricInterpretation),
-            "pixel_spacing": spacing(header, "PixelSpacing"),
-            "imager_pixel_spacing": spacing(header, "ImagerPixelSpacing"),
-        }
-        turns = mirrored(header) if header.Modality == "CT" else (False, False)
-    except (Unreadable, MemoryError):
-        raise
-    except Exception as error:  # damaged headers hold values of any type, and messages quote them
-        raise Unreadable(READABLE, f"{type(error).__name__} while reading it", HOW_TO_FIX) from None
-    outcome.notes += [note] if note else []
-    shapes = placed(film, labels, pixels, 1, outcome)
-    if not outcome.refused:
-        write_bytes(dicom_file(out, film.image_id), clean)
-    pixels, shapes = upright(pixels, shapes, *turns)
-    finish(film, pixels, shapes, out, outcome, key_id=key.id, **facts)
+        labels = OF_ONE[film.entry.annotations][1](read_file(film, film.label_file, result, "labels"))
+        problems = labels.problems
+    except Unreadable as error:
+        labels, problems = None, [error.problem]
+    for problem in problems:
+        result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
+    return labels.films[""] if labels else FilmLabels()
 
 
-def develop(content: bytes, settings: Params, key: Key) -> tuple[Dataset, np.ndarray, bytes, str]:
-    """The header, display pixels and de-identified DICOM of a film, and what a person should know of it."""
-    check_syntax(content[:65536])
-    header = read_header(BytesIO(content))
-    unfit = why_unfit(header, settings.limits.megapixels)
-    masked = header.get("BurnedInAnnotation") == "YES"
-    if not unfit and masked and settings.hospital.burned_in == "refuse":
-        unfit = "text burned into its pixels (BurnedInAnnotation is YES; see ingest.hospital.burned_in)"
-    if unfit:
-        raise Unreadable(READABLE, unfit, HOW_TO_FIX)
-    stored, note = stored_values(header), ""
-    if masked:
-        black = 2 ** int(header.BitsStored) - 1 if header.PhotometricInterpretation == "MONOCHROME1" else 0
-        stored, note = mask_corners(stored, settings.hospital.corner, black), "text is burned in; corners were masked"
-    elif "BurnedInAnnotation" not in header:
-        note = "BurnedInAnnotation is not stated: look at the picture"
-    pixels = display_pixels(header, stored, settings.hospital.ct_window)
-    return header, pixels, to_bytes(deidentified(header, stored, key, masked)), note
+def process_picture(
+    film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, out: Path, result: FilmResult
+) -> None:
+    """Take a PNG, JPEG or TIFF, which states neither modality (hence OT, DICOM's "other") nor spacing."""
+    pixels, orientation = decode_picture(content, settings.limits.megapixels)
+    shapes = shapes_on_film(film, labels, pixels, orientation, result)
+    patient = PUBLIC.name("patient", f"{film.source}/{film.patient}")
+    if not result.refusals:
+        write_film(film, pixels, shapes, FilmFacts(patient, "OT", "MONOCHROME2"), out, result)
 
 
-def upright(pixels: np.ndarray, shapes: list[Shape], across: bool, down: bool) -> tuple[np.ndarray, list[Shape]]:
-    """A film mirrored left-right, up-down or both, labels with it; the de-identified DICOM keeps its orientation."""
-    height, width = pixels.shape
-    moved = [shape.flipped(width if across else None, height if down else None) for shape in shapes]
-    return pixels[:: -1 if down else 1, :: -1 if across else 1], moved
+def process_dicom(
+    film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, key: Key, out: Path, result: FilmResult
+) -> None:
+    """Take a hospital's film: display pixels and a de-identified DICOM; nothing else of the original is passed on."""
+    burned_in = film.hospital.burned_in if film.hospital else None
+    dicom = read_film(content, settings.limits.megapixels, settings.ct_window, burned_in)
+    with refuse_damaged("reading it"):
+        deidentified_file = to_bytes(deidentified(dicom.header, dicom.stored, key, dicom.masked))
+        facts = dicom_facts(dicom, key)
+    if dicom.masked:
+        result.notes.append("text is burned in; corners were masked")
+    elif "BurnedInAnnotation" not in dicom.header:
+        result.notes.append("BurnedInAnnotation is not stated: look at the picture")
+    shapes = shapes_on_film(film, labels, dicom.pixels, 1, result)
+    if not result.refusals:
+        write_bytes(dicom_file(out, film.image_id), deidentified_file)  # oriented as the original
+        (height, width), (left_right, up_down) = dicom.pixels.shape, dicom.flips
+        flipped = [shape.flipped(width if left_right else None, height if up_down else None) for shape in shapes]
+        write_film(film, flip(dicom.pixels, dicom.flips), flipped, facts, out, result)
 
 
-def placed(
-    film: SourceFilm, labels: FilmLabels, pixels: np.ndarray, orientation: int, outcome: FilmResult
+def shapes_on_film(
+    film: SourceFilm, labels: FilmLabels, pixels: np.ndarray, orientation: int, result: FilmResult
 ) -> list[Shape]:
-    """The labels on their film; what does not fit is a reason to refuse the film."""
+    """The labels in pixels of their film; what does not fit is a reason to refuse the film.
+
+    Args:
+        pixels: (H, W), turned as the EXIF orientation says.
+        orientation: that orientation, 1..8; 1 where there is none.
+    """
     height, width = pixels.shape
     shapes, problems, notes = place(labels, width, height, orientation)
-    told = film.label_told or film.told
-    # Coordinates are no secret, and a hospital's engineer needs them to find the box.
-    outcome.refused += [problem.sentence(told) for problem in problems]
-    outcome.notes += notes
+    for problem in problems:  # coordinates are no secret, and a hospital's engineer needs them to find the box
+        result.refuse(problem, film.label_public_name)
+    result.notes += notes
     return shapes
 
 
-def finish(
-    film: SourceFilm,
-    pixels: np.ndarray,
-    shapes: list[Shape],
-    out: Path,
-    outcome: FilmResult,
-    *,
-    patient_id: str,
-    modality: str,
-    photometric: str,
-    pixel_spacing: str = "",
-    imager_pixel_spacing: str = "",
-    key_id: str = "",
+@dataclass(frozen=True)
+class FilmFacts:
+    """Cells of a film's row of manifest.csv that depend on its format, see `ManifestRow`."""
+
+    patient_id: str
+    modality: str
+    photometric_interpretation: str
+    pixel_spacing_mm: str = ""
+    imager_pixel_spacing_mm: str = ""
+    key_id: str = ""
+
+
+def dicom_facts(dicom: DicomFilm, key: Key) -> FilmFacts:
+    """What the header of a hospital's film says, its patient by the key's pseudonym."""
+    return FilmFacts(
+        patient_id=key.name("patient", patient_of(dicom.header)),
+        modality=str(dicom.header.Modality),
+        photometric_interpretation=str(dicom.header.PhotometricInterpretation),
+        pixel_spacing_mm=" ".join(f"{side:.10g}" for side in dicom.pixel_spacing or ()),
+        imager_pixel_spacing_mm=" ".join(f"{side:.10g}" for side in dicom.imager_pixel_spacing or ()),
+        key_id=key.id,
+    )
+
+
+def write_film(
+    film: SourceFilm, pixels: np.ndarray, shapes: list[Shape], facts: FilmFacts, out: Path, result: FilmResult
 ) -> None:
-    """Write the picture and the film's row, unless something was wrong with it."""
-    if outcome.refused:
-        return
+    """Write a film's picture and enter its rows in `result`.
+
+    Args:
+        pixels: uint8 or uint16 (H, W), as it is looked at.
+        shapes: in pixels of that picture.
+        out: the folder that becomes data/raw.
+    """
     picture = image_file(out, film.image_id)
     write_png(picture, pixels)
-    outcome.hashes = perceptual_hashes(pixels)
-    outcome.row = {
+    result.hashes = perceptual_hashes(pixels)
+    result.shapes = [annotation_row(film, shape) for shape in shapes]
+    result.row = {
         "image_id": film.image_id,
         "file": picture.relative_to(out).as_posix(),
         "source": film.source,
-        "source_file": "" if film.hospital else film.told,
-        "sha256": outcome.files[0]["sha256"],
+        "source_file": "" if film.hospital else film.public_name,
+        "sha256": result.files[0]["sha256"],
         "file_sha256": sha256(picture),
         "pixel_sha256": pixel_hash(pixels),
-        "patient_id": patient_id,
-        "group": patient_id,  # until copies of the film are looked for
+        "patient_id": facts.patient_id,
+        "group": facts.patient_id,  # until copies of the film are looked for
         "split": film.split,
-        "modality": modality,
+        "modality": facts.modality,
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         "bits": pixels.dtype.itemsize * 8,
-        "pixel_spacing_mm": pixel_spacing,
-        "imager_pixel_spacing_mm": imager_pixel_spacing,
-        "photometric_interpretation": photometric,
-        "licence": film.licence,
-        "key_id": key_id,
+        "pixel_spacing_mm": facts.pixel_spacing_mm,
+        "imager_pixel_spacing_mm": facts.imager_pixel_spacing_mm,
+        "photometric_interpretation": facts.photometric_interpretation,
+        "licence": film.entry.licence,
+        "key_id": facts.key_id,
         "fractures": len(shapes),
     }
-    outcome.shapes = [shape_row(film, shape) for shape in shapes]

@@ -1,4 +1,4 @@
-"""What the doors hand to the workers, one Film each, and what comes back."""
+"""What the sources hand to the workers, one SourceFilm each, and what comes back."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,43 +8,41 @@ import numpy as np
 from stages.common.data.shapes import Shape, write_points
 from stages.common.data.tables import AnnotationRow, FileRow, ManifestRow
 from stages.ingest.annotations.labels import FilmLabels
+from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.file_access import FileAccess
-
-
-@dataclass(frozen=True)
-class Annotator:
-    """How a source labels its films: which classes are fractures, which are known and left out."""
-
-    format: str
-    classes: list[str]
-    other_classes: list[str]
-    unlabelled: str
-    names: dict[str, str] = field(default_factory=dict)
+from stages.ingest.params import AnnotatedSource, Hospital
+from stages.ingest.problems import Problem, Refusal
 
 
 @dataclass(frozen=True)
 class SourceFilm:
     """One film that is there to be read.
 
-    `told` is what messages and tables may call it: for hospital films a number, since file names hold names and
-    dates. `labels` come from a file of many films, `label_file` is a file of its own; without either the film has
-    no annotation. `pinned` is the sha256 that its bytes must have, or ''.
+    files, name: where it lies. public_name: what messages and tables may call it; a number for hospital films, since
+    their file names hold names and dates. entry: of params.yaml, whose film it is. labels: from a file of many films.
+    label_file: a file of its own; without either the film has no annotation. class_names: names of YOLO's numbers.
+    patient: as the source calls it; hospital films have theirs in the header. pinned: the SHA-256 that its files must
+    have, by name.
     """
 
     image_id: str
     source: str
-    licence: str
-    bundle: FileAccess
+    entry: AnnotatedSource
+    files: FileAccess
     name: str
-    told: str
-    annotator: Annotator
+    public_name: str
     labels: FilmLabels | None = None
     label_file: str = ""
-    label_told: str = ""
+    label_public_name: str = ""
+    class_names: dict[str, str] = field(default_factory=dict)
     patient: str = ""
     split: str = ""
     pinned: dict[str, str] = field(default_factory=dict)
-    hospital: bool = False
+
+    @property
+    def hospital(self) -> Hospital | None:
+        """The entry of a hospital's film, which is DICOM; None for a picture."""
+        return self.entry if isinstance(self.entry, Hospital) else None
 
 
 @dataclass
@@ -53,33 +51,42 @@ class FilmResult:
 
     image_id: str
     source: str
-    told: str
+    public_name: str
     row: ManifestRow | None = None
     shapes: list[AnnotationRow] = field(default_factory=list)
     files: list[FileRow] = field(default_factory=list)
     hashes: np.ndarray = field(default_factory=lambda: np.zeros((8, 32), dtype=np.uint8))
-    refused: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def refuse(self, problem: Problem, cause: str = "") -> None:
+        """Enter a reason to refuse the film; `cause` is the public name of another file that has the problem."""
+        sha256 = self.files[0]["sha256"] if self.files else ""
+        self.refusals.append(Refusal(self.source, self.public_name, problem, sha256, cause))
 
 
 @dataclass
 class SourcePlan:
-    """What a door found: films, what is wrong with files that belong to no film, and what a person should know."""
+    """What a source holds: films, refused files that belong to no film, and what a person should know.
+
+    key: makes the pseudonyms of a hospital's films. stated: rows of the source's own table by image id.
+    """
 
     films: list[SourceFilm] = field(default_factory=list)
-    refused: list[tuple[str, str, str]] = field(default_factory=list)  # source, told, reason
+    refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    stated: dict[str, dict[str, str]] = field(default_factory=dict)  # rows of the source's table by image id
+    stated: dict[str, dict[str, str]] = field(default_factory=dict)
+    key: Key | None = None
 
 
-def shape_row(film: SourceFilm, shape: Shape) -> AnnotationRow:
+def annotation_row(film: SourceFilm, shape: Shape) -> AnnotationRow:
     """The row of annotations.csv of one shape."""
     return {
         "image_id": film.image_id,
         "label": shape.label,
         "kind": shape.kind,
         "points": write_points(shape.rings),
-        "file": "" if film.hospital else film.label_told,
+        "file": "" if film.hospital else film.label_public_name,
         "line": shape.line,
     }
 

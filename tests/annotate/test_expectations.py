@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from stages.annotate.expectations import dataset_facts, dataset_suite
-from stages.annotate.params import Split
+from stages.annotate.params import Drawn
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_png
 from stages.common.core.validation import validate
 
-SPLIT = Split(by="drawn", seed=0, train=3, test=1, validation=1)
+SPLIT = Drawn(seed=0, train=3, test=1, validation=1)
 
 
 @pytest.fixture

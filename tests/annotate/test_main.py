@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.annotate.main import main
-from stages.annotate.params import Params, Split
+from stages.annotate.params import Drawn, Params
 from stages.common.core.files import read_png, write_png, write_table
 from stages.common.data.tables import SPLIT
 
@@ -35,7 +35,7 @@ def data(here: Path) -> Path:
 
 @pytest.mark.parametrize(("mask", "marked"), [("box", 400), ("polygon", 190), ("box_levels", 400)])
 def test_a_polygon_marks_its_box_or_itself(mask: str, marked: int, data: Path) -> None:
-    split = Split(by="drawn", seed=1, train=4, test=2, validation=1)
+    split = Drawn(seed=1, train=4, test=2, validation=1)
     main(Params(mask=mask, split=split))  # type: ignore[arg-type]
     masks = {path.stem: read_png(path) for path in sorted((data / "dataset").glob("*_mask/*.png"))}
     assert {name: int((mask > 0).sum()) for name, mask in masks.items()} == {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stages.annotate.params import Split
+from stages.annotate.params import Drawn, Given
 from stages.annotate.split import assign, further_folds
 from stages.common.core.errors import UserError
 
@@ -19,7 +19,7 @@ def films(sizes: list[int], seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"image_id": ids, "group": patients, "source": source, "fracture": fracture, "split": ""})
 
 
-PAPER = Split(by="drawn", seed=11, train=120, test=40, validation=20)
+PAPER = Drawn(seed=11, train=120, test=40, validation=20)
 
 
 @given(st.lists(st.integers(1, 4), min_size=80, max_size=120), st.integers(0, 1000))
@@ -58,12 +58,12 @@ def test_too_few_films_are_said() -> None:
 
 def test_sizes_that_whole_patients_cannot_make_are_said() -> None:
     with pytest.raises(UserError, match="whole patients with 5 films for test"):
-        assign(films([2] * 10), Split(by="drawn", seed=0, train=10, test=5, validation=2))
+        assign(films([2] * 10), Drawn(seed=0, train=10, test=5, validation=2))
 
 
 def test_a_given_split_is_used_as_it_is() -> None:
     table = films([2] * 12).assign(split=["train"] * 16 + ["test"] * 6 + ["spare"] * 2)
-    chosen = assign(table, Split(by="given", seed=0, train=120, test=40, validation=4))
+    chosen = assign(table, Given(seed=0, validation=4))
     assert chosen.value_counts().to_dict() == {"train": 12, "test": 6, "validation": 4, "unused": 2}
 
 
@@ -100,7 +100,7 @@ def test_folds_test_each_used_film_once_and_tear_no_patient_apart(sizes: list[in
 
 def test_few_films_still_have_folds() -> None:
     table = films([2] * 6).assign(split=["train"] * 8 + ["test"] * 4)
-    asked = Split(by="given", seed=0, train=8, test=4, validation=2)
+    asked = Given(seed=0, validation=2)
     folds = further_folds(table, assign(table, asked), asked)
     assert [(folds[name] == "test").sum() for name in folds] == [4, 4]
     halves = films([2] * 6).assign(split=["train"] * 4 + ["test"] * 8)

@@ -10,11 +10,12 @@ from PIL import Image
 
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.file_access import Folder
-from stages.ingest.params import Params, Sample
-from stages.ingest.process_film import take
+from stages.ingest.params import Folder as FolderSource
+from stages.ingest.params import Hospital, Params, Sample
+from stages.ingest.process_film import process_film
 from stages.ingest.sources.hospital import look
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
-from stages.ingest.types import Annotator, SourceFilm
+from stages.ingest.types import SourceFilm
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 
@@ -80,15 +81,16 @@ def fuzz(folder: Path) -> dict[str, int]:
         (folder / f"film.{picture}").write_bytes(found[picture] if label else mutated(found[kind], rng))
         (folder / f"film.{kind}").write_bytes(mutated(found[kind], rng)) if label else None
         hospital = picture in ("dcm", "rle", "j2k")
+        entry = (Hospital if hospital else FolderSource)(annotations=format_, unlabelled="no_fracture")
         film = SourceFilm(
-            f"f{number % 4}", "fuzz", "none", Folder(folder, params.limits), f"film.{picture}", f"film.{picture}",
-            Annotator(format_, [], [], "no_fracture"), label_file=f"film.{kind}" if label else "", hospital=hospital,
+            f"f{number % 4}", "fuzz", entry, Folder(folder, params.limits), f"film.{picture}", f"film.{picture}",
+            label_file=f"film.{kind}" if label else "",
         )  # fmt: skip
         if hospital:
             assert look(folder, Key(b"k" * 32), params.limits.file_mb, film.name).kind in ("film", "refused", "other")
-        outcome = take(film, params, Key(b"k" * 32), folder)
-        assert bool(outcome.row) != bool(outcome.refused), "either taken or refused with a reason"
-        counts["taken" if outcome.row else "refused"] += 1
+        result = process_film(film, params, Key(b"k" * 32), folder)
+        assert bool(result.row) != bool(result.refusals), "either taken or refused with a reason"
+        counts["taken" if result.row else "refused"] += 1
     return counts
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+SAMPLE: dict[str, Any] = {"source": "sample", "seed": 7, "films": 24, "width": 96}
+"""The entry of a toy project in `ingest.sources`."""
 TOY: dict[str, Any] = {
-    "ingest": {"sample": {"films": 24, "width": 96}},
+    "ingest": {"sources": [SAMPLE]},
     "preprocess": {"size": 64},
     "annotate": {"split": {"train": 16, "test": 8, "validation": 4}},
     "train": {"network": {"channels": [16, 8, 8]}, "loop": {"epochs": 2, "batch": 4, "threads": 1}},

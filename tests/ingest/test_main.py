@@ -14,7 +14,7 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
-from stages.ingest.annotations.pairing import class_names, match
+from stages.ingest.annotations.pairing import class_names, pair
 from stages.ingest.main import main
 from stages.ingest.params import Params
 from stages.ingest.problems import Unreadable
@@ -25,13 +25,15 @@ from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
 
 
-def settings(**changes: Any) -> Params:
-    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": ["folder"], "inbox": "in"}
+def settings(annotations: str = "coco", entry: dict[str, Any] | None = None, **changes: Any) -> Params:
+    """The section `ingest` for the folder `in`."""
+    source = {"source": "folder", "annotations": annotations} | (entry or {})
+    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": [source], "inbox": "in"}
     return Params.model_validate(merge(base, changes))
 
 
-def folder(annotations: str, **changes: Any) -> Params:
-    return settings(folder={"annotations": annotations} | changes)
+def folder(annotations: str, **entry: Any) -> Params:
+    return settings(annotations, entry)
 
 
 def png(seed: int = 0, width: int = 40, height: int = 30, **options: Any) -> bytes:
@@ -130,7 +132,7 @@ def test_all_faults_are_told_and_the_old_output_stays(inbox: Path) -> None:
 
 def test_quarantine_takes_the_rest(inbox: Path) -> None:
     put(inbox, good_dot_png=png(1), cut_dot_png=png(2)[:60], tiny_dot_png=png(3, 1, 1), text_dot_png="no picture")
-    said = main(settings(on_error="quarantine", folder={"annotations": "voc"}))
+    said = main(settings("voc", on_error="quarantine"))
     assert said.startswith("1 films of 1 patients, 0 fractures, 3 files refused")
     table = QUARANTINE.read(RAW).set_index("file")
     assert set(table.index) == {"cut.png", "tiny.png", "text.png"}
@@ -139,7 +141,7 @@ def test_quarantine_takes_the_rest(inbox: Path) -> None:
     assert (inbox / "cut.png").exists()
     (inbox / "good.png").unlink()
     with pytest.raises(UserError, match="no film could be used"):
-        main(settings(on_error="quarantine", folder={"annotations": "voc"}))
+        main(settings("voc", on_error="quarantine"))
 
 
 def test_labels_of_missing_films_and_films_listed_twice_are_named(inbox: Path) -> None:
@@ -150,7 +152,7 @@ def test_labels_of_missing_films_and_films_listed_twice_are_named(inbox: Path) -
         main(folder("csv"))
     for part in (
         "boxes.csv, line 2: expected a name of one film, found 'a.png', which 2 have",
-        "boxes.csv, line 3: expected labels of films that are there, found those of 'z.png'",
+        "boxes.csv, line 3: labels refer to missing image 'z.png'",
         "more.csv, line 2: expected every film once, found 'c.png' a second time",
         "q/a.png: expected a file name of its own, found that of p/a.png",
     ):
@@ -162,7 +164,7 @@ def test_label_files_are_found_beside_their_film(inbox: Path) -> None:
         put(inbox, **{f"{side}__images__a_dot_png": png(), f"{side}__labels__a_dot_txt": "", "README_dot_txt": "hello"})
     from stages.ingest.file_access import Folder
 
-    found = match(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], "yolo")
+    found = pair(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], "yolo")
     assert found.file_of == {f"{side}/images/a.png": f"{side}/labels/a.txt" for side in ("train", "valid")}
     assert not found.problems
 
@@ -217,7 +219,7 @@ def test_a_film_without_labels_is_refused_when_told(inbox: Path) -> None:
 def test_limits_are_kept(limit: dict[str, int], inbox: Path) -> None:
     put(inbox, a_dot_png=png(0, 1100, 1000))
     with pytest.raises(UserError, match=f"ingest.limits.{next(iter(limit))}"):
-        main(settings(folder={"annotations": "yolo"}, limits=limit))
+        main(settings("yolo", limits=limit))
 
 
 def test_exif_rotation_is_told(inbox: Path) -> None:
@@ -271,12 +273,15 @@ def test_image_ids_are_safe_file_names() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"folder": {"annotations": "supervisely"}},
-        {"hospital": {"ct_window": [400, 1]}},
-        {"hospital": {"ct_window": [400]}},
+        {"sources": [{"source": "folder", "annotations": "supervisely"}]},
+        {"sources": [{"source": "folder"}]},
+        {"sources": [{"source": "folder", "annotations": "voc", "burned_in": "refuse"}]},
+        {"sources": [{"source": "kaggle", "handle": "owner/set"}]},
+        {"sources": ["sample", "sample"]},
+        {"ct_window": {"width": 1}},
+        {"ct_window": {"centre": "bone"}},
         {"near_duplicate_bits": 65},
         {"limits": {"megapixels": 0}},
-        {"kaggle": [{"handle": "owner/set"}]},
         {"on_error": "ignore"},
     ],
 )

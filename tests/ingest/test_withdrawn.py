@@ -13,7 +13,7 @@ def outcome(image: str, patient: str, out: Path) -> FilmResult:
     for folder, suffix in (("images", "png"), ("dicom", "dcm")):
         (out / folder).mkdir(exist_ok=True)
         (out / folder / f"{image}.{suffix}").write_text("x")
-    found = FilmResult(image_id=image, source="s", told=image)
+    found = FilmResult(image_id=image, source="s", public_name=image)
     found.row = {"image_id": image, "patient_id": patient}
     return found
 

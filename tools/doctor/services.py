@@ -7,6 +7,7 @@ from mlflow.exceptions import MlflowException
 
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import chosen_uri, open_client
+from stages.ingest.params import Kaggle, Params
 from tools.doctor.findings import CheckResult, Severity
 
 
@@ -53,7 +54,7 @@ def tracking() -> list[CheckResult]:
 
 def kaggle(params: dict[str, Any]) -> list[CheckResult]:
     """Whether kagglehub finds credentials, where Kaggle is a source."""
-    if "kaggle" not in params["ingest"]["sources"]:
+    if not any(isinstance(entry, Kaggle) for entry in Params.model_validate(params["ingest"]).sources):
         return [CheckResult("Kaggle", Severity.GOOD, "not among ingest.sources")]
     from kagglehub.config import get_kaggle_credentials
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stages.common.core.errors import UserError
-from stages.ingest.params import Params
+from stages.ingest.params import Kaggle, Params
 from stages.ingest.sources.kaggle import obtain, pin_file, statements, write_pins
 
 
@@ -13,11 +13,12 @@ def fetch_kaggle(settings: Params) -> int:
     Raises:
         UserError: params.yaml names no data set, or one cannot be fetched.
     """
-    if not settings.kaggle:
-        raise UserError("ingest.kaggle: expected at least one data set, found none; see docs/how-to/kaggle.md")
-    print("\n".join(statements(settings.kaggle)), flush=True)
+    entries = [entry for entry in settings.sources if isinstance(entry, Kaggle)]
+    if not entries:
+        raise UserError("ingest.sources: expected a Kaggle data set, found none; see docs/how-to/kaggle.md")
+    print("\n".join(statements(entries)), flush=True)
     files = 0
-    for entry in settings.kaggle:
+    for entry in entries:
         files += write_pins(entry, obtain(entry, Path(settings.inbox), settings.limits))
         print(f"pinned in {pin_file(entry)}", flush=True)
     return files

@@ -17,6 +17,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
+from stages.ingest.params import CtWindow
 from stages.ingest.problems import Unreadable
 from tools.predict.films import decode, find_films
 from tools.predict.model import Model, Prediction, open_model, predict
@@ -90,7 +91,7 @@ def predict_film(
         facts = facts | {"input_sha256": hashlib.sha256(content).hexdigest()}
         if is_done(folder, facts):
             return PredictionResult(path, "done before", "done before")
-        decoded = decode(content, model.recipe["megapixels"], model.recipe["ct_window"])
+        decoded = decode(content, model.recipe["megapixels"], CtWindow.model_validate(model.recipe["ct_window"]))
         prediction = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:
         return PredictionResult(path, error.problem.sentence(str(path)), "failed")

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
 
 from stages.common.core.errors import UserError
-from stages.ingest.dicom import read as dicom
+from stages.ingest.dicom.read import flip, is_dicom, read_film
+from stages.ingest.params import CtWindow
 from stages.ingest.pictures import SUFFIXES, decode_picture
-from stages.ingest.problems import Unreadable
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima", "")  # exports often have no suffix at all
 
@@ -22,7 +21,7 @@ class DecodedFilm:
     """A film as it is looked at.
 
     pixels: uint8 or uint16 (H, W), bone bright. spacing: height and width of a pixel in mm, where known, and the
-    attribute that says so. header: of a DICOM film. turns: whether `pixels` is mirrored left-right and up-down against
+    attribute that says so. header: of a DICOM film. flips: whether `pixels` is mirrored left-right and up-down against
     the file, as CT slices can be.
     """
 
@@ -30,16 +29,11 @@ class DecodedFilm:
     spacing: tuple[float, float] | None = None
     spacing_from: str = ""
     header: Dataset | None = None
-    turns: tuple[bool, bool] = (False, False)
+    flips: tuple[bool, bool] = (False, False)
 
     def as_stored(self, picture: np.ndarray) -> np.ndarray:
-        """A picture of this film's pixels, turned as its file is."""
-        return turned(picture, self.turns)
-
-
-def turned(picture: np.ndarray, turns: tuple[bool, bool]) -> np.ndarray:
-    across, down = turns
-    return picture[:: -1 if down else 1, :: -1 if across else 1]
+        """A picture of this film's pixels, mirrored as its file is."""
+        return flip(picture, self.flips)
 
 
 def find_films(names: Sequence[str]) -> list[tuple[Path, Path]]:
@@ -73,26 +67,18 @@ def looks_like_a_film(path: Path) -> bool:
     return path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES)
 
 
-def decode(content: bytes, megapixels: int, ct_window: list[float]) -> DecodedFilm:
+def decode(content: bytes, megapixels: int, ct_window: CtWindow) -> DecodedFilm:
     """The film in a file's bytes: PNG, JPEG, TIFF or DICOM (CR, DX, CT), whatever the file is called.
 
     Args:
         megapixels: what is larger is refused before it is opened.
-        ct_window: centre and width in HU in which CT slices are shown.
+        ct_window: in which CT slices are shown.
     Raises:
         Unreadable: it is none of them, or damaged.
     """
-    if not dicom.is_dicom(content[:132]):
+    if not is_dicom(content[:132]):
         return DecodedFilm(decode_picture(content, megapixels)[0])
-    dicom.check_syntax(content[:65536])
-    header = dicom.read_header(BytesIO(content))
-    unfit = dicom.why_unfit(header, megapixels)
-    if unfit:
-        raise Unreadable(dicom.READABLE, unfit, dicom.HOW_TO_FIX)
-    pixels = dicom.display_pixels(header, dicom.stored_values(header), ct_window)
-    turns = dicom.mirrored(header) if header.Modality == "CT" else (False, False)
-    for attribute in ("PixelSpacing", "ImagerPixelSpacing"):
-        if spacing_text := dicom.spacing(header, attribute):
-            height, width = (float(value) for value in spacing_text.split())
-            return DecodedFilm(turned(pixels, turns), (height, width), attribute, header, turns)
-    return DecodedFilm(turned(pixels, turns), header=header, turns=turns)
+    film = read_film(content, megapixels, ct_window)
+    spacings = {"PixelSpacing": film.pixel_spacing, "ImagerPixelSpacing": film.imager_pixel_spacing}
+    attribute = next((name for name, spacing in spacings.items() if spacing), "")
+    return DecodedFilm(flip(film.pixels, film.flips), spacings.get(attribute), attribute, film.header, film.flips)

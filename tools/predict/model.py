@@ -151,7 +151,7 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
         scores.append(read_json(root / EVALUATION / run / METRICS))
     return {
         "megapixels": done["ingest"]["limits"]["megapixels"],
-        "ct_window": done["ingest"]["hospital"]["ct_window"],
+        "ct_window": done["ingest"]["ct_window"],
         "preprocess": done["preprocess"],
         "threshold": done["threshold"],
         "input": descriptions[0]["network"]["input"],

@@ -79,10 +79,10 @@ def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
 def as_stored(region: Region, film: DecodedFilm, width: int, height: int) -> Region:
     """A region of the film as it is looked at, in the coordinates of its file."""
     left, top, right, bottom = region.box
-    across, down = film.turns
-    if across:
+    left_right, up_down = film.flips
+    if left_right:
         left, right = width - right, width - left
-    if down:
+    if up_down:
         top, bottom = height - bottom, height - top
     return Region((left, top, right, bottom), *list(asdict(region).values())[1:])
 

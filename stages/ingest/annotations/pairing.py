@@ -21,18 +21,19 @@ from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
 from stages.ingest.annotations.yolo import read_yolo
 from stages.ingest.file_access import FileAccess
+from stages.ingest.params import Format
 from stages.ingest.problems import Problem, Unreadable
 
 Reader = Callable[[bytes], Labels]
 # A file per film, of the film's name.
-OF_ONE: dict[str, tuple[str, Reader]] = {
+OF_ONE: dict[Format, tuple[str, Reader]] = {
     "yolo": (".txt", read_yolo),
     "voc": (".xml", read_voc),
     "voc_devkit": (".xml", partial(read_voc, devkit=True)),
     "labelme": (".json", read_labelme),
 }
 # Files of many films, known by what must stand in them.
-OF_MANY: dict[str, tuple[str, tuple[bytes, ...], Reader]] = {
+OF_MANY: dict[Format, tuple[str, tuple[bytes, ...], Reader]] = {
     "coco": (".json", (b'"images"', b'"annotations"'), read_coco),
     "label_studio": (".json", (b'"annotations"', b'"data"', b'"result"'), read_label_studio),
     "via": (".json", (b'"filename"', b'"regions"'), read_via),
@@ -42,7 +43,7 @@ OF_MANY: dict[str, tuple[str, tuple[bytes, ...], Reader]] = {
 
 
 @dataclass
-class Matched:
+class Pairs:
     """Per film its labels or its label file, and what belongs to no film as (file, problem)."""
 
     labels: dict[str, FilmLabels] = field(default_factory=dict)
@@ -50,19 +51,19 @@ class Matched:
     problems: list[tuple[str, Problem]] = field(default_factory=list)
 
 
-def match(bundle: FileAccess, films: list[str], format_: str) -> Matched:
-    """Find the annotations of `films` (names in the bundle) in the chosen format."""
-    return files_of_one(bundle, films, format_) if format_ in OF_ONE else files_of_many(bundle, films, format_)
+def pair(files: FileAccess, films: list[str], format_: Format) -> Pairs:
+    """Find the annotations of `films` (names in `files`) in the chosen format."""
+    return files_of_one(files, films, format_) if format_ in OF_ONE else files_of_many(files, films, format_)
 
 
-def files_of_one(bundle: FileAccess, films: list[str], format_: str) -> Matched:
+def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
     """Label files by the film's stem: the only one, else the one in its folder, else the one beside its folder."""
     suffix, reader = OF_ONE[format_]
     by_stem: dict[str, list[str]] = defaultdict(list)
-    for name in bundle.names():
+    for name in files.names():
         if name.lower().endswith(suffix):
             by_stem[PurePosixPath(name).stem].append(name)
-    found = Matched()
+    pairs = Pairs()
     for film in films:
         path = PurePosixPath(film)
         candidates = by_stem.get(path.stem, [])
@@ -70,57 +71,62 @@ def files_of_one(bundle: FileAccess, films: list[str], format_: str) -> Matched:
             if len(candidates) > 1:
                 candidates = [c for c in candidates if near in PurePosixPath(c).parents] or candidates
         if len(candidates) == 1:
-            found.file_of[film] = candidates[0]
+            pairs.file_of[film] = candidates[0]
         elif candidates:
             problem = Problem("one label file of the film's name", f"{len(candidates)}", "remove all but one")
-            found.problems.append((film, problem))
-    used = set(found.file_of.values())
+            pairs.problems.append((film, problem))
+    used = set(pairs.file_of.values())
     folders = {PurePosixPath(name).parent for name in used}
     for name in sorted(n for names in by_stem.values() for n in names):
-        if name not in used and PurePosixPath(name).parent in folders and holds_shapes(bundle, name, reader):
+        if name not in used and PurePosixPath(name).parent in folders and holds_shapes(files, name, reader):
             problem = Problem("a film of the same name", "none", "add the film or remove its labels", 1)
-            found.problems.append((name, problem))
-    return found
+            pairs.problems.append((name, problem))
+    return pairs
 
 
-def holds_shapes(bundle: FileAccess, name: str, reader: Reader) -> bool:
+def holds_shapes(files: FileAccess, name: str, reader: Reader) -> bool:
     """Whether a file without a film has labels that would be lost; a README.txt or a list of names has not."""
     try:
-        return bool(reader(bundle.read(name)).films[""].shapes)
+        return bool(reader(files.read(name)).films[""].shapes)
     except Unreadable:
         return False
 
 
-def files_of_many(bundle: FileAccess, films: list[str], format_: str) -> Matched:
-    """Labels of every file of the format in the bundle; every film that they name must be there once."""
+def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs:
+    """Labels of every file of the format; every film that they name must be there once.
+
+    Raises:
+        UserError: there is no file of the format.
+    """
     suffix, marks, reader = OF_MANY[format_]
-    found, by_name = Matched(), index(films)
-    files = [name for name in bundle.names() if name.lower().endswith(suffix)]
-    files = [name for name in files if has_marks(bundle, name, marks)]
-    if not files:
+    pairs, by_name = Pairs(), index(films)
+    candidates = [name for name in files.names() if name.lower().endswith(suffix)]
+    annotations = [name for name in candidates if has_marks(files, name, marks)]
+    if not annotations:
         raise UserError(
-            f"{bundle.label or 'the inbox'}: expected {format_} annotations in a *{suffix} file with "
+            f"{files.label or 'the inbox'}: expected {format_} annotations in a *{suffix} file with "
             f"{' and '.join(mark.decode() for mark in marks)}, found none; choose the format of your annotations"
         )
-    for file in files:
+    for file in annotations:
         try:
-            labels = reader(bundle.read(file))
+            labels = reader(files.read(file))
         except Unreadable as error:
-            found.problems.append((file, error.problem))
+            pairs.problems.append((file, error.problem))
             continue
-        found.problems += [(file, problem) for problem in labels.problems]
+        pairs.problems += [(file, problem) for problem in labels.problems]
         for key, film_labels in labels.films.items():
-            problem = enter(found, by_name, key, film_labels)
+            problem = enter(pairs, by_name, key, film_labels)
             if problem:
-                found.problems.append((file, problem))
+                pairs.problems.append((file, problem))
             else:
-                found.file_of[by_name[normal(key, by_name)][0]] = file
-    return found
+                pairs.file_of[by_name[normal(key, by_name)][0]] = file
+    return pairs
 
 
-def has_marks(bundle: FileAccess, name: str, marks: tuple[bytes, ...]) -> bool:
+def has_marks(files: FileAccess, name: str, marks: tuple[bytes, ...]) -> bool:
+    """Whether a file holds what every file of its format holds."""
     try:
-        content = bundle.read(name)
+        content = files.read(name)
     except Unreadable:
         return False
     return all(mark in content for mark in marks)
@@ -143,33 +149,34 @@ def normal(key: str, by_name: dict[str, list[str]]) -> str:
     return next((option for option in options if option in by_name), path.name)
 
 
-def enter(found: Matched, by_name: dict[str, list[str]], key: str, labels: FilmLabels) -> Problem | None:
+def enter(pairs: Pairs, by_name: dict[str, list[str]], key: str, labels: FilmLabels) -> Problem | None:
     """Give a film its labels, or say why that cannot be."""
     films = by_name.get(normal(key, by_name), [])
-    told = f"{PurePosixPath(key).name[:80]!r}"
+    name = f"{PurePosixPath(key).name[:80]!r}"
     if not films:
-        return Problem("labels of films that are there", f"those of {told}", "add the film", labels.line)
+        fix, public = "add the image or remove its labels", "labels refer to a missing image"
+        return Problem("", f"labels refer to missing image {name}", fix, labels.line, public)
     if len(films) > 1:
-        return Problem("a name of one film", f"{told}, which {len(films)} have", "rename the films", labels.line)
-    if films[0] in found.labels:
-        return Problem("every film once", f"{told} a second time", "remove one of the two", labels.line)
-    found.labels[films[0]] = labels
+        return Problem("a name of one film", f"{name}, which {len(films)} have", "rename the films", labels.line)
+    if films[0] in pairs.labels:
+        return Problem("every film once", f"{name} a second time", "remove one of the two", labels.line)
+    pairs.labels[films[0]] = labels
     return None
 
 
-def class_names(bundle: FileAccess) -> dict[str, str]:
+def class_names(files: FileAccess) -> dict[str, str]:
     """Names of YOLO's class numbers, from a `data.yaml` (or another .yaml with `names`), `classes.txt` or `*.names`."""
-    for name in bundle.names():
+    for name in files.names():
         file = PurePosixPath(name).name.lower()
         try:
             if file.endswith((".yaml", ".yml")):
-                listed = YAML(typ="safe").load(text_of(bundle.read(name)))
+                listed = YAML(typ="safe").load(text_of(files.read(name)))
                 names = listed.get("names") if isinstance(listed, dict) else None
                 if names:
                     pairs = names.items() if isinstance(names, dict) else enumerate(names)
                     return {str(number): str(label) for number, label in pairs}
             elif file == "classes.txt" or file.endswith(".names"):
-                lines = text_of(bundle.read(name)).split("\n")
+                lines = text_of(files.read(name)).split("\n")
                 return {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
         except (YAMLError, Unreadable):
             continue

@@ -149,16 +149,6 @@ def code(value: str, meaning: str) -> Dataset:
     return item
 
 
-def mask_corners(stored: np.ndarray, share: float, value: int) -> np.ndarray:
-    """A copy with four rectangles of `share` of each side set to `value`: where scanners burn names in."""
-    out, (height, width) = stored.copy(), stored.shape
-    rows, columns = int(np.ceil(share * height)), int(np.ceil(share * width))
-    for vertical in (slice(0, rows), slice(height - rows, height)):
-        for horizontal in (slice(0, columns), slice(width - columns, width)):
-            out[vertical, horizontal] = value
-    return out
-
-
 def to_bytes(data: FileDataset) -> bytes:
     buffer = BytesIO()
     data.save_as(buffer, enforce_file_format=True)

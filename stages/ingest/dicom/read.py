@@ -8,6 +8,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from stages.ingest.params import BurnedIn, CtWindow, MaskCorners, RefuseBurnedIn
 from stages.ingest.pictures import SMALLEST
 from stages.ingest.problems import Unreadable
 
@@ -62,6 +64,80 @@ REFUSED = {
     "PR": "a presentation state (PR), which holds no film",
     "DOC": "a document (DOC)",
 }
+
+
+@dataclass(frozen=True)
+class DicomFilm:
+    """A film in a DICOM file.
+
+    stored: int32 (Rows, Columns), without the bits above BitsStored. pixels: uint16 (Rows, Columns) for display, bone
+    bright, over the full range. flips: whether they must be mirrored left-right and up-down to be looked at. masked:
+    whether corners were blackened in both. pixel_spacing, imager_pixel_spacing: height and width of a pixel in mm, in
+    the patient and on the detector, where stated.
+    """
+
+    header: Dataset
+    stored: np.ndarray
+    pixels: np.ndarray
+    flips: tuple[bool, bool]
+    masked: bool
+    pixel_spacing: tuple[float, float] | None
+    imager_pixel_spacing: tuple[float, float] | None
+
+
+def read_film(content: bytes, megapixels: int, ct_window: CtWindow, burned_in: BurnedIn | None = None) -> DicomFilm:
+    """The film in the bytes of a DICOM file.
+
+    Args:
+        megapixels: million pixels; what is larger is refused before it is decoded.
+        ct_window: in which CT slices are shown.
+        burned_in: what happens to films whose header says that text is burned into their pixels; None takes them as
+            they are.
+    Raises:
+        Unreadable: damaged, or not one grey film of CR, DX or CT.
+    """
+    with refuse_damaged("reading it"):
+        check_syntax(content[:65536])
+        header = read_header(BytesIO(content))
+        burned = header.get("BurnedInAnnotation") == "YES"
+        unfit = why_unfit(header, megapixels)
+        if not unfit and burned and isinstance(burned_in, RefuseBurnedIn):
+            unfit = "text burned into its pixels (BurnedInAnnotation is YES; see burned_in in ingest.sources)"
+        if unfit:
+            raise Unreadable(READABLE, unfit, HOW_TO_FIX)
+        stored = stored_values(header)
+        corner = burned_in.corner if burned and isinstance(burned_in, MaskCorners) else 0.0
+        if corner:
+            black = 2 ** int(header.BitsStored) - 1 if header.PhotometricInterpretation == "MONOCHROME1" else 0
+            stored = mask_corners(stored, corner, black)
+        return DicomFilm(
+            header=header,
+            stored=stored,
+            pixels=display_pixels(header, stored, ct_window),
+            flips=display_flips(header),
+            masked=corner > 0,
+            pixel_spacing=spacing(header, "PixelSpacing"),
+            imager_pixel_spacing=spacing(header, "ImagerPixelSpacing"),
+        )
+
+
+@contextmanager
+def refuse_damaged(action: str) -> Iterator[None]:
+    """Refuse a file for whatever is raised in the block.
+
+    pydicom and each codec raise a dozen types on damaged files, and their messages and warnings quote header text.
+
+    Raises:
+        Unreadable: always, where anything but MemoryError is raised.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (Unreadable, MemoryError):
+        raise
+    except Exception as error:
+        raise Unreadable(READABLE, f"{type(error).__name__} while {action}", HOW_TO_FIX) from None
 
 
 def is_dicom(head: bytes) -> bool:
@@ -91,28 +167,24 @@ def read_header(source: BytesIO | Path, pixels: bool = True) -> Dataset:
     Raises:
         Unreadable: damaged.
     """
-    try:
-        with warnings.catch_warnings():  # pydicom's quote the values that they dislike; none may reach a log
-            warnings.simplefilter("ignore")
-            return dcmread(source, stop_before_pixels=not pixels)
-    except Exception as error:  # pydicom raises a dozen types on damaged files
-        raise Unreadable(READABLE, f"{type(error).__name__} while reading its header", HOW_TO_FIX) from None
+    with refuse_damaged("reading its header"):
+        return dcmread(source, stop_before_pixels=not pixels)
 
 
 def transfer_syntax(content: bytes) -> UID:
     """The transfer syntax from the file meta group alone, which is always explicit little endian (PS3.10 7.1)."""
-    place, end = 132, min(len(content), 132 + 65536)
-    while place + 8 <= end:
-        group, element, vr = struct.unpack("<HH2s", content[place : place + 6])
+    offset, end = 132, min(len(content), 132 + 65536)
+    while offset + 8 <= end:
+        group, element, vr = struct.unpack("<HH2s", content[offset : offset + 6])
         if group != 2:
             break
         if vr in (b"OB", b"UN"):
-            length, place = struct.unpack("<I", content[place + 8 : place + 12])[0], place + 12
+            length, offset = struct.unpack("<I", content[offset + 8 : offset + 12])[0], offset + 12
         else:
-            length, place = struct.unpack("<H", content[place + 6 : place + 8])[0], place + 8
+            length, offset = struct.unpack("<H", content[offset + 6 : offset + 8])[0], offset + 8
         if element == 0x0010:
-            return UID(content[place : place + length].decode("ascii").strip("\0 "))
-        place += length
+            return UID(content[offset : offset + length].decode("ascii").strip("\0 "))
+        offset += length
     raise Unreadable(READABLE, "no TransferSyntaxUID in its file meta information", HOW_TO_FIX)
 
 
@@ -182,14 +254,14 @@ def codestream_size(head: bytes) -> tuple[int, int] | None:
     if siz >= 0 and siz + 24 <= len(head):
         width, height, left, top = struct.unpack(">IIII", head[siz + 8 : siz + 24])
         return height - top, width - left
-    place = head.find(b"\xff\xd8\xff")
-    place = place + 2 if place >= 0 else len(head)
-    while place + 9 <= len(head) and head[place] == 0xFF:
-        marker, length = head[place + 1], struct.unpack(">H", head[place + 2 : place + 4])[0]
+    start = head.find(b"\xff\xd8\xff")
+    offset = start + 2 if start >= 0 else len(head)
+    while offset + 9 <= len(head) and head[offset] == 0xFF:
+        marker, length = head[offset + 1], struct.unpack(">H", head[offset + 2 : offset + 4])[0]
         if marker in (0xC0, 0xC1, 0xC2, 0xC3, 0xF7):
-            height, width = struct.unpack(">HH", head[place + 5 : place + 9])
+            height, width = struct.unpack(">HH", head[offset + 5 : offset + 9])
             return height, width
-        place += 2 + length
+        offset += 2 + length
     return None
 
 
@@ -199,20 +271,14 @@ def stored_values(header: Dataset) -> np.ndarray:
     Raises:
         Unreadable: no decoder reads them, or they are another number than Rows x Columns.
     """
-    try:
-        with warnings.catch_warnings(), no_stderr():
-            warnings.simplefilter("ignore")
-            values = np.asarray(header.pixel_array).astype(np.int32)
-            bits = int(header.BitsStored)
-            if values.shape != (header.Rows, header.Columns) or not 1 <= bits <= int(header.BitsAllocated):
-                raise ValueError
-            values &= (1 << bits) - 1  # old overlays live in the bits above (PS3.5 8.1.1)
-            if int(header.PixelRepresentation) == 1:
-                values -= (values >> (bits - 1)) << bits
-    except MemoryError:
-        raise
-    except Exception as error:  # every codec has its own
-        raise Unreadable(READABLE, f"{type(error).__name__} while decoding its pixels", HOW_TO_FIX) from None
+    with refuse_damaged("decoding its pixels"), no_stderr():
+        values = np.asarray(header.pixel_array).astype(np.int32)
+        bits = int(header.BitsStored)
+        if values.shape != (header.Rows, header.Columns) or not 1 <= bits <= int(header.BitsAllocated):
+            raise ValueError
+        values &= (1 << bits) - 1  # old overlays live in the bits above (PS3.5 8.1.1)
+        if int(header.PixelRepresentation) == 1:
+            values -= (values >> (bits - 1)) << bits
     return values
 
 
@@ -229,32 +295,31 @@ def no_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def display_pixels(header: Dataset, stored: np.ndarray, ct_window: list[float]) -> np.ndarray:
+def display_pixels(header: Dataset, stored: np.ndarray, ct_window: CtWindow) -> np.ndarray:
     """Display pixels uint16 (H, W) over the full range, bone bright, padding black.
 
     Modality LUT or rescale, then VOI LUT (a sequence before a window; LINEAR, LINEAR_EXACT and SIGMOID), then one
     inversion for MONOCHROME1. The grey scale is the header's (LUT depth, window, or stored bits), never the film's
-    own minimum and maximum, so that films compare. CT slices are shown in `ct_window` (centre, width in HU, LINEAR).
+    own minimum and maximum, so that films compare. CT slices are shown in `ct_window`.
+
+    Raises:
+        Unreadable: its LUTs or window cannot be applied.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            share = shares(header, stored, ct_window)
-    except Exception as error:
-        raise Unreadable(READABLE, f"{type(error).__name__} while applying its LUTs or window", HOW_TO_FIX) from None
+    with refuse_damaged("applying its LUTs or window"):
+        share = shares(header, stored, ct_window)
     if header.PhotometricInterpretation == "MONOCHROME1":
         share = 1 - share
     share[padding(header, stored)] = 0
     return np.round(share * 65535).astype(np.uint16)
 
 
-def shares(header: Dataset, stored: np.ndarray, ct_window: list[float]) -> np.ndarray:
+def shares(header: Dataset, stored: np.ndarray, ct_window: CtWindow) -> np.ndarray:
     """Values after Modality and VOI LUT as shares 0..1 of the grey scale that they belong to, float64."""
     kind = np.uint16 if int(header.PixelRepresentation) == 0 else np.int16
     values = np.asarray(apply_modality_lut(stored.astype(kind), header), dtype=np.float64)
     low, high = output_range(header)
     if header.Modality == "CT":
-        centre, width = ct_window
+        centre, width = ct_window.centre, ct_window.width
         low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
     elif header.get("VOILUTSequence"):
         low, high = 0.0, float(2 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1)
@@ -286,18 +351,26 @@ def padding(header: Dataset, stored: np.ndarray) -> np.ndarray:
     return np.asarray((stored >= low) & (stored <= high))
 
 
-def mirrored(header: Dataset) -> tuple[bool, bool]:
-    """Whether a CT slice must be mirrored left-right and up-down to be shown as one looks at it (PS3.3 C.7.6.2.1.1).
+def display_flips(header: Dataset) -> tuple[bool, bool]:
+    """Whether a film must be mirrored left-right and up-down to be shown as one looks at it (PS3.3 C.7.6.2.1.1).
 
-    Columns then run to the patient's left, or to the back where they run front to back; rows to the back or the
-    feet. Slices without ImageOrientationPatient stay as they are.
+    Only CT slices are mirrored. Columns then run to the patient's left, or to the back where they run front to back;
+    rows to the back or the feet. Slices without ImageOrientationPatient stay as they are.
     """
+    if header.Modality != "CT":
+        return False, False
     direction = [float(value) for value in multi(header.get("ImageOrientationPatient"))]
     if len(direction) != 6:
         return False, False
     row, column = np.array(direction[:3]), np.array(direction[3:])
     across, down = int(np.abs(row).argmax()), int(np.abs(column).argmax())
     return bool(row[across] < 0), bool(column[down] > 0 if down == 2 else column[down] < 0)
+
+
+def flip(picture: np.ndarray, flips: tuple[bool, bool]) -> np.ndarray:
+    """A picture (H, W) mirrored left-right, up-down or both; doing it again undoes it."""
+    left_right, up_down = flips
+    return picture[:: -1 if up_down else 1, :: -1 if left_right else 1]
 
 
 def depth(header: Dataset) -> float:
@@ -309,10 +382,20 @@ def depth(header: Dataset) -> float:
     return float(header.get("InstanceNumber") or 0)
 
 
-def spacing(header: Dataset, attribute: str) -> str:
-    """`row column` in mm of PixelSpacing (in the patient) or ImagerPixelSpacing (on the detector), or ''."""
+def spacing(header: Dataset, attribute: str) -> tuple[float, float] | None:
+    """Height and width of a pixel in mm by PixelSpacing (in the patient) or ImagerPixelSpacing (on the detector)."""
     values = [float(value) for value in multi(header.get(attribute))]
-    return " ".join(f"{value:.10g}" for value in values) if len(values) == 2 and min(values) > 0 else ""
+    return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
+
+
+def mask_corners(stored: np.ndarray, share: float, value: int) -> np.ndarray:
+    """A copy with four rectangles of `share` of each side set to `value`: where scanners burn names in."""
+    out, (height, width) = stored.copy(), stored.shape
+    rows, columns = int(np.ceil(share * height)), int(np.ceil(share * width))
+    for vertical in (slice(0, rows), slice(height - rows, height)):
+        for horizontal in (slice(0, columns), slice(width - columns, width)):
+            out[vertical, horizontal] = value
+    return out
 
 
 def multi(value: Any) -> list[Any]:

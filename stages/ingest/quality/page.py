@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
-from stages.common.data.tables import QuarantineRow
+from stages.ingest.problems import Refusal
 from stages.ingest.types import FilmResult, SourcePlan
 
 SHOWN = 50
@@ -71,24 +71,24 @@ def table_findings(manifest: pd.DataFrame, stated: dict[str, dict[str, str]]) ->
 
 def quality_report(
     manifest: pd.DataFrame,
-    quarantined: list[QuarantineRow],
+    refusals: list[Refusal],
     plans: list[SourcePlan],
-    outcomes: list[FilmResult],
+    results: list[FilmResult],
     pairs: list[tuple[int, int, int]],
     synthetic: bool,
 ) -> str:
     """The page as Markdown: what came in, what was refused, what to look at, each with what to do about it."""
     stated = {name: row for plan in plans for name, row in plan.stated.items()}
     notes: dict[str, list[str]] = defaultdict(list)
-    for outcome in outcomes:
-        for note in outcome.notes if outcome.row else []:
-            notes[note].append(outcome.image_id)
+    for result in results:
+        for note in result.notes if result.row else []:
+            notes[note].append(result.image_id)
     parts = ["# Data quality", ""]
     if synthetic:
         parts += ["Films of the sources `sample-*` are synthetic.", ""]
     parts += came_in(manifest)
     parts += section(
-        "Refused", [row["reason"] for row in quarantined], "Fix or remove the files; all are in quarantine.csv."
+        "Refused", [refusal.reason for refusal in refusals], "Fix or remove the files; all are in quarantine.csv."
     )
     parts += section(
         "The same film more than once",

@@ -1,9 +1,9 @@
 """Kaggle data sets: one version, fetched once, resumed when cut, and held to the hashes that were pinned.
 
 kagglehub does the talking (endpoints, credentials, checksums, ranges). Its own last step unpacks the archive without
-looking at it; here the archive stays packed in kagglehub's cache, and its members are read through `bundles.Archive`.
+looking at it; here the archive stays packed in kagglehub's cache, and `file_access.Archive` reads its members.
 
-Run, to fetch and pin the data sets of `ingest.kaggle`: wrist fetch kaggle
+Run, to fetch and pin the Kaggle data sets of `ingest.sources`: wrist fetch kaggle
 """
 
 import hashlib
@@ -80,7 +80,8 @@ def obtain(entry: Kaggle, inbox: Path, limits: Limits) -> Archive:
         path = inbox / entry.archive
         if not path.is_file():
             raise UserError(
-                f"ingest.kaggle: expected the archive of {entry.handle} at {path}, found none; copy it there"
+                f"{entry.handle}: expected its archive at {path}, found none; copy it there, or correct `archive` in "
+                "ingest.sources"
             )
         return Archive(path, limits, label)
     return Archive(download(entry), limits, label)
@@ -163,7 +164,7 @@ def explain(response: Any) -> str:
     sentences = {
         401: f"expected valid Kaggle credentials, found none or expired ones (401); {LOGIN}",
         403: "expected permission, found none (403); open its page on kaggle.com as this user and accept its rules",
-        404: "expected this data set and version, found neither (404); correct handle and version in ingest.kaggle",
+        404: "expected this data set and version, found neither (404); correct handle and version in ingest.sources",
         429: "expected to be served, found too many requests (429); "
         f"wait {waits + ' seconds' if waits.isdecimal() else 'some minutes'}, then {AGAIN}",
     }

@@ -5,9 +5,22 @@ holds what its paper describes, its folder names, its newest version and its lic
 `version: 1` is a set's first upload.
 """
 
-from typing import Any
+from typing import Any, TypedDict
 
-READY: dict[str, dict[str, Any]] = {
+
+class Preset(TypedDict, total=False):
+    """Keys of an entry of `ingest.sources` that need not be written."""
+
+    version: int
+    annotations: str
+    classes: list[str]
+    other_classes: list[str]
+    unlabelled: str
+    licence: str
+    warning: str
+
+
+READY: dict[str, Preset] = {
     # Nagy et al., Scientific Data 9, 222, 2022: 20,327 paediatric wrist radiographs of 6,091 patients, PASCAL VOC and
     # YOLO boxes of nine classes, dataset.csv with patient ids.
     "jasonroggy/grazpedwri-dx": {
@@ -50,7 +63,7 @@ READY: dict[str, dict[str, Any]] = {
 
 
 def complete(entry: Any) -> Any:
-    """An entry of `ingest.kaggle` with what the ready entry of its handle says about the rest."""
+    """An entry of `ingest.sources` with what the ready entry of its handle says about the rest."""
     if not isinstance(entry, dict) or not isinstance(entry.get("handle"), str):
         return entry
     return {**READY.get(entry["handle"], {}), **entry}

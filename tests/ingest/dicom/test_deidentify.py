@@ -17,9 +17,9 @@ from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_for_tag
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from stages.ingest.dicom.deidentify import CODES, EMPTY, LUTS, NUMBERS, UIDS, deidentified, mask_corners, to_bytes
+from stages.ingest.dicom.deidentify import CODES, EMPTY, LUTS, NUMBERS, UIDS, deidentified, to_bytes
 from stages.ingest.dicom.pseudonyms import Key
-from stages.ingest.dicom.read import read_header, stored_values
+from stages.ingest.dicom.read import mask_corners, read_header, stored_values
 from stages.ingest.params import Sample
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
 from tests.helpers.params import merge
@@ -163,12 +163,12 @@ def test_no_marker_is_in_any_byte_that_the_pipeline_wrote(toy_params: dict[str, 
             label = label.replace(b"<name>fracture", b"<name>" + markers.make("PN").encode())
         (inbox / f"DOE^JANE_19700101/IM{number}").write_bytes(content)
         (inbox / f"DOE^JANE_19700101/IM{number}.xml").write_bytes(label)
-    hospital = {"annotations": "voc", "classes": ["fracture"]}
+    hospital = {"source": "hospital", "annotations": "voc", "classes": ["fracture"]}
     project = make_project(
         tmp_path / "project",
         merge(
             toy_params,
-            {"ingest": {"sources": ["hospital"], "inbox": str(inbox), "on_error": "quarantine", "hospital": hospital}},
+            {"ingest": {"sources": [hospital], "inbox": str(inbox), "on_error": "quarantine"}},
         ),
     )
     (tmp_path / "key").write_bytes(b"k" * 32)

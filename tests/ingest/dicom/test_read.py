@@ -28,20 +28,20 @@ from stages.ingest.dicom.read import (
     check_syntax,
     codestream_size,
     depth,
+    display_flips,
     display_pixels,
     is_dicom,
-    mirrored,
     read_header,
     spacing,
     stored_values,
     why_unfit,
 )
-from stages.ingest.params import Sample
+from stages.ingest.params import CtWindow, Sample
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw
 from tests.helpers.paths import SHARED_DATA, needs
 
-WINDOW = [400.0, 2000.0]
+WINDOW = CtWindow(centre=400, width=2000)
 SAMPLE = Sample(seed=3, films=16, width=96)
 MORE = Path(str(importlib.util.find_spec("data_store").submodule_search_locations[0])) / "data"  # type: ignore[union-attr, index]
 
@@ -138,7 +138,7 @@ def test_the_bone_window_is_chosen() -> None:
     hu = header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
     for centre, width in ((400, 2000), (40, 400)):
         expected = np.clip((hu - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
-        pixels = display_pixels(header, stored_values(header), [centre, width])
+        pixels = display_pixels(header, stored_values(header), CtWindow(centre=centre, width=width))
         np.testing.assert_allclose(pixels / 65535, expected, atol=1e-5)
 
 
@@ -315,22 +315,23 @@ def test_a_codestream_of_another_size_is_refused_undecoded() -> None:
     ],
 )
 def test_ct_slices_are_turned_to_the_usual_view(orientation: list[float], expected: tuple[bool, bool]) -> None:
-    assert mirrored(small(ImageOrientationPatient=orientation)) == expected
+    assert display_flips(small(Modality="CT", ImageOrientationPatient=orientation)) == expected
+    assert display_flips(small(Modality="CR", ImageOrientationPatient=orientation)) == (False, False)
 
 
 def test_depth_runs_along_the_normal() -> None:
     place = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [5, 6, -70]}
     assert depth(small(**place)) == -70
     assert depth(small(InstanceNumber=4)) == 4
-    assert mirrored(small()) == (False, False)
+    assert display_flips(small(Modality="CT")) == (False, False)
 
 
 def test_the_two_spacings_are_kept_apart() -> None:
     header = small(PixelSpacing=[0.1, 0.2], ImagerPixelSpacing=[0.144, 0.144])
-    assert spacing(header, "PixelSpacing") == "0.1 0.2"
-    assert spacing(header, "ImagerPixelSpacing") == "0.144 0.144"
+    assert spacing(header, "PixelSpacing") == (0.1, 0.2)
+    assert spacing(header, "ImagerPixelSpacing") == (0.144, 0.144)
     del header.PixelSpacing
-    assert spacing(header, "PixelSpacing") == ""
+    assert spacing(header, "PixelSpacing") is None
 
 
 @needs(SHARED_DATA)

@@ -134,7 +134,7 @@ def test_the_pixel_hash_tells_size_depth_and_values_apart() -> None:
 
 @needs(GRAZPEDWRI)
 def test_twenty_thousand_patients_of_graz_group_and_split_in_seconds() -> None:
-    from stages.annotate.params import Split
+    from stages.annotate.params import Drawn
     from stages.annotate.split import assign
     from stages.ingest.sources.folder import table_rows
 
@@ -150,7 +150,7 @@ def test_twenty_thousand_patients_of_graz_group_and_split_in_seconds() -> None:
         }
     )
     assert frame["group"].nunique() == 6_091
-    side = assign(frame, Split(by="drawn", seed=1, train=15_000, test=5_000, validation=2_000))
+    side = assign(frame, Drawn(seed=1, train=15_000, test=5_000, validation=2_000))
     assert side.value_counts().to_dict() == {"train": 13_000, "test": 5_000, "validation": 2_000, "unused": 327}
     assert frame.groupby("group")["image_id"].size().sum() == 20_327
     both = side.replace("validation", "train").groupby(frame["group"]).agg(set)

@@ -19,9 +19,11 @@ from tests.helpers.paths import FRACATLAS, ROOT, needs
 BOX = "0 0.5 0.5 0.1 0.1"
 
 
-def settings(**changes: Any) -> Params:
-    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": ["folder"], "inbox": "in"}
-    return Params.model_validate(merge(merge(base, {"folder": {"annotations": "yolo"}}), changes))
+def settings(annotations: str = "yolo", **changes: Any) -> Params:
+    """The section `ingest` for the folder `in`."""
+    source = {"source": "folder", "annotations": annotations}
+    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": [source], "inbox": "in"}
+    return Params.model_validate(merge(base, changes))
 
 
 def film(number: int) -> Image.Image:

@@ -17,7 +17,7 @@ from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
 from stages.ingest.dicom.pseudonyms import Key, read_key
 from stages.ingest.main import main
-from stages.ingest.params import Params, Sample
+from stages.ingest.params import Hospital, Params, Sample
 from stages.ingest.sources.hospital import hospital_films
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
 from tests.helpers.params import merge, read_yaml
@@ -27,8 +27,14 @@ SAMPLE = Sample(seed=3, films=16, width=96)
 KEY = Key(b"k" * 32)
 
 
-def settings(**changes: Any) -> Params:
-    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": ["hospital"], "inbox": "in"}
+def settings(hospital: dict[str, Any] | None = None, **changes: Any) -> Params:
+    """The section `ingest` for an export in the folder `in`.
+
+    Args:
+        hospital: keys of the entry.
+    """
+    source = {"source": "hospital", "annotations": "voc"} | (hospital or {})
+    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": [source], "inbox": "in"}
     return Params.model_validate(merge(base, changes))
 
 
@@ -136,7 +142,7 @@ def test_quarantine_leaves_files_where_they_are_and_says_why(inbox: Path) -> Non
 
 def test_corners_are_masked_when_told(inbox: Path) -> None:
     bring(inbox, "1", 1, 2, change=lambda data: setattr(data, "BurnedInAnnotation", "YES"))
-    main(settings(hospital={"burned_in": "mask_corners", "corner": 0.2}))
+    main(settings(hospital={"burned_in": {"action": "mask_corners", "corner": 0.2}}))
     (row,) = manifest().to_dict("records")
     assert row["photometric_interpretation"] == "MONOCHROME1"
     pixels = read_png(Path("data/raw") / row["file"])
@@ -268,7 +274,7 @@ def test_a_dangling_link_and_a_closed_folder_are_told_without_their_names(inbox:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.walk", closed)  # root, who runs tests in containers, may read everything
         with pytest.raises(UserError, match="found one that cannot") as fault:
-            hospital_films(inbox, "hospital", settings().hospital, settings().limits, KEY, None)  # type: ignore[arg-type]
+            hospital_films(inbox, "hospital", Hospital(annotations="voc"), settings().limits, KEY, None)  # type: ignore[arg-type]
     assert "DOE" not in str(fault.value)
 
 
@@ -313,6 +319,4 @@ def test_a_deeper_annotation_file_of_many_films_is_read(inbox: Path) -> None:
     main(settings(hospital={"annotations": "csv"}))
     assert ANNOTATIONS.read(RAW)["points"][0] == "1 2 30 40"
     (inbox / "labels.csv").write_text("filename,label,xmin,ymin,xmax,ymax\nDOE/9,f,1,2,30,40\n")
-    assert "line 2: expected labels of films that are there, found something else" in refused(
-        hospital={"annotations": "csv"}
-    )
+    assert "line 2: labels refer to a missing image; add the image" in refused(hospital={"annotations": "csv"})

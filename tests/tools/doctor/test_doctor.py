@@ -116,7 +116,7 @@ def test_a_server_that_is_gone_costs_no_training(project: Path, monkeypatch: pyt
 def test_credentials_are_found_and_not_shown(
     here: Path, toy_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = merge(toy_params, {"ingest": {"sources": ["kaggle"]}})
+    wanted = merge(toy_params, {"ingest": {"sources": [{"source": "kaggle", "handle": "jasonroggy/grazpedwri-dx"}]}})
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(here))
     monkeypatch.setenv("HOME", str(here))
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
