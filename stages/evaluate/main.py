@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,7 @@ from stages.common.data.layout import (
     WEIGHTS,
     map_file,
 )
+from stages.common.data.records import DetectionSummary, TestMetrics
 from stages.common.data.run_id import Run
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT, SplitRow
@@ -79,10 +79,16 @@ def main(
     table = score(films, predicted, levels, threshold, settings.boundary_px, [rows[image_id] for image_id in films.ids])
     pooled_levels = reduce(add, levels)
     diagram = reliability(pooled_levels)
-    summary = summarise(table) | over_all(table, average_precision(pooled_levels), diagram)
     origin = "validation" if settings.threshold == "validation" else "params"
-    summary["threshold"] = {"value": threshold, "from": origin}
-    summary["temperature"] = {"value": temperature, "from": settings.temperature}
+    summary: TestMetrics = {
+        **summarise(table),
+        "auprc": defined(average_precision(pooled_levels)),
+        "boundary": {name: defined(float(table[name].mean())) for name in ("nsd", "hd95_px", "hd95_mm")},
+        "detection": summarise_detection(table),
+        "calibration": {"ece": calibration_error(diagram), "brier": float(table["brier"].mean())},
+        "threshold": {"value": threshold, "from": origin},
+        "temperature": {"value": temperature, "from": settings.temperature},
+    }
     with new_folder(out_folder) as out:
         PER_IMAGE.write(out, table)
         PRECISION_RECALL.write(out, precision_recall(pooled_levels))
@@ -139,29 +145,15 @@ def score(
     return table
 
 
-def over_all(table: pd.DataFrame, auprc: float, diagram: pd.DataFrame) -> dict[str, Any]:
-    """What the pixels or fractures of all films say together.
-
-    Args:
-        table: of `score`.
-        auprc: of all pixels together.
-        diagram: of `reliability`.
-    """
-    boxes, fractured = int(table["fractures"].sum()), table["fractures"] > 0
+def summarise_detection(table: pd.DataFrame) -> DetectionSummary:
+    """The fractures of all films, from the rows of `score`."""
+    fractured = table["fractures"] > 0
     return {
-        "auprc": defined(auprc),
-        "boundary": {name: defined(float(table[name].mean())) for name in ("nsd", "hd95_px", "hd95_mm")},
-        "detection": {
-            "fractures": boxes,
-            "found_iou": int(table["found_iou"].sum()),
-            "found_centre": int(table["found_centre"].sum()),
-            "false_regions_per_image": float(table["false_regions"].mean()),
-            "pointing": defined(float(table.loc[fractured, "pointing"].mean())),
-        },
-        "calibration": {
-            "ece": calibration_error(diagram),
-            "brier": float(table["brier"].mean()),
-        },
+        "fractures": int(table["fractures"].sum()),
+        "found_iou": int(table["found_iou"].sum()),
+        "found_centre": int(table["found_centre"].sum()),
+        "false_regions_per_image": float(table["false_regions"].mean()),
+        "pointing": defined(float(table.loc[fractured, "pointing"].mean())),
     }
 
 

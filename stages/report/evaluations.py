@@ -11,6 +11,7 @@ import pandas as pd
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS
+from stages.common.data.records import TestMetrics
 from stages.common.data.run_id import RUN_FOLDERS, VARIANTS, Run
 from stages.common.data.tables import HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
 
@@ -21,7 +22,7 @@ class Evaluated:
 
     run: Run
     table: pd.DataFrame  # per_image.csv
-    metrics: dict[str, Any]
+    metrics: TestMetrics
     model: dict[str, Any]
     history: pd.DataFrame
     precision_recall: pd.DataFrame

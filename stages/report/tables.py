@@ -93,9 +93,10 @@ def row_of(name: str, table: pd.DataFrame, f1_interval: tuple[float, float]) -> 
 def flat_summary(table: pd.DataFrame) -> dict[str, float]:
     """Pooled metrics, mean F1, prevalence and number of images of one seed."""
     summary = summarise(table)
-    pooled = {key: np.nan if value is None else value for key, value in summary["pooled"].items()}
-    facts = {key: summary["test_set"][key] for key in ("prevalence", "images")}
-    return {**pooled, "mean_f1": summary["mean"]["f1"], **facts}
+    scores = summary["pooled"] | {"mean_f1": summary["mean"]["f1"]}
+    test_set = summary["test_set"]
+    counted = {"prevalence": test_set["prevalence"], "images": test_set["images"]}
+    return {key: np.nan if value is None else value for key, value in scores.items()} | counted
 
 
 def runs_table(runs: dict[str, list[Evaluated]]) -> pd.DataFrame:

@@ -7,11 +7,11 @@ Metrics Reloaded).
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stages.common.data.records import PixelSummary
 from stages.common.data.tables import Counts, PixelMetrics
 
 METRICS = tuple(PixelMetrics.__annotations__)
@@ -66,7 +66,7 @@ def score_images(probabilities: np.ndarray, masks: np.ndarray, threshold: float)
     return pd.DataFrame([row | metrics(**row) for row in counts])
 
 
-def summarise(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def summarise(table: pd.DataFrame) -> PixelSummary:
     """Pooled metrics (counts summed over images, as in the paper's overall row), means over images, and what is behind.
 
     The mean over images leaves undefined values out; `undefined` says how many those were.

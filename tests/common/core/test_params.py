@@ -63,6 +63,14 @@ def test_the_shipped_file_is_accepted() -> None:
         ({"train": {"adaptive": None}}, r"train\.adaptive: .*None"),
         ({"annotate": {"split": {"validation": 120}}}, "must be smaller"),
         ({"ingest": {"sources": []}}, r"ingest\.sources"),
+        (
+            {"ingest": {"sources": ["sample", {"source": "folder", "annotations": "vox"}]}},
+            r"ingest\.sources\.1\.annotations: Input should be 'yolo', .*'vox'",
+        ),
+        ({"ingest": {"sources": [{"source": "folder"}]}}, r"ingest\.sources\.0\.annotations: .* missing"),
+        ({"ingest": {"sources": [{"source": "sample", "corner": 1}]}}, r"ingest\.sources\.0: .*sample has no corner"),
+        ({"ingest": {"sources": ["sample", "sample"]}}, r"ingest: .*sources must name sample once"),
+        ({"annotate": {"split": {"by": "given"}}}, r"annotate\.split: by given has no t.*, t"),
         ({"trian": {}}, "trian: there is no such section"),
     ],
 )

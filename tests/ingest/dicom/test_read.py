@@ -30,13 +30,15 @@ from stages.ingest.dicom.read import (
     depth,
     display_flips,
     display_pixels,
+    flip,
     is_dicom,
+    read_film,
     read_header,
     spacing,
     stored_values,
     why_unfit,
 )
-from stages.ingest.params import CtWindow, Sample
+from stages.ingest.params import CtWindow, MaskCorners, RefuseBurnedIn, Sample
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw
 from tests.helpers.paths import SHARED_DATA, needs
@@ -341,3 +343,49 @@ def test_a_real_monochrome1_film_has_bright_bones() -> None:
     pixels = display_pixels(header, stored, WINDOW)
     # One inversion and no more: stored high means shown dark.
     assert np.corrcoef(stored.ravel(), pixels.ravel())[0, 1] < -0.8
+
+
+# --- the whole film ---
+
+
+def film_bytes(**changes: Any) -> bytes:
+    plan = SampleFilm(5, 3, "hospital", "CT")
+    data = dcmread(BytesIO(dicom_file(plan, draw(plan, SAMPLE), 3)))
+    for name, value in changes.items():
+        setattr(data, name, value)
+    buffer = BytesIO()
+    data.save_as(buffer)
+    return buffer.getvalue()
+
+
+def test_a_film_is_read_with_all_that_its_header_says() -> None:
+    film = read_film(film_bytes(ImageOrientationPatient=[-1, 0, 0, 0, 1, 0], PixelSpacing=[0.5, 0.25]), 64, WINDOW)
+    assert (film.flips, film.masked) == ((True, False), False)
+    assert (film.pixel_spacing, film.imager_pixel_spacing) == ((0.5, 0.25), None)
+    np.testing.assert_array_equal(film.pixels, display_pixels(film.header, film.stored, WINDOW))
+    np.testing.assert_array_equal(flip(flip(film.pixels, film.flips), film.flips), film.pixels)
+    assert not np.array_equal(flip(film.pixels, film.flips), film.pixels)
+
+
+def test_burned_in_text_is_refused_masked_or_taken() -> None:
+    burned = film_bytes(BurnedInAnnotation="YES")
+    plain = read_film(burned, 64, WINDOW)
+    with pytest.raises(Unreadable) as error:
+        read_film(burned, 64, WINDOW, RefuseBurnedIn())
+    assert "BurnedInAnnotation is YES" in error.value.problem.found
+    masked = read_film(burned, 64, WINDOW, MaskCorners(corner=0.25))
+    quarter = plain.stored.shape[0] // 4
+    assert masked.masked
+    assert (masked.stored[:quarter, :quarter] == 0).all()
+    np.testing.assert_array_equal(masked.stored[quarter:-quarter], plain.stored[quarter:-quarter])
+    assert not read_film(film_bytes(), 64, WINDOW, MaskCorners()).masked
+
+
+def test_a_header_of_the_wrong_types_is_refused_without_its_text() -> None:
+    spacing_of_patient = b"DS\x10\x000.70312\\0.70312 "
+    assert spacing_of_patient in film_bytes()
+    damaged = film_bytes().replace(spacing_of_patient, b"LO\x10\x00DOE^JANE\\0.7031 ")
+    with pytest.raises(Unreadable) as error:
+        read_film(damaged, 64, WINDOW)
+    assert error.value.problem.found.startswith("ValueError while")
+    assert "DOE" not in error.value.problem.sentence("x")
