@@ -12,7 +12,7 @@ from stages.common.data.layout import PICTURES, dataset_file, fold_columns
 
 
 def dataset_facts(index: pd.DataFrame, folder: Path, split: Split) -> pd.DataFrame:
-    """The used films with what was found on disk: binary masks, aligned shapes, sides per patient, film counts."""
+    """The used films with what lies on disk: binary masks, aligned shapes, sides per patient, film counts."""
     used = index[index["split"] != "unused"].copy()
     side = used["split"].replace("validation", "train")
     binary, aligned, marked = [], [], []

@@ -138,8 +138,8 @@ def score(
         known = not math.isnan(fact["row_mm"])
         spacing = (fact["row_mm"], fact["column_mm"]) if known else None
         outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)
-        found = detection(chances, threshold, np.reshape(read_points(fact["boxes"]), (-1, 4)))
-        rows.append({"auprc": average_precision(level), **outline, **found, "brier": brier(chances, mask)})
+        detected = detection(chances, threshold, np.reshape(read_points(fact["boxes"]), (-1, 4)))
+        rows.append({"auprc": average_precision(level), **outline, **detected, "brier": brier(chances, mask)})
     table = pd.concat([score_images(predicted, films.masks, threshold), pd.DataFrame(rows)], axis=1)
     table.insert(0, "image_id", films.ids)
     return table

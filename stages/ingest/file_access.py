@@ -38,10 +38,10 @@ class Folder:
     label: str = ""
 
     def names(self) -> list[str]:
-        found = []
+        names = []
         for folder, _, files in os.walk(self.path, onerror=self.refuse):
-            found += [(Path(folder) / file).relative_to(self.path).as_posix() for file in files]
-        return sorted(found)
+            names += [(Path(folder) / file).relative_to(self.path).as_posix() for file in files]
+        return sorted(names)
 
     def refuse(self, error: OSError) -> None:
         """A folder that cannot be listed would lose its films without a word. Its name may be a patient's."""

@@ -13,7 +13,7 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import dicom_file, image_file
 from stages.common.data.shapes import Shape
 from stages.common.data.tables import FileRow
-from stages.ingest.annotations.labels import FilmLabels, place
+from stages.ingest.annotations.labels import FilmLabels, fit_to_film
 from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.deidentify import deidentified, patient_of, to_bytes
 from stages.ingest.dicom.pseudonyms import PUBLIC, Key
@@ -151,7 +151,7 @@ def shapes_on_film(
         orientation: that orientation, 1..8; 1 where there is none.
     """
     height, width = pixels.shape
-    shapes, problems, notes = place(labels, width, height, orientation)
+    shapes, problems, notes = fit_to_film(labels, width, height, orientation)
     for problem in problems:  # coordinates are no secret, and a hospital's engineer needs them to find the box
         result.refuse(problem, film.label_public_name)
     result.notes += notes

@@ -32,10 +32,10 @@ class Run:
         Raises:
             ValueError: it is no run's.
         """
-        found = re.search(r"([^/]+)/seed-(\d+)-fold-(\d+)$", path)
-        if found is None:
+        match = re.search(r"([^/]+)/seed-(\d+)-fold-(\d+)$", path)
+        if match is None:
             raise ValueError(f"{path} is the folder of no run")
-        return cls(found[1], int(found[2]), int(found[3]))
+        return cls(match[1], int(match[2]), int(match[3]))
 
 
 def add_run_arguments(parser: ArgumentParser) -> None:

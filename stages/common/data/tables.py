@@ -64,8 +64,8 @@ class Table(Generic[Row]):
         """
         expected = list(self.columns)
         if "split" in expected:  # further folds stand behind the first
-            place = expected.index("split")
-            expected[place : place + 1] = fold_columns(table).values()
+            first = expected.index("split")
+            expected[first : first + 1] = fold_columns(table).values()
         if set(expected) != set(table):
             raise ValueError(
                 f"{self.name}: expected the columns {', '.join(expected)}, found {', '.join(map(str, table))}"
@@ -108,8 +108,8 @@ class ManifestRow(TypedDict):
 class AnnotationRow(TypedDict):
     """A shape on a film of data/raw.
 
-    points: `x y x y ...` in pixels, with `;` between rings, see `shapes`. file and line: where it was annotated, as far
-    as names may be told.
+    points: `x y x y ...` in pixels, with `;` between rings, see `shapes`. file and line: where it was annotated; file
+    is blank for a hospital's film.
     """
 
     image_id: str

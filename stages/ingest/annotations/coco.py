@@ -18,8 +18,8 @@ def read_coco(content: bytes) -> Labels:
         for image, line in zip(data["images"], item_lines(text, "images"), strict=False):
             size = (finite(image["width"]), finite(image["height"])) if "width" in image else None
             if image["id"] in films:
-                found = f"id {image['id']!r:.40} a second time"
-                labels.problems.append(Problem("every image id once", found, "give it its own id", line))
+                again = f"id {image['id']!r:.40} a second time"
+                labels.problems.append(Problem("every image id once", again, "give it its own id", line))
             else:
                 films[image["id"]] = FilmLabels(size=size, line=line)
                 labels.add_film(str(image["file_name"]), films[image["id"]])
@@ -37,8 +37,8 @@ def read_coco(content: bytes) -> Labels:
             label = names.get(item.get("category_id"), str(item.get("category_id", "")))
             film.shapes.append(coco_shape(item, label, film.size, line))
         except SHAPES as error:
-            found = f"{error_text(error)} (annotations[{index}])"
-            labels.problems.append(Problem("a COCO annotation", found, "correct the annotation", line))
+            reason = f"{error_text(error)} (annotations[{index}])"
+            labels.problems.append(Problem("a COCO annotation", reason, "correct the annotation", line))
     return labels
 
 

@@ -28,29 +28,29 @@ def load(content: bytes, what: str) -> tuple[str, Any]:
 def item_lines(text: str, key: str) -> list[int]:
     """The line where each item starts of the list under `key` (of the file itself, if key is '').
 
-    The JSON parser keeps no places, so the list is walked once more.
+    The JSON parser keeps no offsets, so the list is walked once more.
     """
     start = re.search(rf'"{key}"\s*:\s*\[' if key else r"\[", text)
     decoder, space = json.JSONDecoder(), re.compile(r"[\s,]*")
     lines: list[int] = []
-    place, seen, line = (start.end() if start else len(text)), 0, 1
+    offset, seen, line = (start.end() if start else len(text)), 0, 1
     while True:
-        place = space.match(text, place).end()  # type: ignore[union-attr]
-        if place >= len(text) or text[place] == "]":
+        offset = space.match(text, offset).end()  # type: ignore[union-attr]
+        if offset >= len(text) or text[offset] == "]":
             return lines
-        line += text.count("\n", seen, place)
-        seen = place
+        line += text.count("\n", seen, offset)
+        seen = offset
         lines.append(line)
         try:
-            _, place = decoder.raw_decode(text, place)
+            _, offset = decoder.raw_decode(text, offset)
         except ValueError:
             return lines
 
 
 def line_of_key(text: str, key: str) -> int:
     """The line where a key of an object stands first, or 0."""
-    place = text.find(json.dumps(key))
-    return text.count("\n", 0, place) + 1 if place >= 0 else 0
+    offset = text.find(json.dumps(key))
+    return text.count("\n", 0, offset) + 1 if offset >= 0 else 0
 
 
 def finite(value: Any) -> float:

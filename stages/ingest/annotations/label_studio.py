@@ -30,8 +30,8 @@ def read_label_studio(content: bytes) -> Labels:
             name = str(task.get("file_upload") or task["data"]["image"]).rsplit("/", 1)[-1]
             labels.add_film(re.sub(r"^[0-9a-f]{8}-", "", name), film)
         except SHAPES as error:
-            found = f"{error_text(error)} (task {index})"
-            labels.problems.append(Problem("a task with one finished annotation", found, "correct the task", line))
+            reason = f"{error_text(error)} (task {index})"
+            labels.problems.append(Problem("a task with one finished annotation", reason, "correct the task", line))
     return labels
 
 

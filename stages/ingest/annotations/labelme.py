@@ -23,8 +23,8 @@ def read_labelme(content: bytes) -> Labels:
         try:
             film.shapes.append(labelme_shape(item, line))
         except SHAPES as error:
-            found = f"{error_text(error)} (shapes[{index}])"
-            labels.problems.append(Problem("a rectangle or polygon", found, "correct the annotation", line))
+            reason = f"{error_text(error)} (shapes[{index}])"
+            labels.problems.append(Problem("a rectangle or polygon", reason, "correct the annotation", line))
     labels.films[""] = film
     return labels
 

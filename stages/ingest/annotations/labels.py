@@ -42,7 +42,7 @@ class Labels:
             self.films[name] = labels
 
 
-def place(
+def fit_to_film(
     labels: FilmLabels, width: int, height: int, orientation: int = 1
 ) -> tuple[list[Shape], list[Problem], list[str]]:
     """Shapes in pixels of the film as it is stored, with what is wrong with them and what is worth a note.

@@ -25,8 +25,8 @@ def read_via(content: bytes) -> Labels:
             try:
                 film.shapes.append(via_shape(region, line))
             except SHAPES as error:
-                found = f"{error_text(error)} (region {index} of {name!s:.80})"
-                labels.problems.append(Problem("a rectangle or polygon", found, "correct the annotation", line))
+                reason = f"{error_text(error)} (region {index} of {name!s:.80})"
+                labels.problems.append(Problem("a rectangle or polygon", reason, "correct the annotation", line))
         labels.add_film(str(name), film)
     return labels
 

@@ -27,16 +27,16 @@ def parse(content: bytes, root: str, what: str) -> Element:
     try:
         parser = LineParser(forbid_dtd=True)
         parser.feed(content)
-        found: Element = parser.close()
+        element: Element = parser.close()
     except ParseError as error:
         raise Unreadable(what, f"no well-formed XML ({error})", fix, error.position[0]) from None
     except DefusedXmlException as error:
         raise Unreadable(what, f"{type(error).__name__}, which no annotation needs", fix) from None
     except (ValueError, LookupError) as error:  # an encoding that Python does not know
         raise Unreadable(what, f"an unreadable file ({type(error).__name__})", fix) from None
-    if found.tag != root:
-        raise Unreadable(what, f"a root element <{found.tag[:40]}>", fix, line_of(found))
-    return found
+    if element.tag != root:
+        raise Unreadable(what, f"a root element <{element.tag[:40]}>", fix, line_of(element))
+    return element
 
 
 def line_of(element: Element) -> int:
@@ -55,5 +55,4 @@ def number(text: str | None, what: str, element: Element) -> float:
 
 def child_number(parent: Element, tag: str) -> float:
     child = parent.find(tag)
-    found = parent if child is None else child
-    return number(None if child is None else child.text, f"<{tag}>", found)
+    return number(None if child is None else child.text, f"<{tag}>", parent if child is None else child)

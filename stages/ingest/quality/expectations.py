@@ -10,7 +10,7 @@ from stages.common.data.shapes import read_points
 
 
 def manifest_facts(manifest: pd.DataFrame, annotations: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The manifest with what was found beside each row: `found_sha256`, `found_fractures` and `shapes_inside`."""
+    """The manifest with what lies on disk beside each row: `found_sha256`, `found_fractures` and `shapes_inside`."""
     facts = manifest.copy()
     facts["found_sha256"] = [sha256(folder / file) if (folder / file).exists() else "missing" for file in facts["file"]]
     counts = annotations["image_id"].value_counts()

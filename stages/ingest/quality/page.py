@@ -1,4 +1,4 @@
-"""What a person should know and do about the data: one page, written from what ingest found."""
+"""What a person should know and do about the data: one page, written by ingest."""
 
 from collections import Counter, defaultdict
 

@@ -52,19 +52,19 @@ def write_pins(entry: Kaggle, archive: Archive, pins: Path = PINS) -> int:
     Raises:
         UserError: names the files that are not what they were.
     """
-    found = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in tqdm(archive.names(), disable=None)}
+    hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in tqdm(archive.names(), disable=None)}
     if pin_file(entry, pins).exists():
-        compare(entry, read_pins(entry, pins), found)
-    write_text(pin_file(entry, pins), "".join(f"{digest}  {name}\n" for name, digest in sorted(found.items())))
-    return len(found)
+        compare(entry, read_pins(entry, pins), hashes)
+    write_text(pin_file(entry, pins), "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items())))
+    return len(hashes)
 
 
-def compare(entry: Kaggle, pinned: dict[str, str], found: dict[str, str]) -> None:
-    """Raise a UserError that names what is new, gone or changed since a data set was pinned; hashes '' are unknown."""
-    findings = [f"{name}: gone" for name in sorted(pinned.keys() - found.keys())]
-    findings += [f"{name}: new" for name in sorted(found.keys() - pinned.keys())]
-    both = sorted(pinned.keys() & found.keys())
-    findings += [f"{name}: changed" for name in both if found[name] and found[name] != pinned[name]]
+def compare(entry: Kaggle, pinned: dict[str, str], hashes: dict[str, str]) -> None:
+    """Raise a UserError that names what is new, gone or changed since a data set was pinned; a hash '' is unknown."""
+    findings = [f"{name}: gone" for name in sorted(pinned.keys() - hashes.keys())]
+    findings += [f"{name}: new" for name in sorted(hashes.keys() - pinned.keys())]
+    both = sorted(pinned.keys() & hashes.keys())
+    findings += [f"{name}: changed" for name in both if hashes[name] and hashes[name] != pinned[name]]
     if findings:
         raise error_list(
             f"{entry.handle} version {entry.version} is not what {pin_file(entry).name} pins; find out why, and remove "

@@ -389,7 +389,7 @@ def ct_slice(
     centre = np.array([width / 2, width / 2]) + pose.normal(0, 3, 2) / spacing
     angle = pose.normal(0, 12)
 
-    def place(x: float, y: float) -> np.ndarray:
+    def on_slice(x: float, y: float) -> np.ndarray:
         turn = np.deg2rad(angle)
         offset = np.array([x * mirror * np.cos(turn) - y * np.sin(turn), x * mirror * np.sin(turn) + y * np.cos(turn)])
         return np.asarray(centre + offset * scale)
@@ -397,7 +397,7 @@ def ct_slice(
     image = np.full(shape, -1000.0, np.float32)
     ellipse(image, centre, (29, 21), angle, 50.0, scale)
     ellipse(image, centre, (27.5, 19.5), angle, 55.0, scale)
-    bones = {"radius": (place(9, 0), (12.5, 9.5)), "ulna": (place(-15, 2), (6.5, 6.5))}
+    bones = {"radius": (on_slice(9, 0), (12.5, 9.5)), "ulna": (on_slice(-15, 2), (6.5, 6.5))}
     marks = []
     grain = trabeculae(shape, scale, pose)
     for name, (middle, half) in bones.items():

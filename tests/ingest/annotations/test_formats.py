@@ -20,7 +20,7 @@ from stages.ingest.annotations.csv_table import read_csv
 from stages.ingest.annotations.cvat import read_cvat
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
-from stages.ingest.annotations.labels import FilmLabels, Labels, place
+from stages.ingest.annotations.labels import FilmLabels, Labels, fit_to_film
 from stages.ingest.annotations.rle import decode_counts, outline, unpack_counts
 from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
@@ -36,7 +36,7 @@ def js(content: Any) -> bytes:
 
 
 def boxes(labels: Labels, film: str = "", width: int = 200, height: int = 400) -> list[list[float]]:
-    shapes, problems, _ = place(labels.films[film], width, height)
+    shapes, problems, _ = fit_to_film(labels.films[film], width, height)
     assert not problems
     assert not labels.problems
     return [shape.box.tolist() for shape in shapes]
@@ -257,7 +257,7 @@ def test_coco_run_lengths_are_read(packed: bool) -> None:
     np.testing.assert_array_equal(fill_polygon(shape.rings, mask.shape), mask)
 
 
-# --- wrong in one place, and told where ---
+# --- wrong in one fit_to_film, and told where ---
 
 Read = Callable[[bytes], Labels]
 BAD: list[tuple[str, Read, bytes, int, str]] = [
@@ -413,7 +413,7 @@ def test_anything_is_read_or_refused(read: Read, content: bytes) -> None:
     except Unreadable:
         return
     for film in found.films.values():
-        shapes, problems, _ = place(film, 100, 80)
+        shapes, problems, _ = fit_to_film(film, 100, 80)
         assert problems or all((shape.box >= 0).all() and (shape.box[2:] <= [100, 80]).all() for shape in shapes)
 
 
@@ -428,7 +428,7 @@ def test_half_a_pixel_outside_is_rounding_and_more_is_wrong() -> None:
     from stages.common.data.shapes import box_shape
 
     near, far = box_shape(-0.4, 0, 100.4, 80, line=3), box_shape(0, 0, 101, 80, line=4)
-    (kept,), problems, _ = place(labelled(near), 100, 80)
+    (kept,), problems, _ = fit_to_film(labelled(near), 100, 80)
     assert kept.box.tolist() == [0, 0, 100, 80]
     assert not problems
     for shape, expected in (
@@ -436,7 +436,7 @@ def test_half_a_pixel_outside_is_rounding_and_more_is_wrong() -> None:
         (box_shape(5, 5, 5, 9), "an area"),
         (box_shape(float("nan"), 0, 1, 1), "finite"),
     ):
-        (problem,) = place(labelled(shape), 100, 80)[1]
+        (problem,) = fit_to_film(labelled(shape), 100, 80)[1]
         assert expected in problem.expected
 
 
@@ -456,7 +456,7 @@ def test_labels_of_the_unturned_picture_turn_with_it(orientation: int) -> None:
     Image.fromarray(stored).save(buffer, "PNG", exif=exif)
     pixels, found = decode_picture(buffer.getvalue(), 64)
     drawn = labelled(box_shape(20, 10, 32, 15), size=(60, 40))
-    (shape,), problems, notes = place(drawn, pixels.shape[1], pixels.shape[0], found)
+    (shape,), problems, notes = fit_to_film(drawn, pixels.shape[1], pixels.shape[0], found)
     assert not problems
     assert "unturned" in notes[0]
     left, top, right, bottom = shape.box.astype(int)
@@ -468,10 +468,10 @@ def test_labels_of_the_turned_picture_stay_and_unknown_frames_are_told() -> None
     from stages.common.data.shapes import box_shape
 
     box = box_shape(1, 2, 3, 4)
-    assert place(labelled(box, size=(40, 60)), 40, 60, 6)[2] == []
-    assert "nothing says in which frame" in place(labelled(box), 40, 60, 6)[2][0]
-    assert "nothing says" in place(labelled(box, size=(40, 60)), 40, 60, 3)[2][0]
-    (problem,) = place(labelled(box, size=(80, 120)), 40, 60)[1]
+    assert fit_to_film(labelled(box, size=(40, 60)), 40, 60, 6)[2] == []
+    assert "nothing says in which frame" in fit_to_film(labelled(box), 40, 60, 6)[2][0]
+    assert "nothing says" in fit_to_film(labelled(box, size=(40, 60)), 40, 60, 3)[2][0]
+    (problem,) = fit_to_film(labelled(box, size=(80, 120)), 40, 60)[1]
     assert problem.found == "labels of one of 80 x 120"
 
 
@@ -492,7 +492,7 @@ def test_four_readings_of_the_same_real_fractures() -> None:
         }
         truth = np.array([shape.box for shape in film.shapes])
         for format_, reading in readings.items():
-            shapes, problems, _ = place(reading, int(width), int(height))
+            shapes, problems, _ = fit_to_film(reading, int(width), int(height))
             assert not problems
             if len(shapes) != len(truth):
                 lost.append((format_, stem))
