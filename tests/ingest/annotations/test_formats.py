@@ -314,7 +314,7 @@ def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: 
     assert problem.line == line
     assert found in problem.found
     assert problem.sentence("f.x").startswith(f"f.x, line {line}: expected ")
-    assert found not in problem.sentence("f.x", private=True)
+    assert found not in problem.redacted().sentence("f.x")
 
 
 def test_a_film_or_id_that_is_listed_twice_is_named() -> None:
