@@ -14,6 +14,7 @@ from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import RESAMPLES
 from stages.common.analysis.templates import page_templates
 from stages.common.core.files import read_json, read_png
+from stages.common.core.validation import HeldExpectation
 from stages.common.data.layout import (
     CHECKS,
     DATASET,
@@ -363,11 +364,12 @@ def film_outcome(scores: dict[str, pd.Series]) -> str:
 
 
 def checks(root: Path) -> list[str]:
-    """What great-expectations found to hold of the data."""
+    """The expectations that hold of the data, one sentence each."""
+    held: dict[str, list[HeldExpectation]] = {
+        folder.name: read_json(root / folder / CHECKS) for folder in (RAW, DATASET)
+    }
     return [
-        f"{folder.name}: {check['expectation']} ({check['rows']} rows)"
-        for folder in (RAW, DATASET)
-        for check in read_json(root / folder / CHECKS)
+        f"{name}: {check['expectation']} ({check['rows']} rows)" for name, checks in held.items() for check in checks
     ]
 
 

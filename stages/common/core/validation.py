@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
@@ -15,6 +15,16 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 # what it means to a reader, the class in great_expectations.expectations, its arguments
 Expectation = tuple[str, str, dict[str, Any]]
 DOCS = Path("reports/data_docs")
+
+
+class HeldExpectation(TypedDict):
+    """What was expected of a table and holds, the class of the rule, and the number of rows."""
+
+    expectation: str
+    rule: str
+    rows: int
+
+
 # Stands in for the style sheets and icon fonts that the pages would load from other hosts.
 OFFLINE_STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
@@ -24,11 +34,11 @@ i { font-style: normal; } footer { display: none; }
 </style>"""
 
 
-def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: str) -> list[dict[str, Any]]:
+def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: str) -> list[HeldExpectation]:
     """Run `suite` over `table`, write its Data Docs page, and return one plain record per expectation.
 
     Returns:
-        [{expectation, rule, rows}] without run ids or times, so that it may be part of a DVC output.
+        No run ids and no times are in them, so that they may be part of a DVC output.
     Raises:
         UserError: names every violated expectation with the `row_id` of its failed rows.
     """

@@ -56,18 +56,3 @@ class TestMetrics(PixelSummary):
     calibration: CalibrationSummary
     threshold: Choice
     temperature: Choice
-
-
-class KeptEpoch(TypedDict):
-    """The score of a training in reports/validation: the epoch that is kept, and the Dice of its validation films."""
-
-    epoch: int
-    dice: float
-
-
-class HeldExpectation(TypedDict):
-    """An entry of validation.json: what was expected of a table, by which rule, and the number of rows."""
-
-    expectation: str
-    rule: str
-    rows: int
