@@ -11,6 +11,7 @@ from typing import Any
 
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading, begin_working
+from stages.common.data.layout import PARAMS
 
 STAGES = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
 
@@ -57,7 +58,7 @@ def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda par
 
     def work() -> int:
         main = import_module(f"{__name__}.{stage}.main").main
-        settings = section_model(stage).model_validate(read_params(Path("params.yaml"))[stage])
+        settings = section_model(stage).model_validate(read_params(PARAMS)[stage])
         begin_working()
         print(f"{stage}: {main(settings, **arguments)}", flush=True)
         return 0

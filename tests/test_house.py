@@ -119,6 +119,30 @@ def test_data_stages_start_without_torch_and_mlflow(room: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def literals(path: Path) -> list[str]:
+    """The string constants of a module without its docstrings and sentences."""
+    tree = ast.parse(path.read_text())
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+    docstrings = {id(body[0].value) for body in bodies if isinstance(body[0], ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return [node.value for node in constants if isinstance(node.value, str) and " " not in node.value]
+
+
+def test_paths_and_tables_of_the_pipeline_stand_in_layout_and_tables_alone() -> None:
+    contract = {ROOT / f"stages/common/data/{name}.py" for name in ("layout", "tables")}
+    names = {
+        value for path in contract for value in literals(path) if value.endswith((".csv", ".json", ".safetensors"))
+    }
+    assert "manifest.csv" in names
+    for module in sorted(p for folder in ("stages", "tools", "scripts") for p in (ROOT / folder).rglob("*.py")):
+        found = [
+            value
+            for value in literals(module)
+            if value.startswith(("data/", "models/", "reports/")) or value.rpartition("/")[2] in {*names, "params.yaml"}
+        ]
+        assert found == [] or module in contract, module
+
+
 def test_no_pickle_is_ever_read() -> None:
     for module in sorted([*(ROOT / "stages").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]):
         text = module.read_text()

@@ -17,6 +17,7 @@ from stages.common.core.validation import validate
 from stages.common.data.geometry import Affine
 from stages.common.data.layout import (
     CHECKS,
+    DATA_DOCS,
     DATASET,
     DATASET_FOLDERS,
     LABEL_SHEET,
@@ -69,7 +70,7 @@ def main(settings: Params) -> str:
         index = SPLIT.frame(rows).join(folds)
         SPLIT.write(out, index)
         facts = dataset_facts(index, out, settings.split)
-        write_json(out / CHECKS, validate("dataset", facts, dataset_suite(settings.split), "image_id"))
+        write_json(out / CHECKS, validate("dataset", facts, dataset_suite(settings.split), "image_id", DATA_DOCS))
     write_png(LABEL_SHEET, contact_sheet(shown))
     count = index["split"].value_counts()
     train, validation, test = (int(count.get(name, 0)) for name in ("train", "validation", "test"))

@@ -17,7 +17,7 @@ from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import new_folder, write_json, write_text
 from stages.common.core.parallel import executor, track
 from stages.common.core.validation import validate
-from stages.common.data.layout import CHECKS, QUALITY, RAW
+from stages.common.data.layout import CHECKS, DATA_DOCS, INBOX, QUALITY, RAW
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.pseudonyms import Key, read_key
@@ -78,9 +78,7 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[Source
     plans = [plan for entry in settings.sources for plan in plans_of(entry, settings, scratch, pool)]
     leave_one_of_each_id(plans)
     if not any(plan.films or plan.refusals for plan in plans):
-        raise UserError(
-            "ingest.inbox: expected at least one film, found none; see data/incoming/README.md for the layouts"
-        )
+        raise UserError(f"ingest.inbox: expected at least one film, found none; see {INBOX}/README.md for the layouts")
     return plans
 
 
@@ -150,5 +148,5 @@ def write_tables(
     FILES.write(out, FILES.frame([row for result in taken for row in result.files]))
     QUARANTINE.write(out, QUARANTINE.frame([refusal.row for refusal in refusals]))
     facts = manifest_facts(manifest, annotations, out)
-    write_json(out / CHECKS, validate("raw manifest", facts, manifest_suite(), "image_id"))
+    write_json(out / CHECKS, validate("raw manifest", facts, manifest_suite(), "image_id", DATA_DOCS))
     return manifest, pairs

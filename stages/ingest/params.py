@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from stages.common.core.params import Alternative, ByName, Strict, param
+from stages.common.data.layout import INBOX
 from stages.ingest.sources.presets import complete
 
 Format = Literal["yolo", "voc", "voc_devkit", "labelme", "coco", "label_studio", "cvat", "via", "csv"]
@@ -116,9 +117,7 @@ Source = Annotated[Sample | Folder | Hospital | Kaggle, Field(discriminator="sou
 
 class Params(Strict):
     sources: list[Source] = param([Sample()], "where films come from", min_length=1)
-    inbox: str = param(
-        "data/incoming", "folder that hospital and folder read; absolute, or from the root", min_length=1
-    )
+    inbox: str = param(str(INBOX), "folder that hospital and folder read; absolute, or from the root", min_length=1)
     on_error: Literal["stop", "quarantine"] = param(
         "stop", "a bad file ends the stage, or is listed in data/raw/quarantine.csv"
     )

@@ -29,7 +29,7 @@ def index(here: Path) -> pd.DataFrame:
 
 
 def check(index: pd.DataFrame) -> list[dict[str, object]]:
-    return validate("dataset", dataset_facts(index, Path(), SPLIT), dataset_suite(SPLIT), "image_id")
+    return validate("dataset", dataset_facts(index, Path(), SPLIT), dataset_suite(SPLIT), "image_id", Path("docs"))
 
 
 def test_a_sound_data_set_passes(index: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError
+from stages.common.data.layout import PARAMS
 
 LOCK = "dvc.lock"
 
@@ -87,7 +88,7 @@ def read_lock(root: Path) -> Lock:
         return (root / name).read_text()
 
     parser = YAML(typ="safe")
-    return Lock(read(LOCK), stage_names(parser.load(read("dvc.yaml")), parser.load(read("params.yaml"))))
+    return Lock(read(LOCK), stage_names(parser.load(read("dvc.yaml")), parser.load(read(str(PARAMS)))))
 
 
 def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> set[str]:

@@ -175,16 +175,16 @@ def check_params(project: Project, check: Check) -> None:
     text = (project.root / PARAMS).read_text()
     here = YAML(typ="safe").load(text)
     try:
-        last = git(project.root, "show", "HEAD:params.yaml")
+        last = git(project.root, "show", f"HEAD:{PARAMS}")
         committed = here if last == text else YAML(typ="safe").load(last)
     except UserError:
         committed = None
     for stage in project.lock.stages.values():
         for key, value in stage.params.items():
-            for where, params in (("params.yaml", here), ("params.yaml of the last commit", committed)):
+            for where, params in ((str(PARAMS), here), (f"{PARAMS} of the last commit", committed)):
                 for leaf, expected, actual in differences(key, value, lookup(params, key) if params else value):
                     message = f"{stage.name} ran with {expected}, {where} has {actual}"
-                    check.add(f"params.yaml: {leaf}", "mismatch", message)
+                    check.add(f"{PARAMS}: {leaf}", "mismatch", message)
 
 
 def lookup(params: Any, key: str) -> Any:

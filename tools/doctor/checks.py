@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from stages import read_params
 from stages.common.core.errors import UserError
+from stages.common.data.layout import PARAMS
 from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import gpus, memory, space, threads
 from tools.doctor.packages import packages
@@ -26,9 +26,9 @@ def check_environment(fix: bool) -> int:
         fix: close MLflow runs whose process is gone.
     """
     try:
-        params = read_params(Path("params.yaml"))
+        params = read_params(PARAMS)
     except UserError as fault:
-        return show([CheckResult("params.yaml", Severity.BAD, str(fault))])
+        return show([CheckResult(str(PARAMS), Severity.BAD, str(fault))])
     checks: list[Callable[[], list[CheckResult]]] = [
         packages,
         partial(gpus, params),

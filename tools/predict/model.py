@@ -144,7 +144,7 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
 def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Path) -> dict[str, Any]:
     """How the training films were prepared, from dvc.lock: params.yaml may have been changed since."""
     lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
-    done = {room: lock[room]["params"]["params.yaml"][room] for room in ("ingest", "preprocess", "threshold")}
+    done = {room: lock[room]["params"][str(PARAMS)][room] for room in ("ingest", "preprocess", "threshold")}
     scores = []
     for folder in folders:
         run = folder.resolve().relative_to((root / MODELS).resolve())

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from stages import section_model
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.params import section_errors
-from stages.common.data.layout import EVALUATION, MODELS
+from stages.common.data.layout import EVALUATION, MODELS, PARAMS
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, PER_IMAGE, VALIDATION_SCORES, Row, Table
 from stages.train.params import Method
@@ -146,7 +146,7 @@ def read_experiment(name: str) -> Experiment:
         UserError: it holds no training of the adaptive variant, or another version of the project made it.
     """
     files = DVCFileSystem(rev=name)
-    params = YAML(typ="safe").load(files.read_text("params.yaml"))
+    params = YAML(typ="safe").load(files.read_text(str(PARAMS)))
     if errors := section_errors("train", section_model("train"), params["train"]):
         raise error_list(f"experiment {name}: another version made it; leave it out (`dvc exp remove {name}`)", errors)
     lock = YAML(typ="safe").load(files.read_text("dvc.lock"))["stages"]

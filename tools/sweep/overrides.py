@@ -13,12 +13,13 @@ from hydra.errors import OverrideParseException
 
 from stages import read_params
 from stages.common.core.errors import UserError
+from stages.common.data.layout import PARAMS
 from stages.train.params import Method, read_weights
 
 ADAPTIVE = "train.adaptive"
 
 
-def overridden(overrides: Sequence[str], path: Path = Path("params.yaml")) -> dict[str, Any]:
+def overridden(overrides: Sequence[str], path: Path = PARAMS) -> dict[str, Any]:
     """The params of an experiment with these overrides, as DVC will write them.
 
     Raises:

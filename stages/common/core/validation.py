@@ -14,7 +14,6 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 # what it means to a reader, the class in great_expectations.expectations, its arguments
 Expectation = tuple[str, str, dict[str, Any]]
-DOCS = Path("reports/data_docs")
 
 
 class HeldExpectation(TypedDict):
@@ -34,11 +33,19 @@ i { font-style: normal; } footer { display: none; }
 </style>"""
 
 
-def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: str) -> list[HeldExpectation]:
-    """Run `suite` over `table`, write its Data Docs page, and return one plain record per expectation.
+def validate(
+    name: str, table: pd.DataFrame, suite: list[Expectation], row_id: str, docs: Path
+) -> list[HeldExpectation]:
+    """Run a suite over a table and write its Data Docs.
 
+    Args:
+        name: of the table, and of the folder of its pages.
+        table: what is checked.
+        suite: the expectations.
+        row_id: the column that names a row.
+        docs: the folder of all Data Docs.
     Returns:
-        No run ids and no times are in them, so that they may be part of a DVC output.
+        The expectations, which hold, without run ids and times, so that they may be part of a DVC output.
     Raises:
         UserError: names every violated expectation with the `row_id` of its failed rows.
     """
@@ -59,7 +66,7 @@ def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: s
         )
     )
     format_ = {"result_format": "COMPLETE", "unexpected_index_column_names": [row_id]}
-    write_docs(context, name)
+    write_docs(context, name, docs)
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(
             name=name,
@@ -71,7 +78,7 @@ def validate(name: str, table: pd.DataFrame, suite: list[Expectation], row_id: s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         outcome = checkpoint.run(batch_parameters={"dataframe": table})
-    keep_docs_offline(DOCS / slug(name))
+    keep_docs_offline(docs / slug(name))
     result = next(iter(outcome.run_results.values()))
     findings = [finding(item, row_id) for item in result.results if not item.success]
     if findings:
@@ -94,9 +101,9 @@ def slug(name: str) -> str:
     return re.sub(r"\W+", "_", name)
 
 
-def write_docs(context: Any, name: str) -> None:
-    """Point the context's Data Docs at reports/data_docs/<name>. Pages hold run times, so they are no DVC output."""
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str((DOCS / slug(name)).resolve())}
+def write_docs(context: Any, name: str, docs: Path) -> None:
+    """Point the context's Data Docs at a folder in `docs`. Pages hold run times, so they are no DVC output."""
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str((docs / slug(name)).resolve())}
     if "local_site" in context.get_site_names():
         context.delete_data_docs_site("local_site")
     context.add_data_docs_site(

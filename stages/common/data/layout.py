@@ -12,6 +12,7 @@ Side = Literal["train", "validation", "test", "unused"]
 Picture = Literal["image", "levels", "mask"]
 
 PARAMS = Path("params.yaml")
+INBOX = Path("data/incoming")  # unless params.yaml names another
 PINS = Path("data/pins")
 WITHDRAWN_PINS = PINS / "withdrawn.csv"
 RAW, PREPROCESSED, LEVELS, DATASET = (Path("data", name) for name in ("raw", "preprocessed", "levels", "dataset"))
@@ -30,6 +31,7 @@ PAGE, HEADLINE = REPORTS / "index.html", REPORTS / "metrics.json"
 COMPARISON_MD, COMPARISON_TEX = REPORTS / "comparison.md", REPORTS / "comparison.tex"
 MODEL_CARD, DATASHEET = REPORTS / "MODEL_CARD.md", REPORTS / "DATASHEET.md"
 AUDIT_PAGE, SWEEP_PAGE = REPORTS / "lineage.html", REPORTS / "sweep.html"  # written by tools, no outputs of DVC
+DATA_DOCS = REPORTS / "data_docs"
 
 SIDES: tuple[Side, ...] = get_args(Side)
 USED: tuple[Side, ...] = ("train", "validation", "test")

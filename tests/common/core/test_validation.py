@@ -6,6 +6,7 @@ import pytest
 from stages.common.core.errors import UserError
 from stages.common.core.validation import OFFLINE_STYLE, Expectation, keep_docs_offline, validate
 
+DOCS = Path("docs")
 SUITE: list[Expectation] = [
     ("ids are unique", "ExpectColumnValuesToBeUnique", {"column": "image_id"}),
     ("widths are positive", "ExpectColumnValuesToBeBetween", {"column": "width", "min_value": 1}),
@@ -14,10 +15,10 @@ SUITE: list[Expectation] = [
 
 def test_a_sound_table_passes_with_a_record_that_holds_no_times(here: Path) -> None:
     table = pd.DataFrame({"image_id": ["a", "b"], "width": [3, 4]})
-    first, second = (validate("sound", table, SUITE, "image_id") for _ in range(2))
+    first, second = (validate("sound", table, SUITE, "image_id", DOCS) for _ in range(2))
     assert first == second
     assert [record["expectation"] for record in first] == ["ids are unique", "widths are positive"]
-    pages = list((here / "reports/data_docs/sound").rglob("*.html"))
+    pages = list((here / DOCS / "sound").rglob("*.html"))
     assert pages
     assert not any('src="http' in page.read_text() or "cdn" in page.read_text() for page in pages)
 
@@ -25,14 +26,14 @@ def test_a_sound_table_passes_with_a_record_that_holds_no_times(here: Path) -> N
 def test_violations_name_rule_and_rows(here: Path) -> None:
     table = pd.DataFrame({"image_id": ["a", "b", "b"], "width": [3, 0, 4]})
     with pytest.raises(UserError) as fault:
-        validate("broken", table, SUITE, "image_id")
+        validate("broken", table, SUITE, "image_id", DOCS)
     assert "ids are unique; failed rows: b, b" in str(fault.value)
     assert "widths are positive; failed rows: b" in str(fault.value)
 
 
 def test_a_missing_column_is_a_violation_too(here: Path) -> None:
     with pytest.raises(UserError, match="widths are positive"):
-        validate("lacking", pd.DataFrame({"image_id": ["a"]}), SUITE, "image_id")
+        validate("lacking", pd.DataFrame({"image_id": ["a"]}), SUITE, "image_id", DOCS)
 
 
 def test_docs_lose_what_calls_other_hosts(tmp_path: Path) -> None:
