@@ -11,6 +11,7 @@ import click
 import pytest
 import typer
 
+from stages.common.data import tables
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tools.command_line import app
@@ -88,11 +89,6 @@ def test_the_citation_is_valid_and_of_this_version() -> None:
     assert f"## [{PROJECT['version']}] - {citation['date-released']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-WRIST = [
-    pytest.param(words[1:], id=f"{page}: {shlex.join(words)}") for page, words in commands() if words[0] == "wrist"
-]
-
-
 COMMANDS = [pytest.param(words[1:], id=f"{page}: {shlex.join(words)}") for page, words in commands()]
 
 
@@ -104,3 +100,11 @@ def test_wrist_accepts_every_command_of_the_docs(words: list[str]) -> None:
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
         assert command is not None
         context = command.make_context(name, rest, parent=context)
+
+
+def test_every_table_and_column_is_in_the_reference() -> None:
+    quoted = re.findall(r"`([^`]+)`", (ROOT / "docs/reference/files.md").read_text())
+    words = {text.rpartition("/")[2] for text in quoted}
+    named = [table for table in vars(tables).values() if isinstance(table, tables.Table)]
+    assert len(named) > 10
+    assert {name for table in named for name in (table.name, *table.columns)} - words == set()
