@@ -70,12 +70,12 @@ def test_a_given_split_is_used_as_it_is() -> None:
 def test_a_given_split_that_leaks_is_refused() -> None:
     table = films([2] * 6).assign(split=["train"] * 7 + ["test"] * 5)
     with pytest.raises(UserError, match="found both for i0006, i0007"):
-        assign(table, PAPER.model_copy(update={"by": "given", "validation": 2}))
+        assign(table, Given(seed=11, validation=2))
 
 
 def test_a_source_without_a_split_is_told_apart() -> None:
     with pytest.raises(UserError, match="marks as train, found none"):
-        assign(films([2] * 6), PAPER.model_copy(update={"by": "given"}))
+        assign(films([2] * 6), Given())
 
 
 @given(st.lists(st.integers(1, 4), min_size=80, max_size=120), st.integers(0, 1000))

@@ -226,7 +226,7 @@ def test_a_changed_file_that_many_films_share_is_named(server: Server, here: Pat
 
 def test_an_archive_in_the_inbox_needs_no_connection(server: Server) -> None:
     with_archive = settings(entry(archive="set.zip"))
-    with pytest.raises(UserError, match=r"expected the archive of owner/set at in/set\.zip, found none"):
+    with pytest.raises(UserError, match=r"owner/set: expected its archive at in/set\.zip, found none"):
         fetch_kaggle(with_archive)
     Path("in/set.zip").write_bytes(data_set())
     fetch_kaggle(with_archive)
