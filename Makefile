@@ -9,10 +9,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format locks readme clean
+.PHONY: help setup repro test lint format locks reference readme clean
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv with the pinned packages
 
@@ -45,6 +45,9 @@ format: $(READY) ## fix style
 
 locks: $(READY) ## pin the libraries of each stage after a change of imports
 	@python scripts/stage_locks.py
+
+reference: $(READY) ## write comments, schema and docs page of params.yaml from the models
+	@python scripts/params_reference.py
 
 readme: $(READY) ## put the table and the picture of the last run into README.md
 	@python scripts/readme.py

@@ -24,8 +24,8 @@ class Limits(Strict):
 class CtWindow(Strict):
     """The window in which CT slices are shown, by LINEAR of PS3.3 C.11.2.1.2."""
 
-    centre: float = param(400, "in the middle of the grey scale", unit="HU")
-    width: float = param(2000, "from black to white", unit="HU", gt=1)
+    centre: float = param(400, "in the middle of the grey scale", unit="HU", ge=-10_000, le=10_000)
+    width: float = param(2000, "from black to white", unit="HU", gt=1, le=100_000)
 
 
 class SourceParams(Alternative):
@@ -39,7 +39,7 @@ class Sample(SourceParams):
 
     source: Literal["sample"] = "sample"
     seed: int = param(7, "every film follows from (seed, patient, film)", ge=0)
-    films: int = param(160, "", unit="films", ge=16, le=100_000)
+    films: int = param(160, "in all", unit="films", ge=16, le=100_000)
     width: int = param(420, "of a radiograph before preprocessing", unit="pixels", ge=96, le=4096)
 
 
@@ -124,8 +124,8 @@ class Params(Strict):
     near_duplicate_bits: int = param(
         32, "perceptual hashes that differ in no more belong to copies of one film", unit="bits of 256", ge=0, le=64
     )
-    limits: Limits
-    ct_window: CtWindow
+    limits: Limits = Limits()
+    ct_window: CtWindow = CtWindow()
 
     @model_validator(mode="after")
     def check_sources(self) -> "Params":

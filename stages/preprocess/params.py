@@ -82,7 +82,7 @@ class Histeq(StepParams):
     """Histogram equalisation."""
 
     step: Literal["histeq"] = "histeq"
-    levels: int = param(64, "of the output", unit="grey levels", ge=2, le=256)
+    levels: int = param(64, "in the output", unit="grey levels", ge=2, le=256)
 
 
 class Clahe(StepParams):
@@ -90,7 +90,7 @@ class Clahe(StepParams):
 
     step: Literal["clahe"] = "clahe"
     clip: float = param(2.0, "OpenCV's clip limit", unit="multiples of an even histogram", gt=0, le=100)
-    tiles: int = param(8, "along each side", ge=1, le=64)
+    tiles: int = param(8, "along each side", unit="tiles", ge=1, le=64)
 
 
 Step = Annotated[
@@ -106,7 +106,7 @@ class Params(Strict):
     )
     steps: list[Step] = param(
         [Crop(), Mat2gray(), Imresize(), Imadjust(), Medfilt2(), Histeq()],
-        "in this order, each at most once; as shipped, the paper's",
+        "in this order, each at most once; imresize is needed, and crop comes before it",
     )
 
     @model_validator(mode="after")

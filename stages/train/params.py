@@ -41,7 +41,7 @@ class Ramped(Scaled):
     alpha: Ramp = param(Ramp(), "weight of Dice")
     beta: Ramp = param(Ramp(), "weight of BCE")
     beta_reading: Literal["as_printed", "start_to_end"] = param(
-        "as_printed", "as printed, equation 3 takes beta from beta.end to beta.start"
+        "as_printed", "equation 3 as printed takes beta from beta.end to beta.start"
     )
 
     @model_validator(mode="after")
@@ -120,7 +120,7 @@ class Uncertainty(Scaled):
     """Weights from two learnt variances."""
 
     method: Literal["uncertainty"] = "uncertainty"
-    learning_rate: Rate = param(0.002, "of the two variances")
+    learning_rate: Rate = param(0.002, "at which the two variances are learnt")
 
 
 class Dwa(Scaled):
@@ -135,7 +135,7 @@ class SoftAdapt(Clocked):
 
     method: Literal["softadapt"] = "softadapt"
     beta: float = param(0.1, "sharpness; below 0 favours the loss that falls faster", ge=-1000, le=1000)
-    variant: Literal["original", "normalised", "loss_weighted"] = param("original", "of the paper's three")
+    variant: Literal["original", "normalised", "loss_weighted"] = param("original", "one of the paper's three")
 
 
 class Relobralo(Scaled):
@@ -152,7 +152,7 @@ class GradNorm(Scaled):
 
     method: Literal["gradnorm"] = "gradnorm"
     power: float = param(1.5, "pull towards an equal training rate", ge=0, le=10)
-    learning_rate: Rate = param(0.025, "of the weights")
+    learning_rate: Rate = param(0.025, "at which the weights are learnt")
 
 
 class TimeMean(Ramped):
@@ -218,20 +218,20 @@ class Augment(Strict):
 
 
 class Optimiser(Strict):
-    learning_rate: Rate = param(0.002, "the highest")
+    learning_rate: Rate = param(0.002, "the highest rate of AdamW")
     schedule: Literal["cosine", "constant"] = param("cosine", "of the learning rate after the warm-up")
     warmup: float = param(0.3, "the rate rises in a line", unit="share of all steps", ge=0, lt=1)
-    weight_decay: Share = param(0.01, "of AdamW")
+    weight_decay: Share = param(0.01, "AdamW's")
     clip: float = param(1.0, "the gradient's norm is cut to this", gt=0, le=1e6)
     ema: float = param(0.0, "decay of a moving average of the weights, which is then kept; 0: no average", ge=0, lt=1)
 
 
 class Loop(Strict):
-    epochs: int = param(40, "the paper does not say", ge=1, le=10_000)
+    epochs: int = param(40, "the paper does not say how many", ge=1, le=10_000)
     batch: int = param(8, "per step", unit="films", ge=1, le=4096)
     select: Literal["best", "last"] = param("best", "the epoch of the best validation Dice, or the last one")
     precision: Literal["auto", "bf16", "fp32"] = param("auto", "auto is bf16 where the hardware has it, else fp32")
-    threads: int = param(2, "of the CPU; part of the result, since they order the sums", ge=1, le=1024)
+    threads: int = param(2, "part of the result, since they order the sums", unit="CPU threads", ge=1, le=1024)
     devices: int = param(1, "GPUs, or processes where there is none; they share a batch", ge=1, le=1024)
 
 
@@ -245,7 +245,7 @@ class Params(Strict):
     optimiser: Optimiser = Optimiser()
     loop: Loop = Loop()
     baseline: LossWeights = param(Fixed(), "the loss is alpha(t) Dice + beta(t) BCE; the paper gives no numbers")
-    adaptive: LossWeights = param(Linear(), "the same for the second network")
+    adaptive: LossWeights = param(Linear(), "as for the baseline")
 
     @model_validator(mode="after")
     def check(self) -> "Params":

@@ -7,6 +7,8 @@ from pydantic import Field, TypeAdapter
 from stages.common.core.params import Alternative, ByName, param
 from stages.common.data.dataset import Input
 
+CLASS = "class of segmentation-models-pytorch"
+
 
 class Network(Alternative):
     """An architecture of segmentation-models-pytorch, by the name of its class, with random initial weights."""
@@ -27,7 +29,7 @@ class Network(Alternative):
 class Pyramid(Network):
     """Architectures whose decoder has chosen channels at each level; the paper's is Unet."""
 
-    architecture: Literal["Unet", "UnetPlusPlus", "MAnet"] = "Unet"
+    architecture: Literal["Unet", "UnetPlusPlus", "MAnet"] = param("Unet", CLASS)
     channels: list[Annotated[int, Field(ge=1, le=1024)]] = param(
         [128, 64, 32, 16, 16],
         "of the decoder, from the deepest level up; as many as the encoder is deep",
@@ -41,7 +43,7 @@ class Preset(Network):
 
     architecture: Literal[
         "Linknet", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus", "PAN", "UPerNet", "Segformer", "DPT"
-    ]
+    ] = param(..., CLASS)
 
 
 AnyNetwork = Annotated[Pyramid | Preset, Field(discriminator="architecture"), ByName("architecture")]

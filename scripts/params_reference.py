@@ -1,0 +1,290 @@
+"""What params.yaml may hold, written from the pydantic models: its comments, a page of the docs, a schema for editors.
+
+Run: make reference     (after a change of a stages/NAME/params.py)
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from stages import STAGES, section_model
+from stages.common.core.files import write_text
+from stages.common.core.params import Strict
+from stages.common.data.layout import PARAMS
+
+SCHEMA, PAGE = "params.schema.json", "docs/reference/params.md"
+WIDTH = 120
+COLUMN = 27  # of a comment behind a short line
+CONTINUED = re.compile(r" {20,}#")  # a comment's further lines; what starts further left is written by hand
+HEAD = """# Parameters
+
+Every key of [params.yaml](../../params.yaml), written by `make reference` from the models that check it. Unknown keys,
+values of another type and values out of range are refused. `dvc exp run -S KEY=VALUE` changes a key for an experiment;
+[sweeps](../how-to/sweeps.md) has lists, whole sections and other methods. The last column names the stages that rerun;
+`report` prints all parameters and reruns after any change.
+
+A key that takes an entry holds a mapping with the entry's name and its own keys only, such as
+`{method: dwa, temperature: 2.0}`. Keys that are left out have their defaults; the name alone, `dwa`, has all of them.
+"""
+HEADS = ("values", "unit", "default", "meaning")  # of the cells of a key
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The JSON schema of params.yaml."""
+
+    content: Node
+
+    @classmethod
+    def of_models(cls) -> "Schema":
+        models: dict[str, Any] = {stage: (section_model(stage), ...) for stage in STAGES}
+        return cls(create_model("Params", __base__=Strict, **models).model_json_schema())
+
+    def resolve(self, node: Node) -> Node:
+        """A node with what it refers to; where both have a key, that of the node holds."""
+        if "$ref" not in node:
+            return node
+        target: Node = self.content["$defs"][node["$ref"].rpartition("/")[2]]
+        return self.resolve(target) | {key: value for key, value in node.items() if key != "$ref"}
+
+    def alternatives(self, node: Node) -> tuple[str, dict[str, Node]] | None:
+        """The key that names the entries which may stand at a node, and those by their names; None for other nodes."""
+        for part in [node, *node.get("anyOf", [])]:
+            if "discriminator" in part:
+                tag = part["discriminator"]["propertyName"]
+                entries = [self.resolve(entry) for entry in part["oneOf"]]
+                return tag, {name: entry for entry in entries for name in names(entry["properties"][tag])}
+        return None
+
+    def entries(self, node: Node) -> tuple[str, dict[str, Node]] | None:
+        """As `alternatives`, also for a list of such entries."""
+        return self.alternatives(self.resolve(node.get("items", {})) if node.get("type") == "array" else node)
+
+    def chosen(self, node: Node, value: Any) -> tuple[Node, str]:
+        """The schema of a mapping that stands at a node, and the key that holds its name where it is an entry."""
+        if (found := self.alternatives(node)) is None:
+            return node, ""
+        tag, entries = found
+        return entries[value[tag]], tag
+
+    def leaves(self, node: Node, key: str = "") -> Iterator[tuple[str, Node]]:
+        """The keys below a node that hold a value or entries, by their dotted names."""
+        for name, child in node.get("properties", {}).items():
+            child = self.resolve(child)
+            path = f"{key}.{name}" if key else name
+            if "properties" in child:
+                yield from self.leaves(child, path)
+            else:
+                yield path, child
+
+    def values(self, node: Node) -> str:
+        """What may stand at a node, in words."""
+        node = self.resolve(node)
+        if (found := self.alternatives(node)) is not None:
+            return " | ".join(found[1])
+        if "properties" in node:
+            return ", ".join(dict.fromkeys(self.values(child) for _, child in self.leaves(node)))
+        if "enum" in node or "const" in node:
+            return " | ".join(names(node))
+        if "anyOf" in node:
+            return " | ".join(self.values(part) for part in node["anyOf"])
+        if node["type"] == "array":
+            count = interval(node.get("minItems"), node.get("maxItems"))
+            return f"list{f' ({count})' if count else ''} of {self.values(node['items'])}"
+        words = {"boolean": "true | false", "string": "text", "object": "mapping"}
+        return words.get(node["type"]) or numbers(node)
+
+
+def names(node: Node) -> list[str]:
+    """The words that a node allows."""
+    return [shown(value) for value in node.get("enum", [node.get("const")])]
+
+
+def shown(value: Any, tag: str = "") -> str:
+    """A value as in params.yaml; an entry by its name, which stands at the key `tag`."""
+    if isinstance(value, list):
+        return f"[{', '.join(shown(item, tag) for item in value)}]"
+    if isinstance(value, dict):
+        return str(value[tag])
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A closed interval in words."""
+    if low is None or high is None:
+        return f">= {low}" if low is not None else f"<= {high}" if high is not None else ""
+    return f"{low}" if low == high else f"{low}..{high}"
+
+
+def numbers(node: Node) -> str:
+    """The numbers that a node allows, in words."""
+    bounds = ("minimum", "exclusiveMinimum", "exclusiveMaximum", "maximum")
+    least, above, below, most = (int(node[key]) if node.get(key, 0.5) % 1 == 0 else node.get(key) for key in bounds)
+    text = interval(least, most)
+    if above is not None or below is not None:
+        left = f"{above} < " if above is not None else f"{least} <= " if least is not None else ""
+        text = f"{left}x{f' < {below}' if below is not None else f' <= {most}' if most is not None else ''}"
+    return f"{text or node['type']}{', a multiple of ' + str(node['multipleOf']) if 'multipleOf' in node else ''}"
+
+
+# --- params.yaml ---
+
+
+def comment(schema: Schema, node: Node) -> str:
+    """The comment of a key: unit and values; what it means."""
+    limits = ", ".join(filter(None, [node.get("unit", ""), schema.values(node)]))
+    return "; ".join(filter(None, ["" if limits == "text" else limits, meaning(node)]))
+
+
+def comments(schema: Schema, section: CommentedMap, node: Node, tag: str = "") -> Iterator[tuple[int, str]]:
+    """Each line of params.yaml on which a key of `section` stands, from 0, and its comment.
+
+    Args:
+        node: the schema of the section.
+        tag: the key that holds its name, where the section is an entry.
+    """
+    for key, value in section.items():
+        child = schema.resolve(node["properties"][key])
+        block = isinstance(value, CommentedMap) and not value.fa.flow_style()
+        if key == tag:
+            text = meaning(node)
+        else:
+            text = meaning(child) if block and "properties" in child else comment(schema, child)
+        yield section.lc.key(key)[0], text
+        if block:
+            yield from comments(schema, value, *schema.chosen(child, value))
+        if isinstance(value, CommentedSeq):
+            items = schema.resolve(child["items"])
+            for item in value:
+                if isinstance(item, CommentedMap) and not item.fa.flow_style():
+                    yield from comments(schema, item, *schema.chosen(items, item))
+
+
+def meaning(node: Node) -> str:
+    """The first paragraph of a description, on one line, without a full stop at its end."""
+    return " ".join(node.get("description", "").partition("\n\n")[0].split()).removesuffix(".")
+
+
+def commented(schema: Schema, text: str) -> str:
+    """params.yaml with the comments of its keys written anew; values and other comments stay."""
+    of_line: Mapping[int, str] = dict(comments(schema, YAML().load(text), schema.content))
+    lines = []
+    for number, line in enumerate(text.splitlines()):
+        if number not in of_line:
+            lines += [] if CONTINUED.match(line) else [line]
+            continue
+        code = re.sub(r"\s+#.*$", "", line)
+        column = max(COLUMN, len(code) + 2)
+        wrapped = textwrap.wrap(of_line[number], WIDTH - column - 2) or [""]
+        lines += [f"{code:<{column}}# {wrapped[0]}" if wrapped[0] else code]
+        lines += [f"{'':<{column}}# {more}" for more in wrapped[1:]]
+    return "\n".join(lines) + "\n"
+
+
+# --- the page ---
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    text = [f"| {' | '.join(line)} |\n" for line in lines]
+    return "".join([text[0], f"|{'---|' * len(head)}\n", *text[1:]])
+
+
+def cells(schema: Schema, node: Node) -> list[str]:
+    """Values, unit, default and meaning of a key."""
+    values, tag = schema.values(node), ""
+    if (found := schema.entries(node)) is not None:
+        tag, values = found[0], "entries, see below" if node.get("type") == "array" else "an entry, see below"
+    elif node.get("type") in ("integer", "number"):
+        values = f"{node['type']}, {values}"
+    default = f"`{shown(node['default'], tag)}`" if "default" in node else ""
+    return [values, node.get("unit", ""), default, meaning(node)]
+
+
+def reruns(pipeline: Node, key: str) -> str:
+    """The stages that a parameter concerns, as dvc.yaml has them; NAME@VARIANT where only one variant uses it."""
+    concerned = []
+    for name, stage in pipeline["stages"].items():
+        variants = stage.get("matrix", {}).get("variant", [""])
+        users = []
+        for variant in variants:
+            params = [param.replace("${item.variant}", variant) for param in stage["params"]]
+            if any(f"{key}.".startswith(f"{param}.") for param in params) or f"${{{key}}}" in str(stage):
+                users.append(variant)
+        if users and (name != "report" or key.startswith("report.")):
+            concerned += [name] if users == variants else [f"{name}@{variant}" for variant in users]
+    return ", ".join(concerned)
+
+
+def page(schema: Schema, pipeline: Node) -> str:
+    """docs/reference/params.md."""
+    parts = [HEAD]
+    for section in STAGES:
+        leaves = dict(schema.leaves(schema.resolve(schema.content["properties"][section]), section))
+        rows = [[f"`{key}`", *cells(schema, node), reruns(pipeline, key)] for key, node in leaves.items()]
+        parts.append(f"\n## {section}\n\n" + table(["key", *HEADS, "reruns"], rows))
+        parts += [entries_of(schema, keys, tag, entries) for keys, tag, entries in shared_entries(schema, leaves)]
+    return "".join(parts)
+
+
+def shared_entries(schema: Schema, leaves: dict[str, Node]) -> list[tuple[list[str], str, dict[str, Node]]]:
+    """The entries that some keys hold, and those that their own keys hold: keys, tag, entries by name."""
+    users: dict[str, list[str]] = {}
+    for key, node in leaves.items():
+        if (found := schema.entries(node)) is not None:
+            users.setdefault(json.dumps(found), []).append(key)
+    shared = []
+    for text, keys in users.items():
+        tag, entries = json.loads(text)
+        shared.append((keys, tag, entries))
+        below = {f"{keys[0]}.{key}": node for entry in entries.values() for key, node in schema.leaves(entry)}
+        shared += shared_entries(schema, below)
+    return shared
+
+
+def entries_of(schema: Schema, keys: list[str], tag: str, entries: dict[str, Node]) -> str:
+    """The entries that may stand at some keys, and the keys that they have."""
+    own = {name: {key: node for key, node in schema.leaves(entry) if key != tag} for name, entry in entries.items()}
+    what = [[f"`{name}`", meaning(entry), spelt(own[name])] for name, entry in entries.items()]
+    users: dict[tuple[str, ...], list[str]] = {}  # the entries that have a key, by the key and what it may hold
+    for name, leaves in own.items():
+        for key, node in leaves.items():
+            users.setdefault((key, *cells(schema, node)), []).append(name)
+    rows = [[f"`{key}`", spelt(of), *more] for (key, *more), of in users.items()]
+    title = f"\n### Entries of {' and '.join(f'`{key}`' for key in keys)}\n\n"
+    return title + table([tag, "", "keys"], what) + "\n" + table(["key", "of", *HEADS], rows)
+
+
+def spelt(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def written(root: Path) -> dict[str, str]:
+    """The text of each file that this script writes, by its path below `root`."""
+    schema = Schema.of_models()
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {
+        str(PARAMS): commented(schema, (root / PARAMS).read_text()),
+        SCHEMA: json.dumps(head | schema.content, indent=2) + "\n",
+        PAGE: page(schema, YAML(typ="safe").load((root / "dvc.yaml").read_text())),
+    }
+
+
+def main(root: Path = Path()) -> None:
+    for name, text in written(root).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(root / name, text)
+
+
+if __name__ == "__main__":
+    main()
