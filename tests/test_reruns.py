@@ -1,5 +1,6 @@
 """A change of params.yaml reruns the stages that use it and no other, and the report shows it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"evaluate": {"threshold": 0.4}}, of_both("evaluate")),
         ({"report": {"tolerance": {"score": 0.1}}}, set()),
     ],
-    ids=str,
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )
 def test_a_change_concerns_the_stages_that_use_it(
     change: dict[str, Any], stages: set[str], project: Path, monkeypatch: pytest.MonkeyPatch
