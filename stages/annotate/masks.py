@@ -71,7 +71,7 @@ def contact_sheet(films: list[tuple[str, np.ndarray, np.ndarray]]) -> np.ndarray
 
 
 def rim_of(mask: np.ndarray) -> np.ndarray:
-    """The marked pixels that touch an unmarked one or the edge."""
+    """The marked pixels that touch an unmarked one or the edge; bool (H, W) to bool (H, W)."""
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return np.asarray(mask & ~inner)

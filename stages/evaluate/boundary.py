@@ -49,7 +49,11 @@ def boundary(
 
 
 def surroundings(mask: np.ndarray) -> tuple[slice, slice]:
-    """The part of an image that holds a mask and one pixel more on each side: the same distances in less time."""
+    """The part of an image that holds a mask and one pixel more on each side: the same distances in less time.
+
+    Args:
+        mask: bool (H, W), not empty.
+    """
     sides = (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))
     top, left = (slice(max(0, int(side[0]) - 1), int(side[-1]) + 2) for side in sides)
     return top, left

@@ -28,7 +28,12 @@ class Levels:
 
 
 def levels_of(probabilities: np.ndarray, masks: np.ndarray) -> Levels:
-    """The levels of one or more films, float32 in 0..1 and bool of one shape; those of more films are their sum."""
+    """The levels of one or more films; those of more films are their sum.
+
+    Args:
+        probabilities: float32 (H, W) or (N, H, W) in 0..1.
+        masks: bool, of the same shape.
+    """
     level = np.minimum(probabilities * np.float32(LEVELS), LEVELS - 1).astype(np.uint16)
     fracture, every = np.bincount(level[masks], minlength=LEVELS), np.bincount(level.ravel(), minlength=LEVELS)
     return Levels(fracture, every)

@@ -105,7 +105,15 @@ def main(
 
 
 def calibrate(settings: Params, network: nn.Module, source: Path, fold: int, what: Input) -> tuple[float, float]:
-    """Temperature and threshold, each as params.yaml says or as the validation films do."""
+    """Temperature and threshold, each as params.yaml says or as the validation films do.
+
+    Args:
+        settings: which of the two they are.
+        network: that was trained.
+        source: data/dataset.
+        fold: whose validation films.
+        what: the network sees.
+    """
     temperature, threshold = 1.0, settings.threshold
     if "validation" in (settings.temperature, threshold):
         validation = load_films(source, "validation", what, fold)
@@ -158,7 +166,14 @@ def summarise_detection(table: pd.DataFrame) -> DetectionSummary:
 
 
 def write_maps(out: Path, names: list[str], predicted: np.ndarray, threshold: float) -> None:
-    """Probabilities (8 bit) and the masks that were scored, a picture per film."""
+    """Probabilities (8 bit) and the masks that were scored, a picture per film.
+
+    Args:
+        out: the folder that becomes that of the evaluation.
+        names: ids of the films.
+        predicted: probabilities, float32 (N, H, W).
+        threshold: from which on a pixel is marked.
+    """
 
     def one(name: str, chances: np.ndarray) -> None:
         write_png(map_file(out, PROBABILITY, name), np.round(chances * 255).astype(np.uint8))

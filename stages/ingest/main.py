@@ -83,7 +83,13 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[Source
 
 
 def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> Iterator[SourcePlan]:
-    """What one entry of `ingest.sources` holds; the sample comes as the two real sources deliver theirs."""
+    """What one entry of `ingest.sources` holds; the sample comes as the two real sources deliver theirs.
+
+    Args:
+        entry: whose films are looked for.
+        settings: for inbox and limits.
+        scratch, pool: as for `plan_sources`.
+    """
     inbox, limits = Path(settings.inbox).resolve(), settings.limits
     if isinstance(entry, Sample):
         write_sample(scratch, entry, pool)
@@ -133,6 +139,11 @@ def write_tables(
 ) -> tuple[pd.DataFrame, list[tuple[int, int, int]]]:
     """Write manifest, annotations, files, quarantine and checks; returns the manifest and the pairs of copies.
 
+    Args:
+        settings: for the distance of near copies.
+        results: of all films.
+        refusals: of all files.
+        out: the folder that becomes data/raw.
     Raises:
         UserError: no film could be used, or the manifest is not what it must be.
     """

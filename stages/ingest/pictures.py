@@ -57,7 +57,7 @@ def why_unfit(image: Image.Image, megapixels: int) -> str:
 
 
 def to_grey(image: Image.Image) -> np.ndarray | str:
-    """uint8 or uint16 grey levels, or why there are none."""
+    """Grey levels, uint8 or uint16 (H, W), or why there are none."""
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         if not np.isfinite(values).all():

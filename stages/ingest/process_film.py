@@ -49,6 +49,11 @@ def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path)
 def read_file(film: SourceFilm, name: str, result: FilmResult, role: Literal["film", "labels"]) -> bytes:
     """The bytes of one of a film's files, which is entered in the list of files.
 
+    Args:
+        film: whose file it is.
+        name: of the file, as `film.files` knows it.
+        result: receives the row.
+        role: of the file.
     Raises:
         Unreadable: it cannot be read, or is not what was pinned.
     """
@@ -112,7 +117,16 @@ def read_label_file(film: SourceFilm, result: FilmResult) -> FilmLabels:
 def process_picture(
     film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, out: Path, result: FilmResult
 ) -> None:
-    """Take a PNG, JPEG or TIFF, which states neither modality (hence OT, DICOM's "other") nor spacing."""
+    """Take a PNG, JPEG or TIFF, which states neither modality (hence OT, DICOM's "other") nor spacing.
+
+    Args:
+        film: whose picture it is.
+        content: bytes of the file.
+        labels: of the film.
+        settings: for limits.
+        out: the folder that becomes data/raw.
+        result: receives rows, refusals and notes.
+    """
     pixels, orientation = decode_picture(content, settings.limits.megapixels)
     shapes = shapes_on_film(film, labels, pixels, orientation, result)
     patient = PUBLIC.name("patient", f"{film.source}/{film.patient}")
@@ -123,7 +137,13 @@ def process_picture(
 def process_dicom(
     film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, key: Key, out: Path, result: FilmResult
 ) -> None:
-    """Take a hospital's film: display pixels and a de-identified DICOM; nothing else of the original is passed on."""
+    """Take a hospital's film: display pixels and a de-identified DICOM; nothing else of the original is passed on.
+
+    Args:
+        film, content, labels, out, result: as for `process_picture`.
+        settings: for limits and the CT window.
+        key: makes the pseudonyms.
+    """
     burned_in = film.hospital.burned_in if film.hospital else None
     dicom = read_film(content, settings.limits.megapixels, settings.ct_window, burned_in)
     with refuse_damaged("reading it"):

@@ -43,7 +43,13 @@ def limb_box(image: np.ndarray, level: float, margin: float) -> Box:
 
 
 def look(image: np.ndarray) -> np.ndarray:
-    """A small smooth picture of a film with a dark ground: where most of the film and of its rim is light, inverted."""
+    """A small smooth picture of a film with a dark ground: where most of the film and of its rim is light, inverted.
+
+    Args:
+        image: float32 (H, W) in 0..1.
+    Returns:
+        float32, at most SIDE pixels a side, in 0..1.
+    """
     height, width = image.shape
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -56,18 +62,27 @@ def look(image: np.ndarray) -> np.ndarray:
 
 
 def quantiles(picture: np.ndarray, shares: tuple[float, ...], where: np.ndarray | None = None) -> list[float]:
-    """Grey levels at shares of the pixels, to 1/1024: from a histogram, since sorting would take most of the time."""
+    """Grey levels at shares of the pixels, to 1/1024: from a histogram, since sorting would take most of the time.
+
+    Args:
+        picture: float32 (H, W) in 0..1.
+        shares: 0..1.
+        where: bool (H, W), the pixels that count; None for all.
+    """
     picture = np.ascontiguousarray(picture)
     mask = None if where is None else np.ascontiguousarray(where).astype(np.uint8)
     counts = np.cumsum(cv2.calcHist([picture], [0], mask, [BINS], [0.0, 1.0 + 1 / BINS]).ravel())
     bins = np.searchsorted(counts, np.array(shares) * counts[-1])
-    return [float(place) / BINS for place in bins]
+    return [float(number) / BINS for number in bins]
 
 
 def inside_strips(small: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns between near-white strips along the edges: film that no cassette covered.
 
     A strip starts at its edge, and half of each of its lines is near-white; bones at an edge are narrower.
+
+    Args:
+        small: float32 (H, W) in 0..1, of `look`.
     """
     dark, bright = quantiles(small, (0.1, 0.995))
     white = small > dark + STRIP_WHITE * (bright - dark)
@@ -78,7 +93,11 @@ def inside_strips(small: np.ndarray) -> tuple[slice, slice]:
 
 
 def strip(lines: np.ndarray) -> int:
-    """How many lines from the start belong to a strip, with the glow beside it; at most a quarter of them, or 0."""
+    """How many lines from the start belong to a strip, with the glow beside it; at most a quarter of them, or 0.
+
+    Args:
+        lines: share of near-white pixels of each line, float (n,).
+    """
     last = gap = 0
     for number, share in enumerate(lines[: len(lines) // 4], start=1):
         last, gap = (number, 0) if share >= STRIP_SHARE else (last, gap + 1)
@@ -88,9 +107,16 @@ def strip(lines: np.ndarray) -> int:
 
 
 def bony_pieces(picture: np.ndarray, level: float, where: np.ndarray | None = None) -> np.ndarray | None:
-    """Pieces brighter than background by `level` of the range that hold a pixel as bright as bone, bool, or None.
+    """Pieces brighter than background by `level` of the range that hold a pixel as bright as bone.
 
     A glow along an edge is brighter than background, and never as bright as bone.
+
+    Args:
+        picture: float32 (H, W) in 0..1.
+        level: share of the range, 0..1.
+        where: bool (H, W), the pixels that count; None for all.
+    Returns:
+        bool (H, W), or None where there are no such pieces.
     """
     dark, bright = quantiles(picture, (0.1, 0.99), where)
     above = picture > dark + level * (bright - dark)
@@ -108,7 +134,13 @@ def bony_pieces(picture: np.ndarray, level: float, where: np.ndarray | None = No
 
 
 def inside_field(picture: np.ndarray, limb: np.ndarray, level: float) -> np.ndarray:
-    """The limb once more, where what was found is an exposed field: as full as a rectangle, also a rotated one."""
+    """The limb within an exposed field, which is as full as a rectangle, also a rotated one; else the limb itself.
+
+    Args:
+        picture: float32 (H, W) in 0..1.
+        limb: bool (H, W), of `bony_pieces`.
+        level: share of the range, 0..1.
+    """
     _, (width, height), _ = cv2.minAreaRect(cv2.findNonZero(limb.astype(np.uint8)))
     if limb.sum() < FIELD_FULL * (width + 1) * (height + 1) or limb.mean() < FIELD_SHARE:
         return limb

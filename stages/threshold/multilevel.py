@@ -66,6 +66,11 @@ class Sums:
 
     Counts and levels are whole numbers, so that their sums are exact in float64 up to 2^53: no drift over 65,536
     bins, and the same bits on every machine.
+
+    Args:
+        counts: pixels at each occupied level, float64 (n,), above 0.
+        levels: those levels, float64 (n,), rising.
+        criterion: what `score` measures.
     """
 
     def __init__(self, counts: np.ndarray, levels: np.ndarray, criterion: Criterion) -> None:
@@ -130,7 +135,14 @@ def by_division(sums: Sums, classes: int) -> list[int]:
 
 
 def layer(sums: Sums, before: np.ndarray, done: int) -> tuple[np.ndarray, np.ndarray]:
-    """From the best scores of `done` classes that end at a to those of one class more that end at b, and their cuts."""
+    """From the best scores of `done` classes that end at a to those of one class more that end at b, and their cuts.
+
+    Args:
+        before: float64 (n,), by the end a.
+        done: classes so far.
+    Returns:
+        scores float64 (n,) and cuts int64 (n,), by the end b.
+    """
     best, cut = np.full(sums.levels, -np.inf), np.zeros(sums.levels, dtype=np.int64)
     # Ranges of ends [low, high] with cuts known to lie in [left, right]; `done` classes need as many levels.
     low, high = np.array([done]), np.array([sums.levels - 1])
@@ -158,7 +170,11 @@ def layer(sums: Sums, before: np.ndarray, done: int) -> tuple[np.ndarray, np.nda
 
 
 def walk_back(cuts: list[np.ndarray], end: int) -> list[int]:
-    """The cuts of the best split of the levels up to `end`, from the last layer to the first."""
+    """The cuts of the best split of the levels up to `end`, in rising order.
+
+    Args:
+        cuts: of each layer, int64 (n,) by the end.
+    """
     path = []
     for cut in reversed(cuts):
         end = int(cut[end])
@@ -190,5 +206,12 @@ def objective(histogram: np.ndarray, thresholds: np.ndarray, criterion: Criterio
 
 
 def split_levels(image: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """The class of every pixel, 0 for the darkest: uint8 like the image; a level at a threshold falls below it."""
+    """The class of every pixel, 0 for the darkest; a level at a threshold falls below it.
+
+    Args:
+        image: uint8 or uint16 (H, W).
+        thresholds: rising levels.
+    Returns:
+        uint8 (H, W).
+    """
     return np.searchsorted(thresholds, image, side="left").astype(np.uint8)

@@ -57,8 +57,8 @@ def run_of(project: Project, run: Run) -> dict[str, Any]:
     return names | {"rows": rows, "total": total} | made
 
 
-def short(facts: dict[str, Any]) -> dict[str, Any]:
-    return {key: str(value)[:SHORT] if key in HASHES else value for key, value in facts.items()}
+def short(facts: dict[str, str]) -> dict[str, str]:
+    return {key: value[:SHORT] if key in HASHES else value for key, value in facts.items()}
 
 
 def film_of(project: Project, image: str) -> dict[str, Any]:

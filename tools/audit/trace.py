@@ -88,7 +88,7 @@ class Project:
         files = listing(self.root, self.lock.hashes[out]) or {}
         return files.get(path.removeprefix(f"{out}/"), "")
 
-    def made(self, path: str) -> dict[str, Any]:
+    def made(self, path: str) -> dict[str, str]:
         """Stage, command and commit that made the output in which a path lies."""
         out = self.lock.output_of(path)
         if out is None:

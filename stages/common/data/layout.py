@@ -67,7 +67,14 @@ DATASET_FOLDERS = tuple(dataset_folder(side, picture) for side in ("train", "tes
 
 
 def dataset_file(folder: Path, side: str, image_id: str, picture: Picture = "image") -> Path:
-    """A picture of a film in DATASET; `side` is what the column `split` says of it."""
+    """A picture of a film in DATASET.
+
+    Args:
+        folder: DATASET, or what becomes it.
+        side: what the column `split` says of the film.
+        image_id: of the film.
+        picture: which of its pictures.
+    """
     return folder / dataset_folder(side, picture) / f"{image_id}.png"
 
 

@@ -25,7 +25,7 @@ class Shape:
 
     @property
     def box(self) -> np.ndarray:
-        """left, top, right, bottom; of a polygon the smallest box round it."""
+        """float64 (4,) of left, top, right, bottom; of a polygon the smallest box round it."""
         points = np.concatenate(self.rings)
         return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
@@ -50,6 +50,13 @@ class Shape:
 
 
 def box_shape(left: float, top: float, right: float, bottom: float, label: str = "", line: int = 0) -> Shape:
+    """A box by its edges in pixels, see `Shape`.
+
+    Args:
+        left, top, right, bottom: half-open.
+        label: what it marks.
+        line: of its file, 0 for none.
+    """
     return Shape(label, "box", (np.array([[left, top], [right, bottom]], dtype=np.float64),), line)
 
 

@@ -43,6 +43,16 @@ def read_coco(content: bytes) -> Labels:
 
 
 def coco_shape(item: dict[str, Any], label: str, size: tuple[float, float] | None, line: int) -> Shape:
+    """The shape of an entry of `annotations`: a mask, polygons, or else its box.
+
+    Args:
+        item: the entry.
+        label: name of its category.
+        size: width and height of the film, where the file states them.
+        line: where the entry stands.
+    Raises:
+        KeyError, TypeError, ValueError: it is not as COCO writes it.
+    """
     drawn = item.get("segmentation")
     if isinstance(drawn, dict):
         height, width = (int(finite(side)) for side in drawn["size"])

@@ -53,6 +53,7 @@ def cvat_number(item: Element, name: str) -> float:
 
 
 def cvat_polygon(item: Element) -> tuple[np.ndarray, ...]:
+    """The ring of a polygon, float64 (n, 2) of x, y in pixels."""
     points = [
         [number(value, "points", item) for value in pair.split(",")] for pair in item.get("points", "").split(";")
     ]
@@ -64,7 +65,7 @@ def cvat_polygon(item: Element) -> tuple[np.ndarray, ...]:
 
 
 def cvat_mask(item: Element) -> tuple[np.ndarray, ...]:
-    """Row-major run lengths of a cropped mask, background first."""
+    """The rings, float64 (n, 2) of x, y in pixels, of a cropped mask in row-major run lengths, background first."""
     left, top, width, height = (int(cvat_number(item, name)) for name in ("left", "top", "width", "height"))
     counts = [int(number(value, "rle", item)) for value in item.get("rle", "").split(",")]
     try:

@@ -61,7 +61,11 @@ def finite(value: Any) -> float:
 
 
 def ring(values: Any) -> np.ndarray:
-    """x, y of at least three points, from a flat list or one of pairs."""
+    """At least three points, float64 (n, 2) of x, y, from a flat list or one of pairs.
+
+    Raises:
+        ValueError, TypeError: they are fewer, or no numbers.
+    """
     pairs = values if values and isinstance(values[0], list) else list(zip(values[::2], values[1::2], strict=True))
     points = np.array([[finite(x), finite(y)] for x, y in pairs])
     if len(points) < 3:

@@ -76,7 +76,13 @@ def fit_to_film(
 
 
 def turn(shape: Shape, orientation: int, width: int, height: int) -> Shape:
-    """A shape on the unturned picture, carried to the turned one of that width and height (EXIF 2.32, 0x0112)."""
+    """A shape on the unturned picture, carried to the turned one (EXIF 2.32, 0x0112).
+
+    Args:
+        shape: in pixels.
+        orientation: 5..8.
+        width, height: of the turned picture.
+    """
     swapped = shape.transposed()
     return {
         5: swapped,
@@ -108,7 +114,12 @@ def inside(shape: Shape, width: int, height: int) -> Shape:
 
 
 def rotate(points: np.ndarray, centre: np.ndarray, degrees: float) -> np.ndarray:
-    """Points turned clockwise on the screen, whose y runs downwards."""
+    """Points turned clockwise on the screen, whose y runs downwards; float64 (n, 2).
+
+    Args:
+        points: (n, 2) of x, y.
+        centre: (2,), which stays.
+    """
     c, s = cos(radians(degrees)), sin(radians(degrees))
     turned: np.ndarray = (points - centre) @ np.array([[c, s], [-s, c]]) + centre
     return turned

@@ -150,7 +150,14 @@ def normal(key: str, by_name: dict[str, list[str]]) -> str:
 
 
 def enter(pairs: Pairs, by_name: dict[str, list[str]], key: str, labels: FilmLabels) -> Problem | None:
-    """Give a film its labels, or say why that cannot be."""
+    """Give a film its labels, or say why that cannot be.
+
+    Args:
+        pairs: receives them.
+        by_name: of `index`.
+        key: the annotation's name of the film.
+        labels: of that film.
+    """
     films = by_name.get(normal(key, by_name), [])
     name = f"{PurePosixPath(key).name[:80]!r}"
     if not films:

@@ -52,7 +52,13 @@ def unpack_counts(text: str) -> list[int]:
 
 
 def outline(mask: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Rings of x, y half-way between marked and unmarked pixels: filled again, they are the mask, pixel for pixel."""
+    """The outline of a mask, half-way between marked and unmarked pixels; filled again, it is the mask.
+
+    Args:
+        mask: bool (H, W).
+    Returns:
+        Rings, float64 (n, 2) of x, y in pixels.
+    """
     from skimage.measure import find_contours
 
     padded = np.pad(mask, 1).astype(np.float64)

@@ -123,7 +123,7 @@ def lut(item: Dataset, texts: Iterable[str]) -> Dataset:
 
 
 def write_pixels(data: Dataset, stored: np.ndarray) -> None:
-    """Native pixels of 16 bits: no codestream, and so no comment in one, is passed on."""
+    """Native pixels of 16 bits, from int32 (Rows, Columns): no codestream, and so no comment in one, is passed on."""
     signed = int(data.PixelRepresentation) == 1
     data.BitsAllocated, data.HighBit = 16, int(data.BitsStored) - 1
     data.add_new("PixelData", "OW", stored.astype("<i2" if signed else "<u2").tobytes())

@@ -314,7 +314,11 @@ def display_pixels(header: Dataset, stored: np.ndarray, ct_window: CtWindow) -> 
 
 
 def shares(header: Dataset, stored: np.ndarray, ct_window: CtWindow) -> np.ndarray:
-    """Values after Modality and VOI LUT as shares 0..1 of the grey scale that they belong to, float64."""
+    """Values after Modality and VOI LUT as shares 0..1 of the grey scale that they belong to, float64 (H, W).
+
+    Args:
+        stored: int32 (H, W).
+    """
     kind = np.uint16 if int(header.PixelRepresentation) == 0 else np.int16
     values = np.asarray(apply_modality_lut(stored.astype(kind), header), dtype=np.float64)
     low, high = output_range(header)
@@ -389,7 +393,11 @@ def spacing(header: Dataset, attribute: str) -> tuple[float, float] | None:
 
 
 def mask_corners(stored: np.ndarray, share: float, value: int) -> np.ndarray:
-    """A copy with four rectangles of `share` of each side set to `value`: where scanners burn names in."""
+    """A copy of int32 (H, W) with a rectangle in each corner set to `value`: where scanners burn names in.
+
+    Args:
+        share: of each side, 0..0.5.
+    """
     out, (height, width) = stored.copy(), stored.shape
     rows, columns = int(np.ceil(share * height)), int(np.ceil(share * width))
     for vertical in (slice(0, rows), slice(height - rows, height)):

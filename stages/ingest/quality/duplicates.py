@@ -14,7 +14,7 @@ BLOCK = 1024
 
 
 def pixel_hash(pixels: np.ndarray) -> str:
-    """sha256 of size, depth and pixels: what two files share that show the same film."""
+    """SHA-256 of size, depth and pixels (H, W): what two files share that show the same film."""
     return hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).hexdigest()
 
 
@@ -64,7 +64,7 @@ def near_pairs(hashes: np.ndarray, most: int) -> list[tuple[int, int, int]]:
 
 
 def signs(hashes: np.ndarray) -> np.ndarray:
-    """Bits as -1 and 1, float32: their products count what two hashes share."""
+    """The bits of hashes, uint8 (n, k, 32), as -1 and 1, float32 (n, k, 256): their products count what two share."""
     bits: np.ndarray = np.unpackbits(hashes, axis=2).astype(np.float32) * 2 - 1
     return bits
 

@@ -77,7 +77,16 @@ def quality_report(
     pairs: list[tuple[int, int, int]],
     synthetic: bool,
 ) -> str:
-    """The page as Markdown: what came in, what was refused, what to look at, each with what to do about it."""
+    """The page as Markdown: what came in, what was refused, what to look at, each with what to do about it.
+
+    Args:
+        manifest: of data/raw.
+        refusals: of all files.
+        plans: what the sources held.
+        results: of all films.
+        pairs: of copies, see `near_pairs`.
+        synthetic: whether the sample is among the sources.
+    """
     stated = {name: row for plan in plans for name, row in plan.stated.items()}
     notes: dict[str, list[str]] = defaultdict(list)
     for result in results:

@@ -104,7 +104,14 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
 
 
 def look(folder: Path, key: Key, most_mb: int, name: str) -> HeaderFacts:
-    """Read one file's header, without its pixels."""
+    """Read one file's header, without its pixels.
+
+    Args:
+        folder: of the export.
+        key: makes the pseudonyms.
+        most_mb: MB; larger files are refused.
+        name: of the file in that folder.
+    """
     path = folder / name
     try:
         if path.stat().st_size > most_mb * 2**20:

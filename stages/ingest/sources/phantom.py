@@ -155,7 +155,16 @@ def build(
     anatomy: np.random.Generator,
     pose: np.random.Generator,
 ) -> Body:
-    """Project every bone and the soft tissue of one hand onto the grid."""
+    """Project every bone and the soft tissue of one hand onto the grid.
+
+    Args:
+        matrix, origin: the map from mm to pixels, float (2, 2) and (2,).
+        shape: height and width of the grid.
+        pixels_per_mm: of the hand, its size included.
+        fractures: that the hand has.
+        anatomy: draws the bones' outlines.
+        pose: draws the texture of the bones and the jags of the breaks.
+    """
     wobble = 0.4
 
     def outline(points: Points) -> np.ndarray:
@@ -218,7 +227,14 @@ def polygon_depth(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def inflate(depth: np.ndarray, radius: float) -> np.ndarray:
-    """Thickness of a rounded solid `depth` pixels inside its outline: a circle's chord near the rim, flat inside."""
+    """Thickness of a rounded solid `depth` pixels inside its outline: a circle's chord near the rim, flat inside.
+
+    Args:
+        depth: pixels, float32 (H, W).
+        radius: pixels.
+    Returns:
+        pixels, float32 (H, W).
+    """
     near = np.minimum(depth, radius)
     chord: np.ndarray = 2 * np.sqrt(np.maximum(near * (2 * radius - near), 0))
     return chord.astype(np.float32)
@@ -227,7 +243,14 @@ def inflate(depth: np.ndarray, radius: float) -> np.ndarray:
 def inflate_bone(
     points: np.ndarray, shape: tuple[int, int], pixels_per_mm: float, cortex_mm: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paths in mm through the cortical shell and the trabecular core of one bone."""
+    """Paths in mm through the cortical shell and the trabecular core of one bone, float32 (H, W) each.
+
+    Args:
+        points: its outline in pixels, (n, 2) of x, y.
+        shape: height and width.
+        pixels_per_mm: of the hand.
+        cortex_mm: thickness of the shell.
+    """
     depth = polygon_depth(points, shape)
     radius = max(float(depth.max()), 1.0)
     outer = inflate(depth, radius)
@@ -257,7 +280,14 @@ def break_bone(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Break one bone along a jagged line and move the far fragment.
 
-    Returns the paths of the broken bone and the pixel positions (m, 2) of the line inside it.
+    Args:
+        cortical, trabecular: paths through the bone in mm, float32 (H, W).
+        fracture: where and how it breaks.
+        matrix, origin: the map from mm to pixels, float (2, 2) and (2,).
+        pixels_per_mm: of the hand.
+        rng: draws the jags.
+    Returns:
+        The paths of the broken bone, and the pixels of the line inside it, (m, 2) of x, y.
     """
     centre = matrix @ np.array(fracture.centre) + origin
     tilt = np.deg2rad(fracture.tilt)
@@ -304,7 +334,15 @@ def soft_tissue(
     shape: tuple[int, int],
     scale: float,
 ) -> np.ndarray:
-    """Path through skin, fat and muscle in mm: the arm's outline with a finger round every ray."""
+    """Path through skin, fat and muscle in mm: the arm's outline with a finger round every ray; float32 (H, W).
+
+    Args:
+        arm: its outline in pixels, (n, 2) of x, y.
+        long_bones: the rays of the hand, in mm.
+        matrix, origin: the map from mm to pixels, float (2, 2) and (2,).
+        shape: height and width.
+        scale: pixels in a mm.
+    """
     inside = np.zeros(shape, np.uint8)
     cv2.fillPoly(inside, [np.round(arm * 16).astype(np.int32)], 1, shift=4)
     for start, stop, widths in long_bones:
@@ -318,7 +356,13 @@ def soft_tissue(
 
 
 def mark_boxes(marks: list[np.ndarray], margin: float, shape: tuple[int, int]) -> np.ndarray:
-    """The bounding box of each break with a margin in pixels, cut to the film; breaks outside the film have none."""
+    """The bounding box of each break with a margin in pixels, cut to the film; breaks outside the film have none.
+
+    Args:
+        marks: the pixels of each break, (m, 2) of x, y.
+    Returns:
+        float64 (n, 4) of left, top, right, bottom.
+    """
     boxes = []
     for points in marks:
         if len(points) < 4:
@@ -330,7 +374,11 @@ def mark_boxes(marks: list[np.ndarray], margin: float, shape: tuple[int, int]) -
 
 
 def collimate(shape: tuple[int, ...], boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The exposed field: a rotated rectangle with soft borders that never hides a fracture; 1 inside, 0 outside."""
+    """The exposed field: a rotated rectangle with soft borders that never hides a fracture.
+
+    Returns:
+        float32 (H, W), 1 inside, 0 outside.
+    """
     height, width = shape
     angle = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.6 else 0.0)
     half = np.array([rng.uniform(0.40, 0.56) * width, rng.uniform(0.43, 0.56) * height])
@@ -348,7 +396,15 @@ def collimate(shape: tuple[int, ...], boxes: np.ndarray, rng: np.random.Generato
 def marker(
     shape: tuple[int, int], frame: np.ndarray, side: str, spacing: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A lead letter in a corner of the exposed field; float32 (H, W), 1 where lead is."""
+    """A lead letter in a corner of the exposed field; float32 (H, W), 1 where lead is.
+
+    Args:
+        shape: height and width.
+        frame: the exposed field, float32 (H, W), 1 inside.
+        side: the letter, L or R.
+        spacing: mm of a pixel.
+        rng: draws its size and corner.
+    """
     letter = np.zeros(shape, np.uint8)
     height_px = rng.uniform(7, 11) / spacing
     scale, thick = height_px / 21, max(2, round(height_px / 7))
@@ -361,7 +417,16 @@ def marker(
 
 
 def expose(path: np.ndarray, frame: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
-    """Detector signal to display density: scatter, quantum noise, blur, then a logarithmic curve; float32 in 0..1."""
+    """Detector signal to display density: scatter, quantum noise, blur, then a logarithmic curve.
+
+    Args:
+        path: attenuation along each ray, float32 (H, W).
+        frame: the exposed field, float32 (H, W), 1 inside.
+        spacing: mm of a pixel.
+        rng: draws exposure and noise.
+    Returns:
+        float32 (H, W) in 0..1, bone bright.
+    """
     photons = rng.uniform(900, 4000)
     primary = np.exp(-path)
     scatter = 0.03 * cv2.GaussianBlur(primary, (0, 0), 12 / spacing)
@@ -380,6 +445,12 @@ def ct_slice(
     """One axial CT slice through the distal forearm in Hounsfield units: radius and ulna as cortical rings.
 
     A break is a lucent crack through the ring; `step` moves the fragment. Breaks of the scaphoid lie on other slices.
+
+    Args:
+        anatomy: draws the bones.
+        pose: draws position, texture and noise.
+        fractures: of the patient.
+        width: pixels of the square slice.
     """
     spacing = 90 / width
     shape = (width, width)
@@ -427,7 +498,16 @@ def ct_slice(
 def ellipse(
     image: np.ndarray, centre: np.ndarray, half_mm: tuple[float, float], angle: float, value: float, scale: float
 ) -> None:
-    """Fill an ellipse in place; half-axes in mm, angle in degrees."""
+    """Fill an ellipse in an image, which changes.
+
+    Args:
+        image: float32 (H, W).
+        centre: pixels, x, y.
+        half_mm: half-axes in mm.
+        angle: degrees.
+        value: what it is filled with.
+        scale: pixels in a mm.
+    """
     axes = (round(half_mm[0] * scale * 16), round(half_mm[1] * scale * 16))
     spot = (round(float(centre[0]) * 16), round(float(centre[1]) * 16))
     cv2.ellipse(image, spot, axes, angle, 0, 360, value, -1, shift=4)
