@@ -3,18 +3,18 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.helpers.params import TOY, merge, read_yaml
+from tests.helpers.params import TOY, TWO_SEEDS, merge, read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
-from tests.helpers.projects import make_project
+from tests.helpers.projects import built_once, make_project, run_stages, shared_folder
 
 # Machines are shared: an example that is slow once is no failure.
 settings.register_profile("shared machine", deadline=None)
@@ -27,6 +27,12 @@ for name in ("DVC_STAGE", "DVC_ROOT", "DVC_EXP_NAME"):
     os.environ.pop(name, None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Trainings of tests wait for one another, and for no other training on this machine, which may take hours."""
+    os.environ["DEVICE_LOCK_DIR"] = str(shared_folder(tmp_path_factory) / "device_locks")
+
+
 @pytest.fixture(scope="session")
 def toy_params() -> dict[str, Any]:
     return merge(read_yaml(ROOT / "params.yaml"), TOY)
@@ -34,19 +40,50 @@ def toy_params() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def finished(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy project after `dvc repro`, made once for all test processes; tests work on copies."""
-    place = tmp_path_factory.getbasetemp()
-    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
-    folder, built = place / "finished", place / "finished.built"
-    with FileLock(place / "finished.lock"):
-        if not built.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            make_project(folder, toy_params)
-            built.write_text(run(folder, "dvc", "repro"))
-            run(folder, "git", "add", "dvc.lock")
-            run(folder, "git", "commit", "-qm", "lock")
-    return folder
+    """A toy project after `dvc repro`; tests work on copies."""
+
+    def build(folder: Path) -> str:
+        make_project(folder, toy_params)
+        said = run(folder, "dvc", "repro")
+        run(folder, "git", "add", "dvc.lock")
+        run(folder, "git", "commit", "-qm", "lock")
+        return said
+
+    return built_once(tmp_path_factory, "finished", build)
+
+
+@pytest.fixture(scope="session")
+def two_seeds(finished: Path, toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of `finished` with networks of two seeds that see something, evaluated and reported."""
+
+    def build(folder: Path) -> str:
+        params = merge(toy_params, TWO_SEEDS)
+        shutil.copytree(finished / "data", folder / "data")
+        shutil.copy(finished / "dvc.lock", folder)  # predict reads the params of the data stages there
+        shutil.copy(finished / "mlflow.db", folder)
+        stages = [
+            (stage, variant, seed)
+            for variant in ("baseline", "adaptive")
+            for seed in ("1", "2")
+            for stage in ("train", "evaluate")
+        ]
+        run_stages(folder, params, [*stages, ("report",)])
+        return ""
+
+    return built_once(tmp_path_factory, "two_seeds", build)
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty MLflow store, to be copied: making one takes two seconds."""
+
+    def build(folder: Path) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            import_module("stages.common.model.tracking").open_client()
+        return ""
+
+    return built_once(tmp_path_factory, "mlflow_store", build) / "mlflow.db"
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,21 @@
 """No dead options: changing any leaf of params.yaml changes what its stage writes."""
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from stages import section_model
+from stages.common.data.dataset import load_films
 from stages.common.data.tables import HISTORY
+from stages.train.params import Params
 from tests.helpers.files import tree_hash
 from tests.helpers.params import SAMPLE, merge, read_yaml
 from tests.helpers.paths import ROOT
+from tests.helpers.training import run
 
 CHANGES: list[tuple[str, Any]] = [
     ("ingest.sources", [SAMPLE | {"seed": 8}]),
@@ -93,74 +98,88 @@ def test_every_leaf_is_listed() -> None:
     assert listed == found
 
 
-def run_stage(room: str, params: dict[str, Any]) -> str:
-    """Run a stage in the current folder and return the proof of its work."""
-    settings = section_model(room).model_validate(params[room])
-    words = ["adaptive"] if room in ("train", "evaluate") else []
-    importlib.import_module(f"stages.{room}.main").main(settings, *words)
-    return proof(room)
+def run_stage(stage: str, params: dict[str, Any]) -> str:
+    """Run a stage in the current folder and return a hash of what it computed from the params.
+
+    model.json and metrics.json repeat their params, so that a dead one would pass if they were hashed, too.
+    """
+    settings = section_model(stage).model_validate(params[stage])
+    if stage == "train":
+        return computed(pd.DataFrame(train_in_memory(settings)))
+    importlib.import_module(f"stages.{stage}.main").main(settings, *(["adaptive"] if stage == "evaluate" else []))
+    return result(stage)
 
 
-def proof(room: str) -> str:
-    """What a stage worked out, hashed; model.json and metrics.json repeat their params, so a dead one would pass."""
-    if room == "train":
-        history = HISTORY.read(Path(OUTPUTS[room]))
-        return history[["train_dice_loss", "validation_bce_loss"]].to_csv()
-    return tree_hash(Path(OUTPUTS[room]) / "per_image.csv" if room == "evaluate" else Path(OUTPUTS[room]))
+def result(stage: str) -> str:
+    """A hash of what a stage wrote in the current folder."""
+    return tree_hash(Path(OUTPUTS[stage]) / "per_image.csv" if stage == "evaluate" else Path(OUTPUTS[stage]))
 
 
-def link(base: Path, here: Path, room: str) -> None:
-    """All outputs but those of `room`."""
+def train_in_memory(settings: Params) -> list[dict[str, float]]:
+    """The history of `adaptive`: the same steps as the stage's, without its checkpoints, MLflow and files."""
+    films = [load_films(Path("data/dataset"), side, settings.network.input) for side in ("train", "validation")]
+    return run(settings, films=films).history
+
+
+def computed(history: pd.DataFrame) -> str:
+    """The columns that follow from every param; others repeat some, as the weights do."""
+    return history[["train_dice_loss", "validation_bce_loss"]].to_csv()
+
+
+def link(base: Path, here: Path, stage: str) -> None:
+    """All outputs but those of `stage`."""
     for other, output in OUTPUTS.items():
         (here / output).parent.mkdir(parents=True, exist_ok=True)
-        if other != room:
+        if other != stage:
             (here / output).symlink_to(base / output)
 
 
-def one_store(folder: Path) -> tuple[str, str]:
-    """The same MLflow store for all calls: a fresh one takes two seconds to make."""
-    return "MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}"
-
-
 @pytest.fixture(scope="module")
-def base(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The toy project with all its outputs, and their hashes."""
-    folder = tmp_path_factory.mktemp("base")
+def base(finished: Path, toy_params: dict[str, Any]) -> dict[str, str]:
+    """What each stage computed in the finished project."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv(*one_store(folder))
-        # In bf16 the tiny network sees too little of a tiny weight decay; and "auto" must differ from "fp32".
-        return folder, {room: run_stage(room, use(toy_params)) for room in OUTPUTS}
+        patch.chdir(finished)
+        return {stage: run_stage(stage, use(toy_params)) if stage == "train" else result(stage) for stage in OUTPUTS}
 
 
 def use(params: dict[str, Any]) -> dict[str, Any]:
+    # In bf16 the tiny network sees too little of a tiny weight decay; and "auto" must differ from "fp32".
     return merge(params, {"train": {"loop": {"precision": "bf16"}}})
+
+
+@pytest.fixture
+def here(here: Path, mlflow_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the current one, where stages work in this process and write to a store of their own."""
+    monkeypatch.setenv("WORKERS", "1")  # a process pool takes longer to start than to read a toy project
+    shutil.copy(mlflow_store, here)
+    return here
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), CHANGES, ids=[name for name, _ in CHANGES])
 def test_it_changes_the_output(
-    name: str,
-    value: Any,
-    base: tuple[Path, dict[str, str]],
-    toy_params: dict[str, Any],
-    here: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, value: Any, base: dict[str, str], finished: Path, toy_params: dict[str, Any], here: Path
 ) -> None:
-    folder, hashes = base
-    monkeypatch.setenv(*one_store(folder))
-    room, *path = name.split(".")
-    link(folder, here, room)
+    stage, *path = name.split(".")
+    link(finished, here, stage)
     change: Any = value
     for key in reversed(path):
         change = {key: change}
-    assert run_stage(room, merge(use(toy_params), {room: change})) != hashes[room]
+    assert run_stage(stage, merge(use(toy_params), {stage: change})) != base[stage]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", OUTPUTS)
+@pytest.mark.parametrize("stage", OUTPUTS)
 def test_nothing_changed_nothing_changes(
-    room: str, base: tuple[Path, dict[str, str]], toy_params: dict[str, Any], here: Path
+    stage: str, base: dict[str, str], finished: Path, toy_params: dict[str, Any], here: Path
 ) -> None:
-    link(base[0], here, room)
-    assert run_stage(room, use(toy_params)) == base[1][room]
+    link(finished, here, stage)
+    assert run_stage(stage, use(toy_params)) == base[stage]
+
+
+@pytest.mark.slow
+def test_the_training_in_memory_is_that_of_the_stage(
+    finished: Path, toy_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished)
+    assert run_stage("train", toy_params) == computed(HISTORY.read(Path(OUTPUTS["train"])))

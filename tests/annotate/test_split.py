@@ -56,6 +56,11 @@ def test_too_few_films_are_said() -> None:
         assign(films([1] * 50), PAPER)
 
 
+def test_validation_films_leave_some_to_train_on() -> None:
+    with pytest.raises(UserError, match=r"validation: expected fewer than the 120 train films, found 120"):
+        assign(films([1] * 160), PAPER.model_copy(update={"validation": 120}))
+
+
 def test_sizes_that_whole_patients_cannot_make_are_said() -> None:
     with pytest.raises(UserError, match="whole patients with 5 films for test"):
         assign(films([2] * 10), Drawn(seed=0, train=10, test=5, validation=2))

@@ -14,6 +14,11 @@ TOY: dict[str, Any] = {
     "train": {"network": {"channels": [16, 8, 8]}, "loop": {"epochs": 2, "batch": 4, "threads": 1}},
 }
 """What a toy project changes in params.yaml."""
+TWO_SEEDS: dict[str, Any] = {
+    "train": {"seeds": [1, 2], "loop": {"epochs": 6}, "optimiser": {"learning_rate": 0.01}},
+    "evaluate": {"threshold": 0.3},  # networks of six epochs are timid
+}
+"""What the toy project of `two_seeds` changes in that."""
 
 
 def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -28,6 +29,17 @@ def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
     while not ready():
         assert time.monotonic() < end, f"nothing after {seconds} s"
         time.sleep(0.02)
+
+
+def read_until(stream: IO[str] | None, text: str) -> None:
+    """Read lines of a process up to the first that holds `text`."""
+    assert stream is not None
+    lines = []
+    for line in stream:
+        if text in line:
+            return
+        lines.append(line)
+    raise AssertionError(f"it ended without {text!r}:\n{''.join(lines)}")
 
 
 def free_port() -> int:

@@ -1,11 +1,14 @@
 """Projects in temporary folders: copies of this repository with their own params, git history and DVC cache."""
 
+import os
 import shutil
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from stages import section_model
 from tests.helpers.params import write_yaml
@@ -32,10 +35,40 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
 
 
 def copy_project(finished: Path, target: Path) -> Path:
-    """A project of its own with all that `finished` has."""
-    shutil.copytree(finished, target, symlinks=True, dirs_exist_ok=True)
+    """A project of its own with all that `finished` has.
+
+    What DVC and MLflow keep and never write again, the cache and the artifacts, are hard links.
+    """
+    kept = [finished / name for name in (".dvc/cache", "mlruns")]
+    shutil.copytree(
+        finished,
+        target,
+        symlinks=True,
+        dirs_exist_ok=True,
+        ignore=lambda folder, names: {name for name in names if Path(folder) / name in kept},
+    )
+    for folder in filter(Path.exists, kept):
+        shutil.copytree(folder, target / folder.relative_to(finished), copy_function=os.link)
     use_own_site_cache(target)
     return target
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder of all processes of this test session."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], str]) -> Path:
+    """A folder that the first test process to ask for it builds for all of them; what `build` returns is its record."""
+    shared = shared_folder(factory)
+    folder, record = shared / name, shared / f"{name}.record"
+    with FileLock(shared / f"{name}.lock"):
+        if not record.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            record.write_text(build(folder))
+    return folder
 
 
 def use_own_site_cache(project: Path) -> None:

@@ -1,11 +1,12 @@
 """Trainings of a few steps on toy films, without the stage around them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from stages.common.data.dataset import Films
 from stages.train.devices import make_fabric
 from stages.train.loop import TrainingState, epochs, init_state, to_device
 from stages.train.params import Params
@@ -31,18 +32,25 @@ class Stop:
 
 
 def start(
-    settings: Params, variant: str = "adaptive", seed: int = 1
+    settings: Params, variant: str = "adaptive", seed: int = 1, films: Sequence[Films] | None = None
 ) -> tuple[TrainingState, Iterator[dict[str, float]], Stop]:
-    """A training that has not yet made a step, its epochs, and the way to stop it."""
+    """A training that has not yet made a step, its epochs, and the way to stop it.
+
+    Args:
+        films: those of training and of validation; by default TRAIN and VALIDATION, in every channel the same picture.
+    """
+    if films is None:
+        channels = settings.network.in_channels
+        films = [replace(side, inputs=np.repeat(side.inputs, channels, axis=1)) for side in (TRAIN, VALIDATION)]
     fabric, stop = make_fabric(settings.loop), Stop()
-    channels = settings.network.in_channels
-    films = [replace(side, inputs=np.repeat(side.inputs, channels, axis=1)) for side in (TRAIN, VALIDATION)]
     state = init_state(fabric, settings, getattr(settings, variant), films[0].inputs.shape, seed)
     train, validation = (to_device(fabric, side) for side in films)
     return state, epochs(fabric, state, train, validation, settings, stop), stop
 
 
-def run(settings: Params, variant: str = "adaptive", seed: int = 1) -> TrainingState:
-    state, rows, _ = start(settings, variant, seed)
+def run(
+    settings: Params, variant: str = "adaptive", seed: int = 1, films: Sequence[Films] | None = None
+) -> TrainingState:
+    state, rows, _ = start(settings, variant, seed, films)
     list(rows)
     return state

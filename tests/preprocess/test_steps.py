@@ -241,6 +241,19 @@ def test_normalising_after_resizing_leaves_the_map_alone() -> None:
     assert out[top + 1 : bottom - 1, left + 1 : right - 1].min() > 200
 
 
+def test_the_map_takes_the_films_edges_to_the_edges_of_its_pixels() -> None:
+    # 33 of 100 rows: 64 * 0.33 = 21.12, rounded to 21 rows of pixels.
+    _, frame = prepare(np.zeros((33, 100), np.uint8), params("imresize"))
+    rows, columns = frame.film
+    corners = frame.affine.points(np.array([[0.0, 0.0], [100.0, 33.0]]))
+    np.testing.assert_allclose(corners, [[columns.start, rows.start], [columns.stop, rows.stop]], atol=1e-9)
+
+
+def test_levels_are_rounded_to_the_nearest() -> None:
+    raw = np.full((SIDE, SIDE), 127 * 257 + 154, np.uint16)  # 127.6 of 255
+    assert (prepare(raw, params("imresize"))[0] == 128).all()
+
+
 def test_a_blank_film_goes_through() -> None:
     out, _ = prepare(np.zeros((40, 60), np.uint16), Params(size=SIDE))
     assert out.shape == (64, 64)

@@ -193,7 +193,7 @@ def test_two_classes_by_cross_entropy_are_at_least_as_good_as_scikit_images_li(n
     found = multilevel_thresholds(histogram, 2, "cross_entropy")
     theirs = np.array([int(np.floor(threshold_li(image)))])
     assert objective(histogram, found, "cross_entropy") <= objective(histogram, theirs, "cross_entropy") + 1e-12
-    assert abs(int(found[0]) - int(theirs[0])) <= 2 or name == "clock"
+    assert abs(int(found[0]) - int(theirs[0])) <= (4 if name == "clock" else 2)  # its search of clock stops early
 
 
 # Thresholds that scikit-image's own tests and gallery state, for pictures that ship with it.

@@ -106,7 +106,7 @@ def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(
     toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On devices that are pretended, since there is none here; the lock files and what Fabric is told are real."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("DEVICE_LOCK_DIR", str(tmp_path))
     monkeypatch.setattr("stages.train.devices.has_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,7")

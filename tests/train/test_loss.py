@@ -46,6 +46,14 @@ def test_dice_equals_monai(over: Literal["batch", "image"], smooth: float) -> No
     assert dice_loss(logits, target, over, smooth).item() == pytest.approx(theirs.item(), abs=2e-6)
 
 
+def test_over_the_batch_the_sums_are_those_of_all_processes() -> None:
+    (logits, target), (others, more) = example(1), example(2)
+    both = dice_loss(torch.cat([logits, others]), torch.cat([target, more]), "batch", 1.0)
+    p, y = others.sigmoid(), more
+    rest = torch.stack([(p * y).sum(), p.sum() + y.sum()])
+    assert dice_loss(logits, target, "batch", 1.0, lambda sums: sums + rest).item() == pytest.approx(both.item())
+
+
 def test_bce_equals_smp() -> None:
     logits, target = example(4)
     assert bce_loss(logits, target).item() == pytest.approx(SoftBCEWithLogitsLoss()(logits, target).item(), abs=1e-6)

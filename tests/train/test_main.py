@@ -25,13 +25,14 @@ from stages.common.core.files import write_png, write_table
 from stages.common.data.dataset import load_films
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
-from stages.train.main import main
+from stages.train.main import keep, main
 from stages.train.params import Params
 from tests.helpers.files import tree_hash
 from tests.helpers.films import squares
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment
+from tests.helpers.processes import environment, read_until
+from tests.helpers.training import change, run
 
 COMMAND = [sys.executable, "-m", "stages.train", "adaptive"]
 
@@ -41,29 +42,24 @@ def settings(toy_params: dict[str, Any]) -> Params:
     return Params.model_validate(toy_params["train"])
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store that is ready: making one takes two seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        open_client()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def dataset(here: Path, store: Path) -> Path:
-    """A data/dataset of 9 train and 3 validation films in the current folder."""
-    shutil.copy(store, here)
+def write_dataset(folder: Path) -> None:
+    """A data/dataset of 9 train and 3 validation films."""
     rows = []
     for split, count in (("train", 9), ("validation", 3)):
         films = squares(count, len(split))
         for i, (image, mask) in enumerate(zip(films.inputs[:, 0], films.masks, strict=True)):
             name = f"{split}{i}"
             for kind, picture in (("", image), ("_levels", image // 64 * 64), ("_mask", mask)):
-                write_png(here / f"data/dataset/train{kind}/{name}.png", picture)
+                write_png(folder / f"data/dataset/train{kind}/{name}.png", picture)
             rows.append({"image_id": name, "split": split})
-    write_table(here / "data/dataset/split.csv", pd.DataFrame(rows))
+    write_table(folder / "data/dataset/split.csv", pd.DataFrame(rows))
+
+
+@pytest.fixture
+def dataset(here: Path, mlflow_store: Path) -> Path:
+    """The current folder, with films and an empty MLflow store."""
+    write_dataset(here)
+    shutil.copy(mlflow_store, here)
     return here
 
 
@@ -109,21 +105,11 @@ def test_validation_films_are_scored_by_the_network_that_is_written(settings: Pa
 
 @pytest.mark.parametrize("what", ["image", "levels", "both"])
 def test_what_it_was_shown_is_what_its_model_asks_for(what: str, settings: Params, dataset: Path) -> None:
-    network = settings.network.model_copy(update={"input": what})
-    main(settings.model_copy(update={"network": network}), "adaptive")
+    shown = change(settings, network={"input": what}, loop={"epochs": 1})
+    train, validation = (load_films(dataset / "data/dataset", side, what) for side in ("train", "validation"))
+    keep(run(shown, films=[train, validation]), dataset / "model", {"network": shown.network.model_dump()}, validation)
     channels = 2 if what == "both" else 1
-    assert load_model(Path("models/adaptive/seed-1-fold-1"))(torch.zeros(1, channels, 32, 32)).shape == (1, 1, 32, 32)
-
-
-def test_the_number_of_reading_threads_changes_no_bit(
-    settings: Params, dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hashes = set()
-    for workers in ("1", "2", "7"):
-        monkeypatch.setenv("WORKERS", workers)
-        main(settings, "adaptive")
-        hashes.add(tree_hash(Path("models/adaptive/seed-1-fold-1")))
-    assert len(hashes) == 1
+    assert load_model(dataset / "model")(torch.zeros(1, channels, 32, 32)).shape == (1, 1, 32, 32)
 
 
 def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(settings: Params, dataset: Path) -> None:
@@ -170,9 +156,7 @@ def test_a_damaged_checkpoint_is_said(settings: Params, dataset: Path, monkeypat
 
 def stop_at(process: subprocess.Popen[str], line: str, sign: signal.Signals) -> str:
     """Send a signal once a line was said; returns what was said after it."""
-    assert process.stderr is not None
-    while line not in process.stderr.readline():
-        pass
+    read_until(process.stderr, line)
     process.send_signal(sign)
     return process.communicate()[1]
 
@@ -180,11 +164,11 @@ def stop_at(process: subprocess.Popen[str], line: str, sign: signal.Signals) -> 
 @pytest.mark.slow
 def test_a_stopped_training_writes_its_state_and_goes_on(toy_params: dict[str, Any], dataset: Path) -> None:
     write_params(dataset, toy_params, loop={"epochs": 40})
-    assert start(dataset).wait() == 0
+    main(change(Params.model_validate(toy_params["train"]), loop={"epochs": 40}), "adaptive")
     expected = tree_hash(dataset / "models/adaptive/seed-1-fold-1")
     for sign, code, line in ((signal.SIGTERM, os.EX_TEMPFAIL, "epoch 5/40"), (signal.SIGINT, 130, "epoch 15/40")):
         cut = start(dataset)
-        assert "run it again to go on" in stop_at(cut, line, sign)
+        assert "rerun the command to resume" in stop_at(cut, line, sign)
         assert cut.returncode == code
         assert len(list((dataset / ".checkpoints").glob("*.safetensors"))) == 1
         assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == expected  # of the first call
@@ -206,9 +190,7 @@ def test_the_very_same_training_twice_at_once_waits_or_can_be_stopped(
     with FileLock(lock):
         stopped, waiting = start(dataset), start(dataset)
         for process in (stopped, waiting):
-            assert process.stderr is not None
-            while "waits for another process" not in process.stderr.readline():
-                pass
+            read_until(process.stderr, "waiting for an identical training run")
         stopped.send_signal(signal.SIGTERM)
         stopped.communicate()
         assert stopped.returncode == os.EX_TEMPFAIL
@@ -225,7 +207,7 @@ def quietly(folder: str, params: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict[str, Any], dataset: Path) -> None:
+def test_killed_at_five_moments_it_ends_with_the_same_weights(toy_params: dict[str, Any], dataset: Path) -> None:
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["stages.train.main"])
     params = merge(toy_params["train"], {"loop": {"epochs": 10}})
@@ -240,19 +222,22 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict
     call().join()
     duration = time.monotonic() - begun
     whole = tree_hash(dataset / "models/adaptive/seed-1-fold-1")
-    moments, finished = random.Random(5), 0
-    for _ in range(20):
+    moments, finished, interrupted = random.Random(5), 0, 0
+    for _ in range(5):
         process = call()
         process.join(moments.uniform(0.2, 1.0) * duration)
         if process.is_alive():
             process.kill()
             process.join()
         finished += process.exitcode == 0
+        interrupted += len(list((dataset / ".checkpoints").glob("*.safetensors")))
         assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == whole
-    assert finished < 15, "most of the kills came too late to prove anything"
+    assert finished < 4, "most of the kills came too late to prove anything"
+    assert interrupted > 0, "no kill left a checkpoint to go on from"
     last = call()
     last.join()
     assert last.exitcode == 0
+    assert not list((dataset / ".checkpoints").glob("*.safetensors"))
     assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == whole
     assert not list((dataset / "models").rglob(".*partial*"))
 
@@ -261,14 +246,20 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_weights(toy_params: dict
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that talk by gloo, on a machine with a GPU, too: it may have one where two are asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("stages.train.devices.has_gpu", lambda: False)  # this process may have looked already
+
+
+def written(folder: Path) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
+    """The history and the weights of a training."""
+    model = folder / "models/adaptive/seed-1-fold-1"
+    return pd.read_csv(model / "history.csv"), load_file(model / "weights.safetensors")
 
 
 def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     process = start(folder, command)
     said = process.communicate()[1]
     assert process.returncode == 0, said
-    model = folder / "models/adaptive/seed-1-fold-1"
-    return pd.read_csv(model / "history.csv"), load_file(model / "weights.safetensors")
+    return written(folder)
 
 
 @pytest.mark.slow
@@ -278,8 +269,8 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
     # 9 films in batches of 4: three steps of 3, which two processes share unequally
     loop = {"epochs": 3, "precision": "fp32", "select": "last"}
     change = {"loop": loop, "loss": {"dice_over": over}, "adaptive": method}
-    write_params(dataset, toy_params, **change)
-    alone, weights = trained(dataset)
+    main(Params.model_validate(merge(toy_params["train"], change)), "adaptive")
+    alone, weights = written(dataset)
     write_params(dataset, toy_params, **merge(change, {"loop": {"devices": 2}}))
     together, shared = trained(dataset)
     for column in alone.columns:
@@ -290,27 +281,42 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
         torch.testing.assert_close(shared[name], tensor, atol=0.02, rtol=0.02, msg=name)
 
 
+@pytest.fixture(scope="module")
+def by_two(
+    toy_params: dict[str, Any], mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
+    """What two processes write that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("by_two")
+    write_dataset(folder)
+    shutil.copy(mlflow_store, folder)
+    write_params(folder, toy_params, loop={"devices": 2, "epochs": 12})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        return trained(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_gpu")
-def test_torchrun_starts_as_many_and_trains_the_same_bits(toy_params: dict[str, Any], dataset: Path) -> None:
-    write_params(dataset, toy_params, loop={"devices": 2})
-    history, weights = trained(dataset)
-    write_params(dataset, toy_params)  # torchrun's number counts
+def test_torchrun_starts_as_many_and_trains_the_same_bits(
+    by_two: tuple[pd.DataFrame, dict[str, torch.Tensor]], toy_params: dict[str, Any], dataset: Path
+) -> None:
+    write_params(dataset, toy_params, loop={"epochs": 12})  # torchrun's number of processes counts
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    again, bits = trained(dataset, [*launcher, *COMMAND[1:]])
-    assert again.equals(history)
-    assert all(torch.equal(bits[name], weights[name]) for name in weights)
+    history, weights = trained(dataset, [*launcher, *COMMAND[1:]])
+    assert history.equals(by_two[0])
+    assert all(torch.equal(weights[name], tensor) for name, tensor in by_two[1].items())
     assert json.loads((dataset / "models/adaptive/seed-1-fold-1/model.json").read_text())["machine"]["processes"] == 2
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_gpu")
-def test_several_processes_stop_together_and_go_on(toy_params: dict[str, Any], dataset: Path) -> None:
+def test_several_processes_stop_together_and_go_on(
+    by_two: tuple[pd.DataFrame, dict[str, torch.Tensor]], toy_params: dict[str, Any], dataset: Path
+) -> None:
     write_params(dataset, toy_params, loop={"devices": 2, "epochs": 12})
-    whole, weights = trained(dataset)
     cut = start(dataset)
     stop_at(cut, "epoch 3/12", signal.SIGTERM)  # to the first process alone, as DVC and most runners do
     assert cut.returncode == os.EX_TEMPFAIL
-    again, bits = trained(dataset)
-    assert again.equals(whole)
-    assert all(torch.equal(bits[name], weights[name]) for name in weights)
+    history, weights = trained(dataset)
+    assert history.equals(by_two[0])
+    assert all(torch.equal(weights[name], tensor) for name, tensor in by_two[1].items())

@@ -252,6 +252,14 @@ def test_gradnorm_is_what_autograd_of_its_loss_gives() -> None:
             numbers *= 2 / numbers.sum()
 
 
+def test_gradnorm_takes_no_weight_below_zero_however_fast_it_learns() -> None:
+    weighting = made("gradnorm", learning_rate=0.9)[0]
+    weighting.weights(0, None)
+    for k in range(1, 20):  # the first loss has all of the gradient
+        alpha, beta = weighting.weights(k / STEPS, Losses((0.5, 0.5), (100.0, 0.001)))
+        assert 0 < alpha < beta < 2
+
+
 def test_gradnorm_evens_out_gradients_of_losses_that_fall_alike() -> None:
     weighting = made("gradnorm", 400)[0]
     weighting.weights(0, None)

@@ -90,7 +90,11 @@ def try_lock(lock: FileLock) -> bool:
 
 
 def lock_folder() -> Path:
-    """Where the locks lie: a folder of this user, since another's files cannot be locked."""
-    folder = Path(tempfile.gettempdir()) / f"wrist-fracture-leases-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Where the locks lie: a folder of this user, since another's files cannot be locked, or DEVICE_LOCK_DIR.
+
+    Containers that share GPUs and no temporary folder need one that they share.
+    """
+    default = Path(tempfile.gettempdir()) / f"wrist-fracture-leases-{os.getuid()}"
+    folder = Path(os.environ.get("DEVICE_LOCK_DIR") or default)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder

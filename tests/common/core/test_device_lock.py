@@ -29,8 +29,7 @@ with lock_devices(devices, wanted) as mine:
 
 @pytest.fixture(autouse=True)
 def own_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("DEVICE_LOCK_DIR", str(tmp_path))
 
 
 def holder(devices: list[str], wanted: int, seconds: float) -> subprocess.Popen[str]:

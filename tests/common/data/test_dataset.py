@@ -29,6 +29,20 @@ def test_each_fold_has_its_own_test_film(fold: int, level: int, folder: Path) ->
     assert films.masks.all()
 
 
+def test_the_number_of_reading_threads_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"film{i:02}" for i in range(20)]
+    write_table(tmp_path / "split.csv", pd.DataFrame({"image_id": names[::-1], "split": "train"}))
+    for level, name in enumerate(names):
+        write_png(tmp_path / "train" / f"{name}.png", np.full((4, 4), level, np.uint8))
+        write_png(tmp_path / "train_mask" / f"{name}.png", np.full((4, 4), 255 * (level % 2), np.uint8))
+    for workers in ("1", "2", "7"):
+        monkeypatch.setenv("WORKERS", workers)
+        films = load_films(tmp_path, "train")
+        assert films.ids == names
+        assert films.inputs[:, 0, 0, 0].tolist() == list(range(20))
+        assert films.masks[:, 0, 0].tolist() == [False, True] * 10
+
+
 def test_a_fold_that_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(UserError, match=r"expected fold 3, found 1, 2; correct evaluate\.folds"):
         load_films(folder, "test", fold=3)

@@ -97,6 +97,14 @@ def test_pooled_sums_counts_and_mean_averages_images() -> None:
     }
 
 
+def test_images_with_an_empty_mask_are_counted_by_kind() -> None:
+    rows = [(0, 0, 0, 10), (0, 3, 0, 7), (0, 0, 2, 8), (0, 1, 2, 7), (4, 0, 0, 6)]
+    counts = [dict(zip(("tp", "fp", "fn", "tn"), row, strict=True)) for row in rows]
+    found = summarise(pd.DataFrame([row | metrics(**row) for row in counts]))["test_set"]
+    assert (found["images"], found["images_with_fracture"]) == (5, 3)
+    assert (found["both_empty"], found["only_label_empty"], found["only_prediction_empty"]) == (1, 1, 1)
+
+
 def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     ref = rng.random((8, 9)) < 0.3

@@ -17,15 +17,14 @@ def test_a_film_follows_from_its_seeds_alone() -> None:
     np.testing.assert_array_equal(film([BREAK]).density, film([BREAK]).density)
     plan = plan_films(16)[3]
     first, other = (draw(plan, Sample(seed=seed, films=16, width=96)).density for seed in (1, 2))
-    assert first.shape != other.shape or not np.array_equal(first, other)
+    assert not np.array_equal(first, other)
 
 
 def test_a_break_changes_the_film_inside_its_box_most() -> None:
     whole, broken = film([]), film([BREAK])
     assert whole.boxes.shape == (0, 4)
     assert broken.boxes.shape == (1, 4)
-    if whole.density.shape != broken.density.shape:
-        pytest.fail("the field must not depend on the fracture")
+    assert whole.density.shape == broken.density.shape, "the field must not depend on the fracture"
     left, top, right, bottom = broken.boxes[0].astype(int)
     change = np.abs(whole.density - broken.density)
     assert change[top:bottom, left:right].mean() > 4 * np.median(change[change > 0])
