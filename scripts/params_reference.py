@@ -20,7 +20,7 @@ from stages.common.core.files import write_text
 from stages.common.core.params import Strict
 from stages.common.data.layout import PARAMS
 
-SCHEMA, PAGE = "params.schema.json", "docs/reference/params.md"
+SCHEMA, PAGE = Path("params.schema.json"), Path("docs/reference/params.md")
 WIDTH = 120
 COLUMN = 27  # of a comment behind a short line
 CONTINUED = re.compile(r" {20,}#")  # a comment's further lines; what starts further left is written by hand
@@ -116,7 +116,7 @@ def shown(value: Any, tag: str = "") -> str:
         return f"[{', '.join(shown(item, tag) for item in value)}]"
     if isinstance(value, dict):
         return str(value[tag])
-    return json.dumps(value) if isinstance(value, bool) else str(value)
+    return json.dumps(value) if isinstance(value, bool) or value == "" else str(value)
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -127,14 +127,17 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def numbers(node: Node) -> str:
-    """The numbers that a node allows, in words."""
+    """The numbers that a node allows, in words; its type where those are all."""
     bounds = ("minimum", "exclusiveMinimum", "exclusiveMaximum", "maximum")
     least, above, below, most = (int(node[key]) if node.get(key, 0.5) % 1 == 0 else node.get(key) for key in bounds)
-    text = interval(least, most)
-    if above is not None or below is not None:
-        left = f"{above} < " if above is not None else f"{least} <= " if least is not None else ""
-        text = f"{left}x{f' < {below}' if below is not None else f' <= {most}' if most is not None else ''}"
-    return f"{text or node['type']}{', a multiple of ' + str(node['multipleOf']) if 'multipleOf' in node else ''}"
+    if above is None and below is None:
+        text = interval(least, most) or node["type"]
+    elif below is None and most is None:
+        text = f"> {above}"
+    else:
+        left = f"{above} <" if above is not None else f"{least} <="
+        text = f"{left} x {f'< {below}' if below is not None else f'<= {most}'}"
+    return f"{text}, a multiple of {node['multipleOf']}" if "multipleOf" in node else text
 
 
 # --- params.yaml ---
@@ -142,8 +145,9 @@ def numbers(node: Node) -> str:
 
 def comment(schema: Schema, node: Node) -> str:
     """The comment of a key: unit and values; what it means."""
-    limits = ", ".join(filter(None, [node.get("unit", ""), schema.values(node)]))
-    return "; ".join(filter(None, ["" if limits == "text" else limits, meaning(node)]))
+    values = schema.values(node)
+    limits = ", ".join(filter(None, [node.get("unit", ""), "" if values in ("text", "number", "integer") else values]))
+    return "; ".join(filter(None, [limits, meaning(node)]))
 
 
 def comments(schema: Schema, section: CommentedMap, node: Node, tag: str = "") -> Iterator[tuple[int, str]]:
@@ -205,7 +209,7 @@ def cells(schema: Schema, node: Node) -> list[str]:
     values, tag = schema.values(node), ""
     if (found := schema.entries(node)) is not None:
         tag, values = found[0], "entries, see below" if node.get("type") == "array" else "an entry, see below"
-    elif node.get("type") in ("integer", "number"):
+    elif node.get("type") in ("integer", "number") and values != node["type"]:
         values = f"{node['type']}, {values}"
     default = f"`{shown(node['default'], tag)}`" if "default" in node else ""
     return [values, node.get("unit", ""), default, meaning(node)]
@@ -254,13 +258,15 @@ def shared_entries(schema: Schema, leaves: dict[str, Node]) -> list[tuple[list[s
 
 def entries_of(schema: Schema, keys: list[str], tag: str, entries: dict[str, Node]) -> str:
     """The entries that may stand at some keys, and the keys that they have."""
-    own = {name: {key: node for key, node in schema.leaves(entry) if key != tag} for name, entry in entries.items()}
-    what = [[f"`{name}`", meaning(entry), spelt(own[name])] for name, entry in entries.items()]
-    users: dict[tuple[str, ...], list[str]] = {}  # the entries that have a key, by the key and what it may hold
-    for name, leaves in own.items():
-        for key, node in leaves.items():
+    kinds: dict[tuple[str, str], list[str]] = {}  # names of entries, by what they do and their keys
+    users: dict[tuple[str, ...], list[str]] = {}  # names of entries, by a key that they have and what it may hold
+    for name, entry in entries.items():
+        own = {key: node for key, node in schema.leaves(entry) if key != tag}
+        kinds.setdefault((meaning(entry), spelt(own)), []).append(name)
+        for key, node in own.items():
             users.setdefault((key, *cells(schema, node)), []).append(name)
-    rows = [[f"`{key}`", spelt(of), *more] for (key, *more), of in users.items()]
+    what = [[spelt(of), *kind] for kind, of in kinds.items()]
+    rows = [[f"`{key}`", "all" if len(of) == len(entries) else spelt(of), *more] for (key, *more), of in users.items()]
     title = f"\n### Entries of {' and '.join(f'`{key}`' for key in keys)}\n\n"
     return title + table([tag, "", "keys"], what) + "\n" + table(["key", "of", *HEADS], rows)
 
@@ -269,12 +275,12 @@ def spelt(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
-def written(root: Path) -> dict[str, str]:
+def written(root: Path) -> dict[Path, str]:
     """The text of each file that this script writes, by its path below `root`."""
     schema = Schema.of_models()
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return {
-        str(PARAMS): commented(schema, (root / PARAMS).read_text()),
+        PARAMS: commented(schema, (root / PARAMS).read_text()),
         SCHEMA: json.dumps(head | schema.content, indent=2) + "\n",
         PAGE: page(schema, YAML(typ="safe").load((root / "dvc.yaml").read_text())),
     }

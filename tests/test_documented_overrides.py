@@ -1,9 +1,9 @@
 """Every change of parameters that the documentation shows can be made."""
 
-import itertools
 import re
 import shlex
 import subprocess
+from itertools import pairwise
 
 import pytest
 from dvc.utils.hydra import get_hydra_sweeps
@@ -21,7 +21,7 @@ def documented() -> list[tuple[str, ...]]:
         for block in re.findall(r"^```(?:bash)?\n(.*?)^```$", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True) if " -S " in line else []
-                found.append(tuple(new for option, new in itertools.pairwise(words) if option == "-S"))
+                found.append(tuple(word for option, word in pairwise(words) if option == "-S"))
     return sorted({overrides for overrides in found if overrides})
 
 

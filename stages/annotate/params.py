@@ -45,7 +45,7 @@ Split = Annotated[Drawn | Given, Field(discriminator="by"), ByName("by")]
 class Params(Strict):
     mask: Mask = param(
         "box",
-        "the filled box (the paper's label); what was drawn, where that is a polygon; the part of the box whose grey "
-        "level is another than that of the bone around it",
+        "box: the filled box (the paper's label); polygon: what was drawn, where that is a polygon; box_levels: the "
+        "part of the box whose grey level is another than that of the bone around it",
     )
     split: Split = param(Drawn(), "how films are dealt to train, validation and test")

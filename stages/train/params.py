@@ -239,7 +239,7 @@ class Params(Strict):
     seeds: list[Annotated[int, Field(ge=0, le=2**32)]] = param(
         [1], "both variants are trained from each: initial weights, order, augmentation", min_length=1
     )
-    network: AnyNetwork = param(Pyramid(), "what is trained")
+    network: AnyNetwork = param(Pyramid(), "a class of segmentation-models-pytorch; the paper's is Unet")
     loss: Loss = Loss()
     augment: Augment = Augment()
     optimiser: Optimiser = Optimiser()

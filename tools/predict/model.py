@@ -13,10 +13,11 @@ import numpy as np
 from ruamel.yaml import YAML
 from skimage.measure import label, regionprops
 
-from stages import read_params
-from stages.common.core.errors import UserError
+from stages import read_params, section_model
+from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import need, read_json
 from stages.common.core.hashing import sha256
+from stages.common.core.params import section_errors
 from stages.common.data.geometry import Affine
 from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS, PARAMS, WEIGHTS
 from stages.common.data.run_id import VARIANTS, Run
@@ -144,7 +145,7 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
 def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Path) -> dict[str, Any]:
     """How the training films were prepared, from dvc.lock: params.yaml may have been changed since."""
     lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
-    done = {room: lock[room]["params"][str(PARAMS)][room] for room in ("ingest", "preprocess", "threshold")}
+    done = {stage: ran_with(lock[stage], stage) for stage in ("ingest", "preprocess", "threshold")}
     scores = []
     for folder in folders:
         run = folder.resolve().relative_to((root / MODELS).resolve())
@@ -159,6 +160,18 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
         "cut": float(np.mean([score["threshold"]["value"] for score in scores])),
         "familiar": descriptions[0]["familiar"],
     }
+
+
+def ran_with(entry: dict[str, Any], stage: str) -> dict[str, Any]:
+    """The section of params.yaml that a stage ran with, by its entry in dvc.lock; all keys, so that an export is whole.
+
+    Raises:
+        UserError: another version of the project ran the stage.
+    """
+    content, model = entry["params"][str(PARAMS)][stage], section_model(stage)
+    if errors := section_errors(stage, model, content):
+        raise error_list("dvc.lock: another version of the project made this model; run `dvc repro`", errors)
+    return dict(model.model_validate(content).model_dump())
 
 
 def from_onnx(folder: Path, threads: int | None = None) -> Model:

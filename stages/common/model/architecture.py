@@ -16,7 +16,7 @@ class Network(Alternative):
     tag: ClassVar[str] = "architecture"
 
     architecture: str
-    encoder: str = param("resnet18", "any encoder of that library, or of timm behind tu-", min_length=1)
+    encoder: str = param("resnet18", "any encoder of segmentation-models-pytorch, or of timm behind tu-", min_length=1)
     input: Input = param("image", "the film, its multilevel map, or both as two channels (the paper: unclear)")
     compile: bool = param(False, "torch.compile; a minute of warm-up, and slower on a CPU")
 

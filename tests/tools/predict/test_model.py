@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST, PER_IMAGE
 from stages.common.model.calibration import to_probabilities
 from tools.predict.export import TOLERANCE, export
-from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
+from tools.predict.model import Model, open_model, predict, prepared, ran_with, regions_of, to_film
 
 pytestmark = pytest.mark.slow
 RUN = Path("reports/evaluation/adaptive/seed-1-fold-1")
@@ -161,3 +162,12 @@ def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: P
     model: Model = open_model("adaptive")
     assert model.recipe["preprocess"]["size"] == 64
     assert model.recipe["cut"] == read_json(RUN / "metrics.json")["threshold"]["value"] == 0.3
+
+
+def test_a_recipe_has_all_keys_and_one_of_another_version_is_refused() -> None:
+    steps = ["imresize", "clahe"]
+    entry: dict[str, Any] = {"params": {"params.yaml": {"preprocess": {"size": 64, "steps": steps}}}}
+    assert ran_with(entry, "preprocess")["steps"][1] == {"step": "clahe", "clip": 2.0, "tiles": 8}
+    entry["params"]["params.yaml"]["preprocess"]["clahe"] = {"clip": 2.0}
+    with pytest.raises(UserError, match=r"another version .*\n.*preprocess\.clahe: there is no such parameter"):
+        ran_with(entry, "preprocess")
