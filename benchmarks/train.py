@@ -27,8 +27,10 @@ from stages.common.data.layout import DATASET
 from stages.common.model.network import build
 from stages.train.checkpoint import save_checkpoint
 from stages.train.devices import be_deterministic, make_fabric
-from stages.train.loop import Side, TrainingState, fit_epoch, init_state, losses, to_device, validate
+from stages.train.loop import fit_epoch, losses_of_share, validate
+from stages.train.loss import weighted_sum
 from stages.train.params import Params
+from stages.train.state import DeviceFilms, TrainingState, init_state, to_device
 
 ROOT = Path(__file__).parents[1]
 SIDE, FILMS, VALIDATION, ROUNDS = 256, 104, 20, 5
@@ -63,19 +65,19 @@ class Run:
         self.params, self.fabric = params, make_fabric(params.loop)
         shape = (count, 1, side, side)
         self.state: TrainingState = init_state(self.fabric, params, params.adaptive, shape, seed=1)
-        self.side: Side = to_device(self.fabric, films(count, side))
+        self.films: DeviceFilms = to_device(self.fabric, films(count, side))
 
     def epoch(self) -> None:
-        fit_epoch(self.fabric, self.state, self.side, self.params)
-        self.state.step = 0
+        fit_epoch(self.fabric, self.state, self.films, self.params)
+        self.state.measured.clear()
 
     def limit(self) -> None:
         """As many steps as an epoch has, each forward, backward and step on one batch that is there already."""
-        images, masks = self.side.batch(np.arange(self.params.loop.batch))
+        images, masks = self.films.batch(np.arange(self.params.loop.batch))
         for _ in range(self.state.steps):
-            dice, bce = losses(self.state.model(images), masks, self.params.loss, 1.0)
+            losses = losses_of_share(self.state.model(images), masks, self.params.loss, 1.0)
             self.state.optimiser.zero_grad(set_to_none=True)
-            self.fabric.backward(0.5 * dice + 0.5 * bce)
+            self.fabric.backward(weighted_sum(losses, 0.5, 0.5))
             self.state.optimiser.step()
 
 
@@ -90,7 +92,7 @@ def against_the_limit() -> None:
     check = seconds(lambda: validate(run.fabric, run.state.eval_network(), side, run.params.loss))
     with tempfile.TemporaryDirectory() as folder:
         run.state.kept = {name: tensor.clone() for name, tensor in run.state.network.state_dict().items()}
-        save = seconds(lambda: save_checkpoint(Path(folder, "c"), "x", run.state.pack()))
+        save = seconds(lambda: save_checkpoint(Path(folder, "c"), "x", run.state.snapshot()))
     epoch = loop + check + save
     print(f"of an epoch with both: validation {check / epoch:.1%}, checkpoint {save / epoch:.1%}")
 

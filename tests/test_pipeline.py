@@ -197,7 +197,7 @@ def test_a_training_whose_dvc_was_killed_writes_its_state_and_goes_on(
     wait_for(lambda: not alive(stage), 20)
     assert not (twin / "models/adaptive/seed-1-fold-1").exists()  # DVC removes an output before its stage runs
     (twin / ".dvc/tmp/rwlock").unlink(missing_ok=True)
-    assert "goes on in epoch" in run(twin, *command)
+    assert "resumes in epoch" in run(twin, *command)
     assert tree_hash(twin / "models/adaptive/seed-1-fold-1") == long_training
 
 

@@ -15,22 +15,22 @@ import torch
 from torch import nn
 
 from stages.common.core.device_lock import cpu_cores, lock_devices
-from stages.common.core.files import new_folder, read_json, write_json, write_png
+from stages.common.core.files import new_folder, write_json, write_png
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
-from stages.common.data.dataset import Films, Input, load_films
+from stages.common.data.dataset import Films, load_films
 from stages.common.data.layout import (
     DATASET,
-    DESCRIPTION,
     EVALUATION,
     METRICS,
     MODELS,
     PREDICTED_MASK,
     PROBABILITY,
     WEIGHTS,
+    Input,
     map_file,
 )
-from stages.common.data.records import DetectionSummary, TestMetrics
+from stages.common.data.records import DetectionSummary, TestMetrics, read_model_record
 from stages.common.data.run_id import Run
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT, SplitRow
@@ -67,12 +67,12 @@ def main(
     this = Run(variant, seed, fold)
     model, out_folder = models / this.folder, target / this.folder
     network = load_model(model)
-    description = read_json(model / DESCRIPTION)
-    torch.set_num_threads(description["machine"]["threads"])
-    films = load_films(source, "test", description["network"]["input"], this.fold)
-    with lock_devices(cpu_cores(), description["machine"]["threads"]):
+    record = read_model_record(model)
+    torch.set_num_threads(record["machine"]["threads"])
+    films = load_films(source, "test", record["network"]["input"], this.fold)
+    with lock_devices(cpu_cores(), record["machine"]["threads"]):
         logits = predict_logits(network, films.inputs)
-        temperature, threshold = calibrate(settings, network, source, this.fold, description["network"]["input"])
+        temperature, threshold = calibrate(settings, network, source, this.fold, record["network"]["input"])
     predicted = to_probabilities(logits, temperature)
     rows = {row["image_id"]: row for row in SPLIT.rows(SPLIT.read(source))}
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]

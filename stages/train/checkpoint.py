@@ -17,7 +17,9 @@ from torch import Tensor
 
 from stages.common.core.errors import UserError
 from stages.common.core.hashing import folder_sha256, json_sha256, sha256
+from stages.common.data.records import TrainingRecord
 from stages.common.model.tracking import root
+from stages.train.state import Snapshot
 
 
 def checkpoint_path(fingerprint: str) -> Path:
@@ -25,15 +27,15 @@ def checkpoint_path(fingerprint: str) -> Path:
     return Path(os.environ.get("CHECKPOINT_DIR") or root() / ".checkpoints") / f"{fingerprint}.safetensors"
 
 
-def fingerprint(chosen: dict[str, Any], data: str) -> str:
-    """The name of a training: 24 hex digits over params and machine (`chosen`), the data's hash, and the code."""
+def fingerprint(record: TrainingRecord, data: str) -> str:
+    """The name of a training: 24 hex digits over params and machine, the data's hash, code and libraries."""
     code = [folder_sha256(Path(__file__).parents[1] / folder, "*.py") for folder in ("train", "common")]
     libraries = sha256(Path(__file__).with_name("libraries.lock"))
-    return json_sha256([chosen, data, code, libraries])[:24]
+    return json_sha256([record, data, code, libraries])[:24]
 
 
-def save_checkpoint(path: Path, name: str, state: dict[str, Any]) -> None:
-    """Write a nested state of tensors and JSON values, under the fingerprint `name` of its training.
+def save_checkpoint(path: Path, name: str, state: Snapshot) -> None:
+    """Write the state of a training, under the fingerprint `name` of its training.
 
     Raises:
         UserError: it cannot be written, mostly since the disk is full. An earlier one stays.
@@ -59,13 +61,13 @@ def partial(path: Path) -> Path:
     return path.with_name(f".{path.name}-partial")
 
 
-def forget(path: Path) -> None:
+def remove_checkpoint(path: Path) -> None:
     """Remove the checkpoint of a training that is done."""
     path.unlink(missing_ok=True)
     partial(path).unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, name: str) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, name: str) -> Snapshot | None:
     """The state that `save_checkpoint` wrote, or None where there is none.
 
     Raises:
@@ -84,29 +86,29 @@ def load_checkpoint(path: Path, name: str) -> dict[str, Any] | None:
         raise UserError(f"{path}: expected a checkpoint of {name}, found one of {header['training']}; delete the file")
     if crc32(tensors) != header["crc32"]:
         raise UserError(f"{path}: expected the bytes that were written, found others; delete the file")
-    state: dict[str, Any] = join(header["state"], "", tensors)
+    state: Snapshot = join(header["state"], "", tensors)
     return state
 
 
-def split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
-    """Move the tensors of a nested state into `tensors`, by their place; what stays is JSON."""
+def split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Move the tensors of nested dictionaries and lists into `tensors`, by their path; what stays is JSON."""
     if isinstance(value, Tensor):
-        tensors[place] = value.detach().cpu().contiguous()
-        return {"tensor": place}
+        tensors[path] = value.detach().cpu().contiguous()
+        return {"tensor": path}
     if isinstance(value, dict):
-        return {"dict": [[key, split(item, f"{place}/{key}", tensors)] for key, item in value.items()]}
+        return {"dict": [[key, split(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
-        return {"list": [split(item, f"{place}/{i}", tensors) for i, item in enumerate(value)]}
+        return {"list": [split(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]}
     return {"value": value}
 
 
-def join(value: dict[str, Any], place: str, tensors: dict[str, Tensor]) -> Any:
+def join(value: dict[str, Any], path: str, tensors: dict[str, Tensor]) -> Any:
     """Undo `split`."""
     ((kind, content),) = value.items()
     if kind == "dict":
-        return {key: join(item, f"{place}/{key}", tensors) for key, item in content}
+        return {key: join(item, f"{path}/{key}", tensors) for key, item in content}
     if kind == "list":
-        return [join(item, f"{place}/{i}", tensors) for i, item in enumerate(content)]
+        return [join(item, f"{path}/{i}", tensors) for i, item in enumerate(content)]
     return tensors[content] if kind == "tensor" else content
 
 

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -17,6 +17,7 @@ from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradie
 from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
+from stages.common.data.records import Machine
 from stages.common.model.architecture import Network
 from stages.common.model.network import check_shape
 from stages.train.params import Loop
@@ -124,7 +125,7 @@ def cpu_has_bf16() -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
-def environment_record(fabric: Fabric, threads: int) -> dict[str, Any]:
+def environment_record(fabric: Fabric, threads: int) -> Machine:
     """What besides code, data and params decides the last bits of the weights."""
     device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     precision = str(fabric._precision.precision)
@@ -172,10 +173,17 @@ def sum_over_processes(sums: Tensor) -> Tensor:
 
 
 def all_reduce(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
-    """The mean or sum of a tensor over all processes, without gradient."""
-    found = fabric.all_reduce(values, reduce_op=how)
-    assert isinstance(found, Tensor)
-    return found
+    """The mean or sum of a tensor over all processes, of the same shape, without gradient."""
+    reduced = fabric.all_reduce(values, reduce_op=how)
+    assert isinstance(reduced, Tensor)
+    return reduced
+
+
+def any_process(fabric: Fabric, flag: bool) -> bool:
+    """Whether `flag` is set in any process, so that all stop before the same step."""
+    if fabric.world_size == 1:
+        return flag
+    return bool(all_reduce(fabric, torch.tensor(float(flag), device=fabric.device), "sum") > 0)
 
 
 def sync_batch_norm(network: nn.Module, film: tuple[int, ...], fabric: Fabric) -> nn.Module:

@@ -2,27 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.common.core.errors import UserError
-from stages.common.data.dataset import Films
-from stages.common.model.network import build, logit_layer, to_input
+from stages.common.model.network import logit_layer
 from stages.train.augment import augment, draw
-from stages.train.devices import all_reduce, sum_over_processes, sync_batch_norm
-from stages.train.loss import bce_loss, dice_loss
-from stages.train.params import Loss, Method, Optimiser, Params
-from stages.train.weighting import Losses, Weighting, make_weighting
+from stages.train.devices import all_reduce, any_process, sum_over_processes
+from stages.train.loss import LOSSES, all_losses, by_weight, weighted_sum
+from stages.train.params import Loss, Optimiser, Params
+from stages.train.state import DeviceFilms, Row, StepValues, TrainingState, mean
+from stages.train.weighting import Losses
 
 EVALUATION_BATCH = 8
-COLUMNS = ("alpha", "beta", "ratio", "loss", "dice_loss", "bce_loss", "gradient_norm", "dice_norm", "bce_norm")
 
 
 class Preempted(BaseException):
@@ -33,185 +30,123 @@ def never() -> bool:
     return False
 
 
-@dataclass
-class TrainingState:
-    """All that the next step depends on; random numbers are derived, so there is no generator among it."""
-
-    network: nn.Module  # as built; its parameters are those of `model`
-    model: nn.Module  # what is called: the network behind Fabric's precision and its processes
-    optimiser: torch.optim.Optimizer
-    average: AveragedModel | None
-    weighting: Weighting[Any]
-    by_iteration: bool
-    steps: int  # in an epoch
-    seed: int
-    epoch: int = 0
-    step: int = 0  # done in this epoch
-    sums: list[float] = field(default_factory=lambda: [0.0] * len(COLUMNS))  # over this epoch's steps
-    losses: Losses | None = None  # since the weighting's last tick
-    in_force: tuple[float, float] = (0.0, 0.0)  # alpha, beta
-    history: list[dict[str, float]] = field(default_factory=list)
-    kept: dict[str, Tensor] = field(default_factory=dict)
-    kept_epoch: int = 0
-    features: list[Tensor] = field(default_factory=list)  # what the last layer saw, where the weighting asks for norms
-
-    def eval_network(self) -> nn.Module:
-        """The network that is validated and kept: the moving average where there is one."""
-        return self.average.module if self.average is not None else self.network
-
-    def pack(self) -> dict[str, Any]:
-        losses = None if self.losses is None else [self.losses.values, self.losses.norms]
-        return {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict()["state"],
-            "average": None if self.average is None else self.average.state_dict(),
-            "weighting": self.weighting.state(),
-            "losses": losses,
-            **{
-                name: getattr(self, name)
-                for name in ("epoch", "step", "sums", "in_force", "history", "kept", "kept_epoch")
-            },
-        }
-
-    def unpack(self, content: dict[str, Any]) -> None:
-        self.network.load_state_dict(content["network"])
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": content["optimiser"], "param_groups": groups})
-        for parameter, moments in self.optimiser.state.items():
-            for name, value in moments.items():
-                if value.shape == parameter.shape:  # in the memory order of the parameter, as the fused step needs it
-                    moments[name] = torch.empty_like(parameter).copy_(value)
-        if self.average is not None:
-            self.average.load_state_dict(content["average"])
-        self.weighting.restore(content["weighting"])
-        self.losses = content["losses"] and Losses(*(tuple(pair) for pair in content["losses"]))
-        self.in_force = tuple(content["in_force"])
-        for name in ("epoch", "step", "sums", "history", "kept", "kept_epoch"):
-            setattr(self, name, content[name])
-
-
 @dataclass(frozen=True)
-class Side:
-    """Films on the device: inputs uint8 (N, C, H, W) and masks uint8 (N, 1, H, W) of 0 and 1."""
+class ValidationValues:
+    """Over the validation films: the terms of the loss by name, unweighted, and the mean Dice of the masks at 0.5."""
 
-    inputs: Tensor
-    masks: Tensor
-
-    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Inputs float32 (n, C, H, W) in -1..1 and masks float32 (n, 1, H, W)."""
-        index = torch.from_numpy(chosen).to(self.inputs.device)
-        return to_input(self.inputs[index]), self.masks[index].float()
-
-
-def to_device(fabric: Fabric, films: Films) -> Side:
-    """The films as bytes on the device, once: 160 of 256 x 256 take 20 MB."""
-    masks = torch.from_numpy(films.masks)[:, None].to(torch.uint8)
-    return Side(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
-
-
-def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[int, ...], seed: int) -> TrainingState:
-    """Everything as it stands before the first step; initial weights follow from the seed.
-
-    Args:
-        fabric: of `make_fabric`, launched.
-        settings: the section `train`.
-        weights: of the variant.
-        inputs: shape of the training films, (N, C, H, W).
-        seed: of the training.
-    """
-    torch.manual_seed(seed)
-    network = build(settings.network).to(fabric.device).to(memory_format=torch.channels_last)
-    network = sync_batch_norm(network, inputs[1:], fabric)
-    average = None
-    if settings.optimiser.ema > 0:
-        mean = get_ema_multi_avg_fn(settings.optimiser.ema)  # type: ignore[no-untyped-call]
-        average = AveragedModel(network, multi_avg_fn=mean, use_buffers=True)
-    if settings.network.compile:
-        network.compile()
-    optimiser = torch.optim.AdamW(
-        network.parameters(),
-        settings.optimiser.learning_rate,
-        weight_decay=settings.optimiser.weight_decay,
-        fused=True,
-    )
-    model, wrapped = fabric.setup(network, optimiser)
-    steps = -(-inputs[0] // settings.loop.batch)
-    weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, seed)
-    state = TrainingState(network, model, wrapped, average, weighting, by_iteration, steps, seed)
-    if weighting.asks_norms:
-        state.features.append(torch.empty(0))
-        layer = logit_layer(network)
-        layer.register_forward_pre_hook(lambda _, seen: state.features.__setitem__(0, seen[0].detach()))
-    return state
+    losses: dict[str, float]
+    dice: float
 
 
 def epochs(
     fabric: Fabric,
     state: TrainingState,
-    train: Side,
-    validation: Side,
+    train: DeviceFilms,
+    validation: DeviceFilms,
     settings: Params,
     stop: Callable[[], bool] = never,
-) -> Iterator[dict[str, float]]:
+) -> Iterator[Row]:
     """Train the epochs that `state` still lacks and yield the row of history.csv after each.
 
     The weights in `state.kept` are those of the epoch with the highest validation Dice, the first of equals (losses of
     different epochs do not compare, since the weights of their terms differ), or of the last epoch (`select: last`).
 
+    Args:
+        fabric: of `make_fabric`, launched.
+        state: of `init_state`, or restored.
+        train: films to train on.
+        validation: films to choose the epoch by.
+        settings: the section `train`.
+        stop: asked before each step whether to stop there.
     Raises:
         UserError: a loss or a gradient is no longer a finite number.
         Preempted: `stop()` said so; the state is that after a whole step.
     """
     while state.epoch < settings.loop.epochs:
+        in_training = fit_epoch(fabric, state, train, settings, stop)
+        in_validation = validate(fabric, state.eval_network(), validation, settings.loss)
         rate = learning_rate(state.epoch * state.steps, state.steps * settings.loop.epochs, settings.optimiser)
-        fitted = fit_epoch(fabric, state, train, settings, stop)
-        checked = validate(fabric, state.eval_network(), validation, settings.loss)
-        weighted = fitted["alpha"] * checked["dice_loss"] + fitted["beta"] * checked["bce_loss"]
-        row = {"epoch": state.epoch, **{name: fitted[name] for name in ("alpha", "beta", "ratio")}}
-        row |= {"learning_rate": rate, "gradient_norm": fitted["gradient_norm"]}
-        row |= {f"train_{name}": fitted[name] for name in ("loss", "dice_loss", "bce_loss")}
-        row |= {f"validation_{name}": value for name, value in ({"loss": weighted} | checked).items()}
-        best = max((old["validation_dice"] for old in state.history), default=-1.0)
+        row = history_row(state.epoch, rate, in_training, in_validation)
+        best = max((earlier["validation_dice"] for earlier in state.history), default=-1.0)
         last = state.epoch == settings.loop.epochs - 1
         if last if settings.loop.select == "last" else row["validation_dice"] > best:
+            weights = state.eval_network().state_dict()
+            state.kept = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
             state.kept_epoch = state.epoch
-            state.kept = {
-                name: tensor.detach().cpu().clone() for name, tensor in state.eval_network().state_dict().items()
-            }
         state.history.append(row)
-        state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0] * len(COLUMNS)
+        state.epoch, state.measured = state.epoch + 1, []
         yield row
 
 
+def history_row(epoch: int, rate: float, train: StepValues, validation: ValidationValues) -> Row:
+    """A row of history.csv.
+
+    Args:
+        epoch: counted from 0.
+        rate: learning rate of its first step.
+        train: means over its steps.
+        validation: after it.
+    """
+    row = {"epoch": epoch, "alpha": train.alpha, "beta": train.beta, "ratio": train.ratio}
+    row |= {"learning_rate": rate, "gradient_norm": train.gradient_norm, "train_loss": train.loss}
+    row |= {f"train_{name}_loss": value for name, value in train.losses.items()}
+    row["validation_loss"] = weighted_sum(validation.losses, train.alpha, train.beta)
+    row |= {f"validation_{name}_loss": value for name, value in validation.losses.items()}
+    return row | {"validation_dice": validation.dice}
+
+
 def fit_epoch(
-    fabric: Fabric, state: TrainingState, films: Side, settings: Params, stop: Callable[[], bool] = never
-) -> dict[str, float]:
-    """The steps that this epoch still lacks, in an order that follows from (seed, epoch); means over all its steps."""
+    fabric: Fabric, state: TrainingState, films: DeviceFilms, settings: Params, stop: Callable[[], bool] = never
+) -> StepValues:
+    """The steps that this epoch still lacks, in an order that follows from (seed, epoch).
+
+    Args:
+        fabric: of `make_fabric`, launched.
+        state: changed by each step.
+        films: to train on.
+        settings: the section `train`.
+        stop: asked before each step whether to stop there.
+    Returns:
+        Means over all steps of the epoch.
+    """
     state.model.train()
     order = np.random.default_rng([state.seed, state.epoch]).permutation(len(films.inputs))
     batches = np.array_split(order, state.steps)
     while state.step < state.steps:
-        if agreed(fabric, stop()):
+        if any_process(fabric, stop()):
             raise Preempted
         if state.by_iteration or state.step == 0:
             tick(state)
         values = fit_step(fabric, state, films, batches[state.step], settings)
-        state.sums = [before + value for before, value in zip(state.sums, values, strict=True)]
-        state.step += 1
-        if state.by_iteration or state.step == state.steps:
-            seen = values if state.by_iteration else [total / state.steps for total in state.sums]
-            state.losses = Losses((seen[4], seen[5]), (seen[7], seen[8]))
-    return {name: total / state.steps for name, total in zip(COLUMNS, state.sums, strict=True)}
+        state.measured.append(values)
+        if state.by_iteration:
+            state.since_tick = values
+    means = mean(state.measured)
+    if not state.by_iteration:
+        state.since_tick = means
+    return means
 
 
 def tick(state: TrainingState) -> None:
     """Ask the weighting for alpha and beta from now on."""
     t = state.epoch + state.step / state.steps if state.by_iteration else float(state.epoch)
-    state.in_force = state.weighting.in_force(t, state.losses)
+    values = state.since_tick
+    losses = None if values is None else Losses(by_weight(values.losses), (values.alpha_norm, values.beta_norm))
+    state.alpha, state.beta = state.weighting.in_force(t, losses)
 
 
-def fit_step(fabric: Fabric, state: TrainingState, films: Side, chosen: np.ndarray, settings: Params) -> list[float]:
-    """Forward, backward, step on the chosen films, shared among the processes; the values of COLUMNS."""
+def fit_step(
+    fabric: Fabric, state: TrainingState, films: DeviceFilms, chosen: np.ndarray, settings: Params
+) -> StepValues:
+    """Forward, backward, step on the films `chosen`, which processes share.
+
+    Args:
+        fabric: of `make_fabric`, launched.
+        state: its weights, optimiser and moving average change.
+        films: to train on.
+        chosen: int (n,), the batch of all processes.
+        settings: the section `train`.
+    """
     rank, world = fabric.global_rank, fabric.world_size
     # Encoders with dropout draw from torch's own generator: what it gives follows from the step, too.
     torch.manual_seed(int(np.random.SeedSequence([state.seed, state.epoch, state.step, rank]).generate_state(1)[0]))
@@ -220,61 +155,90 @@ def fit_step(fabric: Fabric, state: TrainingState, films: Side, chosen: np.ndarr
     images, masks = augment(images, masks, draw(state.seed, state.epoch, mine), settings.augment)
     # Means over unequal shares: weigh them, so that their mean over the processes is that over the batch.
     share = len(mine) * world / len(chosen)
-    dice, bce = losses(state.model(images), masks, settings.loss, share)
-    alpha, beta = state.in_force
-    total = alpha * dice + beta * bce
-    norms = gradient_norms(fabric, state, masks, settings.loss, share) if state.features else torch.zeros(2).to(total)
+    losses = losses_of_share(state.model(images), masks, settings.loss, share)
+    total = weighted_sum(losses, state.alpha, state.beta)
+    norms = gradient_norms(fabric, state, masks, settings.loss, share)
     state.optimiser.zero_grad(set_to_none=True)
     fabric.backward(total)
     norm = fabric.clip_gradients(
         state.model, state.optimiser, max_norm=settings.optimiser.clip, error_if_nonfinite=False
     )
-    found = torch.stack([total.detach(), dice.detach(), bce.detach(), torch.as_tensor(norm).to(total), *norms])
-    values: list[float] = all_reduce(fabric, found, "mean").tolist()
-    refuse_what_is_not_finite(values, state)
+    measured = torch.stack([total.detach(), torch.as_tensor(norm).to(total), *norms, *losses.values()]).detach()
+    loss, gradient_norm, alpha_norm, beta_norm, *values = all_reduce(fabric, measured, "mean").tolist()
+    step = StepValues(
+        alpha=state.alpha,
+        beta=state.beta,
+        ratio=state.alpha / (state.alpha + state.beta),
+        loss=loss,
+        losses=dict(zip(losses, values, strict=True)),
+        gradient_norm=gradient_norm,
+        alpha_norm=alpha_norm,
+        beta_norm=beta_norm,
+    )
+    check_finite(step, state)
     done = state.epoch * state.steps + state.step
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(done, settings.loop.epochs * state.steps, settings.optimiser)
     state.optimiser.step()
     if state.average is not None:
         state.average.update_parameters(state.network)
-    return [alpha, beta, alpha / (alpha + beta), *values]
+    return step
 
 
-def refuse_what_is_not_finite(values: list[float], state: TrainingState) -> None:
+def losses_of_share(logits: Tensor, masks: Tensor, settings: Loss, share: float) -> dict[str, Tensor]:
+    """The terms of the loss on this process's part of a batch, whose means over the processes are those of the batch.
+
+    Args:
+        logits: (n, 1, H, W).
+        masks: float32 (n, 1, H, W) of 0 and 1.
+        settings: the section `train.loss`.
+        share: films of this process, divided by the mean over the processes.
+    """
+    return {name: loss * share for name, loss in all_losses(logits, masks, settings, sum_over_processes).items()}
+
+
+def gradient_norms(fabric: Fabric, state: TrainingState, masks: Tensor, settings: Loss, share: float) -> Tensor:
+    """Norms of the gradients of what alpha and beta weigh in the layer that makes the logits, float (2,); else zeros.
+
+    That layer is run once more by itself, apart from the graph whose gradients processes exchange.
+
+    Args:
+        fabric: of `make_fabric`, launched.
+        state: whose network has just seen the batch.
+        masks: float32 (n, 1, H, W) of 0 and 1.
+        settings: the section `train.loss`.
+        share: as in `losses_of_share`.
+    """
+    if state.logit_inputs is None:
+        return torch.zeros(2, device=masks.device)
+    layer = logit_layer(state.network)
+    with fabric.autocast():
+        logits = layer(state.logit_inputs)
+        if logits.shape != masks.shape:
+            logits = F.interpolate(logits, masks.shape[2:], mode="bilinear", align_corners=True)  # as every head does
+    losses = by_weight(losses_of_share(logits, masks, settings, share))
+    gradients = [torch.autograd.grad(loss, layer.weight, retain_graph=True)[0].float() for loss in losses]
+    return torch.stack([torch.linalg.vector_norm(all_reduce(fabric, gradient, "mean")) for gradient in gradients])
+
+
+def check_finite(step: StepValues, state: TrainingState) -> None:
     """Stop before a step that would spoil the weights.
 
     Raises:
         UserError: the loss or the norm of its gradient is infinite or no number.
     """
-    total, dice, bce, norm, *_ = values
     where = f"in epoch {state.epoch}, step {state.step}"
-    if not math.isfinite(total):
+    if not math.isfinite(step.loss):
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
         raise UserError(
-            f"train: the loss is not finite {where} (Dice {dice:.4g}, BCE {bce:.4g}); "
-            "lower train.optimiser.learning_rate or train.optimiser.clip"
+            f"train: the loss is not finite {where} ({terms}); lower train.optimiser.learning_rate or "
+            "train.optimiser.clip"
         )
-    if not math.isfinite(norm):
+    if not math.isfinite(step.gradient_norm):
         raise UserError(
-            f"train: the gradient is not finite {where} (loss {total:.4g}); "
+            f"train: the gradient is not finite {where} (loss {step.loss:.4g}); "
             "lower train.optimiser.learning_rate, or train in fp32 (train.loop.precision)"
         )
-
-
-def gradient_norms(fabric: Fabric, state: TrainingState, masks: Tensor, settings: Loss, share: float) -> Tensor:
-    """Norms of both losses' gradients in the layer that makes the logits, (2,).
-
-    That layer is run once more by itself, apart from the graph whose gradients processes exchange.
-    """
-    layer = logit_layer(state.network)
-    with fabric.autocast():
-        logits = layer(state.features[0])
-        if logits.shape != masks.shape:
-            logits = F.interpolate(logits, masks.shape[2:], mode="bilinear", align_corners=True)  # as every head does
-    parts = [
-        torch.autograd.grad(loss, layer.weight, retain_graph=True)[0] for loss in losses(logits, masks, settings, share)
-    ]
-    return torch.stack([torch.linalg.vector_norm(all_reduce(fabric, part.float(), "mean")) for part in parts])
 
 
 def learning_rate(step: int, total: int, settings: Optimiser) -> float:
@@ -288,34 +252,32 @@ def learning_rate(step: int, total: int, settings: Optimiser) -> float:
 
 
 @torch.no_grad()
-def validate(fabric: Fabric, network: nn.Module, films: Side, settings: Loss) -> dict[str, float]:
-    """Mean losses over the validation films, and the mean Dice of their masks at 0.5 (1 where both are empty)."""
+def validate(fabric: Fabric, network: nn.Module, films: DeviceFilms, settings: Loss) -> ValidationValues:
+    """Mean losses over the films, and the mean Dice of their masks at 0.5 (1 where both are empty).
+
+    Args:
+        fabric: of `make_fabric`, launched; its processes share the films.
+        network: put into evaluation mode.
+        films: at least one.
+        settings: the section `train.loss`.
+    """
     network.eval()
     count = len(films.inputs)
     batches = np.array_split(np.arange(count), -(-count // EVALUATION_BATCH))
-    found = torch.zeros(3, dtype=torch.float64)
+    sums = torch.zeros(len(LOSSES) + 1, dtype=torch.float64)
     for chosen in batches[fabric.global_rank :: fabric.world_size]:
         images, masks = films.batch(chosen)
         with fabric.autocast():
             logits = network(images)
-        dice = dice_loss(logits, masks, settings.dice_over, settings.smooth)
-        marked = (logits > 0).float()
-        overlap, total = (marked * masks).sum((1, 2, 3)), marked.sum((1, 2, 3)) + masks.sum((1, 2, 3))
-        scores = torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0)
-        parts = torch.stack([dice, bce_loss(logits, masks), scores.mean()]).double().cpu()
-        found += parts * (len(chosen) / count)
-    sums = all_reduce(fabric, found.to(fabric.device), "sum").tolist()
-    return dict(zip(("dice_loss", "bce_loss", "dice"), sums, strict=True))
+        losses = all_losses(logits, masks, settings)
+        parts = torch.stack([*losses.values(), mask_dice(logits > 0, masks).mean()]).double().cpu()
+        sums += parts * (len(chosen) / count)
+    *values, dice = all_reduce(fabric, sums.to(fabric.device), "sum").tolist()
+    return ValidationValues(dict(zip(LOSSES, values, strict=True)), dice)
 
 
-def losses(logits: Tensor, masks: Tensor, settings: Loss, share: float) -> tuple[Tensor, Tensor]:
-    """Dice and BCE of this process's part of a batch, whose means over the processes are those of the batch."""
-    dice = dice_loss(logits, masks, settings.dice_over, settings.smooth, sum_over_processes)
-    return (dice if settings.dice_over == "batch" else dice * share), bce_loss(logits, masks) * share
-
-
-def agreed(fabric: Fabric, flag: bool) -> bool:
-    """Whether any process says so, so that all stop before the same step."""
-    if fabric.world_size == 1:
-        return flag
-    return bool(all_reduce(fabric, torch.tensor(float(flag), device=fabric.device), "sum") > 0)
+def mask_dice(predicted: Tensor, masks: Tensor) -> Tensor:
+    """Dice of each film, float32 (n,), 1 where both masks are empty; bool and float32 (n, 1, H, W) of 0 and 1."""
+    marked = predicted.float()
+    overlap, total = (marked * masks).sum((1, 2, 3)), marked.sum((1, 2, 3)) + masks.sum((1, 2, 3))
+    return torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0)

@@ -1,18 +1,19 @@
-"""Train: one U-Net under a fixed (baseline) or adaptive weighting of Dice and BCE; the code is the same.
+"""Train: one network under a fixed (baseline) or adaptive weighting of Dice and BCE; the code is the same.
 
 One process:                python -m stages.train adaptive 1 1      (dvc repro train@adaptive-1-1: seed 1, fold 1)
 4 GPUs of this machine:     dvc exp run -S train.loop.devices=4
 2 machines of 4 GPUs each:  torchrun --nnodes 2 --nproc-per-node 4 ... -m stages.train adaptive 1 1
 
-A training that was cut goes on when it is called again. SIGTERM writes a checkpoint and ends with the exit code 75.
+Rerun the command to resume a training that was cut. SIGTERM writes a checkpoint and ends with the exit code 75.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pandas as pd
 from filelock import FileLock
@@ -24,21 +25,41 @@ from stages.common.core.hashing import folder_sha256, json_sha256, sha256
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.dataset import Films, load_films
 from stages.common.data.layout import DATASET, DESCRIPTION, MODELS, VALIDATION, WEIGHTS
-from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.records import ModelRecord, TrainingRecord
+from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, VALIDATION_SCORES
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.metrics import score_images
 from stages.common.model.network import load_model, predict_logits, save_weights
 from stages.common.model.out_of_distribution import fit_reference
 from stages.common.model.tracking import Tracker, training_run
-from stages.train.checkpoint import checkpoint_path, fingerprint, forget, load_checkpoint, save_checkpoint
+from stages.train.checkpoint import checkpoint_path, fingerprint, load_checkpoint, remove_checkpoint, save_checkpoint
 from stages.train.devices import environment_record, explain_errors, lock_training_devices, make_fabric
-from stages.train.loop import Preempted, TrainingState, epochs, init_state, to_device
+from stages.train.loop import Preempted, epochs
 from stages.train.mlflow_model import mlflow_model
-from stages.train.params import Method, Params
-from stages.train.progress import Report, reporting
+from stages.train.params import Params
+from stages.train.progress import reporting
+from stages.train.state import Row, Snapshot, TrainingState, init_state, to_device
 
 CHECKPOINT_SHARE = 0.05  # of the time at most; where an epoch is shorter than that allows, not every epoch is written
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training as it is set up in this process; `state` changes while it runs."""
+
+    run: Run
+    settings: Params
+    fabric: Fabric
+    state: TrainingState
+    train: Films
+    validation: Films
+    stop: StopRequest
+
+    def epochs(self) -> Iterator[Row]:
+        """Train the epochs that the state still lacks; the row of history.csv after each."""
+        train, validation = (to_device(self.fabric, films) for films in (self.train, self.validation))
+        return epochs(self.fabric, self.state, train, validation, self.settings, self.stop)
 
 
 def main(
@@ -51,119 +72,157 @@ def main(
     models: Path = MODELS,
     scores: Path = VALIDATION,
 ) -> str:
-    this = Run(variant, seed, fold)
-    weights: Method = getattr(settings, this.variant)
+    """Train one network and write its folder; other processes than the first end here.
+
+    Args:
+        settings: the section `train`.
+        variant: baseline or adaptive.
+        seed: of initial weights, order and augmentation.
+        fold: counted from 1.
+        source: data/dataset.
+        models: where the run gets a folder.
+        scores: where its Dice on the validation films is written, by which sweeps choose.
+    Returns:
+        A line for the user.
+    """
+    run = Run(variant, seed, fold)
     with stop_request() as stop, lock_training_devices(settings.loop, stop):
         fabric = make_fabric(settings.loop)
         fabric.launch()
-        train, validation = (
-            load_films(source, side, settings.network.input, this.fold) for side in ("train", "validation")
-        )
+        train, validation = (load_films(source, side, settings.network.input, fold) for side in ("train", "validation"))
         with explain_errors(settings.network, settings.loop.batch, train.inputs.shape):
-            state = init_state(fabric, settings, weights, train.inputs.shape, this.seed)
-            rows = epochs(fabric, state, to_device(fabric, train), to_device(fabric, validation), settings, stop)
+            state = init_state(fabric, settings, getattr(settings, variant), train.inputs.shape, seed)
+            training = Training(run, settings, fabric, state, train, validation, stop)
             if not fabric.is_global_zero:
-                follow(fabric, state, rows, stop)
-            chosen = settings.model_dump(exclude={*VARIANTS, "seeds"}) | {"weights": weights.model_dump()}
-            chosen |= {"seed": this.seed, "fold": this.fold}
-            chosen["machine"] = environment_record(fabric, settings.loop.threads)
-            data = folder_sha256(source)
-            name = fingerprint(chosen, data)
-            checkpoint = checkpoint_path(name)
-
-            def save() -> None:
-                save_checkpoint(checkpoint, name, state.pack())
-
-            marks = {"variant": this.variant, "training": name}
-            marks |= {"params.sha256": json_sha256(chosen), "data.sha256": data}
-            with only_one(checkpoint, stop), training_run(str(this), marks) as run:
-                run.log_params(chosen)
-                run.log_data(str(source), data, {"train": len(train.ids), "validation": len(validation.ids)})
-                resume(fabric, state, load_checkpoint(checkpoint, name))
-                try:
-                    with reporting(str(this), settings.loop.epochs, state.epoch) as report:
-                        lead(state, rows, run, len(train.ids), report, save)
-                except Preempted:
-                    save()
-                    where = f"epoch {state.epoch}, step {state.step}"
-                    print(f"train: stopped in {where}; rerun the command to resume", file=sys.stderr)
-                    sys.exit(stop.code)
-                familiar = fit_reference(train.inputs[:, 0], validation.inputs[:, 0])
-                kept = keep(state, models / this.folder, chosen | {"familiar": familiar}, validation)
-                write_json(scores / f"{this}.json", kept)
-                run.tag({"weights.sha256": sha256(models / this.folder / WEIGHTS)})
-                with mlflow_model(models / this.folder, train.inputs.shape[1]) as folder:
-                    run.log_files(folder, "model")
-            forget(checkpoint)
+                train_along(training)
+            dice = train_and_record(training, source, models / run.folder, scores / f"{run}.json")
     return (
-        f"{this}: {settings.loop.epochs} epochs in {chosen['machine']['precision']}, validation Dice "
-        f"{kept['dice']:.3f} after epoch {kept['epoch']} -> {models / this.folder}"
+        f"{run}: {settings.loop.epochs} epochs in {environment_record(fabric, settings.loop.threads)['precision']}, "
+        f"validation Dice {dice:.3f} after epoch {state.kept_epoch} -> {models / run.folder}"
     )
 
 
-def lead(
-    state: TrainingState,
-    rows: Iterator[dict[str, float]],
-    run: Tracker,
-    films: int,
-    report: Report,
-    save: Callable[[], None],
-) -> None:
-    """The first process: each epoch goes to MLflow, the screen and, when it is due, the checkpoint."""
-    for row in state.history:  # of an earlier, cut call
-        run.log(row)
-    start = due = time.monotonic()
-    for row in rows:
-        seconds = time.monotonic() - start
-        speed = films / seconds
-        run.log(row | {"images_per_second": speed})
-        report.epoch(row, speed, seconds)
-        before = time.monotonic()
-        if before >= due:
-            save()
-            due = before + (time.monotonic() - before) / CHECKPOINT_SHARE
-        start = time.monotonic()
-
-
-def follow(fabric: Fabric, state: TrainingState, rows: Iterator[dict[str, float]], stop: StopRequest) -> NoReturn:
-    """Any other process: it trains along and writes nothing."""
-    resume(fabric, state, None)
+def train_along(training: Training) -> NoReturn:
+    """Any process but the first: it trains with the others and writes nothing."""
+    resume(training, None)
     try:
-        for _ in rows:
+        for _ in training.epochs():
             pass
     except Preempted:
-        sys.exit(stop.code)
+        sys.exit(training.stop.code)
     sys.exit(0)
 
 
-def resume(fabric: Fabric, state: TrainingState, content: dict[str, Any] | None) -> None:
-    """Take up what the first process found, in all of them."""
-    content = fabric.broadcast(content)
-    if content is not None:
-        state.unpack(content)
-        if fabric.is_global_zero:
-            print(f"train: goes on in epoch {state.epoch}, step {state.step} from its checkpoint", file=sys.stderr)
+def train_and_record(training: Training, source: Path, target: Path, scores: Path) -> float:
+    """The first process: train, write the run's folder, and mirror both in MLflow.
+
+    Args:
+        training: before its first step.
+        source: data/dataset.
+        target: the folder of the run.
+        scores: the file for its Dice on the validation films.
+    Returns:
+        That Dice.
+    """
+    record, data = training_record(training), folder_sha256(source)
+    name = fingerprint(record, data)
+    checkpoint = checkpoint_path(name)
+    tags = {"variant": training.run.variant, "training": name}
+    tags |= {"params.sha256": json_sha256(record), "data.sha256": data}
+    films = {"train": len(training.train.ids), "validation": len(training.validation.ids)}
+    with exclusive(checkpoint, training.stop), training_run(str(training.run), tags) as tracker:
+        tracker.log_params(record)
+        tracker.log_data(str(source), data, films)
+        resume(training, load_checkpoint(checkpoint, name))
+        fit(training, tracker, lambda: save_checkpoint(checkpoint, name, training.state.snapshot()))
+        dice = write_run(training, record, target)
+        write_json(scores, {"epoch": training.state.kept_epoch, "dice": dice})
+        tracker.tag({"weights.sha256": sha256(target / WEIGHTS)})
+        with mlflow_model(target, training.train.inputs.shape[1]) as folder:
+            tracker.log_files(folder, "model")
+    remove_checkpoint(checkpoint)
+    return dice
 
 
-def keep(state: TrainingState, target: Path, chosen: dict[str, Any], validation: Films) -> dict[str, float]:
-    """Write the folder of a run; returns the epoch whose weights it holds and their Dice on the validation films.
+def training_record(training: Training) -> TrainingRecord:
+    """What decides the weights besides code and data."""
+    settings, run = training.settings, training.run
+    return {
+        "network": settings.network.model_dump(),  # type: ignore[typeddict-item]
+        "loss": settings.loss.model_dump(),
+        "augment": settings.augment.model_dump(),
+        "optimiser": settings.optimiser.model_dump(),
+        "loop": settings.loop.model_dump(),
+        "weights": getattr(settings, run.variant).model_dump(),
+        "seed": run.seed,
+        "fold": run.fold,
+        "machine": environment_record(training.fabric, settings.loop.threads),
+    }
+
+
+def resume(training: Training, snapshot: Snapshot | None) -> None:
+    """Take up, in all processes, the state that the first one has found, if there is one."""
+    snapshot, state = training.fabric.broadcast(snapshot), training.state
+    if snapshot is not None:
+        state.restore(snapshot)
+        if training.fabric.is_global_zero:
+            where = f"epoch {state.epoch}, step {state.step}"
+            print(f"train: resumes in {where} from its checkpoint", file=sys.stderr)
+
+
+def fit(training: Training, tracker: Tracker, save: Callable[[], None]) -> None:
+    """Train all epochs; each goes to MLflow, the screen and, when it is due, the checkpoint.
+
+    Args:
+        training: at its beginning or resumed.
+        tracker: of its run.
+        save: writes a checkpoint.
+    """
+    state = training.state
+    for row in state.history:  # of an earlier, cut call
+        tracker.log(row)
+    try:
+        with reporting(str(training.run), training.settings.loop.epochs, state.epoch) as report:
+            start = due = time.monotonic()
+            for row in training.epochs():
+                seconds = time.monotonic() - start
+                images_per_second = len(training.train.ids) / seconds
+                tracker.log(row | {"images_per_second": images_per_second})
+                report.epoch(row, images_per_second, seconds)
+                before = time.monotonic()
+                if before >= due:
+                    save()
+                    due = before + (time.monotonic() - before) / CHECKPOINT_SHARE
+                start = time.monotonic()
+    except Preempted:
+        save()
+        where = f"epoch {state.epoch}, step {state.step}"
+        print(f"train: stopped in {where}; rerun the command to resume", file=sys.stderr)
+        sys.exit(training.stop.code)
+
+
+def write_run(training: Training, record: TrainingRecord, target: Path) -> float:
+    """Write the folder of a run; returns the Dice of its network on the validation films.
 
     They are scored as the test films will be, by the network that is written and at 0.5, so that sweeps can choose by
     them, film by film.
     """
+    state, validation = training.state, training.validation
+    familiar = fit_reference(training.train.inputs[:, 0], validation.inputs[:, 0])
+    model: ModelRecord = {**record, "familiar": familiar, "epoch": state.kept_epoch}
     with new_folder(target) as out:
         save_weights(out / WEIGHTS, state.kept)
         HISTORY.write(out, pd.DataFrame(state.history).astype({"epoch": int}))
-        write_json(out / DESCRIPTION, chosen | {"epoch": state.kept_epoch})
+        write_json(out / DESCRIPTION, model)
         probabilities = to_probabilities(predict_logits(load_model(out), validation.inputs))
         scores = score_images(probabilities, validation.masks, 0.5)
         scores.insert(0, "image_id", validation.ids)
         VALIDATION_SCORES.write(out, scores)
-    return {"epoch": state.kept_epoch, "dice": float(scores["f1"].mean())}
+    return float(scores["f1"].mean())
 
 
 @contextmanager
-def only_one(checkpoint: Path, stop: StopRequest) -> Iterator[None]:
+def exclusive(checkpoint: Path, stop: StopRequest) -> Iterator[None]:
     """Two equal trainings at once, as a queue may hold them, would write one checkpoint: the second waits."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(checkpoint.with_suffix(".lock"))

@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Row = dict[str, float]
+from stages.train.state import Row
 
 
 class Report(Protocol):

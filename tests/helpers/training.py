@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stages.common.core.files import write_json
 from stages.common.data.dataset import Films
+from stages.common.data.layout import DESCRIPTION, WEIGHTS
+from stages.common.model.network import save_weights
 from stages.train.devices import make_fabric
-from stages.train.loop import TrainingState, epochs, init_state, to_device
+from stages.train.loop import epochs
 from stages.train.params import Params
+from stages.train.state import Row, TrainingState, init_state, to_device
 from tests.helpers.films import squares
 from tests.helpers.params import merge
 
@@ -33,7 +38,7 @@ class Stop:
 
 def start(
     settings: Params, variant: str = "adaptive", seed: int = 1, films: Sequence[Films] | None = None
-) -> tuple[TrainingState, Iterator[dict[str, float]], Stop]:
+) -> tuple[TrainingState, Iterator[Row], Stop]:
     """A training that has not yet made a step, its epochs, and the way to stop it.
 
     Args:
@@ -46,6 +51,13 @@ def start(
     state = init_state(fabric, settings, getattr(settings, variant), films[0].inputs.shape, seed)
     train, validation = (to_device(fabric, side) for side in films)
     return state, epochs(fabric, state, train, validation, settings, stop), stop
+
+
+def store(state: TrainingState, settings: Params, folder: Path) -> Path:
+    """What `load_model` needs of the network that a training kept."""
+    save_weights(folder / WEIGHTS, state.kept)
+    write_json(folder / DESCRIPTION, {"network": settings.network.model_dump(), "machine": {}})
+    return folder
 
 
 def run(

@@ -8,14 +8,15 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
-from stages.common.core.files import write_json
 from stages.common.model.architecture import Preset, Pyramid
-from stages.common.model.network import load_model, predict_logits, save_weights
+from stages.common.model.network import load_model, predict_logits
 from stages.train.devices import make_fabric
-from stages.train.loop import epochs, init_state, to_device
+from stages.train.loop import epochs
 from stages.train.params import Params
+from stages.train.state import init_state, to_device
 from tests.helpers.films import squares
 from tests.helpers.params import merge
+from tests.helpers.training import store
 
 LEAST = {"PAN": 128}  # pixels: three poolings by 2 below a sixteenth of the film
 ENCODERS = {"DPT": "tu-resnet18"}  # timm's only
@@ -53,6 +54,4 @@ def test_it_trains_two_steps_and_comes_back_from_its_file(
     assert row["train_loss"] > 0
     after = state.network.state_dict()
     assert not all(torch.equal(before[key], after[key]) for key in before)
-    save_weights(tmp_path / "weights.safetensors", state.kept)
-    write_json(tmp_path / "model.json", {"network": settings.network.model_dump()})
-    assert predict_logits(load_model(tmp_path), films.inputs).shape == films.masks.shape
+    assert predict_logits(load_model(store(state, settings, tmp_path)), films.inputs).shape == films.masks.shape

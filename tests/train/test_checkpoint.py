@@ -15,8 +15,8 @@ STATE: dict[str, Any] = {
     "network": {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3), "empty": torch.zeros(0)},
     "optimiser": {0: {"step": torch.tensor(2.0), "exp_avg": torch.randn(2, 3).bfloat16()}},
     "history": [{"epoch": 0, "loss": 0.1 + 0.2}],
-    "losses": None,
-    "in_force": (0.1, 1e-300),
+    "since_tick": None,
+    "pair": (0.1, 1e-300),
 }
 
 

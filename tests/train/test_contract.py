@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stages.train.devices import make_fabric
-from stages.train.loop import epochs, init_state, to_device
+from stages.train.loop import epochs
 from stages.train.loss import bce_loss, dice_loss
 from stages.train.params import Linear, Params, Ramp
+from stages.train.state import init_state, to_device
 from stages.train.weighting import linear
 from tests.helpers.films import squares
 from tests.helpers.golden_losses import GOLDEN, first_steps

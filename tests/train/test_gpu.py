@@ -13,13 +13,13 @@ import torch
 from stages.common.core.errors import UserError
 from stages.common.model.network import load_model, predict_logits
 from stages.train.devices import environment_record, explain_errors, make_fabric
-from stages.train.loop import epochs, init_state, to_device
-from stages.train.main import keep
+from stages.train.loop import epochs
 from stages.train.params import Params
+from stages.train.state import init_state, to_device
 from tests.helpers.films import squares
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
-from tests.helpers.training import VALIDATION, change, run
+from tests.helpers.training import VALIDATION, change, run, store
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU on this machine")
 
@@ -56,8 +56,8 @@ def test_fp32_is_no_tf32(settings: Params) -> None:
 
 def test_what_it_trained_gives_the_same_masks_without_it(settings: Params, here: Path) -> None:
     state = run(change(settings, loop={"epochs": 25}, optimiser={"learning_rate": 0.01}))
-    assert keep(state, Path("model"), {"network": settings.network.model_dump()}, VALIDATION)["dice"] > 0.9
-    inside = predict_logits(load_model(Path("model")), VALIDATION.inputs).sigmoid().mean((1, 2))
+    assert state.history[state.kept_epoch]["validation_dice"] > 0.9
+    inside = predict_logits(load_model(store(state, settings, Path("model"))), VALIDATION.inputs).sigmoid().mean((1, 2))
     script = (
         "import json, torch; from pathlib import Path; "
         "from stages.common.model.network import load_model, predict_logits; "

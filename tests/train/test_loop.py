@@ -4,22 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from stages.common.core.errors import UserError
+from stages.common.data.tables import HISTORY
 from stages.common.model.network import logit_layer
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
 from stages.train.devices import make_fabric
-from stages.train.loop import (
-    Preempted,
-    TrainingState,
-    gradient_norms,
-    learning_rate,
-    losses,
-    to_device,
-)
+from stages.train.loop import Preempted, gradient_norms, learning_rate, losses_of_share
+from stages.train.loss import LOSSES, Term, by_weight, weighted_sum
 from stages.train.params import Params
+from stages.train.state import TrainingState, to_device
 from stages.train.weighting import WEIGHTINGS
 from tests.helpers.films import squares
 from tests.helpers.training import change, run, start
@@ -36,11 +33,11 @@ def cut(settings: Params, steps: int, path: Path) -> TrainingState:
     stop.after = steps
     with pytest.raises(Preempted):
         list(rows)
-    save_checkpoint(path, "x", first.pack())
+    save_checkpoint(path, "x", first.snapshot())
     second, rows, _ = start(settings)
-    content = load_checkpoint(path, "x")
-    assert content is not None
-    second.unpack(content)
+    snapshot = load_checkpoint(path, "x")
+    assert snapshot is not None
+    second.restore(snapshot)
     list(rows)
     return second
 
@@ -120,6 +117,27 @@ def test_history_holds_the_weights_in_force(settings: Params) -> None:
             assert row[f"{side}_loss"] == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.parametrize("method", ["linear", "gradnorm", "dwa"])
+def test_a_third_term_of_the_loss_is_one_entry_of_a_table(
+    method: str, settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run(change(settings, adaptive=method)).history
+    monkeypatch.setitem(LOSSES, "area", Term(0.25, lambda z, y, *_: z.sigmoid().mean()))
+    three = run(change(settings, adaptive=method))
+    assert three.history[0]["train_area_loss"] > 0
+    for row in three.history:
+        for side in ("train", "validation"):
+            values = {name: row[f"{side}_{name}_loss"] for name in LOSSES}
+            assert row[f"{side}_loss"] == pytest.approx(weighted_sum(values, row["alpha"], row["beta"]), rel=1e-5)
+    assert three.history[0]["train_dice_loss"] != plain[0]["train_dice_loss"]  # from the second step on
+    HISTORY.write(tmp_path, pd.DataFrame(three.history).astype({"epoch": int}))
+    columns = list(HISTORY.read(tmp_path))
+    assert columns[columns.index("train_loss") :] == [
+        *("train_loss", "train_dice_loss", "train_bce_loss", "train_area_loss"),
+        *("validation_loss", "validation_dice_loss", "validation_bce_loss", "validation_area_loss", "validation_dice"),
+    ]
+
+
 def test_the_clock_may_count_iterations(settings: Params) -> None:
     history = run(change(settings, adaptive={"clock": "iteration"}, loop={"epochs": 4})).history
     # two steps in an epoch: the mean of t and t + 1/2
@@ -163,9 +181,9 @@ def test_gradient_norms_are_those_of_the_last_layer(network: dict[str, Any], set
     settings = change(Params.model_validate(chosen), loop={"precision": "fp32"})
     fabric, (state, _, _) = make_fabric(settings.loop), start(settings)
     images, masks = to_device(fabric, squares(4, 0, 64)).batch(np.arange(4))
-    pair = losses(state.model(images), masks, settings.loss, 1.0)
+    losses = losses_of_share(state.model(images), masks, settings.loss, 1.0)
     norms = gradient_norms(fabric, state, masks, settings.loss, 1.0)
-    for loss, norm in zip(pair, norms, strict=True):
+    for loss, norm in zip(by_weight(losses), norms, strict=True):
         state.network.zero_grad()
         loss.backward(retain_graph=True)
         gradient = logit_layer(state.network).weight.grad
@@ -246,7 +264,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_names_it(settings: P
     with torch.no_grad():
         state.network.get_parameter("segmentation_head.0.weight").fill_(float("nan"))
     before = {name: tensor.clone() for name, tensor in state.network.named_parameters()}
-    with pytest.raises(UserError, match=r"loss is not finite in epoch 0, step 0 \(Dice nan, BCE nan\); lower"):
+    with pytest.raises(UserError, match=r"loss is not finite in epoch 0, step 0 \(dice nan, bce nan\); lower"):
         list(rows)
     for name, parameter in state.network.named_parameters():
         assert torch.equal(parameter.nan_to_num(), before[name].nan_to_num())

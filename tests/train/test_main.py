@@ -173,7 +173,7 @@ def test_a_stopped_training_writes_its_state_and_goes_on(toy_params: dict[str, A
         assert len(list((dataset / ".checkpoints").glob("*.safetensors"))) == 1
         assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == expected  # of the first call
     rest = start(dataset)
-    assert "goes on in epoch" in rest.communicate()[1]
+    assert "resumes in epoch" in rest.communicate()[1]
     assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == expected
     client, experiment = open_client()
     statuses = sorted(run.info.status for run in client.search_runs([experiment]))

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import new_folder, read_json, write_json
+from stages.common.core.files import new_folder, write_json
 from stages.common.data.dataset import load_films
-from stages.common.data.layout import DATASET, DESCRIPTION
+from stages.common.data.layout import DATASET
+from stages.common.data.records import read_model_record
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import load_model
 from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs, run_folders
@@ -34,8 +35,8 @@ class OneLogit(nn.Module):
 def export_model(name: str, target: Path) -> None:
     """Export a model by its name (baseline, adaptive or a run below models/) and compare it on its test films."""
     folder = run_folders(name, Path())[0] if name in VARIANTS else Path(name)
-    trained = read_json(folder / DESCRIPTION)
-    films = load_films(DATASET, "test", trained["network"]["input"], trained["fold"])
+    record = read_model_record(folder)
+    films = load_films(DATASET, "test", record["network"]["input"], record["fold"])
     difference = export(folder, target, films.inputs)
     size = (target / "model.onnx").stat().st_size / 1e6
     print(
@@ -55,7 +56,6 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
     """
     model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
     size, channels = model.recipe["preprocess"]["size"], films.shape[1]
-    description = read_json(folder / DESCRIPTION)
     with new_folder(target) as out, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -70,8 +70,9 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
             external_data=False,
             verbose=False,
         )
-        description_of_export = {"recipe": model.recipe, "weights": model.weights, "output": ONNX_OUTPUT}
-        write_json(out / "recipe.json", description_of_export | {name: description[name] for name in ("seed", "fold")})
+        record = read_model_record(folder)
+        origin = {"weights": model.weights, "seed": record["seed"], "fold": record["fold"]}
+        write_json(out / "recipe.json", origin | {"recipe": model.recipe, "output": ONNX_OUTPUT})
         exported = from_onnx(out)
         batches = (films[i : i + 8] for i in range(0, len(films), 8))
         apart = max(

@@ -20,6 +20,7 @@ from stages.common.core.hashing import sha256
 from stages.common.core.params import section_errors
 from stages.common.data.geometry import Affine
 from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS, PARAMS, WEIGHTS
+from stages.common.data.records import ModelRecord, read_model_record
 from stages.common.data.run_id import VARIANTS, Run
 from stages.common.model.calibration import LogitFunction, mean_probabilities
 from stages.common.model.out_of_distribution import distances
@@ -133,16 +134,15 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
 
     from stages.common.model.network import load_model, predict_logits
 
-    descriptions = [read_json(folder / DESCRIPTION) for folder in folders]
+    records = [read_model_record(folder) for folder in folders]
     networks = [load_model(folder) for folder in folders]
-    torch.set_num_threads(threads or descriptions[0]["machine"]["threads"])
-    recipe = recipe_of(folders, descriptions, root)
-
+    torch.set_num_threads(threads or records[0]["machine"]["threads"])
+    recipe = recipe_of(folders, records[0], root)
     weights = " ".join(sha256(folder / WEIGHTS) for folder in folders)
     return Model(name, [partial(predict_logits, network) for network in networks], recipe, weights)
 
 
-def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Path) -> dict[str, Any]:
+def recipe_of(folders: list[Path], record: ModelRecord, root: Path) -> dict[str, Any]:
     """How the training films were prepared, from dvc.lock: params.yaml may have been changed since."""
     lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
     done = {stage: ran_with(lock[stage], stage) for stage in ("ingest", "preprocess", "threshold")}
@@ -155,10 +155,10 @@ def recipe_of(folders: list[Path], descriptions: list[dict[str, Any]], root: Pat
         "ct_window": done["ingest"]["ct_window"],
         "preprocess": done["preprocess"],
         "threshold": done["threshold"],
-        "input": descriptions[0]["network"]["input"],
+        "input": record["network"]["input"],
         "temperatures": [score["temperature"]["value"] for score in scores],
         "cut": float(np.mean([score["threshold"]["value"] for score in scores])),
-        "familiar": descriptions[0]["familiar"],
+        "familiar": record["familiar"],
     }
 
 

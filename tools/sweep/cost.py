@@ -10,8 +10,9 @@ from lightning_fabric import Fabric
 
 from stages.common.data.dataset import Films, load_films
 from stages.train.devices import lock_training_devices, make_fabric
-from stages.train.loop import TrainingState, fit_step, init_state, tick, to_device
+from stages.train.loop import fit_step, tick
 from stages.train.params import Params
+from stages.train.state import TrainingState, init_state, to_device
 
 STEPS = 3  # that are timed, after one that warms up
 OUTSIDE = 20.0  # seconds for each training outside of it: imports, data, records, evaluation (benchmarks/sweep.py)

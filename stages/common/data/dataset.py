@@ -3,22 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png
 from stages.common.core.parallel import count_workers
-from stages.common.data.layout import Picture, Side, dataset_file, fold_column, fold_columns
+from stages.common.data.layout import CHANNELS, Input, Picture, Side, dataset_file, fold_column, fold_columns
 from stages.common.data.tables import SPLIT
-
-Input = Literal["image", "levels", "both"]
-CHANNELS: dict[Input, tuple[Picture, ...]] = {
-    "image": ("image",),
-    "levels": ("levels",),
-    "both": ("image", "levels"),
-}
 
 
 @dataclass(frozen=True)

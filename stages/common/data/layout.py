@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 Side = Literal["train", "validation", "test", "unused"]
 Picture = Literal["image", "levels", "mask"]
+Input = Literal["image", "levels", "both"]
 
 PARAMS = Path("params.yaml")
 INBOX = Path("data/incoming")  # unless params.yaml names another
@@ -36,6 +37,7 @@ DATA_DOCS = REPORTS / "data_docs"
 SIDES: tuple[Side, ...] = get_args(Side)
 USED: tuple[Side, ...] = ("train", "validation", "test")
 PICTURES: tuple[Picture, ...] = get_args(Picture)
+CHANNELS: dict[Input, tuple[Picture, ...]] = {"image": ("image",), "levels": ("levels",), "both": ("image", "levels")}
 SUFFIX: dict[Picture, str] = {"image": "", "levels": "_levels", "mask": "_mask"}
 
 

@@ -1,6 +1,84 @@
 """The JSON files of the pipeline that others read, each a TypedDict; null stands for what is undefined."""
 
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_json
+from stages.common.data.layout import DESCRIPTION, Input
+
+
+class Machine(TypedDict):
+    """What besides code, data and params decides the last bits of the weights.
+
+    device: the GPU's name, or the instruction set of the processor. precision: Fabric's name for it. threads: of a
+    process. processes: that shared a batch.
+    """
+
+    torch: str
+    device: str
+    precision: str
+    threads: int
+    processes: int
+
+
+class Reference(TypedDict):
+    """What training films look like, see `stages.common.model.out_of_distribution`: 16 means, a 16 x 16 precision
+    matrix, and the distance beyond which a film is unfamiliar.
+    """
+
+    mean: list[float]
+    precision: list[list[float]]
+    limit: float
+
+
+class NetworkRecord(TypedDict, total=False):
+    """The section `train.network`: `channels` is missing where the architecture has none."""
+
+    architecture: str
+    encoder: str
+    input: Input
+    channels: list[int]
+    compile: bool
+
+
+class TrainingRecord(TypedDict):
+    """What decides the weights of a training besides code and data.
+
+    network, loss, augment, optimiser, loop: these sections of `train`. weights: the section `train.<variant>`.
+    """
+
+    network: NetworkRecord
+    loss: dict[str, Any]
+    augment: dict[str, Any]
+    optimiser: dict[str, Any]
+    loop: dict[str, Any]
+    weights: dict[str, Any]
+    seed: int
+    fold: int
+    machine: Machine
+
+
+class ModelRecord(TrainingRecord):
+    """model.json. familiar: what its training films look like. epoch: whose weights were kept, counted from 0."""
+
+    familiar: Reference
+    epoch: int
+
+
+def read_model_record(folder: Path) -> ModelRecord:
+    """model.json in the folder of a training.
+
+    Raises:
+        UserError: it is missing, or of another version of the pipeline.
+    """
+    record: ModelRecord = read_json(folder / DESCRIPTION)
+    if missing := [name for name in ("network", "machine") if name not in record]:
+        raise UserError(
+            f"{folder / DESCRIPTION}: there is no {' and no '.join(missing)} in it; another version of this pipeline "
+            "wrote it: run `dvc repro` to train again"
+        )
+    return record
 
 
 class TestSet(TypedDict):

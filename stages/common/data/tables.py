@@ -4,7 +4,7 @@ A row is a TypedDict. A blank cell is '' in a `str` column and NaN in a `float` 
 none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Generic, Literal, TypedDict, TypeVar, cast, get_type_hints
@@ -18,12 +18,33 @@ Row = TypeVar("Row", bound=Mapping[str, object])
 DTYPES = {int: "int64", float: "float64", bool: "bool"}
 
 
+def no_further_columns(names: Sequence[str]) -> dict[str, list[str]]:
+    return {}
+
+
+def further_folds(names: Sequence[str]) -> dict[str, list[str]]:
+    """Folds from the second on stand behind the first."""
+    return {"split": [column for fold, column in fold_columns(names).items() if fold > 1]}
+
+
+def terms_of_the_loss(names: Sequence[str]) -> dict[str, list[str]]:
+    """Each term of the loss, such as train_dice_loss, stands behind the whole."""
+    return {
+        whole: [name for name in names if name.startswith(f"{side}_") and name.endswith("_loss") and name != whole]
+        for side, whole in (("train", "train_loss"), ("validation", "validation_loss"))
+    }
+
+
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """A CSV file of that name in some folder; its columns are the keys of `row`."""
+    """A CSV file of that name in some folder; its columns are the keys of `row`.
+
+    further: columns beside these, of which there can be any number, by the column behind which they stand.
+    """
 
     name: str
     row: type[Row]
+    further: Callable[[Sequence[str]], dict[str, list[str]]] = no_further_columns
 
     @property
     def columns(self) -> dict[str, str]:
@@ -62,10 +83,8 @@ class Table(Generic[Row]):
         Raises:
             ValueError: it lacks a column, or has one more.
         """
-        expected = list(self.columns)
-        if "split" in expected:  # further folds stand behind the first
-            first = expected.index("split")
-            expected[first : first + 1] = fold_columns(table).values()
+        further = self.further([str(name) for name in table])
+        expected = [name for column in self.columns for name in (column, *further.get(column, ()))]
         if set(expected) != set(table):
             raise ValueError(
                 f"{self.name}: expected the columns {', '.join(expected)}, found {', '.join(map(str, table))}"
@@ -204,7 +223,10 @@ class SplitRow(TypedDict):
 
 
 class EpochRow(TypedDict):
-    """An epoch of a training, counted from 0. alpha, beta: means over its steps. ratio: alpha / (alpha + beta)."""
+    """An epoch of a training, counted from 0. alpha, beta: means over its steps. ratio: alpha / (alpha + beta).
+
+    Behind train_loss and validation_loss stands each term of the loss, unweighted: train_dice_loss, train_bce_loss, ...
+    """
 
     epoch: int
     alpha: float
@@ -213,11 +235,7 @@ class EpochRow(TypedDict):
     learning_rate: float
     gradient_norm: float
     train_loss: float
-    train_dice_loss: float
-    train_bce_loss: float
     validation_loss: float
-    validation_dice_loss: float
-    validation_bce_loss: float
     validation_dice: float
 
 
@@ -425,9 +443,9 @@ WITHDRAWN = Table("withdrawn.csv", WithdrawnRow)  # also in data/pins
 PREPARED = Table("index.csv", PreparedRow)
 THRESHOLDS = Table("index.csv", LevelsRow)
 LEGEND = Table("legend.csv", LegendRow)
-SPLIT = Table("split.csv", SplitRow)
+SPLIT = Table("split.csv", SplitRow, further_folds)
 # of a training
-HISTORY = Table("history.csv", EpochRow)
+HISTORY = Table("history.csv", EpochRow, terms_of_the_loss)
 VALIDATION_SCORES = Table("validation.csv", PixelScores)
 # of an evaluation
 PER_IMAGE = Table("per_image.csv", FilmScores)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 
 from stages.common.core.params import Alternative, ByName, param
-from stages.common.data.dataset import Input
+from stages.common.data.layout import CHANNELS, Input
 
 CLASS = "class of segmentation-models-pytorch"
 
@@ -22,8 +22,8 @@ class Network(Alternative):
 
     @property
     def in_channels(self) -> int:
-        """Channels of a film: the grey image and its multilevel map are one each."""
-        return 2 if self.input == "both" else 1
+        """Channels of a film: one for each kind of picture."""
+        return len(CHANNELS[self.input])
 
 
 class Pyramid(Network):

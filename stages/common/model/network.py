@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import need, read_json, write_bytes
-from stages.common.data.layout import DESCRIPTION, WEIGHTS
+from stages.common.core.files import need, write_bytes
+from stages.common.data.layout import WEIGHTS
+from stages.common.data.records import read_model_record
 from stages.common.model.architecture import Network, Pyramid, read_network
 
 
@@ -84,7 +85,7 @@ def load_model(folder: Path) -> nn.Module:
     Raises:
         UserError: weights or description missing, damaged, or not of one another.
     """
-    settings = read_network(read_json(folder / DESCRIPTION)["network"])
+    settings = read_network(read_model_record(folder)["network"])
     with torch.device("meta"):  # no initial weights that would be thrown away: they take as long as two films
         network = build(settings)
     try:

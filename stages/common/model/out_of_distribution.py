@@ -5,10 +5,10 @@ it is unfamiliar when it lies half as far again as the furthest validation film.
 films; it cannot tell a wrist from another joint that is as bright in the same places.
 """
 
-from typing import Any
-
 import numpy as np
 from sklearn.covariance import LedoitWolf
+
+from stages.common.data.records import Reference
 
 BEYOND = 1.5  # times the furthest validation film
 
@@ -30,7 +30,7 @@ def features(films: np.ndarray) -> np.ndarray:
     return np.column_stack([*columns, blocks.mean((2, 4)).reshape(len(grey), 9)])
 
 
-def fit_reference(train: np.ndarray, validation: np.ndarray) -> dict[str, Any]:
+def fit_reference(train: np.ndarray, validation: np.ndarray) -> Reference:
     """What `distances` needs: the training films' mean and precision matrix (Ledoit and Wolf 2004), and the limit.
 
     Args:
@@ -39,11 +39,19 @@ def fit_reference(train: np.ndarray, validation: np.ndarray) -> dict[str, Any]:
     of_train = features(train)
     scale = np.maximum(of_train.std(axis=0), 1e-3)
     precision = LedoitWolf().fit(of_train / scale).precision_ / np.outer(scale, scale)
-    reference: dict[str, Any] = {"mean": of_train.mean(axis=0).tolist(), "precision": precision.tolist()}
-    return reference | {"limit": BEYOND * float(distances(validation, reference).max())}
+    reference: Reference = {"mean": of_train.mean(axis=0).tolist(), "precision": precision.tolist(), "limit": 0.0}
+    reference["limit"] = BEYOND * float(distances(validation, reference).max())
+    return reference
 
 
-def distances(films: np.ndarray, learnt: dict[str, Any]) -> np.ndarray:
-    """How far prepared films, uint8 (N, H, W), lie from the training films; beyond `learnt["limit"]` is unfamiliar."""
-    off = features(films) - np.array(learnt["mean"])
-    return np.asarray(np.sqrt(np.einsum("ni,ij,nj->n", off, np.array(learnt["precision"]), off)))
+def distances(films: np.ndarray, reference: Reference) -> np.ndarray:
+    """How far prepared films lie from the training films; beyond `reference["limit"]` they are unfamiliar.
+
+    Args:
+        films: uint8 (N, H, W).
+        reference: of `fit_reference`.
+    Returns:
+        float64 (N,), >= 0.
+    """
+    difference = features(films) - np.array(reference["mean"])
+    return np.asarray(np.sqrt(np.einsum("ni,ij,nj->n", difference, np.array(reference["precision"]), difference)))

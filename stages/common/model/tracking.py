@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ class Tracker:
             file=sys.stderr,
         )
 
-    def log_params(self, params: dict[str, Any]) -> None:
+    def log_params(self, params: Mapping[str, object]) -> None:
         values = [Param(key, str(value)) for key, value in flat(params).items()]
         self.do(lambda client, run: client.log_batch(run, params=values))
 
@@ -262,9 +262,9 @@ def history(client: mlflow.MlflowClient, run: Run) -> list[Metric]:
     return [metric for name in names for metric in client.get_metric_history(run.info.run_id, name)]
 
 
-def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(params: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested params as `section.key`."""
-    out: dict[str, Any] = {}
+    out: dict[str, object] = {}
     for key, value in params.items():
         out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return out

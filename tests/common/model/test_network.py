@@ -26,7 +26,7 @@ def store(folder: Path) -> torch.nn.Module:
     network = build(UNET)
     folder.mkdir()
     save_weights(folder / "weights.safetensors", network.state_dict())
-    write_json(folder / "model.json", {"network": UNET.model_dump()})
+    write_json(folder / "model.json", {"network": UNET.model_dump(), "machine": {}})
     return network
 
 
@@ -129,6 +129,6 @@ def test_damaged_weights_are_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     store(tmp_path / "a")
-    write_json(tmp_path / "a/model.json", {"network": change(channels=[32, 8, 8]).model_dump()})
+    write_json(tmp_path / "a/model.json", {"network": change(channels=[32, 8, 8]).model_dump(), "machine": {}})
     with pytest.raises(UserError, match=r"expected the weights of its model\.json"):
         load_model(tmp_path / "a")

@@ -124,7 +124,7 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
     assert list((project / ".checkpoints").glob("*.safetensors"))
     said = run(project, *words)
     assert "long-1: share at the start 0.3, share at the end 0.7" in said
-    assert "goes on in epoch" in (project / ".dvc/tmp/sweep/long-1.log").read_text()
+    assert "resumes in epoch" in (project / ".dvc/tmp/sweep/long-1.log").read_text()
 
 
 def test_three_failures_end_a_search_and_leave_the_others(project: Path) -> None:

@@ -1,0 +1,199 @@
+"""The state of a training between two steps, from before the first one to a checkpoint and back."""
+
+import operator
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from stages.common.data.dataset import Films
+from stages.common.model.network import build, logit_layer, to_input
+from stages.train.devices import sync_batch_norm
+from stages.train.params import Method, Params
+from stages.train.weighting import Weighting, make_weighting
+
+Row = dict[str, float]  # of history.csv
+
+
+@dataclass(frozen=True)
+class StepValues:
+    """What a step measured on the batch of all processes, or the means over the steps of an epoch.
+
+    ratio: alpha / (alpha + beta). loss: the weighted sum. losses: its terms by name, unweighted. gradient_norm: of all
+    parameters, before it is cut. alpha_norm, beta_norm: of what alpha and beta weigh, by its gradient in the layer that
+    makes the logits; 0 where the weighting does not ask for them.
+    """
+
+    alpha: float
+    beta: float
+    ratio: float
+    loss: float
+    losses: dict[str, float]
+    gradient_norm: float
+    alpha_norm: float
+    beta_norm: float
+
+
+def mean(steps: list[StepValues]) -> StepValues:
+    """The mean of each value over steps, at least one."""
+
+    def over_steps(values: Iterable[float]) -> float:
+        return reduce(operator.add, values) / len(steps)  # how Python's own sum rounds depends on its version
+
+    names = [name for name in vars(steps[0]) if name != "losses"]
+    losses = {name: over_steps(step.losses[name] for step in steps) for name in steps[0].losses}
+    return StepValues(losses=losses, **{name: over_steps(getattr(step, name) for step in steps) for name in names})
+
+
+class Snapshot(TypedDict):
+    """A `TrainingState` as tensors and JSON values, which a checkpoint holds."""
+
+    network: dict[str, Tensor]
+    optimiser: dict[int, dict[str, Tensor]]
+    average: dict[str, Tensor] | None
+    weighting: dict[str, Any]
+    alpha: float
+    beta: float
+    epoch: int
+    measured: list[dict[str, Any]]
+    since_tick: dict[str, Any] | None
+    history: list[Row]
+    kept: dict[str, Tensor]
+    kept_epoch: int
+
+
+@dataclass
+class TrainingState:
+    """All that the next step depends on; random numbers are derived, so there is no generator among it.
+
+    network: as built; its parameters are those of `model`. model: what is called: the network behind Fabric's precision
+    and its processes. steps: in an epoch. alpha, beta: in force. epoch: that is trained now, from 0. measured: by the
+    steps of this epoch so far. since_tick: what was measured since the weighting's last tick, None before its second.
+    kept: the weights that will be written, of `kept_epoch`. logit_inputs: the last input of the layer that makes the
+    logits, (n, C, h, w), where the weighting asks for norms of gradients.
+    """
+
+    network: nn.Module
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: AveragedModel | None
+    weighting: Weighting[Any]
+    by_iteration: bool
+    steps: int
+    seed: int
+    alpha: float = 0.0
+    beta: float = 0.0
+    epoch: int = 0
+    measured: list[StepValues] = field(default_factory=list)
+    since_tick: StepValues | None = None
+    history: list[Row] = field(default_factory=list)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    kept_epoch: int = 0
+    logit_inputs: Tensor | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps done in this epoch."""
+        return len(self.measured)
+
+    def eval_network(self) -> nn.Module:
+        """The network that is validated and kept: the moving average where there is one."""
+        return self.average.module if self.average is not None else self.network
+
+    def snapshot(self) -> Snapshot:
+        """The state as it is now; its tensors are not copied."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict()["state"],
+            "average": None if self.average is None else self.average.state_dict(),
+            "weighting": self.weighting.state(),
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "epoch": self.epoch,
+            "measured": [asdict(values) for values in self.measured],
+            "since_tick": None if self.since_tick is None else asdict(self.since_tick),
+            "history": self.history,
+            "kept": self.kept,
+            "kept_epoch": self.kept_epoch,
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what `snapshot` was taken of; this is the state of the same training before its first step."""
+        self.network.load_state_dict(snapshot["network"])
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": snapshot["optimiser"], "param_groups": groups})
+        for parameter, moments in self.optimiser.state.items():
+            for name, value in moments.items():
+                if value.shape == parameter.shape:  # in the memory order of the parameter, as the fused step needs it
+                    moments[name] = torch.empty_like(parameter).copy_(value)
+        if self.average is not None:
+            assert snapshot["average"] is not None
+            self.average.load_state_dict(snapshot["average"])
+        self.weighting.restore(snapshot["weighting"])
+        self.alpha, self.beta, self.epoch = snapshot["alpha"], snapshot["beta"], snapshot["epoch"]
+        self.measured = [StepValues(**values) for values in snapshot["measured"]]
+        self.since_tick = None if snapshot["since_tick"] is None else StepValues(**snapshot["since_tick"])
+        self.history, self.kept, self.kept_epoch = snapshot["history"], snapshot["kept"], snapshot["kept_epoch"]
+
+
+@dataclass(frozen=True)
+class DeviceFilms:
+    """Films on the device: inputs uint8 (N, C, H, W) and masks uint8 (N, 1, H, W) of 0 and 1."""
+
+    inputs: Tensor
+    masks: Tensor
+
+    def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Inputs float32 (n, C, H, W) in -1..1 and masks float32 (n, 1, H, W) of the films `chosen`, int (n,)."""
+        index = torch.from_numpy(chosen).to(self.inputs.device)
+        return to_input(self.inputs[index]), self.masks[index].float()
+
+
+def to_device(fabric: Fabric, films: Films) -> DeviceFilms:
+    """The films as bytes on the device, once: 160 of 256 x 256 take 20 MB."""
+    masks = torch.from_numpy(films.masks)[:, None].to(torch.uint8)
+    return DeviceFilms(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
+
+
+def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[int, ...], seed: int) -> TrainingState:
+    """Everything as it stands before the first step; initial weights follow from the seed.
+
+    Args:
+        fabric: of `make_fabric`, launched.
+        settings: the section `train`.
+        weights: the section `train.<variant>`.
+        inputs: shape of the training films, (N, C, H, W).
+        seed: of the training.
+    """
+    torch.manual_seed(seed)
+    network = build(settings.network).to(fabric.device).to(memory_format=torch.channels_last)
+    network = sync_batch_norm(network, inputs[1:], fabric)
+    average = None
+    if settings.optimiser.ema > 0:
+        decay = get_ema_multi_avg_fn(settings.optimiser.ema)  # type: ignore[no-untyped-call]
+        average = AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
+    if settings.network.compile:
+        network.compile()
+    optimiser = torch.optim.AdamW(
+        network.parameters(),
+        settings.optimiser.learning_rate,
+        weight_decay=settings.optimiser.weight_decay,
+        fused=True,
+    )
+    model, wrapped = fabric.setup(network, optimiser)
+    steps = -(-inputs[0] // settings.loop.batch)
+    weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, seed)
+    state = TrainingState(network, model, wrapped, average, weighting, by_iteration, steps, seed)
+    if weighting.asks_norms:
+
+        def remember(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+            state.logit_inputs = inputs[0].detach()
+
+        logit_layer(network).register_forward_pre_hook(remember)
+    return state
