@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format locks reference readme clean
+.PHONY: help setup repro quick test lint format locks reference readme clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ repro: $(READY) ## run the pipeline and print the comparison
 	@dvc repro
 	@wrist audit page
 	@echo && wrist report
+
+quick: lint ## run what matters before a commit: style, types, fast tests of readers, metrics, losses, split and layers
+	@python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow" tests/common/data tests/annotate \
+	  tests/common/model/test_metrics.py tests/train/test_loss.py tests/train/test_weighting.py tests/test_house.py
 
 test: $(READY) ## run the tests
 	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

@@ -59,6 +59,8 @@ def two_seeds(finished: Path, toy_params: dict[str, Any], tmp_path_factory: pyte
     def build(folder: Path) -> str:
         params = merge(toy_params, TWO_SEEDS)
         shutil.copytree(finished / "data", folder / "data")
+        (folder / "reports").mkdir()
+        shutil.copy(finished / "reports/data_quality.md", folder / "reports")  # of ingest, which the report reads
         shutil.copy(finished / "dvc.lock", folder)  # predict reads the params of the data stages there
         shutil.copy(finished / "mlflow.db", folder)
         stages = [

@@ -66,7 +66,7 @@ def predict(
         bool, typer.Option("--tta", help="Average over the film and its mirror image; costs 2 passes.")
     ] = False,
 ) -> None:
-    """Segment new films.
+    """Segment new films. Research software, not a medical device.
 
     Each film gets a folder with probability.png, mask.png, overlay.jpg, prediction.json and, for DICOM,
     segmentation.dcm, all in the film's own pixels. A finished film is skipped until it, the model or an option

@@ -125,8 +125,9 @@ def test_a_third_term_of_the_loss_is_one_entry_of_a_table(
     monkeypatch.setitem(LOSSES, "area", Term(0.25, lambda z, y, *_: z.sigmoid().mean()))
     three = run(change(settings, adaptive=method))
     assert three.history[0]["train_area_loss"] > 0
+    sides = ("validation",) if method == "gradnorm" else ("train", "validation")  # its weights change at each step
     for row in three.history:
-        for side in ("train", "validation"):
+        for side in sides:
             values = {name: row[f"{side}_{name}_loss"] for name in LOSSES}
             assert row[f"{side}_loss"] == pytest.approx(weighted_sum(values, row["alpha"], row["beta"]), rel=1e-5)
     assert three.history[0]["train_dice_loss"] != plain[0]["train_dice_loss"]  # from the second step on

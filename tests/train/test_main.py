@@ -25,14 +25,14 @@ from stages.common.core.files import write_png, write_table
 from stages.common.data.dataset import load_films
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
-from stages.train.main import keep, main
+from stages.train.main import main
 from stages.train.params import Params
 from tests.helpers.files import tree_hash
 from tests.helpers.films import squares
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, read_until
-from tests.helpers.training import change, run
+from tests.helpers.training import change, run, store
 
 COMMAND = [sys.executable, "-m", "stages.train", "adaptive"]
 
@@ -107,7 +107,7 @@ def test_validation_films_are_scored_by_the_network_that_is_written(settings: Pa
 def test_what_it_was_shown_is_what_its_model_asks_for(what: str, settings: Params, dataset: Path) -> None:
     shown = change(settings, network={"input": what}, loop={"epochs": 1})
     train, validation = (load_films(dataset / "data/dataset", side, what) for side in ("train", "validation"))
-    keep(run(shown, films=[train, validation]), dataset / "model", {"network": shown.network.model_dump()}, validation)
+    store(run(shown, films=[train, validation]), shown, dataset / "model")
     channels = 2 if what == "both" else 1
     assert load_model(dataset / "model")(torch.zeros(1, channels, 32, 32)).shape == (1, 1, 32, 32)
 

@@ -1,5 +1,6 @@
 """From a film to its prediction, on its own grid."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,8 +155,10 @@ def test_regions_by_hand() -> None:
 )
 def test_a_model_that_is_not_there_is_said(name: str, message: str, project: Path, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
+    for file in ("params.yaml", "dvc.lock"):
+        shutil.copy(project / file, tmp_path)
     with pytest.raises(UserError, match=message):
-        open_model(name)
+        open_model(name, root=tmp_path)
 
 
 def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: Path) -> None:
