@@ -226,8 +226,8 @@ def test_real_films_go_through_the_data_stages_without_an_edited_file(
     )
     said = run(
         project, "dvc", "exp", "run", "annotate",
-        "-S", "ingest.sources=[folder]", "-S", f"ingest.inbox={FRACATLAS}",
-        "-S", "annotate.split.by=given", "-S", "annotate.mask=polygon",
+        "-S", "ingest.sources=[{source:folder,annotations:coco}]", "-S", f"ingest.inbox={FRACATLAS}",
+        "-S", "annotate.split=given", "-S", "annotate.mask=polygon",
     )  # fmt: skip
     assert stages_run(said) == {"ingest", "preprocess", "threshold", "annotate"}
     manifest, split = pd.read_csv(project / "data/raw/manifest.csv"), pd.read_csv(project / "data/dataset/split.csv")
