@@ -1,5 +1,6 @@
 """Each step against MATLAB's published behaviour, another library, or a loop that follows the definition."""
 
+import re
 from typing import Any, get_args
 
 import cv2
@@ -26,6 +27,7 @@ from stages.preprocess.params import (
     Window,
 )
 from stages.preprocess.steps import Frame, apply_step, bins_of, imresize, prepare, resized
+from tests.helpers.paths import ROOT
 
 SIDE = 64
 
@@ -331,3 +333,11 @@ def test_a_step_has_no_key_that_changes_nothing(old: Step, new: Step) -> None:
         for step in (old, new)
     )
     assert not np.array_equal(before, after)
+
+
+def test_the_documentation_has_every_step() -> None:
+    page = (ROOT / "docs/explanation/image-processing.md").read_text()
+    steps = {kind.model_fields["step"].default for kind in get_args(get_args(Step)[0])}
+    table = re.search(r"^\| step \|.*?\n\n", page, re.MULTILINE | re.DOTALL)
+    assert table is not None
+    assert set(re.findall(r"^\| `(\w+)` \|", table.group(0), re.MULTILINE)) == steps

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from typing import Any, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from stages.train.params import Constant, LossWeights, Method, Ramp, Ramped, read_weights
 from stages.train.weighting import WEIGHTINGS, Losses, Weighting, linear, make_weighting
+from tests.helpers.paths import ROOT
 
 EPOCHS, STEPS = 8, 5
 OPEN = {"alpha": {"start": 0.2, "end": 0.8}, "beta": {"start": 0.1, "end": 0.9}}
@@ -341,6 +343,12 @@ def test_a_methods_name_alone_stands_for_its_defaults(method: str) -> None:
 def test_every_method_of_params_has_its_weighting() -> None:
     (union, *_) = get_args(LossWeights)
     assert set(get_args(union)) == set(WEIGHTINGS)
+
+
+def test_the_documentation_has_every_method_with_its_clock() -> None:
+    page = (ROOT / "docs/reference/weightings-and-losses.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (epoch|iteration) \|", page, re.MULTILINE)
+    assert dict(rows) == {name: WEIGHTINGS[kind].clock for name, kind in KINDS.items()}
 
 
 @pytest.mark.parametrize(
