@@ -104,7 +104,7 @@ def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: P
     shown = run(project, "dvc", "exp", "show", "--csv")
     assert "reports/validation/adaptive-1-1.json:dice" in shown.splitlines()[0] or ",dice" in shown.splitlines()[0]
     page = (project / "reports/sweep.html").read_text()
-    assert "Were all 4 equally good" in page
+    assert "If all 4 experiments were equally good" in page
     assert "The test films were not looked at." in page
     assert not re.search(r'(?:src|href)="https?:', page)
     run(project, "dvc", "exp", "apply", "wide-1")
@@ -130,7 +130,7 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
 def test_three_failures_end_a_search_and_leave_the_others(project: Path) -> None:
     said = run(project, *SWEEP, "search", "bad", "--trials", "9", "-S", "train.network.encoder=resnet17", code=1)
     assert "bad: 3 trials in a row failed" in said
-    assert "expected an encoder of segmentation-models-pytorch, found 'resnet17'" in said
+    assert "train.network: Unet of segmentation-models-pytorch refuses the encoder 'resnet17'" in said
     assert "Traceback" not in said
     assert "wide-1" in run(project, "dvc", "exp", "list", "--all-commits")
 
