@@ -188,12 +188,13 @@ def test_the_very_same_training_twice_at_once_waits_or_can_be_stopped(
     main(settings, "adaptive")
     (lock,) = (dataset / ".checkpoints").glob("*.lock")
     with FileLock(lock):
-        stopped, waiting = start(dataset), start(dataset)
-        for process in (stopped, waiting):
-            read_until(process.stderr, "waiting for an identical training run")
+        stopped = start(dataset)  # one after the other: on one core the second would wait for it
+        read_until(stopped.stderr, "waiting for an identical training run")
         stopped.send_signal(signal.SIGTERM)
         stopped.communicate()
         assert stopped.returncode == os.EX_TEMPFAIL
+        waiting = start(dataset)
+        read_until(waiting.stderr, "waiting for an identical training run")
     waiting.communicate()
     assert waiting.returncode == 0
 
