@@ -37,18 +37,9 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
 def copy_project(finished: Path, target: Path) -> Path:
     """A project of its own with all that `finished` has.
 
-    What DVC and MLflow keep and never write again, the cache and the artifacts, are hard links.
+    Nothing is a hard link: a withdrawal empties the files of the cache, and with them whatever is linked to them.
     """
-    kept = [finished / name for name in (".dvc/cache", "mlruns")]
-    shutil.copytree(
-        finished,
-        target,
-        symlinks=True,
-        dirs_exist_ok=True,
-        ignore=lambda folder, names: {name for name in names if Path(folder) / name in kept},
-    )
-    for folder in filter(Path.exists, kept):
-        shutil.copytree(folder, target / folder.relative_to(finished), copy_function=os.link)
+    shutil.copytree(finished, target, symlinks=True, dirs_exist_ok=True)
     use_own_site_cache(target)
     return target
 

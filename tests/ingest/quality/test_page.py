@@ -19,9 +19,9 @@ from tests.helpers.paths import FRACATLAS, ROOT, needs
 BOX = "0 0.5 0.5 0.1 0.1"
 
 
-def settings(annotations: str = "yolo", **changes: Any) -> Params:
-    """The section `ingest` for the folder `in`."""
-    source = {"source": "folder", "annotations": annotations}
+def settings(folder: dict[str, Any] | None = None, **changes: Any) -> Params:
+    """The section `ingest` for the inbox `in`; `folder` changes the entry of its one source."""
+    source = {"source": "folder", "annotations": "yolo"} | (folder or {})
     base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": [source], "inbox": "in"}
     return Params.model_validate(merge(base, changes))
 

@@ -189,7 +189,7 @@ def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
     md5 = read_lock(project).hashes["data/levels"]
     place = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     content = place.read_bytes()
-    place.unlink()  # it is a hard link
+    place.unlink()  # it is read-only
     place.write_bytes(content.replace(b"legend.csv", b"legend.txt"))
     listing.cache_clear()
     try:

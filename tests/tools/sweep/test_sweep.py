@@ -171,8 +171,7 @@ def test_a_full_disk_ends_a_search_which_goes_on_when_there_is_room(finished: Pa
     said = on_small_disk(tmp_path / "disk", "2g", textwrap.dedent(script))
     assert "Traceback" not in said
     none, little, enough = said.split("ended with 1\n")
-    assert "optuna.db: expected to write the study" in none
-    assert "database or disk is full" in none
+    assert "optuna.db: the study cannot be written: database or disk is full" in none
     assert "full: 3 trials in a row failed" in little
     assert "expected room for a checkpoint of" in little
     assert "No space left on device" in little
