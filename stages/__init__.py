@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from stages.common.core.arithmetic import pin_instructions
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading, begin_working
 from stages.common.data.layout import PARAMS
@@ -57,8 +58,9 @@ def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda par
     arguments = vars(parser.parse_args())
 
     def work() -> int:
-        main = import_module(f"{__name__}.{stage}.main").main
         settings = section_model(stage).model_validate(read_params(PARAMS)[stage])
+        pin_instructions(torch=getattr(settings, "portable", True))
+        main = import_module(f"{__name__}.{stage}.main").main
         begin_working()
         print(f"{stage}: {main(settings, **arguments)}", flush=True)
         return 0

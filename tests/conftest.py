@@ -1,5 +1,10 @@
 """What tests share: a toy project that takes seconds, and real data where it is at hand."""
 
+# ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
+from stages.common.core.arithmetic import pin_instructions
+
+pin_instructions(torch=True)
+
 import os
 import shutil
 from collections.abc import Callable, Iterator

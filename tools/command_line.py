@@ -3,11 +3,14 @@
 Each command imports its work inside its body, so that `--help` answers at once, and then calls `begin_working`.
 """
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from stages.common.core.arithmetic import pin_instructions
 from stages.common.core.signals import begin_working
 from stages.common.data.layout import AUDIT_PAGE, COMPARISON_MD, PAGE, PARAMS
 from tools.predict import FORMATS
@@ -75,6 +78,7 @@ def predict(
     formats = sorted(set(format_.split(",")))
     if not set(formats) <= set(FORMATS):
         raise typer.BadParameter(f"expected some of {','.join(FORMATS)}, found {format_}", param_hint="--format")
+    pin_instructions(torch=True)
     from tools.predict.batch import predict_films
 
     begin_working()
@@ -88,6 +92,7 @@ def export(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("exported"),
 ) -> None:
     """Write a model as ONNX; `wrist predict --model exported` then needs no torch."""
+    pin_instructions(torch=True)
     from tools.predict.export import export_model
 
     begin_working()
@@ -106,6 +111,17 @@ def doctor(
 
     begin_working()
     raise typer.Exit(1 if check_environment(fix) else 0)
+
+
+@app.command()
+def worker(
+    scheduler: Annotated[str, typer.Argument(help="Address of the Dask scheduler, such as tcp://node:8786.")],
+    count: Annotated[int, typer.Option("--workers", min=1, help="Processes, of one thread each.")] = 1,
+) -> None:
+    """Start workers of a Dask cluster that compute with the same instructions on every machine."""
+    pin_instructions(torch=True)
+    program = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler]
+    os.execv(sys.executable, [*program, "--nworkers", str(count), "--nthreads", "1"])
 
 
 @app.command()

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from stages.common.core.arithmetic import require_pinned
 from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.files import new_folder, write_json, write_png
 from stages.common.core.hashing import sha256
@@ -64,6 +65,7 @@ def main(
     models: Path = MODELS,
     target: Path = EVALUATION,
 ) -> str:
+    require_pinned("evaluate")
     this = Run(variant, seed, fold)
     model, out_folder = models / this.folder, target / this.folder
     network = load_model(model)

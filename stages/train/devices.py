@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradient
 
+from stages.common.core.arithmetic import require_pinned
 from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
@@ -25,6 +27,7 @@ from stages.train.params import Loop
 # Fabric and its kin announce the precision on stderr; model.json records it instead.
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
 LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the first one leased
+PORTABLE_ON_CPU = "train.loop.accelerator: cpu gives those of every x86-64 machine"
 
 
 @contextmanager
@@ -38,7 +41,7 @@ def lock_training_devices(settings: Loop, stop: StopRequest | None = None) -> It
     """
     if "WORLD_SIZE" in os.environ or "LOCAL_RANK" in os.environ:
         yield
-    elif gpus := visible_gpus():
+    elif gpus := [] if settings.accelerator == "cpu" else visible_gpus():
         with lock_devices(gpus, settings.devices, stop) as ours:
             os.environ[LEASED] = ",".join(map(str, ours))
             try:
@@ -62,14 +65,23 @@ def visible_gpus() -> list[str]:
 
 
 def make_fabric(settings: Loop) -> Fabric:
-    """CPU or GPUs, in bf16 where the hardware multiplies it, else in fp32; `launch` starts the other processes.
+    """CPU or GPUs, in the precision that `settings` asks for; `launch` starts the other processes.
 
     Under torchrun or SLURM the number of processes is theirs; else `settings.devices` on this machine.
+
+    Raises:
+        UserError: there are fewer GPUs than `settings.devices`.
+        RuntimeError: portable arithmetic is asked for, and torch was imported before it was told so.
     """
     be_deterministic(settings.threads)
-    gpu = has_gpu()
-    wanted = settings.precision
-    bf16 = wanted == "bf16" or (wanted == "auto" and (torch.cuda.is_bf16_supported() if gpu else cpu_has_bf16()))
+    gpu = settings.accelerator == "auto" and has_gpu()
+    portable = settings.precision == "portable"
+    if portable and not gpu:
+        require_pinned("train.loop.precision: portable")
+    if portable and gpu:
+        name = torch.cuda.get_device_name()
+        print(f"train: {name}: the same bytes only on the same card and driver; {PORTABLE_ON_CPU}", file=sys.stderr)
+    bf16 = is_bf16(settings, gpu)
     world, local = (int(os.environ.get(name, settings.devices)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if gpu and local > torch.cuda.device_count():
         raise UserError(
@@ -86,6 +98,12 @@ def make_fabric(settings: Loop) -> Fabric:
         strategy=strategy,
         precision="bf16-mixed" if bf16 else "32-true",
     )
+
+
+def is_bf16(settings: Loop, gpu: bool) -> bool:
+    """Whether a training multiplies in bf16: where that is asked for, or left to the hardware, and it does so fast."""
+    fast = torch.cuda.is_bf16_supported() if gpu else cpu_has_bf16()
+    return settings.precision == "bf16" or (settings.precision == "auto" and fast)
 
 
 def be_deterministic(threads: int) -> None:
@@ -126,13 +144,12 @@ def cpu_has_bf16() -> bool:
 
 
 def environment_record(fabric: Fabric, threads: int) -> Machine:
-    """What besides code, data and params decides the last bits of the weights."""
+    """What besides code, data and params decides the last bits of the weights, and nothing else of the machine."""
     device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    precision = str(fabric._precision.precision)
     return {
-        "torch": torch.__version__,
+        "torch": torch.__version__.split("+")[0],  # what follows names the build, whose bytes are the same
         "device": device,
-        "precision": precision,
+        "precision": "bf16" if fabric._precision.precision == "bf16-mixed" else "fp32",
         "threads": threads,
         "processes": fabric.world_size,
     }

@@ -230,7 +230,12 @@ class Loop(Strict):
     epochs: int = param(40, "the paper does not say how many", ge=1, le=10_000)
     batch: int = param(8, "per step", unit="films", ge=1, le=4096)
     select: Literal["best", "last"] = param("best", "the epoch of the best validation Dice, or the last one")
-    precision: Literal["auto", "bf16", "fp32"] = param("auto", "auto is bf16 where the hardware has it, else fp32")
+    precision: Literal["portable", "auto", "bf16", "fp32"] = param(
+        "portable",
+        "portable: fp32, on a CPU with no instruction beyond AVX2, which gives the same bytes on every x86-64 machine; "
+        "auto: bf16 where the hardware has it, else fp32",
+    )
+    accelerator: Literal["auto", "cpu"] = param("auto", "auto takes a GPU where there is one")
     threads: int = param(2, "part of the result, since they order the sums", unit="CPU threads", ge=1, le=1024)
     devices: int = param(1, "GPUs, or processes where there is none; they share a batch", ge=1, le=1024)
 
@@ -247,10 +252,17 @@ class Params(Strict):
     baseline: LossWeights = param(Fixed(), "the loss is alpha(t) Dice + beta(t) BCE; the paper gives no numbers")
     adaptive: LossWeights = param(Linear(), "as for the baseline")
 
+    @property
+    def portable(self) -> bool:
+        """Whether the process must keep torch to AVX2."""
+        return self.loop.precision == "portable"
+
     @model_validator(mode="after")
     def check(self) -> "Params":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds names one twice; the same training twice shows nothing")
+        if self.network.compile and self.loop.precision == "portable":
+            raise ValueError("network.compile makes code for the processor at hand; set loop.precision to another")
         if self.loop.batch < self.loop.devices:
             raise ValueError("loop.batch is shared by loop.devices processes and must not be smaller")
         return self

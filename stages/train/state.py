@@ -16,6 +16,7 @@ from stages.common.data.dataset import Films
 from stages.common.model.network import build, logit_layer, to_input
 from stages.train.devices import sync_batch_norm
 from stages.train.params import Method, Params
+from stages.train.strided_convolution import make_portable
 from stages.train.weighting import Weighting, make_weighting
 
 Row = dict[str, float]  # of history.csv
@@ -174,6 +175,8 @@ def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[
     torch.manual_seed(seed)
     network = build(settings.network).to(fabric.device).to(memory_format=torch.channels_last)
     network = sync_batch_norm(network, inputs[1:], fabric)
+    if settings.loop.precision == "portable" and fabric.device.type == "cpu":
+        network = make_portable(network)
     average = None
     if settings.optimiser.ema > 0:
         decay = get_ema_multi_avg_fn(settings.optimiser.ema)  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from skimage.measure import label, regionprops
 
 from stages import read_params, section_model
+from stages.common.core.arithmetic import require_pinned
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import need, read_json
 from stages.common.core.hashing import sha256
@@ -134,6 +135,7 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
 
     from stages.common.model.network import load_model, predict_logits
 
+    require_pinned("predict")
     records = [read_model_record(folder) for folder in folders]
     networks = [load_model(folder) for folder in folders]
     torch.set_num_threads(threads or records[0]["machine"]["threads"])

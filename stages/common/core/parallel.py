@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from stages.common.core.arithmetic import is_pinned
 from stages.common.core.errors import UserError
 from stages.common.core.signals import inherited_without_ctrl_c
 
@@ -79,7 +80,7 @@ def cluster(address: str) -> Iterator[Executor]:
     """The workers of a Dask cluster. A batch whose worker dies is done again by another.
 
     Raises:
-        UserError: no scheduler answers.
+        UserError: no scheduler answers, or a worker computes with other instructions than this process.
     """
     from distributed import Client  # a second, and only where a cluster is used
 
@@ -91,6 +92,12 @@ def cluster(address: str) -> Iterator[Executor]:
             "start one with `dask scheduler`, or unset the variable"
         ) from None
     with client, client.get_executor(pure=False) as pool:  # type: ignore[no-untyped-call]
+        pinned = list(client.run(is_pinned, torch=True).values())
+        if not all(pinned):
+            raise UserError(
+                f"{address}: {pinned.count(False)} of {len(pinned)} workers would write other bytes than this machine; "
+                f"start each with `wrist worker {address}` in place of `dask worker`"
+            )
         yield pool
 
 

@@ -1,7 +1,7 @@
 """The JSON files of the pipeline that others read, each a TypedDict; null stands for what is undefined."""
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
@@ -11,13 +11,13 @@ from stages.common.data.layout import DESCRIPTION, Input
 class Machine(TypedDict):
     """What besides code, data and params decides the last bits of the weights.
 
-    device: the GPU's name, or the instruction set of the processor. precision: Fabric's name for it. threads: of a
-    process. processes: that shared a batch.
+    device: the GPU's name, or the highest instruction set that torch used on the processor: DEFAULT, AVX2 or AVX512.
+    precision: fp32 or bf16. threads: of a process. processes: that shared a batch.
     """
 
     torch: str
     device: str
-    precision: str
+    precision: Literal["fp32", "bf16"]
     threads: int
     processes: int
 
