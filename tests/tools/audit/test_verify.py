@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from stages.common.core.errors import UserError
 from stages.common.core.files import write_table
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
@@ -81,6 +82,32 @@ def test_a_changed_param_is_named(project: Path) -> None:
     (project / "params.yaml").write_text(json.dumps(changed))
     try:
         assert found(project) == [("mismatch", "params.yaml: train.optimiser.learning_rate")]
+    finally:
+        (project / "params.yaml").write_text(text)
+
+
+def test_a_param_that_two_stages_ran_with_is_named_once(project: Path) -> None:
+    """The last commit lacks all of `train`: train ran with its parts, report with the whole."""
+    text = (project / "params.yaml").read_text()
+    changed = json.loads(json.dumps(read_params(text)))
+    del changed["train"]
+    try:
+        (project / "params.yaml").write_text(json.dumps(changed))
+        run(project, "git", "commit", "-qm", "without train", "params.yaml")
+        (project / "params.yaml").write_text(text)
+        assert found(project, deep=False) == [("mismatch", "params.yaml: train")]
+    finally:
+        run(project, "git", "reset", "-q", "--hard", "HEAD~1")
+
+
+def test_a_param_that_the_stages_of_dvc_yaml_follow_from_is_asked_for(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    changed = json.loads(json.dumps(read_params(text)))
+    del changed["train"]["seeds"]
+    (project / "params.yaml").write_text(json.dumps(changed))
+    try:
+        with pytest.raises(UserError, match=r"params\.yaml: expected train\.seeds"):
+            read_lock(project)
     finally:
         (project / "params.yaml").write_text(text)
 
