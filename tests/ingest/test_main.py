@@ -271,20 +271,20 @@ def test_image_ids_are_safe_file_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "why"),
     [
-        {"sources": [{"source": "folder", "annotations": "supervisely"}]},
-        {"sources": [{"source": "folder"}]},
-        {"sources": [{"source": "folder", "annotations": "voc", "burned_in": "refuse"}]},
-        {"sources": [{"source": "kaggle", "handle": "owner/set"}]},
-        {"sources": ["sample", "sample"]},
-        {"ct_window": {"width": 1}},
-        {"ct_window": {"centre": "bone"}},
-        {"near_duplicate_bits": 65},
-        {"limits": {"megapixels": 0}},
-        {"on_error": "ignore"},
+        ({"sources": [{"source": "folder", "annotations": "supervisely"}]}, r"annotations\n.*should be 'yolo', "),
+        ({"sources": [{"source": "folder"}]}, r"annotations\n.*Field required"),
+        ({"sources": [{"source": "folder", "annotations": "voc", "burned_in": "refuse"}]}, "keys of another entry"),
+        ({"sources": [{"source": "kaggle", "handle": "owner/set"}]}, r"licence\n.*Field required"),
+        ({"sources": ["sample", "sample"]}, "must name sample once"),
+        ({"ct_window": {"width": 1}}, r"width\n.*greater than 1 "),
+        ({"ct_window": {"centre": "bone"}}, r"centre\n.*a valid number"),
+        ({"near_duplicate_bits": 65}, "less than or equal to 64 "),
+        ({"limits": {"megapixels": 0}}, r"megapixels\n.*greater than or equal to 1 "),
+        ({"on_error": "ignore"}, "should be 'stop' or 'quarantine'"),
     ],
 )
-def test_impossible_params_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+def test_impossible_params_are_refused(change: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
         settings(**change)

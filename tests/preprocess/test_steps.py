@@ -270,27 +270,27 @@ def test_sixteen_bits_are_not_cut_to_eight_before_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "steps",
+    ("steps", "why"),
     [
-        ["crop", "mat2gray"],
-        ["imresize", "imresize"],
-        ["imresize", "crop"],
-        ["imresize", "sharpen"],
-        ["imresize", {"step": "imadjust", "low": 0.9, "high": 0.1}],
-        ["imresize", {"step": "window", "low": 60.0, "high": 40.0}],
-        ["imresize", {"step": "medfilt2", "window_px": 4}],
-        ["imresize", {"step": "bilateral", "window_px": 6}],
-        ["imresize", {"step": "histeq", "levels": 1}],
-        ["imresize", {"step": "histeq", "clip": 2.0}],
+        (["crop", "mat2gray"], "must name `imresize` and no step twice"),
+        (["imresize", "imresize"], "must name `imresize` and no step twice"),
+        (["imresize", "crop"], "must name `crop` before `imresize`"),
+        (["imresize", "sharpen"], "Input tag 'sharpen' found using 'step' does not match"),
+        (["imresize", {"step": "imadjust", "low": 0.9, "high": 0.1}], r"imadjust\n.*low must be below high"),
+        (["imresize", {"step": "window", "low": 60.0, "high": 40.0}], r"window\n.*low must be below high"),
+        (["imresize", {"step": "medfilt2", "window_px": 4}], r"medfilt2\.window_px\n.*should be 3, 5, "),
+        (["imresize", {"step": "bilateral", "window_px": 6}], r"bilateral\.window_px\n.*should be 3, 5, "),
+        (["imresize", {"step": "histeq", "levels": 1}], r"histeq\.levels\n.*greater than or equal to 2 "),
+        (["imresize", {"step": "histeq", "clip": 2.0}], r"histeq\n.*keys of another entry"),
     ],
 )
-def test_impossible_steps_are_refused(steps: list[Any]) -> None:
-    with pytest.raises(ValidationError):
+def test_impossible_steps_are_refused(steps: list[Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
         params(*steps)
 
 
 def test_an_impossible_size_is_refused() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="should be a multiple of 32 "):
         params("imresize", size=100)
 
 

@@ -39,12 +39,15 @@ class Range:
 def parse_range(text: str) -> Range:
     """
     Raises:
-        ValueError: the text is no range.
+        ValueError: the text, which is no range.
     """
     key, _, span = text.partition("=")
     span, _, scale = span.partition(":")
     low, _, high = span.partition("..")
-    parsed = Range(key, float(low), float(high), scale == "log")
+    try:
+        parsed = Range(key, float(low), float(high), scale == "log")
+    except ValueError:
+        raise ValueError(text) from None
     if not key or scale not in ("", "log") or parsed.low >= parsed.high or (parsed.log and parsed.low <= 0):
         raise ValueError(text)
     return parsed

@@ -15,9 +15,9 @@ from stages.common.core.files import new_folder, read_json, read_png, write_json
 def test_a_failed_folder_leaves_the_last_good_one_and_no_rest(tmp_path: Path) -> None:
     with new_folder(tmp_path / "out") as out:
         (out / "a").write_text("good")
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as out:
+    with pytest.raises(RuntimeError, match="half written"), new_folder(tmp_path / "out") as out:
         (out / "a").write_text("bad")
-        raise RuntimeError
+        raise RuntimeError("half written")
     assert (tmp_path / "out/a").read_text() == "good"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 

@@ -65,8 +65,8 @@ def test_a_run_holds_params_metrics_tags_and_files(model: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_a_run_that_ends_badly_says_so(error: type[BaseException], status: str, here: Path) -> None:
-    with pytest.raises(error), training_run("x", TAGS):
-        raise error
+    with pytest.raises(error, match="the end"), training_run("x", TAGS):
+        raise error("the end")
     client, experiment = open_client()
     assert [run.info.status for run in client.search_runs([experiment])] == [status]
 

@@ -331,32 +331,33 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><annotation>&d;</anno
 
 
 @pytest.mark.parametrize(
-    ("read", "content"),
+    ("read", "content", "why"),
     [
-        (read_voc, BOMB),
-        (read_cvat, BOMB.replace(b"annotation>", b"annotations>")),
-        (read_voc, voc(VOC_BOX)[:-4]),
-        (read_voc, b"<html/>"),
-        (read_voc, b""),
-        (read_cvat, b"<annotations><track/></annotations>"),
-        (read_voc, b'<?xml version="1.0" encoding="klingon"?><annotation/>'),
-        (read_coco, b"{"),
-        (read_coco, b"[]"),
-        (read_coco, b'{"images": []}'),
-        (read_coco, b"[" * 100_000),
-        (read_label_studio, b"{}"),
-        (read_labelme, b"{}"),
-        (read_via, b"[]"),
-        (read_via, b'{"a": 1}'),
-        (read_yolo, b"\xff\xfe"),
-        (read_csv, b"a,b\n"),
-        (read_csv, b"\xff"),
-        (read_csv, b""),
+        (read_voc, BOMB, "DTDForbidden, which"),
+        (read_cvat, BOMB.replace(b"annotation>", b"annotations>"), "DTDForbidden, which"),
+        (read_voc, voc(VOC_BOX)[:-4], "no well-formed XML (unclosed token"),
+        (read_voc, b"<html/>", "a root element <html>"),
+        (read_voc, b"", "no well-formed XML (no element"),
+        (read_cvat, b"<annotations><track/></annotations>", "the tracks of a video"),
+        (read_voc, b'<?xml version="1.0" encoding="klingon"?><annotation/>', "an unreadable file (LookupError)"),
+        (read_coco, b"{", "no JSON (Expecting"),
+        (read_coco, b"[]", "'list' object"),
+        (read_coco, b'{"images": []}', "no 'annotations'"),
+        (read_coco, b"[" * 100_000, "JSON that cannot be read (RecursionError)"),
+        (read_label_studio, b"{}", "dict"),
+        (read_labelme, b"{}", "no 'shapes'"),
+        (read_via, b"[]", "'list' object"),
+        (read_via, b'{"a": 1}', "'int' object"),
+        (read_yolo, b"\xff\xfe", "another encoding"),
+        (read_csv, b"a,b\n", "the columns a, b"),
+        (read_csv, b"\xff", "another encoding"),
+        (read_csv, b"", "the columns none"),
     ],
 )
-def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes) -> None:
-    with pytest.raises(Unreadable):
+def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes, why: str) -> None:
+    with pytest.raises(Unreadable) as refused:
         read(content)
+    assert refused.value.problem.found.startswith(why)
 
 
 readers = st.sampled_from(

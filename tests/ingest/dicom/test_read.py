@@ -267,8 +267,9 @@ def test_a_film_without_pixels_or_with_too_few_is_refused() -> None:
     empty = small()
     del empty.PixelData
     assert why_unfit(empty, 64) == "no PixelData"
-    with pytest.raises(Unreadable):
+    with pytest.raises(Unreadable) as refused:
         stored_values(small(PixelData=b"12"))
+    assert refused.value.problem.found == "ValueError while decoding its pixels"
 
 
 def test_deflated_files_are_refused_before_they_are_inflated() -> None:
@@ -281,11 +282,19 @@ def test_deflated_files_are_refused_before_they_are_inflated() -> None:
     assert "Deflated" in refused.value.problem.found
 
 
-@pytest.mark.parametrize("size", [b"", b"\xff\x4f\xff\x51"])
-def test_file_meta_that_ends_too_early_is_refused(size: bytes) -> None:
-    for content in (b"", bytes(128) + b"DICM", bytes(128) + b"DICM\x02\x00\x10\x00UI\x40\x00" + size):
-        with pytest.raises(Unreadable):
-            check_syntax(content)
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "no DICM after 128 bytes"),
+        (bytes(128) + b"DICM", "no TransferSyntaxUID in its file meta information"),
+        (bytes(128) + b"DICM\x02\x00\x10\x00UI\x40\x00", "the transfer syntax of a private kind"),
+        (bytes(128) + b"DICM\x02\x00\x10\x00UI\x40\x00\xff\x4f\xff\x51", "file meta information that ends too early"),
+    ],
+)
+def test_file_meta_that_ends_too_early_is_refused(content: bytes, why: str) -> None:
+    with pytest.raises(Unreadable) as refused:
+        check_syntax(content)
+    assert refused.value.problem.found == why
 
 
 def test_a_codestream_of_another_size_is_refused_undecoded() -> None:

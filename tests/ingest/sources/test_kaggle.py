@@ -272,7 +272,7 @@ def test_a_doubtful_licence_needs_a_yes() -> None:
 
 @pytest.mark.parametrize("handle", ["no-owner", "a/b/c", "../up", "a b/c"])
 def test_a_handle_is_owner_and_name(handle: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=r"handle\n.*should match pattern"):
         entry(handle=handle)
 
 
