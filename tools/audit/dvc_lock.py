@@ -118,7 +118,7 @@ def axis_values(axis: list[Any] | str, params: dict[str, Any]) -> list[Any]:
     name = axis.removeprefix("${").removesuffix("}")
     values = lookup(params, name)
     if not isinstance(values, list):
-        raise UserError(f"{PARAMS}: expected {name}, a list that the stages of dvc.yaml follow from, found none; add it")
+        raise UserError(f"{PARAMS}: expected {name}, the list that dvc.yaml makes stages from, found none; add it")
     return values
 
 
