@@ -15,11 +15,14 @@ from skimage import data
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, write_json
 from stages.common.data.geometry import Affine
-from stages.common.data.layout import RAW
+from stages.common.data.layout import RAW, Input
 from stages.common.data.tables import MANIFEST, PER_IMAGE
 from stages.common.model.calibration import to_probabilities
+from stages.preprocess.params import Clahe
+from stages.preprocess.params import Params as Preprocess
 from tools.predict.export import TOLERANCE, export
-from tools.predict.model import Model, open_model, predict, prepared, ran_with, regions_of, to_film
+from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
+from tools.predict.recipe import ran_with, read_export
 
 pytestmark = pytest.mark.slow
 RUN = Path("reports/evaluation/adaptive/seed-1-fold-1")
@@ -36,7 +39,7 @@ def test_the_test_set_through_predict_gives_the_masks_that_were_scored(project: 
     found = [predict(film, model) for film in raw_films(names)]
     assert any(one.mask.any() for one in found)
     for name, one in zip(names, found, strict=True):
-        np.testing.assert_array_equal(one.grid >= model.recipe["cut"], read_png(RUN / "mask" / f"{name}.png") > 0)
+        np.testing.assert_array_equal(one.grid >= model.recipe.cut, read_png(RUN / "mask" / f"{name}.png") > 0)
 
 
 def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(project: Path, tmp_path: Path) -> None:
@@ -55,13 +58,14 @@ def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(pr
     exported = open_model(str(tmp_path / "onnx"))
     np.testing.assert_allclose(exported.probabilities(inputs), to_probabilities(logits, 2.5), atol=TOLERANCE)
     assert read_json(tmp_path / "onnx/recipe.json")["output"] == "logit"
-    assert mild.params != plain.params
+    assert mild.recipe.sha256 != plain.recipe.sha256 == open_model("adaptive").recipe.sha256
+    assert exported.recipe == mild.recipe
 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
-def test_levels_are_those_of_the_pipeline(what: str, project: Path) -> None:
+def test_levels_are_those_of_the_pipeline(what: Input, project: Path) -> None:
     model = open_model("adaptive")
-    model = replace(model, recipe=model.recipe | {"input": what})
+    model = replace(model, recipe=replace(model.recipe, input=what))
     names = list(PER_IMAGE.read(RUN)["image_id"])[:3]
     for name, film in zip(names, raw_films(names), strict=True):
         _, inputs = prepared(film, model)
@@ -72,8 +76,8 @@ def test_levels_are_those_of_the_pipeline(what: str, project: Path) -> None:
 def test_a_prediction_lies_where_the_film_shows_it(project: Path) -> None:
     """A network that marks what is bright must mark the bright square of the film, whatever its size and place."""
     model = replace(open_model("adaptive"), networks=[lambda films: logit(films[:, 0] / np.float32(255))])
-    recipe = model.recipe | {"cut": 0.6}
-    recipe["preprocess"] = recipe["preprocess"] | {"steps": ["crop", "mat2gray", "imresize"]}
+    preprocess = Preprocess.model_validate({"size": 64, "steps": ["crop", "mat2gray", "imresize"]})
+    recipe = replace(model.recipe, cut=0.6, preprocess=preprocess)
     for shape, box in (((300, 200), (80, 120, 120, 200)), ((900, 1400), (600, 300, 800, 420))):
         film = np.zeros(shape, np.uint16)
         film[shape[0] // 8 : -shape[0] // 8, shape[1] // 4 : -shape[1] // 4] = 20_000
@@ -163,14 +167,22 @@ def test_a_model_that_is_not_there_is_said(name: str, message: str, project: Pat
 
 def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: Path) -> None:
     model: Model = open_model("adaptive")
-    assert model.recipe["preprocess"]["size"] == 64
-    assert model.recipe["cut"] == read_json(RUN / "metrics.json")["threshold"]["value"] == 0.3
+    assert model.recipe.preprocess.size == 64
+    assert model.recipe.cut == read_json(RUN / "metrics.json")["threshold"]["value"] == 0.3
 
 
 def test_a_recipe_has_all_keys_and_one_of_another_version_is_refused() -> None:
     steps = ["imresize", "clahe"]
-    entry: dict[str, Any] = {"params": {"params.yaml": {"preprocess": {"size": 64, "steps": steps}}}}
-    assert ran_with(entry, "preprocess")["steps"][1] == {"step": "clahe", "clip": 2.0, "tiles": 8}
-    entry["params"]["params.yaml"]["preprocess"]["clahe"] = {"clip": 2.0}
+    section: dict[str, Any] = {"size": 64, "steps": steps}
+    lock = {"preprocess": {"params": {"params.yaml": {"preprocess": section}}}}
+    assert ran_with(lock, "preprocess", Preprocess).steps[1] == Clahe(clip=2.0, tiles=8)
+    section["clahe"] = {"clip": 2.0}
     with pytest.raises(UserError, match=r"another version .*\n.*preprocess\.clahe: there is no such parameter"):
-        ran_with(entry, "preprocess")
+        ran_with(lock, "preprocess", Preprocess)
+
+
+@pytest.mark.parametrize("content", [{}, {"recipe": {}}, {"recipe": {"preprocess": {"size": 64}}}])
+def test_an_export_of_another_version_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    write_json(tmp_path / "recipe.json", content)
+    with pytest.raises(UserError, match=r"recipe\.json: another version of this project wrote it; export it again"):
+        read_export(tmp_path)
