@@ -14,6 +14,7 @@ from stages.common.core.files import write_text
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import DATASET, SWEEP_PAGE
 from stages.train.params import Method
+from stages.train.params import Params as Train
 from tools.sweep.arms import arms
 from tools.sweep.cost import expected_cost
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
@@ -73,7 +74,7 @@ def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_r
     params = overridden(shared)
     sections = {f"{name}-{arm}": section for arm, section in arms(adaptive_of(params)).items()}
     todo = {experiment: section for experiment, section in sections.items() if experiment not in finished}
-    print(expected_cost(params, len(todo), seeds, DATASET))
+    print(expected_cost(Train.model_validate(params["train"]), len(todo), DATASET))
     if dry_run:
         return 0
     stages = targets("train", params) + targets("evaluate", params)
