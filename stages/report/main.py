@@ -97,7 +97,15 @@ def compared(
     split: pd.DataFrame,
     root: Path,
 ) -> dict[str, pd.DataFrame]:
-    """Every table of the report, by the name of its file."""
+    """Every table of the report, by the name of its file.
+
+    Args:
+        settings: the section `report`.
+        runs: of each variant, by seed and fold.
+        baseline, adaptive: per_image.csv of all runs of a variant, with columns seed and fold.
+        split: split.csv, by image_id.
+        root: the folder that holds data/, models/ and reports/.
+    """
     facts = split.loc[baseline["image_id"]].reset_index(drop=True)
     facts["label"] = facts["image_id"].map(labels(root)).fillna("none")
     names = list(baseline["image_id"].drop_duplicates())

@@ -260,7 +260,7 @@ def test_text_in_another_encoding_is_said(inbox: Path) -> None:
 def test_a_table_with_a_film_twice_is_refused() -> None:
     with pytest.raises(Unreadable) as refused:
         table_rows(b"image_id,patient_id\na,1\na,2\n")
-    assert (refused.value.problem.line, refused.value.problem.found) == (3, "'a' a second time")
+    assert (refused.value.problem.line, refused.value.problem.actual) == (3, "'a' a second time")
     assert table_rows(b"x,y\n1,2\n") == {}
     assert table_rows(b"image_id,xmin,ymin,xmax,ymax\na,1,2,3,4\na,1,2,3,4\n") == {}
 

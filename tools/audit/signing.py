@@ -91,7 +91,14 @@ def signature_of(document: Path) -> Path:
 
 
 def check_evidence(project: Project, document: Path, key: Path, check: Check) -> None:
-    """A signed document against its signature, and the files here against it."""
+    """A signed document against its signature, and the files here against it.
+
+    Args:
+        project: whose files are hashed.
+        document: of `sign`.
+        key: the public key (PEM).
+        check: gets the discrepancies.
+    """
     public = read_key(key, private=False)
     assert isinstance(public, Ed25519PublicKey)
     content = need(document).read_bytes()

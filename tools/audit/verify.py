@@ -122,7 +122,15 @@ def check_alone(project: Project, check: Check, expected: dict[str, str]) -> Non
 
 
 def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:
-    """A folder that a stage read and whose parts others made: those are checked by themselves."""
+    """A folder that a stage read and whose parts others made: those are checked by themselves.
+
+    Args:
+        project: whose files are hashed.
+        check: gets the discrepancies.
+        path: of the folder, from the root.
+        md5: of the folder, in dvc.lock.
+        inside: outputs of stages that lie in it.
+    """
     for name in files_below(project.root, path):
         if not any(f"{path}/{name}".startswith(f"{out}/") for out in inside):
             check.add(f"{path}/{name}", "extra", "no stage wrote it")

@@ -117,7 +117,16 @@ def run_folders(variant: str, root: Path) -> list[Path]:
 
 
 def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = None) -> Model:
-    """The networks of one or more folders of models/, whose probabilities are averaged."""
+    """The networks of one or more folders of models/, whose probabilities are averaged.
+
+    Args:
+        name: of the model, for the prediction's record.
+        folders: below models/.
+        root: the repository.
+        threads: of one forward pass; None: as the training had.
+    Raises:
+        UserError: a folder lacks its weights, or another version of the project wrote it.
+    """
     import torch  # an exported model runs without it
 
     from stages.common.model.network import load_model, predict_logits
@@ -205,7 +214,16 @@ def finished(
     model: Model,
     spacing: tuple[float, float] | None = None,
 ) -> Prediction:
-    """From the network's grid back to the film."""
+    """From the network's grid back to the film.
+
+    Args:
+        shape: of the film.
+        frame: of `prepared`.
+        inputs: of `prepared`, uint8 (C, S, S).
+        grid: probabilities of the network, float32 (S, S).
+        model: whose threshold and reference apply.
+        spacing: height and width of a pixel in mm, where known.
+    """
     probability = to_film(grid, frame.affine, (shape[0], shape[1]))
     mask = probability >= model.recipe.cut
     familiar = model.recipe.familiar

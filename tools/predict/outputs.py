@@ -116,7 +116,13 @@ def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
 
 
 def as_stored(region: Region, film: DecodedFilm, width: int, height: int) -> Region:
-    """A region of the film as it is looked at, in the coordinates of its file."""
+    """A region of the film as it is looked at, in the coordinates of its file.
+
+    Args:
+        region: in pixels of the film as it is looked at.
+        film: with the flips that made it so.
+        width, height: of the film, in pixels.
+    """
     left, top, right, bottom = region.box
     left_right, up_down = film.flips
     if left_right:

@@ -182,7 +182,7 @@ class Watch:
     """Follows a trial's first training in MLflow and tells Optuna its validation Dice after each epoch."""
 
     def __init__(self, experiment: str, trial: Trial) -> None:
-        self.experiment, self.trial, self.cut, self.seen = experiment, trial, False, -1
+        self.experiment, self.trial, self.cut, self.last_epoch = experiment, trial, False, -1
 
     def __call__(self) -> bool:
         """Whether the trial is worse than the others were at this epoch, so that it should be cut short."""
@@ -195,8 +195,8 @@ class Watch:
         except (UserError, MlflowException):  # nobody sees how it goes: it goes on to its end
             return False
         for value in sorted(values, key=lambda value: value.step):
-            if value.step > self.seen:
-                self.seen = value.step
-                self.trial.report(value.value, self.seen)
-        self.cut = self.cut or (self.seen >= 0 and self.trial.should_prune())
+            if value.step > self.last_epoch:
+                self.last_epoch = value.step
+                self.trial.report(value.value, self.last_epoch)
+        self.cut = self.cut or (self.last_epoch >= 0 and self.trial.should_prune())
         return self.cut

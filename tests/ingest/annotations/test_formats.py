@@ -312,7 +312,7 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
 def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: int, found: str) -> None:
     (problem,) = read(content).problems
     assert problem.line == line
-    assert found in problem.found
+    assert found in problem.actual
     assert problem.sentence("f.x").startswith(f"f.x, line {line}: expected ")
     assert found not in problem.redacted().sentence("f.x")
 
@@ -320,8 +320,8 @@ def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: 
 def test_a_film_or_id_that_is_listed_twice_is_named() -> None:
     images = [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}, {"id": 2, "file_name": "a"}]
     first, second = read_coco(js({"images": images, "annotations": []})).problems
-    assert (first.line, first.found) == (7, "id 1 a second time")
-    assert (second.line, second.found) == (11, "a a second time")
+    assert (first.line, first.actual) == (7, "id 1 a second time")
+    assert (second.line, second.actual) == (11, "a a second time")
     image = '<image name="a" width="1" height="1"/>'
     assert read_cvat(f"<annotations>\n{image}\n{image}</annotations>".encode()).problems[0].line == 3
     assert read_label_studio(js([studio(), studio()])).problems
@@ -357,7 +357,7 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><annotation>&d;</anno
 def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes, why: str) -> None:
     with pytest.raises(Unreadable) as refused:
         read(content)
-    assert refused.value.problem.found.startswith(why)
+    assert refused.value.problem.actual.startswith(why)
 
 
 readers = st.sampled_from(
@@ -473,7 +473,7 @@ def test_labels_of_the_turned_picture_stay_and_unknown_frames_are_told() -> None
     assert "nothing says in which frame" in fit_to_film(labelled(box), 40, 60, 6)[2][0]
     assert "nothing says" in fit_to_film(labelled(box, size=(40, 60)), 40, 60, 3)[2][0]
     (problem,) = fit_to_film(labelled(box, size=(80, 120)), 40, 60)[1]
-    assert problem.found == "labels of one of 80 x 120"
+    assert problem.actual == "labels of one of 80 x 120"
 
 
 @needs(FRACATLAS)

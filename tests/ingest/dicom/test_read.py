@@ -269,7 +269,7 @@ def test_a_film_without_pixels_or_with_too_few_is_refused() -> None:
     assert why_unfit(empty, 64) == "no PixelData"
     with pytest.raises(Unreadable) as refused:
         stored_values(small(PixelData=b"12"))
-    assert refused.value.problem.found == "ValueError while decoding its pixels"
+    assert refused.value.problem.actual == "ValueError while decoding its pixels"
 
 
 def test_deflated_files_are_refused_before_they_are_inflated() -> None:
@@ -279,7 +279,7 @@ def test_deflated_files_are_refused_before_they_are_inflated() -> None:
     header.save_as(buffer, enforce_file_format=True)
     with pytest.raises(Unreadable) as refused:
         check_syntax(buffer.getvalue())
-    assert "Deflated" in refused.value.problem.found
+    assert "Deflated" in refused.value.problem.actual
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_deflated_files_are_refused_before_they_are_inflated() -> None:
 def test_file_meta_that_ends_too_early_is_refused(content: bytes, why: str) -> None:
     with pytest.raises(Unreadable) as refused:
         check_syntax(content)
-    assert refused.value.problem.found == why
+    assert refused.value.problem.actual == why
 
 
 def test_a_codestream_of_another_size_is_refused_undecoded() -> None:
@@ -381,7 +381,7 @@ def test_burned_in_text_is_refused_masked_or_taken() -> None:
     plain = read_film(burned, 64, WINDOW)
     with pytest.raises(Unreadable) as error:
         read_film(burned, 64, WINDOW, RefuseBurnedIn())
-    assert "BurnedInAnnotation is YES" in error.value.problem.found
+    assert "BurnedInAnnotation is YES" in error.value.problem.actual
     masked = read_film(burned, 64, WINDOW, MaskCorners(corner=0.25))
     quarter = plain.stored.shape[0] // 4
     assert masked.masked
@@ -396,5 +396,5 @@ def test_a_header_of_the_wrong_types_is_refused_without_its_text() -> None:
     damaged = film_bytes().replace(spacing_of_patient, b"LO\x10\x00DOE^JANE\\0.7031 ")
     with pytest.raises(Unreadable) as error:
         read_film(damaged, 64, WINDOW)
-    assert error.value.problem.found.startswith("ValueError while")
+    assert error.value.problem.actual.startswith("ValueError while")
     assert "DOE" not in error.value.problem.sentence("x")
