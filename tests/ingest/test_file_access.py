@@ -87,8 +87,8 @@ def test_the_sum_of_all_members_is_limited(tmp_path: Path) -> None:
 def test_a_member_that_lies_about_its_size_is_refused(claimed: int, tmp_path: Path) -> None:
     pack(tmp_path, ("a", bytes(900_000)))
     content = bytearray((tmp_path / "set.zip").read_bytes())
-    place = content.index(b"PK\x01\x02")
-    content[place + 20 : place + 28] = struct.pack("<II", 100_000, claimed)
+    offset = content.index(b"PK\x01\x02")
+    content[offset + 20 : offset + 28] = struct.pack("<II", 100_000, claimed)
     (tmp_path / "set.zip").write_bytes(content)
     with pytest.raises(Unreadable) as refused:
         Archive(tmp_path / "set.zip", LIMITS).read("a")

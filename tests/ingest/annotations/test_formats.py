@@ -46,10 +46,10 @@ def boxes(labels: Labels, film: str = "", width: int = 200, height: int = 400) -
 
 
 def test_yolo() -> None:
-    found = read_yolo(b"0 0.5 0.25 0.2 0.1\n\n1 0.1 0.1 0.5 0.1 0.3 0.9\n")
-    assert [shape.kind for shape in found.films[""].shapes] == ["box", "polygon"]
-    assert [(shape.label, shape.line) for shape in found.films[""].shapes] == [("0", 1), ("1", 3)]
-    np.testing.assert_allclose(boxes(found), [[80, 80, 120, 120], [20, 40, 100, 360]])
+    labels = read_yolo(b"0 0.5 0.25 0.2 0.1\n\n1 0.1 0.1 0.5 0.1 0.3 0.9\n")
+    assert [shape.kind for shape in labels.films[""].shapes] == ["box", "polygon"]
+    assert [(shape.label, shape.line) for shape in labels.films[""].shapes] == [("0", 1), ("1", 3)]
+    np.testing.assert_allclose(boxes(labels), [[80, 80, 120, 120], [20, 40, 100, 360]])
 
 
 VOC_BOX = "<object><name>f</name><bndbox><ymax>9</ymax><xmin>1</xmin>\n<ymin>2</ymin><xmax>5.5</xmax></bndbox></object>"
@@ -77,11 +77,11 @@ def coco(*annotations: dict[str, Any]) -> bytes:
 def test_coco() -> None:
     flat = [value for point in TRIANGLE for value in point]
     drawn = {"image_id": 7, "category_id": 1, "segmentation": [flat, [11, 12, 13, 12, 12, 14]], "bbox": [0, 0, 1, 1]}
-    found = read_coco(coco(drawn, {"image_id": 7, "category_id": 1, "bbox": [10, 20, 30, 40]}))
-    assert boxes(found, "a.png") == [[1, 2, 13, 14], [10, 20, 40, 60]]
-    assert boxes(found, "b.png") == []
-    assert [len(shape.rings) for shape in found.films["a.png"].shapes] == [2, 1]
-    assert [shape.line for shape in found.films["a.png"].shapes] == [15, 43]
+    labels = read_coco(coco(drawn, {"image_id": 7, "category_id": 1, "bbox": [10, 20, 30, 40]}))
+    assert boxes(labels, "a.png") == [[1, 2, 13, 14], [10, 20, 40, 60]]
+    assert boxes(labels, "b.png") == []
+    assert [len(shape.rings) for shape in labels.films["a.png"].shapes] == [2, 1]
+    assert [shape.line for shape in labels.films["a.png"].shapes] == [15, 43]
 
 
 def studio(**changes: Any) -> dict[str, Any]:
@@ -117,12 +117,12 @@ def test_cvat() -> None:
     turned = '<box label="f" xtl="10" ytl="20" xbr="50" ybr="40" rotation="90"/>'
     points = ";".join(f"{x},{y}" for x, y in TRIANGLE)
     mask = '<mask label="f" left="5" top="6" width="3" height="2" rle="1, 2, 1, 2"/>'
-    found = read_cvat(cvat(f'{box}{turned}<polygon label="f" points="{points}"/>{mask}'))
+    labels = read_cvat(cvat(f'{box}{turned}<polygon label="f" points="{points}"/>{mask}'))
     # 40 x 20 about its centre (30, 30) becomes 20 x 40
     np.testing.assert_allclose(
-        boxes(found, "s/a.png"), [[10, 20, 50, 40], [20, 10, 40, 50], [1, 2, 9, 8], [6, 6, 8, 8]]
+        boxes(labels, "s/a.png"), [[10, 20, 50, 40], [20, 10, 40, 50], [1, 2, 9, 8], [6, 6, 8, 8]]
     )
-    marked = fill_polygon(found.films["s/a.png"].shapes[3].rings, (10, 10))
+    marked = fill_polygon(labels.films["s/a.png"].shapes[3].rings, (10, 10))
     np.testing.assert_array_equal(marked[6:8, 5:8], [[False, True, True], [False, True, True]])
     assert marked.sum() == 4
 
@@ -132,8 +132,8 @@ def test_labelme() -> None:
         {"label": "f", "shape_type": "rectangle", "points": [[30, 40], [10, 20]]},
         {"label": "f", "shape_type": "polygon", "points": TRIANGLE},
     ]
-    found = read_labelme(js({"shapes": shapes, "imageWidth": 200, "imageHeight": 400}))
-    assert boxes(found) == [[10, 20, 30, 40], [1, 2, 9, 8]]
+    labels = read_labelme(js({"shapes": shapes, "imageWidth": 200, "imageHeight": 400}))
+    assert boxes(labels) == [[10, 20, 30, 40], [1, 2, 9, 8]]
 
 
 def via(**attributes: Any) -> dict[str, Any]:
@@ -146,17 +146,17 @@ def test_via() -> None:
     drawn = {"name": "polygon", "all_points_x": [1, 9, 4], "all_points_y": [2, 2.5, 8]}
     assert boxes(read_via(js(via(name="rect", x=10, y=20, width=30, height=40))), "a.png") == [[10, 20, 40, 60]]
     for content in (via(**drawn), {"_via_img_metadata": via(**drawn)}):
-        found = read_via(js(content))
-        assert boxes(found, "a.png") == [[1, 2, 9, 8]]
-        assert found.films["a.png"].shapes[0].label == "f"
+        labels = read_via(js(content))
+        assert boxes(labels, "a.png") == [[1, 2, 9, 8]]
+        assert labels.films["a.png"].shapes[0].label == "f"
 
 
 def test_csv() -> None:
     head = "\ufefffilename,width,height,class,xmin,ymin,xmax,ymax"
-    found = read_csv(f"{head}\na.png,200,400,f,1,2,5.5,9\nb.png,,,,,,,\n".encode())
-    assert boxes(found, "a.png") == [[1, 2, 5.5, 9]]
-    assert boxes(found, "b.png") == []
-    assert found.films["a.png"].size == (200, 400)
+    labels = read_csv(f"{head}\na.png,200,400,f,1,2,5.5,9\nb.png,,,,,,,\n".encode())
+    assert boxes(labels, "a.png") == [[1, 2, 5.5, 9]]
+    assert boxes(labels, "b.png") == []
+    assert labels.films["a.png"].size == (200, 400)
 
 
 # --- another library ---
@@ -240,8 +240,8 @@ def test_pycocotools_packs_and_unpacks_the_same_runs(mask: np.ndarray) -> None:
 @given(masks)
 def test_an_outline_filled_again_is_the_mask(mask: np.ndarray) -> None:
     rings = outline(mask)
-    found = fill_polygon(rings, mask.shape) if rings else np.zeros(mask.shape, bool)
-    np.testing.assert_array_equal(found, mask)
+    filled = fill_polygon(rings, mask.shape) if rings else np.zeros(mask.shape, bool)
+    np.testing.assert_array_equal(filled, mask)
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -308,13 +308,13 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "content", "line", "found"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
-def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: int, found: str) -> None:
+@pytest.mark.parametrize(("read", "content", "line", "why"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: int, why: str) -> None:
     (problem,) = read(content).problems
     assert problem.line == line
-    assert found in problem.actual
+    assert why in problem.actual
     assert problem.sentence("f.x").startswith(f"f.x, line {line}: expected ")
-    assert found not in problem.redacted().sentence("f.x")
+    assert why not in problem.redacted().sentence("f.x")
 
 
 def test_a_film_or_id_that_is_listed_twice_is_named() -> None:
@@ -410,10 +410,10 @@ json_like = st.recursive(
 @given(readers, st.binary(max_size=300) | json_like.map(lambda value: json.dumps(value).encode()))
 def test_anything_is_read_or_refused(read: Read, content: bytes) -> None:
     try:
-        found = read(content)
+        labels = read(content)
     except Unreadable:
         return
-    for film in found.films.values():
+    for film in labels.films.values():
         shapes, problems, _ = fit_to_film(film, 100, 80)
         assert problems or all((shape.box >= 0).all() and (shape.box[2:] <= [100, 80]).all() for shape in shapes)
 
@@ -455,9 +455,9 @@ def test_labels_of_the_unturned_picture_turn_with_it(orientation: int) -> None:
     exif, buffer = Image.Exif(), BytesIO()
     exif[0x0112] = orientation
     Image.fromarray(stored).save(buffer, "PNG", exif=exif)
-    pixels, found = decode_picture(buffer.getvalue(), 64)
+    pixels, orientation = decode_picture(buffer.getvalue(), 64)
     drawn = labelled(box_shape(20, 10, 32, 15), size=(60, 40))
-    (shape,), problems, notes = fit_to_film(drawn, pixels.shape[1], pixels.shape[0], found)
+    (shape,), problems, notes = fit_to_film(drawn, pixels.shape[1], pixels.shape[0], orientation)
     assert not problems
     assert "unturned" in notes[0]
     left, top, right, bottom = shape.box.astype(int)
@@ -498,8 +498,8 @@ def test_four_readings_of_the_same_real_fractures() -> None:
             if len(shapes) != len(truth):
                 lost.append((format_, stem))
                 continue
-            found = np.array([shape.box for shape in shapes])
-            apart = np.abs(found[:, None] - truth[None]).max(axis=2).min(axis=1).max()
+            boxes_read = np.array([shape.box for shape in shapes])
+            apart = np.abs(boxes_read[:, None] - truth[None]).max(axis=2).min(axis=1).max()
             # VOC cuts to whole pixels, YOLO rounds to four decimals of the side, VIA is the same polygon.
             limit = {"voc": 1.2, "yolo": 1.1e-4 * max(width, height), "via": 1e-6}[format_]
             assert apart < limit, (format_, stem)

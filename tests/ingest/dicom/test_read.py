@@ -331,8 +331,8 @@ def test_ct_slices_are_turned_to_the_usual_view(orientation: list[float], expect
 
 
 def test_depth_runs_along_the_normal() -> None:
-    place = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [5, 6, -70]}
-    assert depth(small(**place)) == -70
+    plane = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [5, 6, -70]}
+    assert depth(small(**plane)) == -70
     assert depth(small(InstanceNumber=4)) == 4
     assert display_flips(small(Modality="CT")) == (False, False)
 

@@ -36,23 +36,23 @@ def raw_films(names: list[str]) -> list[np.ndarray]:
 def test_the_test_set_through_predict_gives_the_masks_that_were_scored(project: Path) -> None:
     model = open_model("adaptive")
     names = list(PER_IMAGE.read(RUN)["image_id"])
-    found = [predict(film, model) for film in raw_films(names)]
-    assert any(one.mask.any() for one in found)
-    for name, one in zip(names, found, strict=True):
+    predictions = [predict(film, model) for film in raw_films(names)]
+    assert any(one.mask.any() for one in predictions)
+    for name, one in zip(names, predictions, strict=True):
         np.testing.assert_array_equal(one.grid >= model.recipe.cut, read_png(RUN / "mask" / f"{name}.png") > 0)
 
 
 def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(project: Path, tmp_path: Path) -> None:
-    plain, place = open_model("adaptive"), RUN / "metrics.json"
+    plain, scores = open_model("adaptive"), RUN / "metrics.json"
     names = list(PER_IMAGE.read(RUN)["image_id"])[:2]
     inputs = np.stack([prepared(film, plain)[1] for film in raw_films(names)])
-    before = place.read_text()
+    before = scores.read_text()
     try:
-        write_json(place, read_json(place) | {"temperature": {"value": 2.5, "from": "validation"}})
+        write_json(scores, read_json(scores) | {"temperature": {"value": 2.5, "from": "validation"}})
         mild = open_model("adaptive")
         export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", inputs)
     finally:
-        place.write_text(before)
+        scores.write_text(before)
     logits = plain.networks[0](inputs)
     np.testing.assert_array_equal(mild.probabilities(inputs), to_probabilities(logits, 2.5))
     exported = open_model(str(tmp_path / "onnx"))
@@ -83,9 +83,9 @@ def test_a_prediction_lies_where_the_film_shows_it(project: Path) -> None:
         film[shape[0] // 8 : -shape[0] // 8, shape[1] // 4 : -shape[1] // 4] = 20_000
         left, top, right, bottom = box
         film[top:bottom, left:right] = 60_000
-        found = predict(film, replace(model, recipe=recipe), spacing=(0.2, 0.1))
-        assert found.mask.shape == shape
-        (region,) = found.regions
+        prediction = predict(film, replace(model, recipe=recipe), spacing=(0.2, 0.1))
+        assert prediction.mask.shape == shape
+        (region,) = prediction.regions
         coarse = max(shape) / 64  # pixels of the film in one of the network's
         np.testing.assert_allclose(region.box, box, atol=1.5 * coarse)
         assert region.area_mm2 == pytest.approx(region.area_px * 0.02)
@@ -97,19 +97,19 @@ def test_the_way_back_is_that_of_a_plain_interpolation() -> None:
     y, x = np.mgrid[:120, :150] + 0.5
     places = [affine.scale_y * y + affine.shift_y - 0.5, affine.scale_x * x + affine.shift_x - 0.5]
     expected = map_coordinates(grid, places, order=1, mode="constant")
-    found = to_film(grid, affine, (120, 150))
+    interpolated = to_film(grid, affine, (120, 150))
     inside = (places[0] > 0) & (places[0] < 31) & (places[1] > 0) & (places[1] < 31)
-    np.testing.assert_allclose(found[inside], expected[inside], atol=0.02)  # OpenCV's weights have 5 bits
-    assert (found[(places[0] < -1) | (places[0] > 32) | (places[1] < -1) | (places[1] > 32)] == 0).all()
+    np.testing.assert_allclose(interpolated[inside], expected[inside], atol=0.02)  # OpenCV's weights have 5 bits
+    assert (interpolated[(places[0] < -1) | (places[0] > 32) | (places[1] < -1) | (places[1] > 32)] == 0).all()
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 900), (3000, 2200)])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_films_of_any_size_and_depth(shape: tuple[int, int], depth: type, project: Path) -> None:
     film = np.random.default_rng(0).integers(0, np.iinfo(depth).max, shape).astype(depth)
-    found = predict(film, open_model("adaptive"))
-    assert found.mask.shape == found.probability.shape == shape
-    assert 0 <= found.probability.min() <= found.probability.max() <= 1
+    prediction = predict(film, open_model("adaptive"))
+    assert prediction.mask.shape == prediction.probability.shape == shape
+    assert 0 <= prediction.probability.min() <= prediction.probability.max() <= 1
 
 
 @pytest.mark.parametrize(
