@@ -72,9 +72,9 @@ class Schema:
 
     def chosen(self, node: Node, value: Any) -> tuple[Node, str]:
         """The schema of a mapping that stands at a node, and the key that holds its name where it is an entry."""
-        if (found := self.alternatives(node)) is None:
+        if (alternatives := self.alternatives(node)) is None:
             return node, ""
-        tag, entries = found
+        tag, entries = alternatives
         return entries[value[tag]], tag
 
     def leaves(self, node: Node, key: str = "") -> Iterator[tuple[str, Node]]:
@@ -90,8 +90,8 @@ class Schema:
     def values(self, node: Node) -> str:
         """What may stand at a node, in words."""
         node = self.resolve(node)
-        if (found := self.alternatives(node)) is not None:
-            return " | ".join(found[1])
+        if (alternatives := self.alternatives(node)) is not None:
+            return " | ".join(alternatives[1])
         if "properties" in node:
             return ", ".join(dict.fromkeys(self.values(child) for _, child in self.leaves(node)))
         if "enum" in node or "const" in node:
@@ -207,8 +207,8 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def cells(schema: Schema, node: Node) -> list[str]:
     """Values, unit, default and meaning of a key."""
     values, tag = schema.values(node), ""
-    if (found := schema.entries(node)) is not None:
-        tag, values = found[0], "entries, see below" if node.get("type") == "array" else "an entry, see below"
+    if (entries := schema.entries(node)) is not None:
+        tag, values = entries[0], "entries, see below" if node.get("type") == "array" else "an entry, see below"
     elif node.get("type") in ("integer", "number") and values != node["type"]:
         values = f"{node['type']}, {values}"
     default = f"`{shown(node['default'], tag)}`" if "default" in node else ""
@@ -245,8 +245,8 @@ def shared_entries(schema: Schema, leaves: dict[str, Node]) -> list[tuple[list[s
     """The entries that some keys hold, and those that their own keys hold: keys, tag, entries by name."""
     users: dict[str, list[str]] = {}
     for key, node in leaves.items():
-        if (found := schema.entries(node)) is not None:
-            users.setdefault(json.dumps(found), []).append(key)
+        if (own := schema.entries(node)) is not None:
+            users.setdefault(json.dumps(own), []).append(key)
     shared = []
     for text, keys in users.items():
         tag, entries = json.loads(text)
@@ -257,7 +257,16 @@ def shared_entries(schema: Schema, leaves: dict[str, Node]) -> list[tuple[list[s
 
 
 def entries_of(schema: Schema, keys: list[str], tag: str, entries: dict[str, Node]) -> str:
-    """The entries that may stand at some keys, and the keys that they have."""
+    """The entries that may stand at some keys, and the keys that they have.
+
+    Args:
+        schema: of params.yaml.
+        keys: that may hold them.
+        tag: the key that names an entry.
+        entries: their schemas by name.
+    Returns:
+        Markdown.
+    """
     kinds: dict[tuple[str, str], list[str]] = {}  # names of entries, by what they do and their keys
     users: dict[tuple[str, ...], list[str]] = {}  # names of entries, by a key that they have and what it may hold
     for name, entry in entries.items():

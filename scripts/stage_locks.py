@@ -95,26 +95,26 @@ def imported_packages(root: Path, stage: Path, packages: Mapping[str, list[str]]
         packages: of `module_packages`.
         pins: of `canonical_pins`.
     """
-    found = set[str]()
+    names_of_packages = set[str]()
     for path in import_closure(root, stage):
         for module in {name.partition(".")[0] for name in imported_names(path)} - sys.stdlib_module_names - PROJECT:
             names = {canonicalize_name(name) for name in packages.get(module, ())}
             if not names or names - pins.keys():
                 sys.exit(f"{path}: imports {module}, which no package of requirements.lock provides; pin it there")
-            found |= names
-    return found
+            names_of_packages |= names
+    return names_of_packages
 
 
 def libraries(imported: set[str], pins: dict[str, str]) -> set[str]:
     """Those of the imported packages, and of what they need and load, that can decide an output."""
     without = {name for names in NO_OUTPUT.values() for name in names}
-    found, todo = set[str](), list(imported)
+    needed, todo = set[str](), list(imported)
     while todo:
         name = todo.pop()
-        if name not in found | without:
-            found.add(name)
+        if name not in needed | without:
+            needed.add(name)
             todo += [need for need in needs(name, pins) if need in pins]
-    return found
+    return needed
 
 
 def needs(library: str, pins: dict[str, str]) -> Iterator[str]:
@@ -133,13 +133,13 @@ def required(library: str) -> frozenset[str]:
 
 def import_closure(root: Path, stage: Path) -> set[Path]:
     """Every module of the project that running a stage can import."""
-    found, todo = set[Path](), [stage / f"{name}.py" for name in ENTRIES]
+    modules, todo = set[Path](), [stage / f"{name}.py" for name in ENTRIES]
     while todo:
         path = todo.pop()
-        if path not in found:
-            found.add(path)
+        if path not in modules:
+            modules.add(path)
             todo += project_modules(root, imported_names(path))
-    return found
+    return modules
 
 
 @cache
@@ -156,12 +156,12 @@ def imported_names(path: Path) -> frozenset[str]:
 
 def project_modules(root: Path, names: Iterable[str]) -> set[Path]:
     """The project's files among imported names, with the `__init__.py` of every package on the way, which run first."""
-    found = set()
+    files = set()
     for name in names:
         parts = name.split(".")
         packages = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
-        found |= {path for path in (*packages, root.joinpath(*parts).with_suffix(".py")) if path.is_file()}
-    return found
+        files |= {path for path in (*packages, root.joinpath(*parts).with_suffix(".py")) if path.is_file()}
+    return files
 
 
 if __name__ == "__main__":

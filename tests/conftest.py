@@ -49,10 +49,10 @@ def finished(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
 
     def build(folder: Path) -> str:
         make_project(folder, toy_params)
-        said = run(folder, "dvc", "repro")
+        output = run(folder, "dvc", "repro")
         run(folder, "git", "add", "dvc.lock")
         run(folder, "git", "commit", "-qm", "lock")
-        return said
+        return output
 
     return built_once(tmp_path_factory, "finished", build)
 
@@ -100,9 +100,9 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         pytest.skip("no chromium on this machine; Debian's package chromium brings it")
     with sync_playwright() as player:
-        found = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
+        chrome = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield chrome
+        chrome.close()
 
 
 @pytest.fixture

@@ -196,11 +196,11 @@ def arms(
 @sweep.command("report")
 def sweep_report(name: SweepName) -> None:
     """Write reports/sweep.html of all experiments named NAME-something, also those of DVC's queue."""
-    from stages import read_params
-    from tools.sweep.runner import write_page
+    from tools.sweep.runner import trained_params, write_page
 
     begin_working()
-    raise typer.Exit(write_page(name, read_params(PARAMS)))
+    train, _ = trained_params([])
+    raise typer.Exit(write_page(name, train.adaptive))
 
 
 @audit.command()

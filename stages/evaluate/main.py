@@ -65,6 +65,19 @@ def main(
     models: Path = MODELS,
     target: Path = EVALUATION,
 ) -> str:
+    """Score one network on the test films and write its folder.
+
+    Args:
+        settings: the section `evaluate`.
+        variant: baseline or adaptive.
+        seed: that it was trained from.
+        fold: counted from 1.
+        source: data/dataset.
+        models: where the run has a folder.
+        target: where it gets one.
+    Returns:
+        A line for the user.
+    """
     require_pinned("evaluate")
     this = Run(variant, seed, fold)
     model, out_folder = models / this.folder, target / this.folder

@@ -109,12 +109,14 @@ def members(path: Path, limits: Limits, written: int) -> dict[str, zipfile.ZipIn
     """
     infos = [info for info in open_zip(path, written).infolist() if not info.is_dir()]
     findings = [f"{info.filename[:120]!r}: {why}" for info in infos if (why := hostile(info, limits))]
-    seen: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for info in infos:
         folded = unicodedata.normalize("NFC", info.filename).casefold()
-        if folded in seen:
-            findings.append(f"{info.filename[:120]!r}: is one file with {seen[folded][:120]!r} where case is ignored")
-        seen.setdefault(folded, info.filename)
+        if folded in originals:
+            findings.append(
+                f"{info.filename[:120]!r}: is one file with {originals[folded][:120]!r} where case is ignored"
+            )
+        originals.setdefault(folded, info.filename)
     total = sum(info.file_size for info in infos)
     if total > limits.archive_gb * 2**30:
         findings.append(f"{total / 2**30:.1f} GB unpacked where ingest.limits.archive_gb allows {limits.archive_gb}")

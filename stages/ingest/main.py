@@ -121,11 +121,11 @@ def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
 
 def leave_one_of_each_id(plans: list[SourcePlan]) -> None:
     """Refuse films whose id an earlier one has; ids are folded, since some file systems ignore case."""
-    seen: dict[str, SourceFilm] = {}
+    film_of_id: dict[str, SourceFilm] = {}
     for plan in plans:
         films = []
         for film in plan.films:
-            first = seen.setdefault(film.image_id.lower(), film)
+            first = film_of_id.setdefault(film.image_id.lower(), film)
             if first is film:
                 films.append(film)
             else:

@@ -9,33 +9,33 @@ from stages.common.data.tables import QuarantineRow
 class Problem:
     """One thing that is wrong with a file.
 
-    expected: blank where `found` says it all. found: what is there instead. public: stands for `found` where that may
-    be a patient's. line: of the file, from 1; 0 for none.
+    expected: blank where `actual` says it all. actual: what is there instead. public: stands for `actual` where that
+    may be a patient's. line: of the file, from 1; 0 for none.
     """
 
     expected: str
-    found: str
+    actual: str
     fix: str
     line: int = 0
     public: str = "something else"
 
     def redacted(self) -> "Problem":
         """This problem without anything that the file holds."""
-        return replace(self, found=self.public)
+        return replace(self, actual=self.public)
 
     def sentence(self, file: str) -> str:
         """This problem of a file of that name, in words."""
         where = f"{file}, line {self.line}" if self.line else file
-        what = f"expected {self.expected}, found {self.found}" if self.expected else self.found
+        what = f"expected {self.expected}, found {self.actual}" if self.expected else self.actual
         return f"{where}: {what}; {self.fix}"
 
 
 class Unreadable(Exception):
     """A file that cannot be read as what it should be."""
 
-    def __init__(self, expected: str, found: str, fix: str, line: int = 0) -> None:
+    def __init__(self, expected: str, actual: str, fix: str, line: int = 0) -> None:
         super().__init__(expected)
-        self.problem = Problem(expected, found, fix, line)
+        self.problem = Problem(expected, actual, fix, line)
 
 
 @dataclass(frozen=True)

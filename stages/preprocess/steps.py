@@ -180,6 +180,12 @@ def bilateral(frame: Frame, window_px: int, sigma_level: float, sigma_px: float)
 
     MATLAB's imbilatfilt has a Gaussian of 1 pixel, a degree of smoothing in place of a standard deviation of grey
     levels, and repeats the edge; OpenCV mirrors it.
+
+    Args:
+        frame: of which the film is smoothed.
+        window_px: diameter of the neighbourhood, in pixels.
+        sigma_level: standard deviation over grey levels, which are 0..1.
+        sigma_px: standard deviation over distance, in pixels.
     """
     return frame.on_film(lambda image: cv2.bilateralFilter(image, window_px, sigma_level, sigma_px))
 

@@ -18,7 +18,15 @@ from stages.report.tables import markdown
 def write_cards(
     root: Path, runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame], verdict: str, params: dict[str, Any]
 ) -> None:
-    """Write the model card and the data sheet."""
+    """Write the model card and the data sheet.
+
+    Args:
+        root: the folder that holds data/, models/ and reports/.
+        runs: of each variant, by seed and fold.
+        results: the tables of the report by the names of their files.
+        verdict: of `tables.verdict`.
+        params: the whole of params.yaml.
+    """
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from stages.common.analysis.formatting import span
 from stages.common.analysis.statistics import LEVEL
+from stages.common.data.tables import ClaimRow
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED
 from stages.report.tables import GAIN, Conclusion
@@ -43,12 +44,29 @@ def claims(
     return pd.DataFrame(rows)
 
 
-def row(claim: str, published: str, found: str, result: str, why: str) -> dict[str, str]:
-    return {"claim": claim, "published": published, "found": found, "result": result, "why": why}
+def row(claim: str, published: str, measured: str, result: str, why: str) -> ClaimRow:
+    """A row of claims.csv.
+
+    Args:
+        claim: in words.
+        published: the paper's value.
+        measured: ours.
+        result: REPRODUCED, DEVIATES or UNKNOWN.
+        why: a sentence.
+    """
+    return {"claim": claim, "published": published, "found": measured, "result": result, "why": why}
 
 
-def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance: Tolerance) -> dict[str, str]:
-    """A published score, which compares with ours only where as many pixels are fracture."""
+def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance: Tolerance) -> ClaimRow:
+    """A published score, which compares with ours only where as many pixels are fracture.
+
+    Args:
+        name: a row of PUBLISHED.
+        metric: a key of it.
+        ours: this variant's row of the comparison.
+        prevalence: that the published numbers imply, 0..1.
+        tolerance: below which differences count as none.
+    """
     printed, ours_value = PUBLISHED[name][metric], float(ours[metric])
     apart = abs(float(ours["prevalence"]) - prevalence)
     claim = f"{metric} of {ROWS[name]}"
@@ -60,7 +78,7 @@ def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance:
     return row(claim, f"{printed:.4f}", f"{ours_value:.4f}", REPRODUCED if near else DEVIATES, why)
 
 
-def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> dict[str, str]:
+def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> ClaimRow:
     results: dict[Conclusion, str] = {
         "beats": REPRODUCED,
         "loses to": DEVIATES,
@@ -72,7 +90,7 @@ def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> dict[str, str]:
     return row("adaptive weights raise F1", f"{published:+.4f}", measured, results[outcome], why)
 
 
-def change(metric: str, test: pd.Series) -> dict[str, str]:
+def change(metric: str, test: pd.Series) -> ClaimRow:
     """How a metric moves from fixed to adaptive weights, patient by patient."""
     published = PUBLISHED[ADAPTIVE][metric] - PUBLISHED[FIXED][metric]
     measured = span(test["difference"], test["low"], test["high"], "+.4f")
@@ -84,7 +102,7 @@ def change(metric: str, test: pd.Series) -> dict[str, str]:
     )
 
 
-def arithmetic(name: str, implied: pd.Series, tolerance: Tolerance) -> dict[str, str]:
+def arithmetic(name: str, implied: pd.Series, tolerance: Tolerance) -> ClaimRow:
     """Whether the printed F1 is that of the printed precision and recall."""
     apart = abs(implied["f1"] - implied["f1_recomputed"])
     result = REPRODUCED if apart <= tolerance.rounding else DEVIATES
@@ -93,7 +111,7 @@ def arithmetic(name: str, implied: pd.Series, tolerance: Tolerance) -> dict[str,
     return row(claim, f"{implied['f1']:.4f}", f"{implied['f1_recomputed']:.4f}", result, why)
 
 
-def better_than_trivial(comparison: pd.DataFrame, implied: pd.Series) -> dict[str, str]:
+def better_than_trivial(comparison: pd.DataFrame, implied: pd.Series) -> ClaimRow:
     """Whether the networks know more about fractures than predictors that cost nothing."""
     names = comparison["row"]
     ours = comparison.loc[names.isin(ROWS.values()), "f1"].min()

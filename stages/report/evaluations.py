@@ -4,14 +4,13 @@ import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
-from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS
-from stages.common.data.records import TestMetrics
+from stages.common.data.layout import EVALUATION, METRICS, MODELS
+from stages.common.data.records import ModelRecord, TestMetrics, read_model_record
 from stages.common.data.run_id import RUN_FOLDERS, VARIANTS, Run
 from stages.common.data.tables import HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
 
@@ -23,7 +22,7 @@ class Evaluated:
     run: Run
     table: pd.DataFrame  # per_image.csv
     metrics: TestMetrics
-    model: dict[str, Any]
+    model: ModelRecord
     history: pd.DataFrame
     precision_recall: pd.DataFrame
     reliability: pd.DataFrame
@@ -49,7 +48,7 @@ def read_run(root: Path, run: Run) -> Evaluated:
         run,
         PER_IMAGE.read(scores),
         read_json(scores / METRICS),
-        read_json(model / DESCRIPTION),
+        read_model_record(model),
         HISTORY.read(model),
         PRECISION_RECALL.read(scores),
         RELIABILITY.read(scores),

@@ -3,7 +3,7 @@
 Run: python -m stages.report     (dvc repro report)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,15 @@ def compared(
     split: pd.DataFrame,
     root: Path,
 ) -> dict[str, pd.DataFrame]:
-    """Every table of the report, by the name of its file."""
+    """Every table of the report, by the name of its file.
+
+    Args:
+        settings: the section `report`.
+        runs: of each variant, by seed and fold.
+        baseline, adaptive: per_image.csv of all runs of a variant, with columns seed and fold.
+        split: split.csv, by image_id.
+        root: the folder that holds data/, models/ and reports/.
+    """
     facts = split.loc[baseline["image_id"]].reset_index(drop=True)
     facts["label"] = facts["image_id"].map(labels(root)).fillna("none")
     names = list(baseline["image_id"].drop_duplicates())
@@ -136,32 +144,34 @@ def films(root: Path, split: pd.DataFrame, names: list[str]) -> Iterator[tuple[n
         yield image, levels, mask > 0
 
 
-def headline(results: dict[str, pd.DataFrame], runs: dict[str, list[Evaluated]]) -> dict[str, Any]:
-    """What `dvc metrics diff` and `dvc exp show` put side by side."""
+def headline(results: dict[str, pd.DataFrame], runs: dict[str, list[Evaluated]]) -> dict[str, dict[str, float | None]]:
+    """What `dvc metrics diff` and `dvc exp show` put side by side, of each variant and of their difference."""
     table = results["comparison"].set_index("row")
     shown = ["f1", "mean_f1", "precision", "recall", "iou", "mcc"]
-    shown_metrics: dict[str, Any] = {name: table.loc[name, shown].astype(float).to_dict() for name in runs}
+    content = {}
     for name, of_variant in runs.items():
         per_film = [item.metrics["detection"]["false_regions_per_image"] for item in of_variant]
         boxes, centre = (
             sum(item.metrics["detection"][key] for item in of_variant) for key in ("fractures", "found_centre")
         )
         best = [float(item.history["validation_dice"].iloc[item.model["epoch"]]) for item in of_variant]
-        shown_metrics[name] |= {
-            "false_regions": float(np.mean(per_film)),
+        values = {
+            "false_regions": np.mean(per_film),
             "boxes_found": centre / boxes if boxes else None,
+            "validation_dice": np.mean(best),
         }
-        shown_metrics[name] |= {"validation_dice": float(np.mean(best))}
+        content[name] = without_nan(table.loc[name, shown].to_dict() | values)
     gain = table.loc[GAIN]
     test = results["statistics"].set_index("metric").loc["f1"]
-    shown_metrics["difference"] = {"f1": gain["f1"], "f1_low": gain["f1_low"], "f1_high": gain["f1_high"]}
-    shown_metrics["difference"] |= {"permutation_p": test["permutation"]}
-    return {key: without_nan(value) for key, value in shown_metrics.items()}
+    content["difference"] = without_nan(
+        {name: gain[name] for name in ("f1", "f1_low", "f1_high")} | {"permutation_p": test["permutation"]}
+    )
+    return content
 
 
-def without_nan(content: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: undefined becomes null."""
-    return {key: None if value is None or np.isnan(value) else float(value) for key, value in content.items()}
+def without_nan(values: Mapping[Any, Any]) -> dict[str, float | None]:
+    """Numbers by their names, for JSON, which has no NaN: undefined becomes null."""
+    return {name: None if value is None or np.isnan(value) else float(value) for name, value in values.items()}
 
 
 def write_curves(out: Path, runs: dict[str, list[Evaluated]]) -> None:

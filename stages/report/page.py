@@ -299,13 +299,30 @@ def steps(root: Path, manifest: pd.DataFrame, split: pd.DataFrame) -> list[dict[
 
 
 def original(root: Path, manifest: pd.DataFrame, image_id: str, side: int) -> str:
+    """The raw film as a data URI.
+
+    Args:
+        root: the folder that holds data/.
+        manifest: manifest.csv, by image_id.
+        image_id: of the film.
+        side: at most that many pixels wide and high.
+    """
     return pictures.picture(read_png(root / RAW / str(manifest.loc[image_id, "file"])), side)
 
 
 def films(
     root: Path, runs: dict[str, list[Evaluated]], split: pd.DataFrame, manifest: pd.DataFrame
 ) -> list[dict[str, Any]]:
-    """Tables I and II of the paper: pictures and metrics of every test film, as the first seed's models saw it."""
+    """Tables I and II of the paper: pictures and metrics of every test film, as the first seed's models saw it.
+
+    Args:
+        root: the folder that holds data/, models/ and reports/.
+        runs: of each variant, by seed and fold.
+        split: split.csv, by image_id.
+        manifest: manifest.csv, by image_id.
+    Returns:
+        What page.html shows of each film; pictures are data URIs.
+    """
     tables = over_films(runs)
     mask_files: dict[tuple[str, str], Path] = {}
     for name, evaluated in runs.items():

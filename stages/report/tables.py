@@ -104,10 +104,16 @@ def runs_table(runs: dict[str, list[Evaluated]]) -> pd.DataFrame:
     rows = []
     for evaluated in runs.values():
         for item in evaluated:
-            pooled = {name: item.metrics["pooled"][name] for name in PRINTED}
-            facts = {"epoch": item.model["epoch"], "threshold": item.metrics["threshold"]["value"]}
-            facts |= {"images": len(item.table), **pooled, "mean_f1": item.metrics["mean"]["f1"]}
-            rows.append(vars(item.run) | facts | {"auprc": item.metrics["auprc"]})
+            row = {
+                **vars(item.run),
+                "epoch": item.model["epoch"],
+                "threshold": item.metrics["threshold"]["value"],
+                "images": len(item.table),
+                **{name: item.metrics["pooled"][name] for name in PRINTED},
+                "mean_f1": item.metrics["mean"]["f1"],
+                "auprc": item.metrics["auprc"],
+            }
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -126,16 +126,16 @@ def has_gpu() -> bool:
     Raises:
         UserError: there is one, but its driver is too old for this torch, which would otherwise train on the CPU.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = torch.cuda.is_available()
-    for text in (str(warning.message) for warning in said):
+        available = torch.cuda.is_available()
+    for text in (str(warning.message) for warning in caught):
         if "driver" in text and "too old" in text:
             raise UserError(
                 f"train: expected an NVIDIA driver for CUDA {torch.version.cuda}, found: {text.split('. ')[0]}; "
                 "update the driver, or set CUDA_VISIBLE_DEVICES= (empty) to train on the CPU"
             )
-    return found
+    return available
 
 
 def cpu_has_bf16() -> bool:

@@ -45,12 +45,12 @@ def mlflow_model(folder: Path, channels: int) -> Iterator[Path]:
     ramp = np.add.outer(np.arange(SIDE), np.arange(SIDE)).astype(np.uint8)
     with tempfile.TemporaryDirectory() as scratch:
         for name in CODE:
-            place = Path(scratch, "code", name)
-            place.parent.mkdir(parents=True, exist_ok=True)
+            target = Path(scratch, "code", name)
+            target.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                shutil.copy(ROOT / name, place)
+                shutil.copy(ROOT / name, target)
         mlflow.pyfunc.save_model(
             str(Path(scratch, "model")),
             loader_module=__name__,

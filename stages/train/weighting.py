@@ -352,9 +352,9 @@ class GradNorm(Learned[params.GradNorm]):
             self.first = self.first or list(losses.values)
             rates = np.array(losses.values) / (np.array(self.first) + EPSILON)
             norms = np.array(losses.norms)
-            found = self.numbers.detach().numpy() * norms
-            wanted = found.mean() * (rates / (rates.mean() + EPSILON)) ** self.settings.power
-            self.step(np.sign(found - wanted) * norms)
+            weighted = self.numbers.detach().numpy() * norms  # w_i |grad L_i|
+            wanted = weighted.mean() * (rates / (rates.mean() + EPSILON)) ** self.settings.power
+            self.step(np.sign(weighted - wanted) * norms)
             with torch.no_grad():
                 self.numbers.clamp_(min=1e-3)
                 self.numbers.mul_(2 / self.numbers.sum())
@@ -387,7 +387,14 @@ WEIGHTINGS: dict[type[params.Method], type[Weighting[Any]]] = {
 
 
 def make_weighting(settings: params.Method, epochs: int, steps: int, seed: int) -> tuple[Weighting[Any], bool]:
-    """The weighting of a section `train.<variant>`, and whether its clock counts iterations (`steps` in an epoch)."""
+    """The weighting of a section `train.<variant>`, and whether its clock counts iterations (`steps` in an epoch).
+
+    Args:
+        settings: the section.
+        epochs: of the training.
+        steps: in an epoch.
+        seed: of methods that draw.
+    """
     kind = WEIGHTINGS[type(settings)]
     asked = settings.clock if isinstance(settings, params.Clocked) else "published"
     by_iteration = (kind.clock if asked == "published" else asked) == "iteration"

@@ -69,17 +69,17 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 def fuzz(folder: Path) -> dict[str, int]:
     """Run every mutation through the worker, as ingest does; returns how many were taken and refused."""
     params = Params.model_validate(read_yaml(ROOT / "params.yaml")["ingest"])
-    rng, found = random.Random(1), seeds()
+    rng, whole = random.Random(1), seeds()
     counts = {"taken": 0, "refused": 0}
     (folder / "images").mkdir()
     (folder / "dicom").mkdir()
     for number in range(MUTATIONS):
-        kind = sorted(found)[number % len(found)]
+        kind = sorted(whole)[number % len(whole)]
         label = kind in ("xml", "txt")
         format_ = {"xml": "voc", "txt": "yolo"}.get(kind, "voc")
         picture = "dcm" if kind == "xml" else "png" if kind == "txt" else kind
-        (folder / f"film.{picture}").write_bytes(found[picture] if label else mutated(found[kind], rng))
-        (folder / f"film.{kind}").write_bytes(mutated(found[kind], rng)) if label else None
+        (folder / f"film.{picture}").write_bytes(whole[picture] if label else mutated(whole[kind], rng))
+        (folder / f"film.{kind}").write_bytes(mutated(whole[kind], rng)) if label else None
         hospital = picture in ("dcm", "rle", "j2k")
         entry = (Hospital if hospital else FolderSource)(annotations=format_, unlabelled="no_fracture")
         film = SourceFilm(

@@ -18,8 +18,8 @@ def tree_hash(folder: Path) -> str:
 def flipped(path: Path) -> Iterator[None]:
     """One bit in the middle of a file is another while the block runs."""
     before = path.read_bytes()
-    place = len(before) // 2
-    path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :])
+    middle = len(before) // 2
+    path.write_bytes(before[:middle] + bytes([before[middle] ^ 1]) + before[middle + 1 :])
     try:
         yield
     finally:

@@ -12,8 +12,8 @@ COUNTS = ("tp", "fp", "fn", "tn")
 
 def scored(rows: list[tuple[int, ...]]) -> pd.DataFrame:
     counts = [dict(zip(COUNTS, map(int, row), strict=True)) for row in rows]
-    found = pd.DataFrame([row | metrics(**row) for row in counts])
-    return found.assign(image_id=[f"i{i}" for i in range(len(rows))], seed=1, fold=1)
+    table = pd.DataFrame([row | metrics(**row) for row in counts])
+    return table.assign(image_id=[f"i{i}" for i in range(len(rows))], seed=1, fold=1)
 
 
 def table(seed: int, skill: float, images: int = 40) -> pd.DataFrame:

@@ -99,15 +99,15 @@ def test_a_local_folder_is_read_in_every_format(format_: str, inbox: Path) -> No
     put(inbox, films__a_dot_png=png(1), films__b_dot_png=png(2), **{name: content})
     put(inbox, patients_dot_csv="filename,group,split\na.png,g1,train\nb.png,g1,test\n")
     main(folder(format_, licence="CC BY 4.0"))
-    found, shapes = manifest(), ANNOTATIONS.read(RAW)
+    films, shapes = manifest(), ANNOTATIONS.read(RAW)
     np.testing.assert_allclose(read_points(shapes["points"][0])[0], [[10, 6], [30, 18]])
     assert list(shapes["image_id"]) == ["a"]
     assert shapes["line"][0] >= 1
-    assert list(found["fractures"]) == [1, 0]
-    assert len(set(found["patient_id"])) == 1
-    assert list(found["split"]) == ["train", "test"]
-    assert (found["bits"] == 16).all()
-    assert set(found["licence"]) == {"CC BY 4.0"}
+    assert list(films["fractures"]) == [1, 0]
+    assert len(set(films["patient_id"])) == 1
+    assert list(films["split"]) == ["train", "test"]
+    assert (films["bits"] == 16).all()
+    assert set(films["licence"]) == {"CC BY 4.0"}
     assert "group" in Path("reports/data_quality.md").read_text(), "the given split leaks, and is told"
 
 
@@ -132,8 +132,8 @@ def test_all_faults_are_told_and_the_old_output_stays(inbox: Path) -> None:
 
 def test_quarantine_takes_the_rest(inbox: Path) -> None:
     put(inbox, good_dot_png=png(1), cut_dot_png=png(2)[:60], tiny_dot_png=png(3, 1, 1), text_dot_png="no picture")
-    said = main(settings("voc", on_error="quarantine"))
-    assert said.startswith("1 films of 1 patients, 0 fractures, 3 files refused")
+    output = main(settings("voc", on_error="quarantine"))
+    assert output.startswith("1 films of 1 patients, 0 fractures, 3 files refused")
     table = QUARANTINE.read(RAW).set_index("file")
     assert set(table.index) == {"cut.png", "tiny.png", "text.png"}
     assert "1 x 1 pixels" in table.loc["tiny.png", "reason"]
@@ -164,9 +164,9 @@ def test_label_files_are_found_beside_their_film(inbox: Path) -> None:
         put(inbox, **{f"{side}__images__a_dot_png": png(), f"{side}__labels__a_dot_txt": "", "README_dot_txt": "hello"})
     from stages.ingest.file_access import Folder
 
-    found = pair(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], "yolo")
-    assert found.file_of == {f"{side}/images/a.png": f"{side}/labels/a.txt" for side in ("train", "valid")}
-    assert not found.problems
+    pairing = pair(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], "yolo")
+    assert pairing.file_of == {f"{side}/images/a.png": f"{side}/labels/a.txt" for side in ("train", "valid")}
+    assert not pairing.problems
 
 
 def test_two_label_files_of_one_name_are_one_too_many(inbox: Path) -> None:
@@ -260,7 +260,7 @@ def test_text_in_another_encoding_is_said(inbox: Path) -> None:
 def test_a_table_with_a_film_twice_is_refused() -> None:
     with pytest.raises(Unreadable) as refused:
         table_rows(b"image_id,patient_id\na,1\na,2\n")
-    assert (refused.value.problem.line, refused.value.problem.found) == (3, "'a' a second time")
+    assert (refused.value.problem.line, refused.value.problem.actual) == (3, "'a' a second time")
     assert table_rows(b"x,y\n1,2\n") == {}
     assert table_rows(b"image_id,xmin,ymin,xmax,ymax\na,1,2,3,4\na,1,2,3,4\n") == {}
 
@@ -271,20 +271,20 @@ def test_image_ids_are_safe_file_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "why"),
     [
-        {"sources": [{"source": "folder", "annotations": "supervisely"}]},
-        {"sources": [{"source": "folder"}]},
-        {"sources": [{"source": "folder", "annotations": "voc", "burned_in": "refuse"}]},
-        {"sources": [{"source": "kaggle", "handle": "owner/set"}]},
-        {"sources": ["sample", "sample"]},
-        {"ct_window": {"width": 1}},
-        {"ct_window": {"centre": "bone"}},
-        {"near_duplicate_bits": 65},
-        {"limits": {"megapixels": 0}},
-        {"on_error": "ignore"},
+        ({"sources": [{"source": "folder", "annotations": "supervisely"}]}, r"annotations\n.*should be 'yolo', "),
+        ({"sources": [{"source": "folder"}]}, r"annotations\n.*Field required"),
+        ({"sources": [{"source": "folder", "annotations": "voc", "burned_in": "refuse"}]}, "keys of another entry"),
+        ({"sources": [{"source": "kaggle", "handle": "owner/set"}]}, r"licence\n.*Field required"),
+        ({"sources": ["sample", "sample"]}, "must name sample once"),
+        ({"ct_window": {"width": 1}}, r"width\n.*greater than 1 "),
+        ({"ct_window": {"centre": "bone"}}, r"centre\n.*a valid number"),
+        ({"near_duplicate_bits": 65}, "less than or equal to 64 "),
+        ({"limits": {"megapixels": 0}}, r"megapixels\n.*greater than or equal to 1 "),
+        ({"on_error": "ignore"}, "should be 'stop' or 'quarantine'"),
     ],
 )
-def test_impossible_params_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+def test_impossible_params_are_refused(change: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
         settings(**change)

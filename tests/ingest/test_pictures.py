@@ -22,7 +22,7 @@ def encode(array: np.ndarray, **options: object) -> bytes:
 def found_in(content: bytes, megapixels: int = 64) -> str:
     with pytest.raises(Unreadable) as refused:
         decode_picture(content, megapixels)
-    return refused.value.problem.found
+    return refused.value.problem.actual
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

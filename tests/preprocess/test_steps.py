@@ -80,8 +80,8 @@ def by_definition(image: np.ndarray, size: int, axis: int, kernel: Any) -> np.nd
 def test_the_definition_gives_matlabs_published_array() -> None:
     """`imresize(reshape(0:15, 4, 4)', 0.5, 'bilinear')`, as published beside MATLAB's output."""
     image = np.arange(16.0).reshape(4, 4)
-    found = by_definition(by_definition(image, 2, 0, triangle), 2, 1, triangle)
-    np.testing.assert_allclose(found, [[3.125, 4.875], [10.125, 11.875]])
+    resized = by_definition(by_definition(image, 2, 0, triangle), 2, 1, triangle)
+    np.testing.assert_allclose(resized, [[3.125, 4.875], [10.125, 11.875]])
 
 
 @pytest.mark.parametrize("size", [(7, 9), (20, 30), (40, 31), (3, 64), (1, 1)])
@@ -154,17 +154,17 @@ def matching_rule(image: np.ndarray, levels: int) -> np.ndarray:
 @settings(deadline=None, max_examples=50)
 def test_histeq_is_matlabs_matching_rule(seed: int, levels: int, shape: float) -> None:
     image = np.random.default_rng(seed).beta(shape, 3, (20, 25)).astype(np.float32)
-    found = apply(Histeq(levels=levels), image)
-    np.testing.assert_allclose(found, matching_rule(image, levels), atol=1e-6)
+    equalised = apply(Histeq(levels=levels), image)
+    np.testing.assert_allclose(equalised, matching_rule(image, levels), atol=1e-6)
 
 
 def test_histeq_has_64_levels_and_is_not_scikit_images() -> None:
     image = np.random.default_rng(0).beta(2, 6, (200, 200)).astype(np.float32)
-    found = apply(Histeq(), image)
-    assert len(np.unique(found)) <= 64
-    counts = np.histogram(found, bins=8, range=(0, 1))[0]
+    equalised = apply(Histeq(), image)
+    assert len(np.unique(equalised)) <= 64
+    counts = np.histogram(equalised, bins=8, range=(0, 1))[0]
     assert counts.min() > 0.8 * counts.mean()
-    assert np.abs(found - equalize_hist(image)).max() * 255 > 3
+    assert np.abs(equalised - equalize_hist(image)).max() * 255 > 3
 
 
 def test_histeq_by_hand() -> None:
@@ -270,27 +270,27 @@ def test_sixteen_bits_are_not_cut_to_eight_before_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "steps",
+    ("steps", "why"),
     [
-        ["crop", "mat2gray"],
-        ["imresize", "imresize"],
-        ["imresize", "crop"],
-        ["imresize", "sharpen"],
-        ["imresize", {"step": "imadjust", "low": 0.9, "high": 0.1}],
-        ["imresize", {"step": "window", "low": 60.0, "high": 40.0}],
-        ["imresize", {"step": "medfilt2", "window_px": 4}],
-        ["imresize", {"step": "bilateral", "window_px": 6}],
-        ["imresize", {"step": "histeq", "levels": 1}],
-        ["imresize", {"step": "histeq", "clip": 2.0}],
+        (["crop", "mat2gray"], "must name `imresize` and no step twice"),
+        (["imresize", "imresize"], "must name `imresize` and no step twice"),
+        (["imresize", "crop"], "must name `crop` before `imresize`"),
+        (["imresize", "sharpen"], "Input tag 'sharpen' found using 'step' does not match"),
+        (["imresize", {"step": "imadjust", "low": 0.9, "high": 0.1}], r"imadjust\n.*low must be below high"),
+        (["imresize", {"step": "window", "low": 60.0, "high": 40.0}], r"window\n.*low must be below high"),
+        (["imresize", {"step": "medfilt2", "window_px": 4}], r"medfilt2\.window_px\n.*should be 3, 5, "),
+        (["imresize", {"step": "bilateral", "window_px": 6}], r"bilateral\.window_px\n.*should be 3, 5, "),
+        (["imresize", {"step": "histeq", "levels": 1}], r"histeq\.levels\n.*greater than or equal to 2 "),
+        (["imresize", {"step": "histeq", "clip": 2.0}], r"histeq\n.*keys of another entry"),
     ],
 )
-def test_impossible_steps_are_refused(steps: list[Any]) -> None:
-    with pytest.raises(ValidationError):
+def test_impossible_steps_are_refused(steps: list[Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
         params(*steps)
 
 
 def test_an_impossible_size_is_refused() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="should be a multiple of 32 "):
         params("imresize", size=100)
 
 

@@ -108,13 +108,25 @@ def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> set[str]:
 
 
 def axis_values(axis: list[Any] | str, params: dict[str, Any]) -> list[Any]:
-    """The values of an axis of a matrix, which is a list or `${section.key}` of params.yaml."""
+    """The values of an axis of a matrix, which is a list or `${section.key}` of params.yaml.
+
+    Raises:
+        UserError: params.yaml has no list there.
+    """
     if isinstance(axis, list):
         return axis
-    values: Any = params
-    for key in axis.removeprefix("${").removesuffix("}").split("."):
-        values = values[key]
-    return list(values)
+    name = axis.removeprefix("${").removesuffix("}")
+    values = lookup(params, name)
+    if not isinstance(values, list):
+        raise UserError(f"{PARAMS}: expected {name}, the list that dvc.yaml makes stages from, found none; add it")
+    return values
+
+
+def lookup(params: Any, key: str) -> Any:
+    """The value of a dotted key in nested mappings; None where there is none."""
+    for part in key.split("."):
+        params = params.get(part) if isinstance(params, dict) else None
+    return params
 
 
 def git(root: Path, *words: str, stdin: str = "") -> str:

@@ -38,14 +38,14 @@ class Graph:
         return results
 
     def walk(self, start: str, down: bool = False) -> Iterator[tuple[int, str, bool]]:
-        """Depth, name, and whether it was seen before, from `start` to its origins (or results), depth first."""
-        follow, seen = self.results() if down else self.origins, set[str]()
+        """Depth, name, and whether it was visited before, from `start` to its origins (or results), depth first."""
+        follow, visited = self.results() if down else self.origins, set[str]()
         todo = [(0, start)]
         while todo:
             depth, name = todo.pop()
-            yield depth, name, name in seen
-            if name not in seen:
-                seen.add(name)
+            yield depth, name, name in visited
+            if name not in visited:
+                visited.add(name)
                 todo += [(depth + 1, after) for after in reversed(follow.get(name, []))]
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The audit's page: from each number of the report, by clicks, to the pixels that it counts and to their source."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stages.common.analysis.templates import page_templates
 from stages.common.data.layout import (
@@ -26,6 +26,48 @@ from tools.audit.trace import REPORT, Project, Row, scores_of
 SHOWN = ("accuracy", "precision", "recall", "f1", "iou")
 
 
+@dataclass(frozen=True)
+class RunEntry:
+    """A run on the page. total: its counts over all test films. model, scores: stage, command and commit of each."""
+
+    name: str
+    variant: str
+    anchor: str
+    rows: list[Row]
+    total: dict[str, int]
+    model: dict[str, str]
+    scores: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a film, by its path from the root."""
+
+    path: str
+    md5: str
+
+
+@dataclass(frozen=True)
+class FilmEntry:
+    """A test film on the page. row: of the manifest. files: its source files. runs: that were tested on it."""
+
+    id: str
+    row: Row
+    pictures: dict[str, Picture]
+    files: list[Row]
+    runs: list[str]
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """A stage on the page. outs: md5 by path."""
+
+    name: str
+    command: str
+    commit: str
+    outs: dict[str, str]
+
+
 def render(project: Project, target: Path) -> str:
     """The page as HTML; pictures are linked where they lie, so that the page belongs to this folder.
 
@@ -34,7 +76,7 @@ def render(project: Project, target: Path) -> str:
     """
     page = page_templates(Path(__file__).parent)
     runs = [run_of(project, run) for run in project.runs]
-    names = sorted({row["image_id"] for run in runs for row in run["rows"]})
+    names = sorted({row["image_id"] for run in runs for row in run.rows})
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
         cells=[row for row in project.rows(REPORT) if row["row"] in VARIANTS],
@@ -46,22 +88,19 @@ def render(project: Project, target: Path) -> str:
     )
 
 
-def run_of(project: Project, run: Run) -> dict[str, Any]:
+def run_of(project: Project, run: Run) -> RunEntry:
     """A run: what made it, its counts over all test films, and those of each."""
-    rows = project.rows(scores_of(run))
+    rows, name = project.rows(scores_of(run)), str(run.folder)
     total = {key.upper(): sum(int(row[key]) for row in rows) for key in COUNTS}
-    folders = {"model": MODELS, "scores": EVALUATION}
-    made = {name: short(project.made(str(folder / run.folder))) for name, folder in folders.items()}
-    name = str(run.folder)
-    names = {"name": name, "variant": run.variant, "anchor": name.replace("/", "-")}
-    return names | {"rows": rows, "total": total} | made
+    model, scores = (short(project.made(str(folder / run.folder))) for folder in (MODELS, EVALUATION))
+    return RunEntry(name, run.variant, name.replace("/", "-"), rows, total, model, scores)
 
 
 def short(facts: dict[str, str]) -> dict[str, str]:
     return {key: value[:SHORT] if key in HASHES else value for key, value in facts.items()}
 
 
-def film_of(project: Project, image: str) -> dict[str, Any]:
+def film_of(project: Project, image: str) -> FilmEntry:
     """A test film: where it is from, every picture of it, and what each run counted."""
     row = project.films[image]
     pictures = {
@@ -72,15 +111,15 @@ def film_of(project: Project, image: str) -> dict[str, Any]:
     }
     masks = {str(run.folder): map_file(EVALUATION / run.folder, PREDICTED_MASK, image) for run in project.runs}
     tested = {run: mask for run, mask in masks.items() if (project.root / mask).is_file()}
-    files = {name: {"path": str(path), "md5": project.md5(str(path))} for name, path in (pictures | tested).items()}
-    return {"id": image, "row": row, "pictures": files, "files": sources(project, image), "runs": list(tested)}
+    files = {name: Picture(str(path), project.md5(str(path))) for name, path in (pictures | tested).items()}
+    return FilmEntry(image, row, files, sources(project, image), list(tested))
 
 
 def sources(project: Project, image: str) -> list[Row]:
     return [item for item in project.files if item["image_id"] == image]
 
 
-def stage_of(project: Project, name: str) -> dict[str, Any]:
+def stage_of(project: Project, name: str) -> StageEntry:
     stage = project.lock.stages[name]
     commit = project.commits[name][:SHORT] or "not committed"
-    return {"name": name, "command": stage.command.removeprefix("exec "), "commit": commit, "outs": stage.outs}
+    return StageEntry(name, stage.command.removeprefix("exec "), commit, stage.outs)

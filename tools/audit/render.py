@@ -14,10 +14,12 @@ def text(graph: Graph, start: str) -> str:
     """What it is, what it was made from (<-), and what was made from it (->)."""
     lines = [f"{start}: {node_line(graph.nodes[start])}" if start in graph.nodes else start]
     for sign, down in (("<-", False), ("->", True)):
-        for depth, name, seen in graph.walk(start, down):
+        for depth, name, repeated in graph.walk(start, down):
             if depth:
                 node = graph.nodes.get(name, Node(name, "input"))
-                lines.append(f"{'   ' * (depth - 1)}{sign} {name}" + (" (above)" if seen else f": {node_line(node)}"))
+                lines.append(
+                    f"{'   ' * (depth - 1)}{sign} {name}" + (" (above)" if repeated else f": {node_line(node)}")
+                )
     return "\n".join(lines)
 
 

@@ -23,7 +23,14 @@ LINES = 5  # of a failed stage's output that are shown
 
 
 def rerun(project: Project, stages: list[Stage], check: Check, say: Callable[[str], None]) -> None:
-    """Run each stage on the inputs that dvc.lock names, at the commit that is checked out, and add what differs."""
+    """Run each stage on the inputs that dvc.lock names, at the commit that is checked out, and add what differs.
+
+    Args:
+        project: whose commit is cloned.
+        stages: in the order of dvc.lock.
+        check: gets the discrepancies.
+        say: gets a line before each stage.
+    """
     with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
         copy = Path(folder) / "project"
         git(project.root, "clone", "-q", "--local", str(project.root), str(copy))
@@ -35,7 +42,16 @@ def rerun(project: Project, stages: list[Stage], check: Check, say: Callable[[st
 
 
 def bring(project: Project, copy: Path, stage: Stage, check: Check) -> bool:
-    """Put a stage's inputs into the copy; those that do not have their hash are named by other checks."""
+    """Put a stage's inputs into the copy; those that do not have their hash are named by other checks.
+
+    Args:
+        project: has the inputs.
+        copy: the root of its clone.
+        stage: whose inputs are copied.
+        check: gets an entry where one is not here.
+    Returns:
+        Whether all inputs are there.
+    """
     for path in stage.data:
         source, target = project.root / path, copy / path
         if not source.exists():
@@ -64,7 +80,14 @@ def run(copy: Path, stage: Stage, check: Check) -> None:
 
 
 def compare(project: Project, copy: Path, stage: Stage, check: Check) -> None:
-    """The copy's outputs against dvc.lock."""
+    """The copy's outputs against dvc.lock.
+
+    Args:
+        project: the original.
+        copy: the root of its clone, in which the stage has run.
+        stage: whose outputs are compared.
+        check: gets the discrepancies.
+    """
     if not check.whole(f"rerun {stage.name}"):
         return
     for path, md5 in stage.outs.items():
@@ -73,12 +96,12 @@ def compare(project: Project, copy: Path, stage: Stage, check: Check) -> None:
             if file_md5(made) != md5:
                 differs(project, copy, stage, path, check)
             continue
-        found_files = hash_folder(copy, path)
-        if folder_md5(found_files) == md5:
+        written_files = hash_folder(copy, path)
+        if folder_md5(written_files) == md5:
             continue
         listed = listing(project.root, md5) or {}
         changed = sorted(
-            name for name in found_files.keys() | listed.keys() if found_files.get(name) != listed.get(name)
+            name for name in written_files.keys() | listed.keys() if written_files.get(name) != listed.get(name)
         )
         for name in changed if listed else [""]:
             differs(project, copy, stage, f"{path}/{name}".rstrip("/"), check)
@@ -88,6 +111,13 @@ def differs(project: Project, copy: Path, stage: Stage, path: str, check: Check)
     """Add an output that came out otherwise.
 
     Bytes are promised with the libraries of the stage's lock, and weights on the kind of machine that model.json names.
+
+    Args:
+        project: the original.
+        copy: the root of its clone, in which the stage has run.
+        stage: that wrote the output.
+        path: of the output or of a file in it, from the root.
+        check: gets the discrepancy.
     """
     here, then = other_machine(project, copy, stage)
     libraries = differences(copy / "stages" / stage.name.partition("@")[0] / "libraries.lock")

@@ -3,7 +3,7 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,22 +20,46 @@ from tools.audit.verify import Check
 HOW_TO_MAKE = "make one with `openssl genpkey -algorithm ed25519 -out private.pem`"
 
 
-def evidence(project: Project) -> dict[str, Any]:
+class StageRecord(TypedDict):
+    """What ran on what. deps, outs: md5 by path."""
+
+    command: str
+    params: dict[str, Any]
+    deps: dict[str, str]
+    outs: dict[str, str]
+
+
+class FileRecord(TypedDict):
+    path: str
+    stage: str
+    md5: str
+    sha256: str
+
+
+class Evidence(TypedDict):
+    """The signed document: the stages by name, and every file of every output."""
+
+    commit: str
+    stages: dict[str, StageRecord]
+    files: list[FileRecord]
+
+
+def evidence(project: Project) -> Evidence:
     """What was run on what, as one document: the same bytes for the same project."""
-    stages = {
+    stages: dict[str, StageRecord] = {
         stage.name: {"command": stage.command, "params": stage.params, "deps": stage.deps, "outs": stage.outs}
         for stage in project.lock.stages.values()
     }
     return {"commit": git(project.root, "rev-parse", "HEAD").strip(), "stages": stages, "files": files_of(project)}
 
 
-def files_of(project: Project) -> list[dict[str, str]]:
-    """Every file of every output: path, stage, md5, sha256.
+def files_of(project: Project) -> list[FileRecord]:
+    """Every file of every output.
 
     Raises:
         UserError: an output is not here.
     """
-    files = []
+    files: list[FileRecord] = []
     for out, stage in sorted(project.lock.makers.items()):
         path = project.root / out
         if not path.exists():
@@ -67,7 +91,14 @@ def signature_of(document: Path) -> Path:
 
 
 def check_evidence(project: Project, document: Path, key: Path, check: Check) -> None:
-    """A signed document against its signature, and the files here against it."""
+    """A signed document against its signature, and the files here against it.
+
+    Args:
+        project: whose files are hashed.
+        document: of `sign`.
+        key: the public key (PEM).
+        check: gets the discrepancies.
+    """
     public = read_key(key, private=False)
     assert isinstance(public, Ed25519PublicKey)
     content = need(document).read_bytes()
@@ -76,7 +107,8 @@ def check_evidence(project: Project, document: Path, key: Path, check: Check) ->
     except (InvalidSignature, ValueError):
         check.add(str(document), "mismatch", f"its signature is not by the key {key}; nothing in it can be trusted")
         return
-    signed = {item["path"]: item["sha256"] for item in json.loads(content)["files"]}
+    record: Evidence = json.loads(content)
+    signed = {item["path"]: item["sha256"] for item in record["files"]}
     here = {item["path"]: item["sha256"] for item in files_of(project)}
     for path in sorted(signed.keys() | here.keys()):
         if path not in here:

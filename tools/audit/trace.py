@@ -143,7 +143,16 @@ def images_of(project: Project, what: str) -> list[str]:
 
 
 def number(project: Project, graph: Graph, cell: Row, column: str) -> str:
-    """A cell of the comparison, down to the source of every film that it was counted on."""
+    """A cell of the comparison, down to the source of every film that it was counted on.
+
+    Args:
+        project: whose tables are read.
+        graph: gets the nodes.
+        cell: a row of the comparison.
+        column: of it.
+    Returns:
+        The name of the cell's node.
+    """
     name = f"{cell['row']}/{column}"
     value, table = cell[column], artefact(project, graph, REPORT, deep=False)
     graph.add(name, "number", table, value=value, films=cell["images"].removesuffix(".0"))
@@ -171,7 +180,16 @@ def scores_of(run: Run) -> str:
 
 
 def artefact(project: Project, graph: Graph, path: str, deep: bool = True) -> str:
-    """An output, or a file in one, and by what stage it was made; `deep` goes on to the sources."""
+    """An output, or a file in one, and by what stage it was made; `deep` goes on to the sources.
+
+    Args:
+        project: whose dvc.lock is read.
+        graph: gets the nodes.
+        path: from the root.
+        deep: whether to go on to the stage's own inputs.
+    Returns:
+        The path, which is the node's name.
+    """
     if path in graph.nodes:
         return path
     out = project.lock.output_of(path)
@@ -208,7 +226,16 @@ def code(graph: Graph, stage: Stage) -> str:
 
 
 def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
-    """What lies before the pipeline: the inbox, and which sources were read from it, under which licence."""
+    """What lies before the pipeline: the inbox, and which sources were read from it, under which licence.
+
+    Args:
+        project: whose files.csv is read.
+        graph: gets the nodes.
+        dep: a dependency that no stage wrote.
+        md5: of it, in dvc.lock.
+    Returns:
+        `dep`, which is the node's name.
+    """
     graph.add(dep, "inbox", md5=md5)
     if dep != str(PINS):
         for name in sorted({row["source"] for row in project.files}):

@@ -32,7 +32,7 @@ from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import MANIFEST, SPLIT
 from stages.common.model.metrics import COUNTS, count_pixels, metrics
 from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
-from tools.audit.dvc_lock import Stage, git
+from tools.audit.dvc_lock import Stage, git, lookup
 from tools.audit.trace import REPORT, Project, Row, scores_of
 
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
@@ -122,7 +122,15 @@ def check_alone(project: Project, check: Check, expected: dict[str, str]) -> Non
 
 
 def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:
-    """A folder that a stage read and whose parts others made: those are checked by themselves."""
+    """A folder that a stage read and whose parts others made: those are checked by themselves.
+
+    Args:
+        project: whose files are hashed.
+        check: gets the discrepancies.
+        path: of the folder, from the root.
+        md5: of the folder, in dvc.lock.
+        inside: outputs of stages that lie in it.
+    """
     for name in files_below(project.root, path):
         if not any(f"{path}/{name}".startswith(f"{out}/") for out in inside):
             check.add(f"{path}/{name}", "extra", "no stage wrote it")
@@ -142,7 +150,8 @@ def check_folder(project: Project, check: Check, path: str, md5: str, actual: di
     """A folder against its list in the cache; without that list the folder's own hash says whether, not what.
 
     Args:
-        found: md5 of the files that are there, by relative path.
+        path, md5: of the folder, as dvc.lock has them.
+        actual: md5 of the files that are there, by relative path.
     """
     if not (project.root / path).is_dir():
         check.add(path, "missing", f"expected a folder with md5 {md5}")
@@ -171,7 +180,10 @@ def changed_since_commit(root: Path, *paths: str) -> list[str]:
 
 
 def check_params(project: Project, check: Check) -> None:
-    """Params that stages ran with against params.yaml here and in git."""
+    """Params that stages ran with against params.yaml here and in git.
+
+    Stages read one param by keys of several depths (train.optimiser, train): it is named once, by the shortest.
+    """
     text = (project.root / PARAMS).read_text()
     here = YAML(typ="safe").load(text)
     try:
@@ -179,18 +191,15 @@ def check_params(project: Project, check: Check) -> None:
         committed = here if last == text else YAML(typ="safe").load(last)
     except UserError:
         committed = None
+    messages: dict[str, str] = {}
     for stage in project.lock.stages.values():
         for key, value in stage.params.items():
             for where, params in ((str(PARAMS), here), (f"{PARAMS} of the last commit", committed)):
                 for leaf, expected, actual in differences(key, value, lookup(params, key) if params else value):
-                    message = f"{stage.name} ran with {expected}, {where} has {actual}"
-                    check.add(f"{PARAMS}: {leaf}", "mismatch", message)
-
-
-def lookup(params: Any, key: str) -> Any:
-    for part in key.split("."):
-        params = params.get(part) if isinstance(params, dict) else None
-    return params
+                    messages.setdefault(leaf, f"{stage.name} ran with {expected}, {where} has {actual}")
+    for leaf, message in messages.items():
+        if not any(leaf.startswith(f"{other}.") for other in messages):
+            check.add(f"{PARAMS}: {leaf}", "mismatch", message)
 
 
 def differences(key: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:

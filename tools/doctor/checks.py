@@ -10,6 +10,10 @@ from rich.table import Table
 from stages import read_params
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
+from stages.evaluate.params import Params as Evaluate
+from stages.ingest.params import Params as Ingest
+from stages.preprocess.params import Params as Preprocess
+from stages.train.params import Params as Train
 from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import gpus, memory, space, threads
 from tools.doctor.packages import packages
@@ -29,17 +33,19 @@ def check_environment(fix: bool) -> int:
         params = read_params(PARAMS)
     except UserError as fault:
         return show([CheckResult(str(PARAMS), Severity.BAD, str(fault))])
+    train, folds = Train.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
+    size = Preprocess.model_validate(params["preprocess"]).size
     checks: list[Callable[[], list[CheckResult]]] = [
         packages,
-        partial(gpus, params),
-        partial(threads, params),
-        partial(memory, params),
-        partial(space, params),
+        partial(gpus, train.loop),
+        partial(threads, train.loop),
+        partial(memory, train, size),
+        partial(space, train.seeds, folds),
         remotes,
         tracking,
         partial(dead_runs, fix),
         results,
-        partial(kaggle, params),
+        partial(kaggle, Ingest.model_validate(params["ingest"])),
     ]
     return show([finding for check in checks for finding in check()])
 

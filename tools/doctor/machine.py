@@ -2,17 +2,18 @@
 
 import os
 import shutil
-from typing import Any
 
 import psutil
 import torch
 
 from stages.common.core.device_lock import cpu_cores
 from stages.common.core.errors import UserError
-from stages.common.model.architecture import read_network
+from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import build, check_shape
 from stages.common.model.tracking import root
 from stages.train.devices import cpu_has_bf16, visible_gpus
+from stages.train.params import Loop
+from stages.train.params import Params as Train
 from tools.doctor.findings import CheckResult, Severity
 
 GB = 1e9
@@ -21,46 +22,47 @@ ADAM = 4  # copies of the weights: themselves, gradients, two moments
 RUN = 110e6  # bytes of one training in DVC's cache and MLflow, resnet18 (measured)
 
 
-def gpus(params: dict[str, Any]) -> list[CheckResult]:
+def gpus(loop: Loop) -> list[CheckResult]:
     """Which device trains, in which precision."""
-    loop = params["train"]["loop"]
     try:
         names_of_gpus = visible_gpus()
     except UserError as fault:
         return [CheckResult("device", Severity.BAD, str(fault))]
-    if names_of_gpus and loop["devices"] > len(names_of_gpus):
-        message = f"train.loop.devices is {loop['devices']}, and there are {len(names_of_gpus)}; lower it"
+    if names_of_gpus and loop.devices > len(names_of_gpus):
+        message = f"train.loop.devices is {loop.devices}, and there are {len(names_of_gpus)}; lower it"
         return [CheckResult("device", Severity.BAD, message)]
     if names_of_gpus:
         bf16, names = torch.cuda.is_bf16_supported(), {torch.cuda.get_device_name(i) for i in range(len(names_of_gpus))}
-        message = f"{loop['devices']} of {len(names_of_gpus)} GPUs ({', '.join(sorted(names))})"
+        message = f"{loop.devices} of {len(names_of_gpus)} GPUs ({', '.join(sorted(names))})"
     else:
         bf16, message = cpu_has_bf16(), f"no GPU: the processor ({torch.backends.cpu.get_cpu_capability()})"
-    precision_asked = loop["precision"]
-    if precision_asked == "bf16" and not bf16:
+    if loop.precision == "bf16" and not bf16:
         return [
             CheckResult(
                 "device", Severity.WARN, f"{message}, bf16 is emulated and slow here; set train.loop.precision=auto"
             )
         ]
-    precision = "bf16" if precision_asked == "bf16" or (precision_asked == "auto" and bf16) else "fp32"
+    precision = "bf16" if loop.precision == "bf16" or (loop.precision == "auto" and bf16) else "fp32"
     return [CheckResult("device", Severity.GOOD, f"{message}, {precision}")]
 
 
-def threads(params: dict[str, Any]) -> list[CheckResult]:
+def threads(loop: Loop) -> list[CheckResult]:
     """Threads of a training against the cores."""
-    threads_asked, cores = params["train"]["loop"]["threads"], len(cpu_cores())
+    cores = len(cpu_cores())
     workers = os.environ.get("WORKERS", cores)
-    message = f"train.loop.threads is {threads_asked}, of {cores} cores; the data stages use {workers}"
-    if threads_asked > cores:
+    message = f"train.loop.threads is {loop.threads}, of {cores} cores; the data stages use {workers}"
+    if loop.threads > cores:
         return [CheckResult("threads", Severity.WARN, f"{message}; more threads than cores are slow")]
-    at_once = cores // threads_asked
+    at_once = cores // loop.threads
     return [CheckResult("threads", Severity.GOOD, f"{message}; {at_once} trainings at a time have room")]
 
 
-def memory(params: dict[str, Any]) -> list[CheckResult]:
-    """An estimate of a training's memory against what is free."""
-    train, size = params["train"], params["preprocess"]["size"]
+def memory(train: Train, size: int) -> list[CheckResult]:
+    """An estimate of a training's memory against what is free.
+
+    Args:
+        size: side of the films, in pixels.
+    """
     try:
         need = LIBRARIES + training_bytes(train, size)
     except UserError as fault:
@@ -75,13 +77,15 @@ def memory(params: dict[str, Any]) -> list[CheckResult]:
     return [CheckResult("memory", Severity.GOOD, message)]
 
 
-def training_bytes(train: dict[str, Any], size: int) -> float:
+def training_bytes(train: Train, size: int) -> float:
     """Weights and optimiser, and what the layers keep for the backward pass, counted without computing.
 
+    Args:
+        size: side of the films, in pixels.
     Raises:
         UserError: there is no such network, or it cannot be trained on such films.
     """
-    settings, films = read_network(train["network"]), 2
+    settings, films = train.network, 2
     check_shape(settings, films, size)
     kept: dict[int, int] = {}  # elements by storage, which layers share
 
@@ -96,13 +100,13 @@ def training_bytes(train: dict[str, Any], size: int) -> float:
             logits = network(torch.empty(films, settings.in_channels, size, size))
     per_film = sum(count for storage, count in kept.items() if storage not in parameters) / films
     del logits  # until here it kept what was counted, so that no storage was counted twice
-    films_per_process = train["loop"]["batch"] / train["loop"]["devices"]
+    films_per_process = train.loop.batch / train.loop.devices
     return float(4 * (ADAM * sum(parameters.values()) + per_film * films_per_process))
 
 
-def space(params: dict[str, Any]) -> list[CheckResult]:
+def space(seeds: list[int], folds: list[int]) -> list[CheckResult]:
     """Free disk against what the trainings of params.yaml will write."""
-    runs = 2 * len(params["train"]["seeds"]) * len(params["evaluate"]["folds"])
+    runs = len(VARIANTS) * len(seeds) * len(folds)
     need, free = runs * RUN, shutil.disk_usage(root()).free
     message = f"{free / GB:.0f} GB are free where DVC and MLflow write; {runs} trainings take some {need / GB:.1f} GB"
     if free < need + GB:

@@ -31,12 +31,14 @@ def packages(lock: Path = LOCK) -> list[CheckResult]:
 
 
 def differences(lock: Path) -> list[str]:
-    """Packages that are missing or of another version than pinned, each as `name found (pinned)`."""
+    """Packages that are missing or of another version than pinned, each as `name installed (pinned)`."""
     pins = read_pins(lock)
     installed = {name: installed_version(name) for name in pins}
     if installed.get("torch", "").endswith("+cpu"):
-        installed = {name: found for name, found in installed.items() if found or not CUDA.match(name)}
-    return [f"{name} {found or 'missing'} ({pins[name]})" for name, found in installed.items() if found != pins[name]]
+        installed = {name: actual for name, actual in installed.items() if actual or not CUDA.match(name)}
+    return [
+        f"{name} {actual or 'missing'} ({pins[name]})" for name, actual in installed.items() if actual != pins[name]
+    ]
 
 
 def installed_version(name: str) -> str:

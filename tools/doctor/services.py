@@ -1,7 +1,5 @@
 """What lies outside of this machine: DVC remotes, the MLflow server, Kaggle."""
 
-from typing import Any
-
 from dvc.repo import Repo
 from mlflow.exceptions import MlflowException
 
@@ -52,9 +50,9 @@ def tracking() -> list[CheckResult]:
     return [CheckResult("MLflow", Severity.GOOD, f"{len(runs)} runs in {uri}")]
 
 
-def kaggle(params: dict[str, Any]) -> list[CheckResult]:
+def kaggle(settings: Params) -> list[CheckResult]:
     """Whether kagglehub finds credentials, where Kaggle is a source."""
-    if not any(isinstance(entry, Kaggle) for entry in Params.model_validate(params["ingest"]).sources):
+    if not any(isinstance(entry, Kaggle) for entry in settings.sources):
         return [CheckResult("Kaggle", Severity.GOOD, "not among ingest.sources")]
     from kagglehub.config import get_kaggle_credentials
 

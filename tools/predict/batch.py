@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 
@@ -17,11 +17,10 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
-from stages.ingest.params import CtWindow
 from stages.ingest.problems import Unreadable
 from tools.predict.films import decode, find_films
 from tools.predict.model import Model, Prediction, open_model, predict
-from tools.predict.outputs import WARNING, facts_of, is_done, write_prediction
+from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_prediction
 
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
 
@@ -54,8 +53,7 @@ def predict_films(
     """
     network = open_model(model, average=average, flip=flip, threads=1)
     films = find_films(names)
-    chosen = {"average": average, "tta": flip, "format": formats}
-    facts = facts_of(network, git_commit(), chosen)
+    facts = facts_of(network, git_commit(), {"average": average, "tta": flip, "format": formats})
     print(f"predict: {WARNING}", file=sys.stderr)
     counts = Counter[str]()
     # Each film goes all the way by itself on one core: the result does not depend on the films beside it, no core
@@ -80,18 +78,24 @@ def in_order(pool: ThreadPoolExecutor, work: Work, films: list[Named]) -> Iterat
         waiting.extend(pool.submit(work, film) for film in islice(todo, 1))
 
 
-def predict_film(
-    film: Named, model: Model, output: Path, facts: dict[str, Any], formats: list[str]
-) -> PredictionResult:
-    """Read a film, have the network look at it and write its folder, unless it is done or no film."""
+def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats: list[str]) -> PredictionResult:
+    """Read a film, have the network look at it and write its folder, unless it is done or no film.
+
+    Args:
+        film: its path, and the name of its folder.
+        model: in evaluation mode; threads share it.
+        output: holds a folder per film.
+        facts: of the model and the command.
+        formats: some of FORMATS.
+    """
     cv2.setNumThreads(1)
     path, folder = film[0], output / film[1]
     try:
         content = path.read_bytes()
-        facts = facts | {"input_sha256": hashlib.sha256(content).hexdigest()}
-        if is_done(folder, facts):
+        film_facts: FilmFacts = {**facts, "input_sha256": hashlib.sha256(content).hexdigest()}
+        if is_done(folder, film_facts):
             return PredictionResult(path, "done before", "done before")
-        decoded = decode(content, model.recipe["megapixels"], CtWindow.model_validate(model.recipe["ct_window"]))
+        decoded = decode(content, model.recipe.megapixels, model.recipe.ct_window)
         prediction = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:
         return PredictionResult(path, error.problem.sentence(str(path)), "failed")
@@ -100,7 +104,7 @@ def predict_film(
     except OSError as error:
         return PredictionResult(path, f"expected a readable file, found: {error.strerror}", "failed")
     with new_folder(folder) as out:
-        problem = write_prediction(out, decoded, prediction, facts, formats)
+        problem = write_prediction(out, decoded, prediction, film_facts, formats)
     return PredictionResult(path, summary(prediction) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
 
 

@@ -16,6 +16,7 @@ from stages.common.data.records import read_model_record
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import load_model
 from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs, run_folders
+from tools.predict.recipe import RECIPE, ExportRecord
 
 TOLERANCE = 1e-4  # of a probability, on the films that the network was tested on
 
@@ -55,7 +56,7 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         UserError: the two differ by more than TOLERANCE; nothing is written then.
     """
     model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
-    size, channels = model.recipe["preprocess"]["size"], films.shape[1]
+    size, channels = model.recipe.preprocess.size, films.shape[1]
     with new_folder(target) as out, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -71,8 +72,8 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
             verbose=False,
         )
         record = read_model_record(folder)
-        origin = {"weights": model.weights, "seed": record["seed"], "fold": record["fold"]}
-        write_json(out / "recipe.json", origin | {"recipe": model.recipe, "output": ONNX_OUTPUT})
+        origin = ExportRecord(model.recipe, model.weights, ONNX_OUTPUT, record["seed"], record["fold"])
+        write_json(out / RECIPE, origin.as_json())
         exported = from_onnx(out)
         batches = (films[i : i + 8] for i in range(0, len(films), 8))
         apart = max(

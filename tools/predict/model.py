@@ -1,34 +1,27 @@
 """A trained network with all that a film goes through before it, and what it says, on the film's own grid."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from ruamel.yaml import YAML
 from skimage.measure import label, regionprops
 
-from stages import read_params, section_model
+from stages import read_params
 from stages.common.core.arithmetic import require_pinned
-from stages.common.core.errors import UserError, error_list
-from stages.common.core.files import need, read_json
+from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
-from stages.common.core.params import section_errors
 from stages.common.data.geometry import Affine
-from stages.common.data.layout import DESCRIPTION, EVALUATION, METRICS, MODELS, PARAMS, WEIGHTS
-from stages.common.data.records import ModelRecord, read_model_record
+from stages.common.data.layout import DESCRIPTION, MODELS, PARAMS, WEIGHTS
+from stages.common.data.records import read_model_record
 from stages.common.data.run_id import VARIANTS, Run
 from stages.common.model.calibration import LogitFunction, mean_probabilities
 from stages.common.model.out_of_distribution import distances
-from stages.preprocess.params import Params as Preprocess
 from stages.preprocess.steps import Frame, prepare
-from stages.threshold.params import Params as Threshold
 from stages.threshold.process_film import level_map
+from tools.predict.recipe import Recipe, read_export, read_recipe
 
 ONNX_INPUT, ONNX_OUTPUT = "film", "logit"
 
@@ -37,25 +30,20 @@ ONNX_INPUT, ONNX_OUTPUT = "film", "logit"
 class Model:
     """Networks whose probabilities are averaged, and what goes with them.
 
-    recipe: how films are prepared and judged, as JSON has it; it holds a temperature for each network.
+    recipe: how films are prepared and judged; it holds a temperature for each network.
     weights: SHA-256 of the weights, of several networks one after the other.
     mirror: whether films are averaged with their mirror images, too.
     """
 
     name: str
     networks: list[LogitFunction]
-    recipe: dict[str, Any]
+    recipe: Recipe
     weights: str
     mirror: bool = False
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Of fracture in every pixel: float32 (N, S, S) for uint8 inputs (N, C, S, S)."""
-        return mean_probabilities(self.networks, self.recipe["temperatures"], inputs, self.mirror)
-
-    @property
-    def params(self) -> str:
-        """SHA-256 of all that decides how a film is read, prepared and judged."""
-        return hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()
+        return mean_probabilities(self.networks, self.recipe.temperatures, inputs, self.mirror)
 
 
 @dataclass(frozen=True)
@@ -130,7 +118,16 @@ def run_folders(variant: str, root: Path) -> list[Path]:
 
 
 def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = None) -> Model:
-    """The networks of one or more folders of models/, whose probabilities are averaged."""
+    """The networks of one or more folders of models/, whose probabilities are averaged.
+
+    Args:
+        name: of the model, for the prediction's record.
+        folders: below models/.
+        root: the repository.
+        threads: of one forward pass; None: as the training had.
+    Raises:
+        UserError: a folder lacks its weights, or another version of the project wrote it.
+    """
     import torch  # an exported model runs without it
 
     from stages.common.model.network import load_model, predict_logits
@@ -139,47 +136,15 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
     records = [read_model_record(folder) for folder in folders]
     networks = [load_model(folder) for folder in folders]
     torch.set_num_threads(threads or records[0]["machine"]["threads"])
-    recipe = recipe_of(folders, records[0], root)
+    recipe = read_recipe(folders, records[0], root)
     weights = " ".join(sha256(folder / WEIGHTS) for folder in folders)
     return Model(name, [partial(predict_logits, network) for network in networks], recipe, weights)
 
 
-def recipe_of(folders: list[Path], record: ModelRecord, root: Path) -> dict[str, Any]:
-    """How the training films were prepared, from dvc.lock: params.yaml may have been changed since."""
-    lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
-    done = {stage: ran_with(lock[stage], stage) for stage in ("ingest", "preprocess", "threshold")}
-    scores = []
-    for folder in folders:
-        run = folder.resolve().relative_to((root / MODELS).resolve())
-        scores.append(read_json(root / EVALUATION / run / METRICS))
-    return {
-        "megapixels": done["ingest"]["limits"]["megapixels"],
-        "ct_window": done["ingest"]["ct_window"],
-        "preprocess": done["preprocess"],
-        "threshold": done["threshold"],
-        "input": record["network"]["input"],
-        "temperatures": [score["temperature"]["value"] for score in scores],
-        "cut": float(np.mean([score["threshold"]["value"] for score in scores])),
-        "familiar": record["familiar"],
-    }
-
-
-def ran_with(entry: dict[str, Any], stage: str) -> dict[str, Any]:
-    """The section of params.yaml that a stage ran with, by its entry in dvc.lock; all keys, so that an export is whole.
-
-    Raises:
-        UserError: another version of the project ran the stage.
-    """
-    content, model = entry["params"][str(PARAMS)][stage], section_model(stage)
-    if errors := section_errors(stage, model, content):
-        raise error_list("dvc.lock: another version of the project made this model; run `dvc repro`", errors)
-    return dict(model.model_validate(content).model_dump())
-
-
 def from_onnx(folder: Path, threads: int | None = None) -> Model:
     """What `export` wrote."""
-    network, exported = onnx_network(folder, threads), read_json(folder / "recipe.json")
-    return Model(folder.name, [network], exported["recipe"], exported["weights"])
+    network, exported = onnx_network(folder, threads), read_export(folder)
+    return Model(folder.name, [network], exported.recipe, exported.weights)
 
 
 def onnx_network(folder: Path, threads: int | None = None) -> LogitFunction:
@@ -233,14 +198,14 @@ def prepared(image: np.ndarray, model: Model) -> tuple[Frame, np.ndarray]:
             "convert it first"
         )
     recipe = model.recipe
-    film, frame = prepare(image, Preprocess.model_validate(recipe["preprocess"]))
-    if recipe["input"] == "image":
+    film, frame = prepare(image, recipe.preprocess)
+    if recipe.input == "image":
         return frame, film[None]
     try:
-        levels, _ = level_map(film, frame.film, Threshold.model_validate(recipe["threshold"]))
+        levels, _ = level_map(film, frame.film, recipe.threshold)
     except ValueError as error:
         raise UserError(f"{error}; the film is nearly blank") from None
-    return frame, levels[None] if recipe["input"] == "levels" else np.stack([film, levels])
+    return frame, levels[None] if recipe.input == "levels" else np.stack([film, levels])
 
 
 def finished(
@@ -251,10 +216,19 @@ def finished(
     model: Model,
     spacing: tuple[float, float] | None = None,
 ) -> Prediction:
-    """From the network's grid back to the film."""
+    """From the network's grid back to the film.
+
+    Args:
+        shape: of the film.
+        frame: of `prepared`.
+        inputs: of `prepared`, uint8 (C, S, S).
+        grid: probabilities of the network, float32 (S, S).
+        model: whose threshold and reference apply.
+        spacing: height and width of a pixel in mm, where known.
+    """
     probability = to_film(grid, frame.affine, (shape[0], shape[1]))
-    mask = probability >= model.recipe["cut"]
-    familiar = model.recipe["familiar"]
+    mask = probability >= model.recipe.cut
+    familiar = model.recipe.familiar
     far = float(distances(inputs[:1], familiar)[0])
     return Prediction(probability, mask, regions_of(mask, probability, spacing), grid, far, familiar["limit"])
 

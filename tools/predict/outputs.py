@@ -5,7 +5,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import TypedDict
 
 import cv2
 import numpy as np
@@ -24,13 +24,52 @@ NAME = "wrist-fracture-segmentation"
 TINTED = (0.45 * np.arange(256)[None, :, None] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
 
 
-def write_prediction(
-    out: Path, film: DecodedFilm, prediction: Prediction, facts: dict[str, Any], formats: list[str]
-) -> str:
+class ModelFacts(TypedDict):
+    """threshold: the probability from which a pixel is marked."""
+
+    name: str
+    weights_sha256: str
+    params_sha256: str
+    threshold: float
+
+
+class Options(TypedDict):
+    """The command's: average over runs, test-time augmentation, formats that are written."""
+
+    average: bool
+    tta: bool
+    format: list[str]
+
+
+class Code(TypedDict):
+    version: str
+    commit: str
+
+
+class Facts(TypedDict):
+    """What prediction.json of every film of a command has."""
+
+    warning: str
+    model: ModelFacts
+    options: Options
+    code: Code
+
+
+class FilmFacts(Facts):
+    """The same with the film's hash: on a change of model, options or film it is done again."""
+
+    input_sha256: str
+
+
+def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts: FilmFacts, formats: list[str]) -> str:
     """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
 
     Args:
-        facts: of `facts_of`, with the film's input_sha256.
+        out: an empty folder.
+        film: as it was read, with its header where it is DICOM.
+        prediction: of its pixels.
+        facts: of the model, the command and the film.
+        formats: some of FORMATS.
     Returns:
         Why there is no DICOM SEG though it was asked for, or ''.
     """
@@ -56,8 +95,8 @@ def write_prediction(
     height, width = prediction.mask.shape
     write_json(
         out / "prediction.json",
-        facts
-        | {
+        {
+            **facts,
             "height": height,
             "width": width,
             "spacing_mm": film.spacing,
@@ -77,7 +116,13 @@ def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
 
 
 def as_stored(region: Region, film: DecodedFilm, width: int, height: int) -> Region:
-    """A region of the film as it is looked at, in the coordinates of its file."""
+    """A region of the film as it is looked at, in the coordinates of its file.
+
+    Args:
+        region: in pixels of the film as it is looked at.
+        film: with the flips that made it so.
+        width, height: of the film, in pixels.
+    """
     left, top, right, bottom = region.box
     left_right, up_down = film.flips
     if left_right:
@@ -87,25 +132,33 @@ def as_stored(region: Region, film: DecodedFilm, width: int, height: int) -> Reg
     return Region((left, top, right, bottom), *list(asdict(region).values())[1:])
 
 
-def facts_of(model: Model, code: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What decides a prediction beside its film, whose `input_sha256` joins it: on a change a film is done again."""
-    model_facts = {"name": model.name, "weights_sha256": model.weights, "params_sha256": model.params}
-    model_facts |= {"threshold": model.recipe["cut"]}
+def facts_of(model: Model, code: str, options: Options) -> Facts:
+    """What decides a prediction beside its film.
+
+    Args:
+        code: the commit.
+    """
     return {
         "warning": WARNING,
-        "model": model_facts,
+        "model": {
+            "name": model.name,
+            "weights_sha256": model.weights,
+            "params_sha256": model.recipe.sha256,
+            "threshold": model.recipe.cut,
+        },
         "options": options,
         "code": {"version": version(NAME), "commit": code},
     }
 
 
-def is_done(folder: Path, facts: dict[str, Any]) -> bool:
+def is_done(folder: Path, facts: FilmFacts) -> bool:
     """Whether a folder holds a prediction of the same film by the same model with the same options."""
     try:
         old = read_json(folder / "prediction.json")
     except (UserError, ValueError):
         return False
-    return all(old.get(key) == facts[key] for key in ("input_sha256", "model", "options"))
+    new = (facts["input_sha256"], facts["model"], facts["options"])
+    return (old.get("input_sha256"), old.get("model"), old.get("options")) == new
 
 
 def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +18,23 @@ OUTSIDE = 20.0  # seconds for each training outside of it: imports, data, record
 GPU_FLOPS = 9.4e12  # what one training of params.yaml reached on an NVIDIA H200 (benchmarks/README.md)
 
 
-def expected_cost(params: dict[str, Any], arms: int, seeds: list[int], dataset: Path) -> str:
-    """Hours on this machine, from a few timed steps, and on one GPU, from the operations those steps take."""
-    settings = Params.model_validate(params["train"])
+def expected_cost(settings: Params, arms: int, dataset: Path) -> str:
+    """Hours on this machine, from a few timed steps, and on one GPU, from the operations those steps take.
+
+    Args:
+        settings: which all arms have, but for the weights of the loss.
+        arms: of which each is trained from every seed of the settings.
+        dataset: the folder data/dataset.
+    """
     films = load_films(dataset, "train", settings.network.input)
     seconds, operations = time_step(settings, films)
-    trainings = arms * len(seeds)
+    trainings = arms * len(settings.seeds)
     steps = settings.loop.epochs * -(-len(films.ids) // settings.loop.batch)
     here = trainings * (steps * seconds + OUTSIDE)
     there = trainings * (steps * operations / GPU_FLOPS + OUTSIDE)
-    epochs = settings.loop.epochs
+    seeds, epochs = len(settings.seeds), settings.loop.epochs
     return (
-        f"{arms} arms x {len(seeds)} seeds = {trainings} trainings of {epochs} epochs on {len(films.ids)} films.\n"
+        f"{arms} arms x {seeds} seeds = {trainings} trainings of {epochs} epochs on {len(films.ids)} films.\n"
         f"On this machine some {hours(here)} ({seconds:.2f} s a step, measured just now, one training at a time).\n"
         f"On one H200 some {hours(there)} (an estimate: {operations / 1e9:.0f} GFLOP a step, {GPU_FLOPS / 1e12:.1f} "
         f"TFLOP a second as measured there for params.yaml, and {OUTSIDE:.0f} s round each training)."

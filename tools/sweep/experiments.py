@@ -21,8 +21,7 @@ from stages.common.core.params import section_errors
 from stages.common.data.layout import EVALUATION, MODELS, PARAMS
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, PER_IMAGE, VALIDATION_SCORES, Row, Table
-from stages.train.params import Method
-from tools.sweep.overrides import adaptive_of
+from stages.train.params import Method, read_weights
 from tools.sweep.schedule import declared_shares
 
 PAUSE = 2.0  # seconds between two looks at a running experiment
@@ -65,13 +64,12 @@ class Experiment:
 
     @property
     def adaptive(self) -> Method:
-        return adaptive_of(self.params)
+        return read_weights(self.params["train"]["adaptive"])
 
 
-def targets(stage: str, params: dict[str, Any]) -> list[str]:
+def targets(stage: str, seeds: list[int], folds: list[int]) -> list[str]:
     """The stages of the adaptive variant for every seed and fold: a sweep over its weights needs no other."""
-    pairs = product(params["train"]["seeds"], params["evaluate"]["folds"])
-    return [f"{stage}@{Run('adaptive', *pair)}" for pair in pairs]
+    return [f"{stage}@{Run('adaptive', *pair)}" for pair in product(seeds, folds)]
 
 
 def run_experiment(

@@ -14,7 +14,7 @@ from hydra.errors import OverrideParseException
 from stages import read_params
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
-from stages.train.params import Method, read_weights
+from stages.train.params import Method
 
 ADAPTIVE = "train.adaptive"
 
@@ -39,11 +39,6 @@ def overridden(overrides: Sequence[str], path: Path = PARAMS) -> dict[str, Any]:
             reason = " ".join(str(error.__cause__ or error).split())
             raise UserError(f"{words}: DVC cannot change {path} so: {reason}") from None
         return read_params(changed, words)
-
-
-def adaptive_of(params: dict[str, Any]) -> Method:
-    """The section `train.adaptive` of params.yaml."""
-    return read_weights(params["train"]["adaptive"])
 
 
 def replace_adaptive(section: Method) -> list[str]:

@@ -9,9 +9,9 @@ from stages.common.analysis.formatting import number
 from stages.common.analysis.templates import page_templates
 from stages.common.data.layout import DATASET, RAW
 from stages.common.data.tables import MANIFEST, SPLIT, is_synthetic
+from stages.train.params import Method
 from tools.sweep import charts
 from tools.sweep.experiments import Experiment
-from tools.sweep.overrides import adaptive_of
 from tools.sweep.results import changing, films_of, find, table_of
 from tools.sweep.schedule import declared_shares
 from tools.sweep.selection_bias import expected_maximum, standard_error_of_trial
@@ -19,16 +19,18 @@ from tools.sweep.selection_bias import expected_maximum, standard_error_of_trial
 MANY = 40  # params that parallel coordinates can show
 
 
-def render(name: str, experiments: list[Experiment], params: dict[str, Any], root: Path = Path()) -> str:
+def render(name: str, experiments: list[Experiment], adaptive: Method, root: Path = Path()) -> str:
     """The page of a sweep as HTML.
 
     Args:
-        params: of the workspace, whose schedule is set beside the others.
+        name: of the sweep.
+        experiments: at least one.
+        adaptive: the weights of params.yaml, whose schedule is set beside the others.
         root: holds data/dataset and data/raw of the films that were trained on.
     """
     patients = SPLIT.read(root / DATASET).set_index("image_id")["group"]
     reference = find(experiments, (0.5, 0.5)) or experiments[0]
-    schedule = find(experiments, declared_shares(adaptive_of(params)))
+    schedule = find(experiments, declared_shares(adaptive))
     table = table_of(experiments, reference, patients)
     best = next(item for item in experiments if item.name == table["experiment"].iloc[0])
     values = changing(experiments)

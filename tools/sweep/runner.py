@@ -7,17 +7,18 @@ experiments named NAME-something, also those of `dvc exp run --queue --name NAME
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import DATASET, SWEEP_PAGE
+from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method
+from stages.train.params import Params as Train
 from tools.sweep.arms import arms
 from tools.sweep.cost import expected_cost
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
-from tools.sweep.overrides import adaptive_of, overridden, replace_adaptive
+from tools.sweep.overrides import overridden, replace_adaptive
 
 
 def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int) -> int:
@@ -43,17 +44,17 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         raise UserError(
             f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}"
         ) from None
-    params = overridden(overrides)
+    train, folds = trained_params(overrides)
     with stop_request() as stop:
         try:
-            Search(name, params, parsed, overrides, say, stop).run(trials, jobs)
+            Search(name, train, folds, parsed, overrides, say, stop).run(trials, jobs)
         except (OperationalError, StorageInternalError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise UserError(
                 f"optuna.db: the study cannot be written: {reason}; free some space or end the other writer, and rerun "
                 "the command: finished trials stay"
             ) from None
-        return stopped(name, stop) or write_page(name, params)
+        return stopped(name, stop) or write_page(name, train.adaptive)
 
 
 def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_run: bool) -> int:
@@ -70,13 +71,13 @@ def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_r
     """
     finished = set(names(name))
     shared = [*overrides, f"train.seeds={seeds}"]
-    params = overridden(shared)
-    sections = {f"{name}-{arm}": section for arm, section in arms(adaptive_of(params)).items()}
+    train, folds = trained_params(shared)
+    sections = {f"{name}-{arm}": section for arm, section in arms(train.adaptive).items()}
     todo = {experiment: section for experiment, section in sections.items() if experiment not in finished}
-    print(expected_cost(params, len(todo), seeds, DATASET))
+    print(expected_cost(train, len(todo), DATASET))
     if dry_run:
         return 0
-    stages = targets("train", params) + targets("evaluate", params)
+    stages = [*targets("train", train.seeds, folds), *targets("evaluate", train.seeds, folds)]
 
     def run_arm(experiment: str, section: Method) -> str:
         if stop():
@@ -96,7 +97,13 @@ def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_r
             raise UserError(
                 "\n".join([f"{len(failures)} of {len(todo)} arms failed; rerun the command to retry them", *failures])
             )
-        return stopped(name, stop) or write_page(name, params)
+        return stopped(name, stop) or write_page(name, train.adaptive)
+
+
+def trained_params(overrides: list[str]) -> tuple[Train, list[int]]:
+    """The section `train` of params.yaml under these overrides, and the folds."""
+    params = overridden(overrides)
+    return Train.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
 
 
 def stopped(name: str, stop: StopRequest) -> int:
@@ -107,8 +114,12 @@ def stopped(name: str, stop: StopRequest) -> int:
     return stop.code
 
 
-def write_page(name: str, params: dict[str, Any]) -> int:
-    """Write the page of a sweep; returns the exit code."""
+def write_page(name: str, adaptive: Method) -> int:
+    """Write the page of a sweep; returns the exit code.
+
+    Args:
+        adaptive: the weights of params.yaml.
+    """
     from tools.sweep.page import render
 
     experiments = [read_experiment(experiment) for experiment in names(name)]
@@ -116,7 +127,7 @@ def write_page(name: str, params: dict[str, Any]) -> int:
         raise UserError(
             f"{name}: expected experiments named {name}-something, found none; see `dvc exp list --all-commits`"
         )
-    write_text(SWEEP_PAGE, render(name, experiments, params))
+    write_text(SWEEP_PAGE, render(name, experiments, adaptive))
     print(f"sweep {name}: {len(experiments)} experiments -> {SWEEP_PAGE}")
     return 0
 

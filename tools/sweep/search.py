@@ -12,9 +12,9 @@ from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import open_client, root
-from stages.train.params import Method
+from stages.train.params import Method, Params
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
-from tools.sweep.overrides import adaptive_of, replace_adaptive
+from tools.sweep.overrides import replace_adaptive
 from tools.sweep.schedule import known_shares, linear
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -39,12 +39,15 @@ class Range:
 def parse_range(text: str) -> Range:
     """
     Raises:
-        ValueError: the text is no range.
+        ValueError: the text, which is no range.
     """
     key, _, span = text.partition("=")
     span, _, scale = span.partition(":")
     low, _, high = span.partition("..")
-    parsed = Range(key, float(low), float(high), scale == "log")
+    try:
+        parsed = Range(key, float(low), float(high), scale == "log")
+    except ValueError:
+        raise ValueError(text) from None
     if not key or scale not in ("", "log") or parsed.low >= parsed.high or (parsed.log and parsed.low <= 0):
         raise ValueError(text)
     return parsed
@@ -54,12 +57,13 @@ def parse_range(text: str) -> Range:
 class Search:
     """A study and how its trials are run.
 
-    params: of the workspace. ranges: what is searched; none are the shares of Dice at the start and the end of the
-    linear schedule. fixed: overrides that all trials have, and `params` too.
+    train, folds: of params.yaml under the overrides that all trials have. ranges: what is searched; none are the shares
+    of Dice at the start and the end of the linear schedule. fixed: those overrides.
     """
 
     name: str
-    params: dict[str, Any]
+    train: Params
+    folds: list[int]
     ranges: Sequence[Range]
     fixed: Sequence[str]
     say: Callable[[str], None]
@@ -126,7 +130,7 @@ class Search:
             load_if_exists=True,
             direction="maximize",
             sampler=optuna.samplers.TPESampler(seed=0),
-            pruner=optuna.pruners.MedianPruner(STARTUP, int(WARMUP * self.params["train"]["loop"]["epochs"])),
+            pruner=optuna.pruners.MedianPruner(STARTUP, int(WARMUP * self.train.loop.epochs)),
         )
         finished = set(names(self.name))
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -141,19 +145,17 @@ class Search:
     def unfinished(self, study: optuna.Study) -> list[dict[str, Any]]:
         """Params to try before Optuna is asked: of trials that were stopped, whose trainings left checkpoints, and what
         every search starts with."""
-        starting_points = [
-            dict(zip((START, END), shares, strict=True)) for shares in known_shares(adaptive_of(self.params))
-        ]
+        starting_points = [dict(zip((START, END), shares, strict=True)) for shares in known_shares(self.train.adaptive)]
         stopped = [trial.params for trial in study.trials if trial.state == TrialState.FAIL and not trial.user_attrs]
         candidates, over = stopped + ([] if self.ranges else starting_points), [trial.params for trial in done(study)]
         return [params for number, params in enumerate(candidates) if params not in over + candidates[:number]]
 
     def attempt(self, trial: Trial, name: str) -> float:
         """Propose, train, judge."""
-        overrides = [*self.fixed, *propose(trial, adaptive_of(self.params), self.ranges)]
+        overrides = [*self.fixed, *propose(trial, self.train.adaptive, self.ranges)]
         watch = Watch(name, trial)
         self.say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in trial.params.items()))
-        stages = targets("train", self.params)
+        stages = targets("train", self.train.seeds, self.folds)
         try:
             run_experiment(name, overrides, stages, self.name, lambda: self.stop() or watch())
         except Failed:
@@ -180,7 +182,7 @@ class Watch:
     """Follows a trial's first training in MLflow and tells Optuna its validation Dice after each epoch."""
 
     def __init__(self, experiment: str, trial: Trial) -> None:
-        self.experiment, self.trial, self.cut, self.seen = experiment, trial, False, -1
+        self.experiment, self.trial, self.cut, self.last_epoch = experiment, trial, False, -1
 
     def __call__(self) -> bool:
         """Whether the trial is worse than the others were at this epoch, so that it should be cut short."""
@@ -193,8 +195,8 @@ class Watch:
         except (UserError, MlflowException):  # nobody sees how it goes: it goes on to its end
             return False
         for value in sorted(values, key=lambda value: value.step):
-            if value.step > self.seen:
-                self.seen = value.step
-                self.trial.report(value.value, self.seen)
-        self.cut = self.cut or (self.seen >= 0 and self.trial.should_prune())
+            if value.step > self.last_epoch:
+                self.last_epoch = value.step
+                self.trial.report(value.value, self.last_epoch)
+        self.cut = self.cut or (self.last_epoch >= 0 and self.trial.should_prune())
         return self.cut

@@ -33,7 +33,14 @@ class Chart:
     def runs(
         self, name: str, colour: str, curves: Sequence[tuple[pd.Series, pd.Series]], marker: str | None = None
     ) -> None:
-        """A line per run, x against y, all in one colour; where there are several, faint, and their mean thick."""
+        """A line per run, x against y, all in one colour; where there are several, faint, and their mean thick.
+
+        Args:
+            name: in the legend.
+            colour: of all lines.
+            curves: x and y of each run, of one length each.
+            marker: Matplotlib's, at each point; None: none.
+        """
         several = len(curves) > 1
         for x, y in curves:
             label = None if several else name
@@ -62,7 +69,16 @@ class Chart:
 def lines(
     title: str, y_label: str, curves: Mapping[str, Sequence[tuple[pd.Series, pd.Series]]], x_label: str = "epoch"
 ) -> dict[str, str]:
-    """A line per run, x against y, one colour per name; where runs are several, their mean is drawn thick."""
+    """A line per run, x against y, one colour per name; where runs are several, their mean is drawn thick.
+
+    Args:
+        title: above the chart.
+        y_label: below the title.
+        curves: x and y of each run, by the name of the line; at most two names.
+        x_label: below the chart.
+    Returns:
+        As `Chart.svg`.
+    """
     chart, descriptions = Chart(title, x_label, y_label), []
     for (name, runs), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
         chart.runs(name, colour, runs)

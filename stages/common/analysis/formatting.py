@@ -9,6 +9,13 @@ def number(value: float, style: str) -> str:
 
 
 def span(value: float, low: float, high: float, style: str) -> str:
-    """A value with its interval, where it has one."""
+    """A value with its interval, where it has one.
+
+    Args:
+        value: in the unit of the bounds.
+        low: lower bound; NaN where there is no interval.
+        high: upper bound.
+        style: of `format`, for all three.
+    """
     shown = number(value, style)
     return shown if np.isnan(low) else f"{shown} ({number(low, style)} to {number(high, style)})"

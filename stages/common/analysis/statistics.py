@@ -40,7 +40,16 @@ def compare_metrics(
 
 
 def compare_metric(name: str, first: pd.Series, second: pd.Series, patients: pd.Series) -> PairedRow:
-    """One metric; Holm's correction is left as NaN."""
+    """One metric; Holm's correction is left as NaN.
+
+    Args:
+        name: of the metric.
+        first: its value for each film under the first model, float (N,); NaN where undefined.
+        second: the same films under the second model, float (N,).
+        patients: of each film, (N,).
+    Returns:
+        second - first, mean over patients; NaN below two patients.
+    """
     means = pd.DataFrame({"first": first.to_numpy(), "second": second.to_numpy()}).groupby(patients.to_numpy()).mean()
     means = means.dropna()
     a, b = means["first"].to_numpy(), means["second"].to_numpy()

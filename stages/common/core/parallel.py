@@ -114,7 +114,14 @@ def count_workers() -> int:
 
 
 def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:
-    """`work` on every item, results in order, with a progress bar on a terminal and nothing in a log."""
+    """`work` on every item, results in order, with a progress bar on a terminal and nothing in a log.
+
+    Args:
+        pool: of `executor`.
+        work: a function that another process can import.
+        items: its arguments.
+        label: before the progress bar.
+    """
     size = max(1, len(items) // BATCHES)
     batches = [items[start : start + size] for start in range(0, len(items), size)]
     results: list[Result] = []

@@ -167,7 +167,15 @@ def written_keys(loc: tuple[int | str, ...], content: Any) -> list[str]:
 
 
 def leftovers(key: str, tag: str, name: str, others: list[str], own: list[str]) -> str:
-    """What to do about keys that an alternative does not have, in params.yaml and on the command line."""
+    """What to do about keys that an alternative does not have, in params.yaml and on the command line.
+
+    Args:
+        key: of the entry, dotted.
+        tag: the key that names the alternative.
+        name: of the alternative.
+        others: keys that are written and not its own.
+        own: its keys, without the tag.
+    """
     text = f"{tag} {name} has no {', '.join(others)} (its keys: {', '.join(own) or 'none'}); remove "
     text += f"{'it' if len(others) == 1 else 'them'} from params.yaml, or replace the whole entry: -S {key}={name}"
     if own and not key.rpartition(".")[2].isdecimal():  # Hydra cannot delete an element of a list

@@ -35,6 +35,11 @@ def metrics(*, tp: float, fp: float, fn: float, tn: float) -> dict[str, float]:
     """METRICS of one row of counts; undefined ones are NaN.
 
     Balanced accuracy is the mean of recall and specificity, MCC Matthews' correlation coefficient, -1..1.
+
+    Args:
+        tp, fp, fn, tn: true positive, false positive, false negative and true negative pixels, or shares of them; >= 0.
+    Returns:
+        Values in 0..1, MCC in -1..1, by their names.
     """
     nothing = tp + fp + fn == 0
     recall, specificity = ratio(tp, tp + fn), ratio(tn, tn + fp)

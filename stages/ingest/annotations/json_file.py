@@ -33,13 +33,13 @@ def item_lines(text: str, key: str) -> list[int]:
     start = re.search(rf'"{key}"\s*:\s*\[' if key else r"\[", text)
     decoder, space = json.JSONDecoder(), re.compile(r"[\s,]*")
     lines: list[int] = []
-    offset, seen, line = (start.end() if start else len(text)), 0, 1
+    offset, counted, line = (start.end() if start else len(text)), 0, 1
     while True:
         offset = space.match(text, offset).end()  # type: ignore[union-attr]
         if offset >= len(text) or text[offset] == "]":
             return lines
-        line += text.count("\n", seen, offset)
-        seen = offset
+        line += text.count("\n", counted, offset)
+        counted = offset
         lines.append(line)
         try:
             _, offset = decoder.raw_decode(text, offset)

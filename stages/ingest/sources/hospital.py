@@ -139,7 +139,7 @@ def look(folder: Path, key: Key, most_mb: int, name: str) -> HeaderFacts:
         series = key.name("series", series) if series else ""
         return HeaderFacts("film", image_id=image_id, series=series, depth=depth(header))
     except Unreadable as error:
-        return HeaderFacts("refused", error.problem.found)
+        return HeaderFacts("refused", error.problem.actual)
     except Exception as error:  # pydicom raises a dozen types on damaged files
         return HeaderFacts("refused", f"{type(error).__name__} while reading its header")
 

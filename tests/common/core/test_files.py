@@ -15,9 +15,9 @@ from stages.common.core.files import new_folder, read_json, read_png, write_json
 def test_a_failed_folder_leaves_the_last_good_one_and_no_rest(tmp_path: Path) -> None:
     with new_folder(tmp_path / "out") as out:
         (out / "a").write_text("good")
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as out:
+    with pytest.raises(RuntimeError, match="half written"), new_folder(tmp_path / "out") as out:
         (out / "a").write_text("bad")
-        raise RuntimeError
+        raise RuntimeError("half written")
     assert (tmp_path / "out/a").read_text() == "good"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -46,17 +46,17 @@ def test_what_a_killed_worker_left_is_no_output(tmp_path: Path) -> None:
 def test_the_old_folder_stays_until_the_new_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with new_folder(tmp_path / "out") as out:
         (out / "first").touch()
-    seen, real = [], Path.rename
+    listings, real = [], Path.rename
 
     def watched(self: Path, target: Path) -> Path:
         done = real(self, target)
-        seen.append(sorted(p.name for p in tmp_path.rglob("*") if p.is_file()))
+        listings.append(sorted(p.name for p in tmp_path.rglob("*") if p.is_file()))
         return done
 
     monkeypatch.setattr(Path, "rename", watched)
     with new_folder(tmp_path / "out") as out:
         (out / "second").touch()
-    assert seen == [["first", "second"]] * 2, "nothing is deleted between the renames"
+    assert listings == [["first", "second"]] * 2, "nothing is deleted between the renames"
 
 
 def test_a_new_folder_that_cannot_get_its_name_leaves_the_old_one(
@@ -97,9 +97,9 @@ def test_png_is_lossless(image: np.ndarray, dtype: type) -> None:
     image = image.astype(dtype)
     with TemporaryDirectory() as folder:
         write_png(Path(folder) / "x.png", image)
-        found = read_png(Path(folder) / "x.png")
-    assert found.dtype == dtype
-    np.testing.assert_array_equal(found, image)
+        decoded = read_png(Path(folder) / "x.png")
+    assert decoded.dtype == dtype
+    np.testing.assert_array_equal(decoded, image)
 
 
 def test_png_refuses_floats_and_damaged_files(tmp_path: Path) -> None:

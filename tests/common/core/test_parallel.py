@@ -34,7 +34,7 @@ def test_a_terminal_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_in_a_worker_reaches_the_caller() -> None:
-    with pytest.raises(FileNotFoundError), executor() as pool:
+    with pytest.raises(FileNotFoundError, match="nowhere"), executor() as pool:
         track(pool, os.stat, ["nowhere"], "work")
 
 

@@ -55,18 +55,18 @@ def test_a_run_holds_params_metrics_tags_and_files(model: Path, monkeypatch: pyt
     assert log_test_metrics("123", {"f1": 0.75}) == 1
     assert log_test_metrics("other", {"f1": 0.75}) == 0
     client, experiment = open_client()
-    (found,) = client.search_runs([experiment], "tags.training = 't1'")  # beside it is the run of its sweep
-    check(client, found)
-    assert found.data.metrics["test_f1"] == 0.75
-    assert found.data.tags["dvc.stage"] == "train@adaptive"
-    assert found.data.tags["dvc.experiment"] == "bold-wrist"
+    (training,) = client.search_runs([experiment], "tags.training = 't1'")  # beside it is the run of its sweep
+    check(client, training)
+    assert training.data.metrics["test_f1"] == 0.75
+    assert training.data.tags["dvc.stage"] == "train@adaptive"
+    assert training.data.tags["dvc.experiment"] == "bold-wrist"
     assert Path("mlflow.db").exists()
 
 
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_a_run_that_ends_badly_says_so(error: type[BaseException], status: str, here: Path) -> None:
-    with pytest.raises(error), training_run("x", TAGS):
-        raise error
+    with pytest.raises(error, match="the end"), training_run("x", TAGS):
+        raise error("the end")
     client, experiment = open_client()
     assert [run.info.status for run in client.search_runs([experiment])] == [status]
 
@@ -126,12 +126,12 @@ class Server:
 @pytest.fixture
 def server(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    found = Server(here)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", found.uri)
-    found.start()
-    yield found
-    if found.process.poll() is None:
-        found.stop()
+    started = Server(here)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", started.uri)
+    started.start()
+    yield started
+    if started.process.poll() is None:
+        started.stop()
 
 
 @pytest.mark.slow
@@ -147,9 +147,9 @@ def test_a_server_that_dies_midway_costs_nothing_and_gets_the_run_later(
         run.tag({"weights.sha256": "123"})
         run.log_files(model, "model")
     assert log_test_metrics("123", {"f1": 0.75}) == 1
-    said = capsys.readouterr().err
-    assert f"mlflow: {server.uri} cannot be reached" in said
-    assert f"MLFLOW_TRACKING_URI={server.uri} wrist send-run {run.run_id}" in said
+    output = capsys.readouterr().err
+    assert f"mlflow: {server.uri} cannot be reached" in output
+    assert f"MLFLOW_TRACKING_URI={server.uri} wrist send-run {run.run_id}" in output
     local, experiment = open_client(local_uri())
     (kept,) = local.search_runs([experiment])
     check(local, kept)
@@ -183,8 +183,8 @@ def test_a_server_that_was_never_there_costs_nothing(
         record(run, model)
     assert "the run is kept in sqlite:///" in capsys.readouterr().err
     client, experiment = open_client(local_uri())
-    (found,) = client.search_runs([experiment])
-    check(client, found)
+    (training,) = client.search_runs([experiment])
+    check(client, training)
 
 
 def test_a_store_that_breaks_midway_ends_no_training(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,10 +46,10 @@ def boxes(labels: Labels, film: str = "", width: int = 200, height: int = 400) -
 
 
 def test_yolo() -> None:
-    found = read_yolo(b"0 0.5 0.25 0.2 0.1\n\n1 0.1 0.1 0.5 0.1 0.3 0.9\n")
-    assert [shape.kind for shape in found.films[""].shapes] == ["box", "polygon"]
-    assert [(shape.label, shape.line) for shape in found.films[""].shapes] == [("0", 1), ("1", 3)]
-    np.testing.assert_allclose(boxes(found), [[80, 80, 120, 120], [20, 40, 100, 360]])
+    labels = read_yolo(b"0 0.5 0.25 0.2 0.1\n\n1 0.1 0.1 0.5 0.1 0.3 0.9\n")
+    assert [shape.kind for shape in labels.films[""].shapes] == ["box", "polygon"]
+    assert [(shape.label, shape.line) for shape in labels.films[""].shapes] == [("0", 1), ("1", 3)]
+    np.testing.assert_allclose(boxes(labels), [[80, 80, 120, 120], [20, 40, 100, 360]])
 
 
 VOC_BOX = "<object><name>f</name><bndbox><ymax>9</ymax><xmin>1</xmin>\n<ymin>2</ymin><xmax>5.5</xmax></bndbox></object>"
@@ -77,11 +77,11 @@ def coco(*annotations: dict[str, Any]) -> bytes:
 def test_coco() -> None:
     flat = [value for point in TRIANGLE for value in point]
     drawn = {"image_id": 7, "category_id": 1, "segmentation": [flat, [11, 12, 13, 12, 12, 14]], "bbox": [0, 0, 1, 1]}
-    found = read_coco(coco(drawn, {"image_id": 7, "category_id": 1, "bbox": [10, 20, 30, 40]}))
-    assert boxes(found, "a.png") == [[1, 2, 13, 14], [10, 20, 40, 60]]
-    assert boxes(found, "b.png") == []
-    assert [len(shape.rings) for shape in found.films["a.png"].shapes] == [2, 1]
-    assert [shape.line for shape in found.films["a.png"].shapes] == [15, 43]
+    labels = read_coco(coco(drawn, {"image_id": 7, "category_id": 1, "bbox": [10, 20, 30, 40]}))
+    assert boxes(labels, "a.png") == [[1, 2, 13, 14], [10, 20, 40, 60]]
+    assert boxes(labels, "b.png") == []
+    assert [len(shape.rings) for shape in labels.films["a.png"].shapes] == [2, 1]
+    assert [shape.line for shape in labels.films["a.png"].shapes] == [15, 43]
 
 
 def studio(**changes: Any) -> dict[str, Any]:
@@ -117,12 +117,12 @@ def test_cvat() -> None:
     turned = '<box label="f" xtl="10" ytl="20" xbr="50" ybr="40" rotation="90"/>'
     points = ";".join(f"{x},{y}" for x, y in TRIANGLE)
     mask = '<mask label="f" left="5" top="6" width="3" height="2" rle="1, 2, 1, 2"/>'
-    found = read_cvat(cvat(f'{box}{turned}<polygon label="f" points="{points}"/>{mask}'))
+    labels = read_cvat(cvat(f'{box}{turned}<polygon label="f" points="{points}"/>{mask}'))
     # 40 x 20 about its centre (30, 30) becomes 20 x 40
     np.testing.assert_allclose(
-        boxes(found, "s/a.png"), [[10, 20, 50, 40], [20, 10, 40, 50], [1, 2, 9, 8], [6, 6, 8, 8]]
+        boxes(labels, "s/a.png"), [[10, 20, 50, 40], [20, 10, 40, 50], [1, 2, 9, 8], [6, 6, 8, 8]]
     )
-    marked = fill_polygon(found.films["s/a.png"].shapes[3].rings, (10, 10))
+    marked = fill_polygon(labels.films["s/a.png"].shapes[3].rings, (10, 10))
     np.testing.assert_array_equal(marked[6:8, 5:8], [[False, True, True], [False, True, True]])
     assert marked.sum() == 4
 
@@ -132,8 +132,8 @@ def test_labelme() -> None:
         {"label": "f", "shape_type": "rectangle", "points": [[30, 40], [10, 20]]},
         {"label": "f", "shape_type": "polygon", "points": TRIANGLE},
     ]
-    found = read_labelme(js({"shapes": shapes, "imageWidth": 200, "imageHeight": 400}))
-    assert boxes(found) == [[10, 20, 30, 40], [1, 2, 9, 8]]
+    labels = read_labelme(js({"shapes": shapes, "imageWidth": 200, "imageHeight": 400}))
+    assert boxes(labels) == [[10, 20, 30, 40], [1, 2, 9, 8]]
 
 
 def via(**attributes: Any) -> dict[str, Any]:
@@ -146,17 +146,17 @@ def test_via() -> None:
     drawn = {"name": "polygon", "all_points_x": [1, 9, 4], "all_points_y": [2, 2.5, 8]}
     assert boxes(read_via(js(via(name="rect", x=10, y=20, width=30, height=40))), "a.png") == [[10, 20, 40, 60]]
     for content in (via(**drawn), {"_via_img_metadata": via(**drawn)}):
-        found = read_via(js(content))
-        assert boxes(found, "a.png") == [[1, 2, 9, 8]]
-        assert found.films["a.png"].shapes[0].label == "f"
+        labels = read_via(js(content))
+        assert boxes(labels, "a.png") == [[1, 2, 9, 8]]
+        assert labels.films["a.png"].shapes[0].label == "f"
 
 
 def test_csv() -> None:
     head = "\ufefffilename,width,height,class,xmin,ymin,xmax,ymax"
-    found = read_csv(f"{head}\na.png,200,400,f,1,2,5.5,9\nb.png,,,,,,,\n".encode())
-    assert boxes(found, "a.png") == [[1, 2, 5.5, 9]]
-    assert boxes(found, "b.png") == []
-    assert found.films["a.png"].size == (200, 400)
+    labels = read_csv(f"{head}\na.png,200,400,f,1,2,5.5,9\nb.png,,,,,,,\n".encode())
+    assert boxes(labels, "a.png") == [[1, 2, 5.5, 9]]
+    assert boxes(labels, "b.png") == []
+    assert labels.films["a.png"].size == (200, 400)
 
 
 # --- another library ---
@@ -240,8 +240,8 @@ def test_pycocotools_packs_and_unpacks_the_same_runs(mask: np.ndarray) -> None:
 @given(masks)
 def test_an_outline_filled_again_is_the_mask(mask: np.ndarray) -> None:
     rings = outline(mask)
-    found = fill_polygon(rings, mask.shape) if rings else np.zeros(mask.shape, bool)
-    np.testing.assert_array_equal(found, mask)
+    filled = fill_polygon(rings, mask.shape) if rings else np.zeros(mask.shape, bool)
+    np.testing.assert_array_equal(filled, mask)
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -308,20 +308,20 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "content", "line", "found"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
-def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: int, found: str) -> None:
+@pytest.mark.parametrize(("read", "content", "line", "why"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: int, why: str) -> None:
     (problem,) = read(content).problems
     assert problem.line == line
-    assert found in problem.found
+    assert why in problem.actual
     assert problem.sentence("f.x").startswith(f"f.x, line {line}: expected ")
-    assert found not in problem.redacted().sentence("f.x")
+    assert why not in problem.redacted().sentence("f.x")
 
 
 def test_a_film_or_id_that_is_listed_twice_is_named() -> None:
     images = [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}, {"id": 2, "file_name": "a"}]
     first, second = read_coco(js({"images": images, "annotations": []})).problems
-    assert (first.line, first.found) == (7, "id 1 a second time")
-    assert (second.line, second.found) == (11, "a a second time")
+    assert (first.line, first.actual) == (7, "id 1 a second time")
+    assert (second.line, second.actual) == (11, "a a second time")
     image = '<image name="a" width="1" height="1"/>'
     assert read_cvat(f"<annotations>\n{image}\n{image}</annotations>".encode()).problems[0].line == 3
     assert read_label_studio(js([studio(), studio()])).problems
@@ -331,32 +331,33 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><annotation>&d;</anno
 
 
 @pytest.mark.parametrize(
-    ("read", "content"),
+    ("read", "content", "why"),
     [
-        (read_voc, BOMB),
-        (read_cvat, BOMB.replace(b"annotation>", b"annotations>")),
-        (read_voc, voc(VOC_BOX)[:-4]),
-        (read_voc, b"<html/>"),
-        (read_voc, b""),
-        (read_cvat, b"<annotations><track/></annotations>"),
-        (read_voc, b'<?xml version="1.0" encoding="klingon"?><annotation/>'),
-        (read_coco, b"{"),
-        (read_coco, b"[]"),
-        (read_coco, b'{"images": []}'),
-        (read_coco, b"[" * 100_000),
-        (read_label_studio, b"{}"),
-        (read_labelme, b"{}"),
-        (read_via, b"[]"),
-        (read_via, b'{"a": 1}'),
-        (read_yolo, b"\xff\xfe"),
-        (read_csv, b"a,b\n"),
-        (read_csv, b"\xff"),
-        (read_csv, b""),
+        (read_voc, BOMB, "DTDForbidden, which"),
+        (read_cvat, BOMB.replace(b"annotation>", b"annotations>"), "DTDForbidden, which"),
+        (read_voc, voc(VOC_BOX)[:-4], "no well-formed XML (unclosed token"),
+        (read_voc, b"<html/>", "a root element <html>"),
+        (read_voc, b"", "no well-formed XML (no element"),
+        (read_cvat, b"<annotations><track/></annotations>", "the tracks of a video"),
+        (read_voc, b'<?xml version="1.0" encoding="klingon"?><annotation/>', "an unreadable file (LookupError)"),
+        (read_coco, b"{", "no JSON (Expecting"),
+        (read_coco, b"[]", "'list' object"),
+        (read_coco, b'{"images": []}', "no 'annotations'"),
+        (read_coco, b"[" * 100_000, "JSON that cannot be read (RecursionError)"),
+        (read_label_studio, b"{}", "dict"),
+        (read_labelme, b"{}", "no 'shapes'"),
+        (read_via, b"[]", "'list' object"),
+        (read_via, b'{"a": 1}', "'int' object"),
+        (read_yolo, b"\xff\xfe", "another encoding"),
+        (read_csv, b"a,b\n", "the columns a, b"),
+        (read_csv, b"\xff", "another encoding"),
+        (read_csv, b"", "the columns none"),
     ],
 )
-def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes) -> None:
-    with pytest.raises(Unreadable):
+def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes, why: str) -> None:
+    with pytest.raises(Unreadable) as refused:
         read(content)
+    assert refused.value.problem.actual.startswith(why)
 
 
 readers = st.sampled_from(
@@ -409,10 +410,10 @@ json_like = st.recursive(
 @given(readers, st.binary(max_size=300) | json_like.map(lambda value: json.dumps(value).encode()))
 def test_anything_is_read_or_refused(read: Read, content: bytes) -> None:
     try:
-        found = read(content)
+        labels = read(content)
     except Unreadable:
         return
-    for film in found.films.values():
+    for film in labels.films.values():
         shapes, problems, _ = fit_to_film(film, 100, 80)
         assert problems or all((shape.box >= 0).all() and (shape.box[2:] <= [100, 80]).all() for shape in shapes)
 
@@ -454,9 +455,9 @@ def test_labels_of_the_unturned_picture_turn_with_it(orientation: int) -> None:
     exif, buffer = Image.Exif(), BytesIO()
     exif[0x0112] = orientation
     Image.fromarray(stored).save(buffer, "PNG", exif=exif)
-    pixels, found = decode_picture(buffer.getvalue(), 64)
+    pixels, orientation = decode_picture(buffer.getvalue(), 64)
     drawn = labelled(box_shape(20, 10, 32, 15), size=(60, 40))
-    (shape,), problems, notes = fit_to_film(drawn, pixels.shape[1], pixels.shape[0], found)
+    (shape,), problems, notes = fit_to_film(drawn, pixels.shape[1], pixels.shape[0], orientation)
     assert not problems
     assert "unturned" in notes[0]
     left, top, right, bottom = shape.box.astype(int)
@@ -472,7 +473,7 @@ def test_labels_of_the_turned_picture_stay_and_unknown_frames_are_told() -> None
     assert "nothing says in which frame" in fit_to_film(labelled(box), 40, 60, 6)[2][0]
     assert "nothing says" in fit_to_film(labelled(box, size=(40, 60)), 40, 60, 3)[2][0]
     (problem,) = fit_to_film(labelled(box, size=(80, 120)), 40, 60)[1]
-    assert problem.found == "labels of one of 80 x 120"
+    assert problem.actual == "labels of one of 80 x 120"
 
 
 @needs(FRACATLAS)
@@ -497,8 +498,8 @@ def test_four_readings_of_the_same_real_fractures() -> None:
             if len(shapes) != len(truth):
                 lost.append((format_, stem))
                 continue
-            found = np.array([shape.box for shape in shapes])
-            apart = np.abs(found[:, None] - truth[None]).max(axis=2).min(axis=1).max()
+            boxes_read = np.array([shape.box for shape in shapes])
+            apart = np.abs(boxes_read[:, None] - truth[None]).max(axis=2).min(axis=1).max()
             # VOC cuts to whole pixels, YOLO rounds to four decimals of the side, VIA is the same polygon.
             limit = {"voc": 1.2, "yolo": 1.1e-4 * max(width, height), "via": 1e-6}[format_]
             assert apart < limit, (format_, stem)

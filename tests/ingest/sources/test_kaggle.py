@@ -50,9 +50,11 @@ def data_set(**files: bytes) -> bytes:
 @pytest.fixture
 def server(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server, an empty cache and a token in its standard place."""
-    with serving(data_set()) as found:
+    with serving(data_set()) as kaggle_server:
         environment = kagglesdk.kaggle_env.KaggleEnv.LOCAL
-        monkeypatch.setitem(kagglesdk.kaggle_env._env_to_endpoint, environment, f"http://127.0.0.1:{found.server_port}")
+        monkeypatch.setitem(
+            kagglesdk.kaggle_env._env_to_endpoint, environment, f"http://127.0.0.1:{kaggle_server.server_port}"
+        )
         for name, value in {
             "KAGGLE_API_ENVIRONMENT": "LOCALHOST", "KAGGLE_API_TOKEN": TOKEN, "HOME": str(here / "home"),
             "KAGGLEHUB_CACHE": str(here / "cache"),
@@ -63,7 +65,7 @@ def server(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         for name in ("KAGGLE_USERNAME", "KAGGLE_KEY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(kaggle.time, "sleep", lambda _: None)
-        yield found
+        yield kaggle_server
 
 
 def entry(**changes: Any) -> Kaggle:
@@ -83,8 +85,8 @@ def settings(*entries: Kaggle, **changes: Any) -> Params:
 
 def test_a_set_is_fetched_pinned_and_read(server: Server) -> None:
     assert fetch_kaggle(settings(entry())) == 7
-    said = main(settings(entry()))
-    assert said.startswith("2 films of 1 patients, 1 fractures")
+    output = main(settings(entry()))
+    assert output.startswith("2 films of 1 patients, 1 fractures")
     path, body = server.calls[0]
     assert path == "/api/v1/datasets.DatasetApiService/DownloadDataset"
     assert (body["ownerSlug"], body["datasetSlug"], body["datasetVersionNumber"]) == ("owner", "set", 2)
@@ -105,11 +107,11 @@ def test_a_set_is_fetched_pinned_and_read(server: Server) -> None:
 def test_no_credential_is_written_or_said(server: Server, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     fetch_kaggle(settings(entry()))
     main(settings(entry()))
-    said = "".join(capfd.readouterr())
+    output = "".join(capfd.readouterr())
     for path in here.rglob("*"):
         if path.is_file():
-            said += path.read_bytes().decode("latin-1")
-    assert TOKEN not in said
+            output += path.read_bytes().decode("latin-1")
+    assert TOKEN not in output
 
 
 MB = 2**20  # kagglehub writes whole chunks of this size; what is cut within one is fetched again
@@ -272,7 +274,7 @@ def test_a_doubtful_licence_needs_a_yes() -> None:
 
 @pytest.mark.parametrize("handle", ["no-owner", "a/b/c", "../up", "a b/c"])
 def test_a_handle_is_owner_and_name(handle: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=r"handle\n.*should match pattern"):
         entry(handle=handle)
 
 

@@ -82,7 +82,7 @@ def test_croissant_loads_the_films_and_sees_a_changed_table(exported: Path) -> N
     content = table.read_bytes()
     table.write_bytes(content.replace(b"train", b"trian", 1))
     try:
-        with pytest.raises(mlcroissant.GenerationError):
+        with pytest.raises(mlcroissant.GenerationError, match=r"Download\(split\.csv\)"):
             list(mlcroissant.Dataset(jsonld=str(exported / "croissant.json")).records("films"))
     finally:
         table.write_bytes(content)

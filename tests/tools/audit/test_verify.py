@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from stages.common.core.errors import UserError
 from stages.common.core.files import write_table
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
@@ -20,15 +21,15 @@ from tools.audit.verify import verify
 pytestmark = pytest.mark.slow
 
 
-def found(project: Path, deep: bool = True) -> list[tuple[str, str]]:
+def discrepancies(project: Path, deep: bool = True) -> list[tuple[str, str]]:
     return [(finding.kind, finding.name) for finding in verify(Project(project), deep).findings]
 
 
 def test_what_was_run_has_no_discrepancy(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert wrist("audit", "verify", "--deep") == 0
-    said = capsys.readouterr().out
-    assert "no discrepancy" in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().out
+    assert "no discrepancy" in output
+    assert len(output.splitlines()) == 1
 
 
 def test_folders_have_the_hash_that_dvc_gave_them(project: Path) -> None:
@@ -70,8 +71,8 @@ def first(root: Path, pattern: str) -> str:
 def test_one_flipped_bit_is_named_and_nothing_else_is(kind: str, project: Path) -> None:
     path = KINDS[kind](project)
     with flipped(project / path):
-        assert found(project) == [("mismatch", path)]
-    assert found(project) == []
+        assert discrepancies(project) == [("mismatch", path)]
+    assert discrepancies(project) == []
 
 
 def test_a_changed_param_is_named(project: Path) -> None:
@@ -80,7 +81,33 @@ def test_a_changed_param_is_named(project: Path) -> None:
     changed["train"]["optimiser"]["learning_rate"] = 0.003
     (project / "params.yaml").write_text(json.dumps(changed))
     try:
-        assert found(project) == [("mismatch", "params.yaml: train.optimiser.learning_rate")]
+        assert discrepancies(project) == [("mismatch", "params.yaml: train.optimiser.learning_rate")]
+    finally:
+        (project / "params.yaml").write_text(text)
+
+
+def test_a_param_that_two_stages_ran_with_is_named_once(project: Path) -> None:
+    """The last commit lacks all of `train`: train ran with its parts, report with the whole."""
+    text = (project / "params.yaml").read_text()
+    changed = json.loads(json.dumps(read_params(text)))
+    del changed["train"]
+    try:
+        (project / "params.yaml").write_text(json.dumps(changed))
+        run(project, "git", "commit", "-qm", "without train", "params.yaml")
+        (project / "params.yaml").write_text(text)
+        assert discrepancies(project, deep=False) == [("mismatch", "params.yaml: train")]
+    finally:
+        run(project, "git", "reset", "-q", "--hard", "HEAD~1")
+
+
+def test_a_param_that_the_stages_of_dvc_yaml_follow_from_is_asked_for(project: Path) -> None:
+    text = (project / "params.yaml").read_text()
+    changed = json.loads(json.dumps(read_params(text)))
+    del changed["train"]["seeds"]
+    (project / "params.yaml").write_text(json.dumps(changed))
+    try:
+        with pytest.raises(UserError, match=r"params\.yaml: expected train\.seeds"):
+            read_lock(project)
     finally:
         (project / "params.yaml").write_text(text)
 
@@ -88,8 +115,8 @@ def test_a_changed_param_is_named(project: Path) -> None:
 def read_params(text: str) -> dict[str, dict[str, dict[str, object]]]:
     from ruamel.yaml import YAML
 
-    found: dict[str, dict[str, dict[str, object]]] = YAML(typ="safe").load(text)
-    return found
+    params: dict[str, dict[str, dict[str, object]]] = YAML(typ="safe").load(text)
+    return params
 
 
 def test_what_is_missing_and_what_nobody_wrote_are_named(project: Path) -> None:
@@ -99,7 +126,7 @@ def test_what_is_missing_and_what_nobody_wrote_are_named(project: Path) -> None:
     (project / "models/adaptive/seed-1-fold-1/notes.txt").write_text("x")
     try:
         name = str(path.relative_to(project))
-        assert found(project) == [("missing", name), ("extra", "models/adaptive/seed-1-fold-1/notes.txt")]
+        assert discrepancies(project) == [("missing", name), ("extra", "models/adaptive/seed-1-fold-1/notes.txt")]
     finally:
         path.write_bytes(content)
         (project / "models/adaptive/seed-1-fold-1/notes.txt").unlink()
@@ -121,7 +148,7 @@ def test_a_number_that_does_not_follow_from_the_counts_is_named_though_dvc_vouch
 
     forge(own, "reports/comparison.csv", change, "report")
     assert "up to date" in run(own, "dvc", "status")
-    assert found(own, deep=False) == [("mismatch", "reports/comparison.csv: adaptive/f1")]
+    assert discrepancies(own, deep=False) == [("mismatch", "reports/comparison.csv: adaptive/f1")]
 
 
 def test_counts_that_do_not_follow_from_the_masks_are_named(own: Path) -> None:
@@ -133,9 +160,9 @@ def test_counts_that_do_not_follow_from_the_masks_are_named(own: Path) -> None:
         table.loc[0, "tn"] -= 5
 
     forge(own, path, change, "evaluate@adaptive-1-1")
-    named = found(own)
+    named = discrepancies(own)
     assert ("mismatch", f"{path}: {image}") in named
-    assert found(own, deep=False) != []  # the table of the report no longer follows
+    assert discrepancies(own, deep=False) != []  # the table of the report no longer follows
 
 
 def test_a_patient_on_both_sides_is_named(own: Path) -> None:
@@ -147,7 +174,7 @@ def test_a_patient_on_both_sides_is_named(own: Path) -> None:
         table.loc[table["image_id"] == other["image_id"], "group"] = row["group"]
 
     forge(own, "data/dataset/split.csv", change, "annotate")
-    assert ("mismatch", f"data/dataset/split.csv: {row['group']}") in found(own, deep=False)
+    assert ("mismatch", f"data/dataset/split.csv: {row['group']}") in discrepancies(own, deep=False)
 
 
 def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(own: Path) -> None:
@@ -181,19 +208,19 @@ def test_a_random_sample_runs_again(
 
 
 def test_an_unknown_stage_is_one_sentence(project: Path) -> None:
-    said = run(project, "wrist", "audit", "verify", "--rerun", "trian", code=1)
-    assert "--rerun trian: expected stages of dvc.lock (annotate, " in said
+    output = run(project, "wrist", "audit", "verify", "--rerun", "trian", code=1)
+    assert "--rerun trian: expected stages of dvc.lock (annotate, " in output
 
 
 def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
     md5 = read_lock(project).hashes["data/levels"]
-    place = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-    content = place.read_bytes()
-    place.unlink()  # it is read-only
-    place.write_bytes(content.replace(b"legend.csv", b"legend.txt"))
+    list_file = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    content = list_file.read_bytes()
+    list_file.unlink()  # it is read-only
+    list_file.write_bytes(content.replace(b"legend.csv", b"legend.txt"))
     listing.cache_clear()
     try:
-        assert found(project) == [("mismatch", f"cache: {md5}")]
+        assert discrepancies(project) == [("mismatch", f"cache: {md5}")]
     finally:
-        place.write_bytes(content)
+        list_file.write_bytes(content)
         listing.cache_clear()

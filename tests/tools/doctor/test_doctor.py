@@ -10,6 +10,8 @@ import pytest
 from filelock import FileLock
 
 from stages.common.model.tracking import open_client, training_run
+from stages.ingest.params import Params as Ingest
+from stages.train.params import Params as Train
 from tests.helpers.commands import wrist
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
@@ -32,10 +34,10 @@ def project(here: Path, toy_params: dict[str, Any]) -> Path:
 
 def test_a_machine_that_can_run_the_pipeline_gets_0(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert wrist("doctor") == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for what in ("packages", "device", "threads", "memory", "disk", "DVC remote", "MLflow", "results", "Kaggle"):
-        assert what in said
-    assert said.endswith("doctor: ready\n")
+        assert what in output
+    assert output.endswith("doctor: ready\n")
 
 
 def test_it_runs_as_the_readme_says() -> None:
@@ -66,34 +68,34 @@ def test_a_torch_for_the_cpu_needs_no_cuda(tmp_path: Path, monkeypatch: pytest.M
     """As in an image of the Dockerfile without a GPU."""
     monkeypatch.setattr("tools.doctor.packages.installed_version", lambda name: {"torch": "2.0+cpu"}.get(name, ""))
     (tmp_path / "lock").write_text("torch==2.0\nnvidia-cublas==1\ntriton==3\nnvidia-ml-py==13\n")
-    said = packages(tmp_path / "lock")[0].message
-    assert "torch 2.0+cpu (2.0), nvidia-ml-py missing (13);" in said
+    output = packages(tmp_path / "lock")[0].message
+    assert "torch 2.0+cpu (2.0), nvidia-ml-py missing (13);" in output
     assert f"'^({CUDA.pattern})'" in (ROOT / "Dockerfile").read_text()
 
 
 def test_more_threads_than_cores_are_a_warning(toy_params: dict[str, Any]) -> None:
-    (finding,) = threads(merge(toy_params, {"train": {"loop": {"threads": 1024}}}))
+    (finding,) = threads(Train.model_validate(merge(toy_params["train"], {"loop": {"threads": 1024}})).loop)
     assert finding.state == Severity.WARN
 
 
 def test_a_batch_that_no_memory_holds_is_a_fault(toy_params: dict[str, Any]) -> None:
-    assert memory(toy_params)[0].state == Severity.GOOD
-    huge = merge(toy_params, {"preprocess": {"size": 4096}, "train": {"loop": {"batch": 4096}}})
-    assert memory(huge)[0].state == Severity.BAD
+    assert memory(Train.model_validate(toy_params["train"]), 64)[0].state == Severity.GOOD
+    huge = Train.model_validate(merge(toy_params["train"], {"loop": {"batch": 4096}}))
+    assert memory(huge, 4096)[0].state == Severity.BAD
 
 
 def test_memory_grows_with_pixels_and_films(toy_params: dict[str, Any]) -> None:
-    train = toy_params["train"]
-    double = merge(train, {"loop": {"batch": 2 * train["loop"]["batch"]}})
+    train = Train.model_validate(toy_params["train"])
+    double = Train.model_validate(merge(toy_params["train"], {"loop": {"batch": 2 * train.loop.batch}}))
     small, wide, many = training_bytes(train, 64), training_bytes(train, 128), training_bytes(double, 64)
     fixed = small - (many - small)  # what does not depend on the films
     # The statistics of batch normalisation, a fraction of a percent, do not grow with the pixels.
     assert wide - fixed == pytest.approx(4 * (small - fixed), rel=0.01)
 
 
-def test_trainings_that_fill_the_disk_are_a_fault(toy_params: dict[str, Any]) -> None:
-    assert space(toy_params)[0].state == Severity.GOOD
-    assert space(merge(toy_params, {"train": {"seeds": list(range(100_000))}}))[0].state == Severity.BAD
+def test_trainings_that_fill_the_disk_are_a_fault(here: Path) -> None:
+    assert space([1], [1])[0].state == Severity.GOOD
+    assert space(list(range(100_000)), [1])[0].state == Severity.BAD
 
 
 def test_a_remote_is_asked_for_itself(project: Path) -> None:
@@ -103,10 +105,10 @@ def test_a_remote_is_asked_for_itself(project: Path) -> None:
     run(project, "dvc", "remote", "modify", "gone", "endpointurl", "http://127.0.0.1:9")
     run(project, "dvc", "remote", "modify", "--local", "gone", "access_key_id", "AKIDSECRET")
     run(project, "dvc", "remote", "modify", "--local", "gone", "secret_access_key", "SECRETSECRET")
-    found = {finding.what: finding for finding in remotes()}
-    assert found["DVC remote disk (default)"].state == Severity.GOOD
-    assert found["DVC remote gone"].state == Severity.BAD
-    assert "SECRET" not in str(found)
+    checked = {result.what: result for result in remotes()}
+    assert checked["DVC remote disk (default)"].state == Severity.GOOD
+    assert checked["DVC remote gone"].state == Severity.BAD
+    assert "SECRET" not in str(checked)
 
 
 def test_a_server_that_is_gone_costs_no_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +119,8 @@ def test_a_server_that_is_gone_costs_no_training(project: Path, monkeypatch: pyt
 def test_credentials_are_found_and_not_shown(
     here: Path, toy_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = merge(toy_params, {"ingest": {"sources": [{"source": "kaggle", "handle": "jasonroggy/grazpedwri-dx"}]}})
+    sources = [{"source": "kaggle", "handle": "jasonroggy/grazpedwri-dx"}]
+    wanted = Ingest.model_validate(merge(toy_params["ingest"], {"sources": sources}))
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(here))
     monkeypatch.setenv("HOME", str(here))
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):

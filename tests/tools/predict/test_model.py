@@ -15,11 +15,14 @@ from skimage import data
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, write_json
 from stages.common.data.geometry import Affine
-from stages.common.data.layout import RAW
+from stages.common.data.layout import RAW, Input
 from stages.common.data.tables import MANIFEST, PER_IMAGE
 from stages.common.model.calibration import to_probabilities
+from stages.preprocess.params import Clahe
+from stages.preprocess.params import Params as Preprocess
 from tools.predict.export import TOLERANCE, export
-from tools.predict.model import Model, open_model, predict, prepared, ran_with, regions_of, to_film
+from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
+from tools.predict.recipe import ran_with, read_export
 
 pytestmark = pytest.mark.slow
 RUN = Path("reports/evaluation/adaptive/seed-1-fold-1")
@@ -33,35 +36,36 @@ def raw_films(names: list[str]) -> list[np.ndarray]:
 def test_the_test_set_through_predict_gives_the_masks_that_were_scored(project: Path) -> None:
     model = open_model("adaptive")
     names = list(PER_IMAGE.read(RUN)["image_id"])
-    found = [predict(film, model) for film in raw_films(names)]
-    assert any(one.mask.any() for one in found)
-    for name, one in zip(names, found, strict=True):
-        np.testing.assert_array_equal(one.grid >= model.recipe["cut"], read_png(RUN / "mask" / f"{name}.png") > 0)
+    predictions = [predict(film, model) for film in raw_films(names)]
+    assert any(one.mask.any() for one in predictions)
+    for name, one in zip(names, predictions, strict=True):
+        np.testing.assert_array_equal(one.grid >= model.recipe.cut, read_png(RUN / "mask" / f"{name}.png") > 0)
 
 
 def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(project: Path, tmp_path: Path) -> None:
-    plain, place = open_model("adaptive"), RUN / "metrics.json"
+    plain, scores = open_model("adaptive"), RUN / "metrics.json"
     names = list(PER_IMAGE.read(RUN)["image_id"])[:2]
     inputs = np.stack([prepared(film, plain)[1] for film in raw_films(names)])
-    before = place.read_text()
+    before = scores.read_text()
     try:
-        write_json(place, read_json(place) | {"temperature": {"value": 2.5, "from": "validation"}})
+        write_json(scores, read_json(scores) | {"temperature": {"value": 2.5, "from": "validation"}})
         mild = open_model("adaptive")
         export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", inputs)
     finally:
-        place.write_text(before)
+        scores.write_text(before)
     logits = plain.networks[0](inputs)
     np.testing.assert_array_equal(mild.probabilities(inputs), to_probabilities(logits, 2.5))
     exported = open_model(str(tmp_path / "onnx"))
     np.testing.assert_allclose(exported.probabilities(inputs), to_probabilities(logits, 2.5), atol=TOLERANCE)
     assert read_json(tmp_path / "onnx/recipe.json")["output"] == "logit"
-    assert mild.params != plain.params
+    assert mild.recipe.sha256 != plain.recipe.sha256 == open_model("adaptive").recipe.sha256
+    assert exported.recipe == mild.recipe
 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
-def test_levels_are_those_of_the_pipeline(what: str, project: Path) -> None:
+def test_levels_are_those_of_the_pipeline(what: Input, project: Path) -> None:
     model = open_model("adaptive")
-    model = replace(model, recipe=model.recipe | {"input": what})
+    model = replace(model, recipe=replace(model.recipe, input=what))
     names = list(PER_IMAGE.read(RUN)["image_id"])[:3]
     for name, film in zip(names, raw_films(names), strict=True):
         _, inputs = prepared(film, model)
@@ -72,16 +76,16 @@ def test_levels_are_those_of_the_pipeline(what: str, project: Path) -> None:
 def test_a_prediction_lies_where_the_film_shows_it(project: Path) -> None:
     """A network that marks what is bright must mark the bright square of the film, whatever its size and place."""
     model = replace(open_model("adaptive"), networks=[lambda films: logit(films[:, 0] / np.float32(255))])
-    recipe = model.recipe | {"cut": 0.6}
-    recipe["preprocess"] = recipe["preprocess"] | {"steps": ["crop", "mat2gray", "imresize"]}
+    preprocess = Preprocess.model_validate({"size": 64, "steps": ["crop", "mat2gray", "imresize"]})
+    recipe = replace(model.recipe, cut=0.6, preprocess=preprocess)
     for shape, box in (((300, 200), (80, 120, 120, 200)), ((900, 1400), (600, 300, 800, 420))):
         film = np.zeros(shape, np.uint16)
         film[shape[0] // 8 : -shape[0] // 8, shape[1] // 4 : -shape[1] // 4] = 20_000
         left, top, right, bottom = box
         film[top:bottom, left:right] = 60_000
-        found = predict(film, replace(model, recipe=recipe), spacing=(0.2, 0.1))
-        assert found.mask.shape == shape
-        (region,) = found.regions
+        prediction = predict(film, replace(model, recipe=recipe), spacing=(0.2, 0.1))
+        assert prediction.mask.shape == shape
+        (region,) = prediction.regions
         coarse = max(shape) / 64  # pixels of the film in one of the network's
         np.testing.assert_allclose(region.box, box, atol=1.5 * coarse)
         assert region.area_mm2 == pytest.approx(region.area_px * 0.02)
@@ -93,19 +97,19 @@ def test_the_way_back_is_that_of_a_plain_interpolation() -> None:
     y, x = np.mgrid[:120, :150] + 0.5
     places = [affine.scale_y * y + affine.shift_y - 0.5, affine.scale_x * x + affine.shift_x - 0.5]
     expected = map_coordinates(grid, places, order=1, mode="constant")
-    found = to_film(grid, affine, (120, 150))
+    interpolated = to_film(grid, affine, (120, 150))
     inside = (places[0] > 0) & (places[0] < 31) & (places[1] > 0) & (places[1] < 31)
-    np.testing.assert_allclose(found[inside], expected[inside], atol=0.02)  # OpenCV's weights have 5 bits
-    assert (found[(places[0] < -1) | (places[0] > 32) | (places[1] < -1) | (places[1] > 32)] == 0).all()
+    np.testing.assert_allclose(interpolated[inside], expected[inside], atol=0.02)  # OpenCV's weights have 5 bits
+    assert (interpolated[(places[0] < -1) | (places[0] > 32) | (places[1] < -1) | (places[1] > 32)] == 0).all()
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 900), (3000, 2200)])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_films_of_any_size_and_depth(shape: tuple[int, int], depth: type, project: Path) -> None:
     film = np.random.default_rng(0).integers(0, np.iinfo(depth).max, shape).astype(depth)
-    found = predict(film, open_model("adaptive"))
-    assert found.mask.shape == found.probability.shape == shape
-    assert 0 <= found.probability.min() <= found.probability.max() <= 1
+    prediction = predict(film, open_model("adaptive"))
+    assert prediction.mask.shape == prediction.probability.shape == shape
+    assert 0 <= prediction.probability.min() <= prediction.probability.max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -163,14 +167,22 @@ def test_a_model_that_is_not_there_is_said(name: str, message: str, project: Pat
 
 def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: Path) -> None:
     model: Model = open_model("adaptive")
-    assert model.recipe["preprocess"]["size"] == 64
-    assert model.recipe["cut"] == read_json(RUN / "metrics.json")["threshold"]["value"] == 0.3
+    assert model.recipe.preprocess.size == 64
+    assert model.recipe.cut == read_json(RUN / "metrics.json")["threshold"]["value"] == 0.3
 
 
 def test_a_recipe_has_all_keys_and_one_of_another_version_is_refused() -> None:
     steps = ["imresize", "clahe"]
-    entry: dict[str, Any] = {"params": {"params.yaml": {"preprocess": {"size": 64, "steps": steps}}}}
-    assert ran_with(entry, "preprocess")["steps"][1] == {"step": "clahe", "clip": 2.0, "tiles": 8}
-    entry["params"]["params.yaml"]["preprocess"]["clahe"] = {"clip": 2.0}
+    section: dict[str, Any] = {"size": 64, "steps": steps}
+    lock = {"preprocess": {"params": {"params.yaml": {"preprocess": section}}}}
+    assert ran_with(lock, "preprocess", Preprocess).steps[1] == Clahe(clip=2.0, tiles=8)
+    section["clahe"] = {"clip": 2.0}
     with pytest.raises(UserError, match=r"another version .*\n.*preprocess\.clahe: there is no such parameter"):
-        ran_with(entry, "preprocess")
+        ran_with(lock, "preprocess", Preprocess)
+
+
+@pytest.mark.parametrize("content", [{}, {"recipe": {}}, {"recipe": {"preprocess": {"size": 64}}}])
+def test_an_export_of_another_version_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    write_json(tmp_path / "recipe.json", content)
+    with pytest.raises(UserError, match=r"recipe\.json: another version of this project wrote it; export it again"):
+        read_export(tmp_path)

@@ -1,5 +1,6 @@
 """Arms, schedules and ranges: what is asked of DVC is what was meant."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,12 @@ def test_a_search_starts_with_what_is_known() -> None:
 def test_a_range_finds_a_key_of_a_method_that_stands_by_its_name_alone(tmp_path: Path) -> None:
     trial = FixedTrial({"train.adaptive.temperature": 1.5})
     ranges = [Range("train.adaptive.temperature", 1.0, 2.0, log=False)]
-    found = written(["train.adaptive=dwa", *propose(trial, Dwa(), ranges)], tmp_path)
-    assert found == Dwa(temperature=1.5).model_dump()
+    section = written(["train.adaptive=dwa", *propose(trial, Dwa(), ranges)], tmp_path)
+    assert section == Dwa(temperature=1.5).model_dump()
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (
             ["train.adaptive.method=dwa"],
@@ -98,20 +99,20 @@ def test_a_range_finds_a_key_of_a_method_that_stands_by_its_name_alone(tmp_path:
         (["preprocess.steps.0.levels=3"], "Could not override"),
     ],
 )
-def test_overrides_that_cannot_be_are_refused(overrides: list[str], said: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=said):
+def test_overrides_that_cannot_be_are_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
         written(overrides, tmp_path)
 
 
 def test_a_range_is_read() -> None:
-    found = parse_range("train.optimiser.learning_rate=0.0005..0.01:log")
-    assert (found.key, found.low, found.high, found.log) == ("train.optimiser.learning_rate", 0.0005, 0.01, True)
+    parsed = parse_range("train.optimiser.learning_rate=0.0005..0.01:log")
+    assert (parsed.key, parsed.low, parsed.high, parsed.log) == ("train.optimiser.learning_rate", 0.0005, 0.01, True)
     assert not parse_range("a=0..1").log
 
 
 @pytest.mark.parametrize("text", ["a", "a=1", "a=2..1", "a=0..1:log", "a=0..1:square", "=0..1", "a=x..1"])
 def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         parse_range(text)
 
 

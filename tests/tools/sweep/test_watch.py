@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from stages.common.model.tracking import training_run
+from stages.train.params import Params
 from tools.sweep.search import Search, Watch, done
 
 pytestmark = pytest.mark.slow
@@ -55,7 +56,7 @@ def test_a_store_that_cannot_be_read_cuts_nothing(here: Path, monkeypatch: pytes
 
 
 def test_what_was_stopped_comes_first_then_what_is_known_then_optuna(here: Path) -> None:
-    search = Search("wide", {"train": {"adaptive": "linear"}}, [], [], print)
+    search = Search("wide", Params.model_validate({"adaptive": "linear"}), [1], [], [], print)
     study = optuna.create_study(direction="maximize")
     known = search.unfinished(study)
     assert [tuple(params.values()) for params in known] == [(0.3, 0.7), (0.7, 0.3), (0.5, 0.5)]

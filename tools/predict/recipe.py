@@ -1,0 +1,127 @@
+"""How a model's films are prepared and judged: read from dvc.lock for a run, from recipe.json for an export."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+
+from stages.common.core.errors import UserError, error_list
+from stages.common.core.files import need, read_json
+from stages.common.core.params import Strict, section_errors
+from stages.common.data.layout import EVALUATION, METRICS, MODELS, PARAMS, Input
+from stages.common.data.records import ModelRecord, Reference, TestMetrics
+from stages.ingest.params import CtWindow
+from stages.ingest.params import Params as Ingest
+from stages.preprocess.params import Params as Preprocess
+from stages.threshold.params import Params as Threshold
+
+RECIPE = "recipe.json"
+Section = TypeVar("Section", bound=Strict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a prediction beside the film and the weights.
+
+    megapixels: larger films are refused. temperatures: of each network. cut: the probability from which a pixel is
+    marked; of several networks the mean. familiar: what the training films look like.
+    """
+
+    megapixels: int
+    ct_window: CtWindow
+    preprocess: Preprocess
+    threshold: Threshold
+    input: Input
+    temperatures: list[float]
+    cut: float
+    familiar: Reference
+
+    def as_json(self) -> dict[str, Any]:
+        """As recipe.json has it."""
+        return {
+            name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in vars(self).items()
+        }
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """recipe.json. weights: their SHA-256."""
+
+    recipe: Recipe
+    weights: str
+    output: str
+    seed: int
+    fold: int
+
+    def as_json(self) -> dict[str, Any]:
+        return vars(self) | {"recipe": self.recipe.as_json()}
+
+
+def read_export(folder: Path) -> ExportRecord:
+    """recipe.json in the folder of an export.
+
+    Raises:
+        UserError: it is missing, or another version of the project wrote it.
+    """
+    content = read_json(folder / RECIPE)
+    try:
+        recipe = content["recipe"]
+        sections = {
+            "ct_window": CtWindow.model_validate(recipe["ct_window"]),
+            "preprocess": Preprocess.model_validate(recipe["preprocess"]),
+            "threshold": Threshold.model_validate(recipe["threshold"]),
+        }
+        return ExportRecord(**content | {"recipe": Recipe(**recipe | sections)})
+    except (KeyError, TypeError, ValidationError):
+        raise UserError(f"{folder / RECIPE}: another version of this project wrote it; export it again") from None
+
+
+def read_recipe(folders: list[Path], record: ModelRecord, root: Path) -> Recipe:
+    """How the training films were prepared, from dvc.lock: params.yaml may have been changed since.
+
+    Args:
+        folders: of the runs whose networks are averaged.
+        record: of the first of them.
+        root: the repository.
+    Raises:
+        UserError: another version of the project ran a stage, or a run was not evaluated.
+    """
+    lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
+    ingest = ran_with(lock, "ingest", Ingest)
+    runs = [folder.resolve().relative_to((root / MODELS).resolve()) for folder in folders]
+    scores: list[TestMetrics] = [read_json(root / EVALUATION / run / METRICS) for run in runs]
+    return Recipe(
+        megapixels=ingest.limits.megapixels,
+        ct_window=ingest.ct_window,
+        preprocess=ran_with(lock, "preprocess", Preprocess),
+        threshold=ran_with(lock, "threshold", Threshold),
+        input=record["network"]["input"],
+        temperatures=[score["temperature"]["value"] for score in scores],
+        cut=float(np.mean([score["threshold"]["value"] for score in scores])),
+        familiar=record["familiar"],
+    )
+
+
+def ran_with(lock: dict[str, Any], stage: str, model: type[Section]) -> Section:
+    """The section of params.yaml that a stage ran with; all keys, so that an export is whole.
+
+    Args:
+        lock: the stages of dvc.lock, by name.
+        stage: its name.
+        model: of its section.
+    Raises:
+        UserError: another version of the project ran the stage.
+    """
+    content = lock[stage]["params"][str(PARAMS)][stage]
+    if errors := section_errors(stage, model, content):
+        raise error_list("dvc.lock: another version of the project made this model; run `dvc repro`", errors)
+    return model.model_validate(content)
