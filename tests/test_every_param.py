@@ -52,6 +52,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.loop.epochs", 3),
     ("train.loop.batch", 8),
     ("train.loop.precision", "fp32"),
+    ("train.loop.accelerator", "cpu"),
     ("train.loop.threads", 2),
     ("train.adaptive.method", "exponential"),
     ("train.adaptive.alpha.start", 0.6),

@@ -78,15 +78,15 @@ def make_fabric(settings: Loop) -> Fabric:
     portable = settings.precision == "portable"
     if portable and not gpu:
         require_pinned("train.loop.precision: portable")
-    if portable and gpu:
-        name = torch.cuda.get_device_name()
-        print(f"train: {name}: the same bytes only on the same card and driver; {PORTABLE_ON_CPU}", file=sys.stderr)
     bf16 = is_bf16(settings, gpu)
     world, local = (int(os.environ.get(name, settings.devices)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if gpu and local > torch.cuda.device_count():
         raise UserError(
             f"train.loop.devices: expected at most {torch.cuda.device_count()} (the GPUs here), found {local}"
         )
+    if portable and gpu:
+        name = torch.cuda.get_device_name()
+        print(f"train: {name}: the same bytes only on the same card and driver; {PORTABLE_ON_CPU}", file=sys.stderr)
     strategy: Strategy | str = "auto"
     if world > 1:
         strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)

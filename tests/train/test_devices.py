@@ -46,6 +46,14 @@ def test_more_gpus_than_there_are_is_said(settings: Params, monkeypatch: pytest.
         make_fabric(settings.loop.model_copy(update={"devices": 4}))
 
 
+def test_a_gpu_is_left_alone_if_params_say_so(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    cpu = settings.loop.model_copy(update={"accelerator": "cpu"})
+    assert make_fabric(cpu).device.type == "cpu"
+    with lock_training_devices(cpu):
+        assert "LEASED_GPUS" not in os.environ
+
+
 def explained(settings: Params, **network: Any) -> AbstractContextManager[None]:
     """What stands around a training on 100 films of 64 x 64 in batches of 8."""
     return explain_errors(settings.network.model_copy(update=network), 8, (100, 1, 64, 64))

@@ -40,9 +40,18 @@ def small_gpu() -> Iterator[None]:
 
 
 def test_it_is_taken_and_named_and_multiplies_in_bf16(settings: Params) -> None:
-    fabric = make_fabric(settings.loop)
-    said, name = environment_record(fabric, 1), torch.cuda.get_device_name()
-    assert (fabric.device.type, said["device"], said["precision"]) == ("cuda", name, "bf16-mixed")
+    fabric = make_fabric(change(settings, loop={"precision": "auto"}).loop)
+    record, name = environment_record(fabric, 1), torch.cuda.get_device_name()
+    assert (fabric.device.type, record["device"], record["precision"]) == ("cuda", name, "bf16")
+
+
+def test_it_is_left_alone_if_params_say_so(settings: Params) -> None:
+    assert make_fabric(change(settings, loop={"accelerator": "cpu"}).loop).device.type == "cpu"
+
+
+def test_portable_says_what_a_gpu_promises(settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    assert environment_record(make_fabric(settings.loop), 1)["precision"] == "fp32"
+    assert "the same bytes only on the same card and driver" in capsys.readouterr().err
 
 
 def test_fp32_is_no_tf32(settings: Params) -> None:

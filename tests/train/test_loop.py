@@ -1,5 +1,8 @@
 import contextlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +10,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
+from torch import nn
 
+from stages.common.core.arithmetic import TORCH
 from stages.common.core.errors import UserError
 from stages.common.data.tables import HISTORY
-from stages.common.model.network import logit_layer
+from stages.common.model.network import build, logit_layer
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
-from stages.train.devices import make_fabric
+from stages.train.devices import environment_record, make_fabric
 from stages.train.loop import Preempted, gradient_norms, learning_rate, losses_of_share
 from stages.train.loss import LOSSES, Term, by_weight, weighted_sum
 from stages.train.params import Params
 from stages.train.state import TrainingState, to_device
+from stages.train.strided_convolution import make_portable
 from stages.train.weighting import WEIGHTINGS
 from tests.helpers.films import squares
+from tests.helpers.paths import ROOT
 from tests.helpers.training import change, run, start
 
 
@@ -254,8 +262,16 @@ def test_it_sees_what_it_is_asked_to(what: str, settings: Params) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_network_learns_the_same(settings: Params) -> None:
-    compiled = run(change(settings, network={"compile": True}, loop={"precision": "fp32", "epochs": 1}))
-    plain = run(change(settings, loop={"precision": "fp32", "epochs": 1}))
+    """In a process that may use all instructions, as such a training has it."""
+    free = {name: value for name, value in os.environ.items() if name not in TORCH}
+    script = f"from tests.train.test_loop import *; compare_compiled({settings.model_dump()!r})"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=free, check=True)
+
+
+def compare_compiled(content: dict[str, Any]) -> None:
+    plain_settings = change(Params.model_validate(content), loop={"precision": "fp32", "epochs": 1})
+    compiled = run(change(plain_settings, network={"compile": True}))
+    plain = run(plain_settings)
     assert list(weights(compiled)) == list(weights(plain))
     assert compiled.history[0]["train_loss"] == pytest.approx(plain.history[0]["train_loss"], rel=1e-3)
 
@@ -280,6 +296,43 @@ def test_an_exploding_gradient_stops_and_names_the_step(settings: Params) -> Non
         list(rows)
 
 
-@pytest.mark.parametrize(("precision", "said"), [("fp32", "32-true"), ("bf16", "bf16-mixed")])
-def test_precision_is_what_was_asked(precision: str, said: str, settings: Params) -> None:
-    assert make_fabric(change(settings, loop={"precision": precision}).loop)._precision.precision == said
+@pytest.mark.parametrize(("precision", "recorded"), [("portable", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_precision_is_what_was_asked(precision: str, recorded: str, settings: Params) -> None:
+    fabric = make_fabric(change(settings, loop={"precision": precision}).loop)
+    assert environment_record(fabric, 1)["precision"] == recorded
+
+
+def test_portable_gradients_are_those_of_torch(settings: Params) -> None:
+    """In double precision, so that only another formula could differ."""
+    films = torch.rand(2, 1, 64, 64, dtype=torch.float64)
+    gradients = []
+    for change_network in (lambda network: network, make_portable):
+        torch.manual_seed(1)
+        network = change_network(build(settings.network).double())
+        network(films).square().mean().backward()
+        gradients.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
+    plain, portable = gradients
+    assert list(plain) == list(portable)
+    for name in plain:
+        torch.testing.assert_close(portable[name], plain[name], rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "groups"),
+    [(3, 2, 1, 1, 1), (7, 3, 2, 1, 2), (2, 2, 0, 1, 1), (3, 2, 2, 2, 4)],
+)
+def test_a_strided_convolution_has_the_gradient_of_torch(
+    kernel: int, stride: int, padding: int, dilation: int, groups: int
+) -> None:
+    layer = nn.Conv2d(4, 8, kernel, stride, padding, dilation, groups).double()
+    films = torch.rand(2, 4, 23, 18, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand_like(layer(films))
+    plain = torch.autograd.grad((layer(films) * weights).sum(), [films, *layer.parameters()])
+    portable = torch.autograd.grad((make_portable(layer)(films) * weights).sum(), [films, *layer.parameters()])
+    for one, other in zip(plain, portable, strict=True):
+        torch.testing.assert_close(other, one)
+
+
+def test_compiled_code_is_not_portable(settings: Params) -> None:
+    with pytest.raises(ValidationError, match="compile makes code for the processor at hand"):
+        change(settings, network={"compile": True}, loop={"precision": "portable"})
