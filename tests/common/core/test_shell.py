@@ -108,7 +108,7 @@ def test_a_signal_while_a_stage_loads_is_one_sentence(
     )
     time.sleep(seconds)  # torch takes longer than the longer of both
     process.send_signal(signum)
-    _, message = process.communicate(timeout=60)
+    _, message = process.communicate()
     assert (process.returncode, message) == (code, "train: interrupted before any work began\n")
 
 
@@ -147,7 +147,7 @@ if __name__ == "__main__":
             time.sleep(0.01)
         time.sleep(wait)
         os.killpg(process.pid, signal.SIGINT)
-        _, message = process.communicate(timeout=60)
+        _, message = process.communicate()
         assert (process.returncode, message) == (130, "work: interrupted; no unfinished output was kept\n")
 
 
