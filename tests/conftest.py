@@ -18,6 +18,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages.common.core import parallel
+from tests.helpers.cpu_time import pytest_runtest_call  # noqa: F401 - a hook
 from tests.helpers.params import TOY, TWO_SEEDS, merge, read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
@@ -145,27 +146,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-CPU_SECONDS = 5.0
-"""What a test that is not marked `slow` may use of a processor, with the processes that it waits for."""
-
-
-def cpu_seconds() -> float:
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fails a test that takes long and is not marked so; what its fixtures take does not count."""
-    before = cpu_seconds()
-    yield
-    used = cpu_seconds() - before
-    if used > CPU_SECONDS and item.get_closest_marker("slow") is None:
-        pytest.fail(
-            f"used {used:.1f} s of CPU time, above {CPU_SECONDS:.0f} s: mark it `slow` or make it faster", pytrace=False
-        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
