@@ -39,7 +39,7 @@ quick: lint ## run what matters before a commit: style, types, fast tests of rea
 	  tests/common/model/test_metrics.py tests/train/test_loss.py tests/train/test_weighting.py tests/test_house.py
 
 test: $(READY) ## run the tests
-	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## check style and types
 	@ruff check . && ruff format --check . && mypy

@@ -8,6 +8,7 @@ pin_instructions(torch=True)
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from stages.common.core import parallel
+from tests.helpers.cpu_time import pytest_runtest_call  # noqa: F401 - a hook
 from tests.helpers.params import TOY, TWO_SEEDS, merge, read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
@@ -94,6 +97,14 @@ def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def shared_workers() -> Iterator[None]:
+    """Stages that run in this process share its worker processes, which take seconds to start."""
+    with parallel.processes() as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "processes", lambda: nullcontext(pool))
+        yield
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     chromium = shutil.which("chromium")
@@ -135,3 +146,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker begins one when the others have nothing left to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -149,9 +149,8 @@ def use(params: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def here(here: Path, mlflow_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(here: Path, mlflow_store: Path, shared_workers: None) -> Path:
     """An empty folder as the current one, where stages work in this process and write to a store of their own."""
-    monkeypatch.setenv("WORKERS", "1")  # a process pool takes longer to start than to read a toy project
     shutil.copy(mlflow_store, here)
     return here
 

@@ -1,4 +1,4 @@
-"""How far the outline of a prediction lies from that of its label, by MONAI's surface distances.
+"""How far the outline of a prediction lies from that of its label.
 
 Where labels are filled boxes, the outline is a box's edge and says little about a fracture's.
 """
@@ -6,7 +6,8 @@ Where labels are filled boxes, the outline is a box's edge and says little about
 import math
 
 import numpy as np
-from monai.metrics.utils import get_mask_edges, get_surface_distance
+from scipy.ndimage import binary_erosion
+from scipy.spatial import KDTree
 
 PERCENTILE = 0.95
 
@@ -17,8 +18,8 @@ def boundary(
     """Normalised surface Dice and the 95th percentile of the Hausdorff distance of one image.
 
     Both masks empty: 1 and 0, nothing was there and nothing was claimed. One of them empty: 0 and the image's diagonal,
-    the largest distance there is. MONAI itself gives NaN or infinity there (Metrics Reloaded, Maier-Hein et al. 2024,
-    asks for a stated rule).
+    the largest distance there is (Metrics Reloaded, Maier-Hein et al. 2024, asks for a stated rule). Elsewhere the
+    values are those of MONAI, whose import takes five seconds.
 
     Args:
         mask_pred, mask_ref: bool (H, W).
@@ -30,11 +31,10 @@ def boundary(
     units = {"px": (1.0, 1.0), "mm": spacing}
     scores = {"nsd": math.nan, "hd95_px": math.nan, "hd95_mm": math.nan}
     if mask_pred.any() and mask_ref.any():
-        near = surroundings(mask_pred | mask_ref)  # MONAI's own crop takes half of its time
-        pred, ref = get_mask_edges(mask_pred[near], mask_ref[near], crop=False)
+        pred, ref = outline(mask_pred), outline(mask_ref)
         for name, unit in units.items():
             if unit is not None:
-                both_ways = [get_surface_distance(*pair, spacing=unit) for pair in ((pred, ref), (ref, pred))]
+                both_ways = [nearest(pred * unit, ref * unit), nearest(ref * unit, pred * unit)]
                 scores[f"hd95_{name}"] = float(max(np.quantile(way, PERCENTILE) for way in both_ways))
                 if name == "px":
                     scores["nsd"] = float((np.concatenate(both_ways) <= tolerance).mean())
@@ -48,12 +48,23 @@ def boundary(
     return scores
 
 
-def surroundings(mask: np.ndarray) -> tuple[slice, slice]:
-    """The part of an image that holds a mask and one pixel more on each side: the same distances in less time.
+def outline(mask: np.ndarray) -> np.ndarray:
+    """Row and column of the pixels of a mask that have a side in common with its outside or with the image's rim.
 
     Args:
         mask: bool (H, W), not empty.
+    Returns:
+        int (N, 2).
     """
-    sides = (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))
-    top, left = (slice(max(0, int(side[0]) - 1), int(side[-1]) + 2) for side in sides)
-    return top, left
+    return np.argwhere(mask & ~binary_erosion(mask))
+
+
+def nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distance of each point to the nearest of the others.
+
+    Args:
+        points, others: float (N, 2) and (M, 2).
+    Returns:
+        float32 (N,), as MONAI gives them.
+    """
+    return np.asarray(KDTree(others).query(points)[0], np.float32)

@@ -22,6 +22,7 @@ def films(sizes: list[int], seed: int = 0) -> pd.DataFrame:
 PAPER = Drawn(seed=11, train=120, test=40, validation=20)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 4), min_size=80, max_size=120), st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
 def test_sizes_are_exact_and_no_patient_stands_on_both_sides(sizes: list[int], seed: int) -> None:
@@ -83,6 +84,7 @@ def test_a_source_without_a_split_is_told_apart() -> None:
         assign(films([2] * 6), Given())
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 4), min_size=80, max_size=120), st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
 def test_folds_test_each_used_film_once_and_tear_no_patient_apart(sizes: list[int], seed: int) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.surface_dice import compute_surface_dice
+from monai.metrics.utils import get_mask_edges, get_surface_distance
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from stages.evaluate.boundary import boundary
@@ -38,6 +39,19 @@ def test_against_all_pairs_of_outline_pixels(seed: int) -> None:
     assert found["nsd"] == pytest.approx(nsd, abs=1e-6)
     assert found["hd95_px"] == pytest.approx(hd95, rel=1e-5)
     assert found["hd95_mm"] == pytest.approx(brute(a, b, 2.0, (0.5, 0.25))[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.143, 0.143), (0.3, 0.17)])
+@pytest.mark.parametrize("seed", range(5))
+def test_distances_have_the_bits_of_monais(spacing: tuple[float, float], seed: int) -> None:
+    masks = blob(seed), blob(seed + 50)
+    pred, ref = get_mask_edges(*masks)
+    there = get_surface_distance(pred, ref, spacing=spacing)
+    back = get_surface_distance(ref, pred, spacing=spacing)
+    found = boundary(mask_pred=masks[0], mask_ref=masks[1], tolerance=2.0, spacing=spacing)
+    assert found["hd95_mm"] == max(np.quantile(there, 0.95), np.quantile(back, 0.95))
+    if spacing == (1.0, 1.0):
+        assert found["nsd"] == (np.concatenate([there, back]) <= 2.0).mean()
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 20), (44, 44), (10, 44)])

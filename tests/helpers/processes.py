@@ -24,7 +24,8 @@ def run(folder: Path, *words: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(ready: Callable[[], bool], seconds: float = 400) -> None:
+    """Wait for a condition: seconds where it comes about, minutes where it does not, since machines are shared."""
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, f"nothing after {seconds} s"

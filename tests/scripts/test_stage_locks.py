@@ -34,8 +34,8 @@ def test_a_stage_depends_on_its_lock(stage: str) -> None:
         ("preprocess", {"opencv-python-headless", "numpy", "scipy", "pillow", "pyarrow"}, {"pydicom", "scikit-image"}),
         ("threshold", {"numpy", "pandas", "pillow"}, {"opencv-python-headless", "scipy"}),
         ("annotate", {"scikit-learn", "scipy", "pillow"}, {"opencv-python-headless", "torch"}),
-        ("train", {"torch", "timm", "nvidia-cudnn-cu13", "triton", "sympy"}, {"jinja2", "nvidia-ml-py", "monai"}),
-        ("evaluate", {"torch", "monai", "scikit-image"}, {"lightning-fabric", "matplotlib"}),
+        ("train", {"torch", "timm", "nvidia-cudnn-cu13", "triton", "sympy"}, {"jinja2", "nvidia-ml-py", "onnx"}),
+        ("evaluate", {"torch", "scipy", "scikit-image"}, {"lightning-fabric", "matplotlib", "monai"}),
         ("report", {"matplotlib", "kiwisolver", "jinja2", "statsmodels"}, {"torch", "opencv-python-headless"}),
     ],
 )

@@ -45,6 +45,7 @@ def test_one_of_another_training_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "c", "name")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_the_earlier_one(tmp_path: Path) -> None:
     script = f"""
     PYTHONPATH={ROOT} {sys.executable} - <<'END'

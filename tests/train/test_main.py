@@ -282,42 +282,20 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
         torch.testing.assert_close(shared[name], tensor, atol=0.02, rtol=0.02, msg=name)
 
 
-@pytest.fixture(scope="module")
-def by_two(
-    toy_params: dict[str, Any], mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
-    """What two processes write that nothing interrupts."""
-    folder = tmp_path_factory.mktemp("by_two")
-    write_dataset(folder)
-    shutil.copy(mlflow_store, folder)
-    write_params(folder, toy_params, loop={"devices": 2, "epochs": 12})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        return trained(folder)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_gpu")
-def test_torchrun_starts_as_many_and_trains_the_same_bits(
-    by_two: tuple[pd.DataFrame, dict[str, torch.Tensor]], toy_params: dict[str, Any], dataset: Path
+def test_several_processes_stop_together_and_go_on_to_the_bits_of_as_many_that_torchrun_starts(
+    toy_params: dict[str, Any], dataset: Path
 ) -> None:
     write_params(dataset, toy_params, loop={"epochs": 12})  # torchrun's number of processes counts
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    history, weights = trained(dataset, [*launcher, *COMMAND[1:]])
-    assert history.equals(by_two[0])
-    assert all(torch.equal(weights[name], tensor) for name, tensor in by_two[1].items())
+    history, weights = trained(dataset, [*launcher, *COMMAND[1:]])  # nothing interrupts this one
     assert json.loads((dataset / "models/adaptive/seed-1-fold-1/model.json").read_text())["machine"]["processes"] == 2
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("no_gpu")
-def test_several_processes_stop_together_and_go_on(
-    by_two: tuple[pd.DataFrame, dict[str, torch.Tensor]], toy_params: dict[str, Any], dataset: Path
-) -> None:
+    shutil.rmtree(dataset / "models")
     write_params(dataset, toy_params, loop={"devices": 2, "epochs": 12})
     cut = start(dataset)
     stop_at(cut, "epoch 3/12", signal.SIGTERM)  # to the first process alone, as DVC and most runners do
     assert cut.returncode == os.EX_TEMPFAIL
-    history, weights = trained(dataset)
-    assert history.equals(by_two[0])
-    assert all(torch.equal(weights[name], tensor) for name, tensor in by_two[1].items())
+    resumed, shared = trained(dataset)
+    assert resumed.equals(history)
+    assert all(torch.equal(shared[name], tensor) for name, tensor in weights.items())

@@ -87,7 +87,8 @@ def run_experiment(
     Raises:
         Failed: the experiment ended without a result; what it said last is in the message.
     """
-    words = ["dvc", "exp", "run", "--temp", "--name", name]
+    # Without --wait-for-lock DVC gives up after three seconds: two experiments that start together could fail.
+    words = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     for override in overrides:
         words += ["--set-param", override]
     environment = os.environ | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1"}
@@ -124,7 +125,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def names(sweep: str) -> list[str]:
     """The experiments that belong to a sweep: those named SWEEP-something, of any commit."""
-    with Repo() as repo:
+    with Repo(_wait_for_lock=True) as repo:
         by_commit = repo.experiments.ls(all_commits=True)
     return sorted(
         {name for rows in by_commit.values() for name, _ in rows if name.startswith(f"{sweep}-")}, key=natural

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from stages.common.core.arithmetic import is_pinned
 from stages.common.core.errors import UserError
-from stages.common.core.signals import inherited_without_ctrl_c
+from stages.common.core.signals import starting_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -126,7 +126,7 @@ def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item],
     batches = [items[start : start + size] for start in range(0, len(items), size)]
     results: list[Result] = []
     with tqdm(desc=label, total=len(items), disable=None, leave=False) as bar:
-        with inherited_without_ctrl_c():  # the pool starts its processes as work is submitted
+        with starting_processes():  # the pool starts its processes as work is submitted
             batches_done = pool.map(run_batch, [work] * len(batches), batches)
         for done in batches_done:
             results += done

@@ -88,16 +88,27 @@ def stop_request() -> Iterator[StopRequest]:
 
 
 @contextmanager
-def inherited_without_ctrl_c() -> Iterator[None]:
-    """Processes that are started in the block never see Ctrl-C, which a terminal sends to the whole group.
+def starting_processes() -> Iterator[None]:
+    """For a block of the main thread that starts processes.
 
-    A handler would come too late: a process that has just started still imports. A blocked signal is inherited.
+    They never see Ctrl-C, which a terminal sends to the whole group. A handler would come too late: a process that has
+    just started still imports. A blocked signal is inherited.
+
+    Signals to this process take effect after the block. A handler that raised in it could leave a process that was
+    started and not told what to do, which prints a traceback; and a blocked signal can still call the handler, through
+    a thread of a library that does not block it.
     """
+    received: list[int] = []
+    handlers = {signum: signal.signal(signum, lambda signum, _: received.append(signum)) for signum in SIGNALS}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        for number in received:
+            signal.raise_signal(number)
 
 
 def die_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, TypedDict
@@ -49,6 +50,8 @@ def validate(
     Raises:
         UserError: names every violated expectation with the `row_id` of its failed rows.
     """
+    # great-expectations loads jsonschema, which would build grammars of Internet addresses that nothing here uses: 2 s.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # Python's way to say "not installed"
     import great_expectations as gx  # 2 to 3 s: only where a suite runs
     from great_expectations import expectations as gxe
     from great_expectations.checkpoint.actions import UpdateDataDocsAction

@@ -6,7 +6,6 @@ films; it cannot tell a wrist from another joint that is as bright in the same p
 """
 
 import numpy as np
-from sklearn.covariance import LedoitWolf
 
 from stages.common.data.records import Reference
 
@@ -36,6 +35,8 @@ def fit_reference(train: np.ndarray, validation: np.ndarray) -> Reference:
     Args:
         train, validation: prepared films, uint8 (N, H, W).
     """
+    from sklearn.covariance import LedoitWolf  # a second, and only training needs it
+
     of_train = features(train)
     scale = np.maximum(of_train.std(axis=0), 1e-3)
     precision = LedoitWolf().fit(of_train / scale).precision_ / np.outer(scale, scale)

@@ -42,7 +42,7 @@ def test_a_device_has_one_holder_at_a_time() -> None:
     started = [holder(devices, wanted, 0.3) for wanted in (1, 2, 3, 1, 2, 1)]
     spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for process, wanted in zip(started, (1, 2, 3, 1, 2, 1), strict=True):
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate()
         first, second = said.splitlines()
         mine = first.split()[1:]
         assert len(set(mine)) == wanted
@@ -63,7 +63,7 @@ def test_a_holder_that_dies_frees_its_device(sign: signal.Signals) -> None:
     assert second.poll() is None
     first.send_signal(sign)
     first.communicate()
-    said, warned = second.communicate(timeout=60)
+    said, warned = second.communicate()
     assert said.startswith("has 0\n")
     assert "waiting until 1 of 1 (gpu-0) are free" in warned
 
@@ -82,7 +82,7 @@ def test_a_wait_ends_when_it_is_asked_to_stop() -> None:
             pytest.fail("a device that another has")
         assert end.value.code == os.EX_TEMPFAIL
         assert waiting.poll() is None
-    assert waiting.communicate(timeout=60)[0].startswith("has 0")
+    assert waiting.communicate()[0].startswith("has 0")
 
 
 def test_processors_are_those_that_this_process_may_use() -> None:

@@ -108,7 +108,7 @@ def test_a_signal_while_a_stage_loads_is_one_sentence(
     )
     time.sleep(seconds)  # torch takes longer than the longer of both
     process.send_signal(signum)
-    _, message = process.communicate(timeout=60)
+    _, message = process.communicate()
     assert (process.returncode, message) == (code, "train: interrupted before any work began\n")
 
 
@@ -147,5 +147,50 @@ if __name__ == "__main__":
             time.sleep(0.01)
         time.sleep(wait)
         os.killpg(process.pid, signal.SIGINT)
-        _, message = process.communicate(timeout=60)
+        _, message = process.communicate()
         assert (process.returncode, message) == (130, "work: interrupted; no unfinished output was kept\n")
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_between_the_start_of_a_worker_and_its_task_is_one_sentence(
+    signum: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    script = f"""
+import os
+from multiprocessing import util
+from threading import Thread
+from time import sleep
+from stages.common.core.parallel import executor, track
+from stages.common.core.shell import run_command
+from stages.common.core.signals import begin_loading, begin_working
+
+def interrupt_after(start):
+    def start_and_interrupt(*words):
+        pid = start(*words)
+        os.kill(os.getpid(), {signum:d})
+        sleep(0.2)  # another thread receives the signal
+        return pid
+    return start_and_interrupt
+
+def work():
+    begin_working()
+    Thread(target=sleep, args=(60,), daemon=True).start()  # like those of libraries: it does not block Ctrl-C
+    with executor() as pool:
+        util.spawnv_passfds = interrupt_after(util.spawnv_passfds)
+        track(pool, sleep, [0.2] * 400, "work")
+    return 0
+
+if __name__ == "__main__":
+    begin_loading("work")
+    run_command("work", work)
+"""
+    (tmp_path / "work.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "work.py"],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(ROOT), "WORKERS": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, "work: interrupted; no unfinished output was kept\n")

@@ -135,9 +135,10 @@ def server(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_midway_costs_nothing_and_gets_the_run_later(
-    server: Server, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_server_gets_runs_and_one_that_dies_midway_gets_the_run_later(
+    server: Server, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    check_a_run(model)
     with training_run("adaptive", TAGS) as run:
         run.log_params({"loop": {"epochs": 2}})
         run.log_data("data/dataset", "abc" * 20, {"train": 9})
@@ -165,13 +166,14 @@ def test_a_server_that_dies_midway_costs_nothing_and_gets_the_run_later(
     assert copy.data.tags["mlflow.runName"] == "adaptive"
 
 
-@pytest.mark.slow
-def test_a_server_gets_the_run_and_its_test_metrics(server: Server, model: Path) -> None:
+def check_a_run(model: Path) -> None:
+    """While the server answers, it gets the run and its test metrics."""
     with training_run("adaptive", TAGS) as run:
         record(run, model)
     assert log_test_metrics("123", {"f1": 0.75}) == 1
     client, _ = open_client()
     check(client, client.get_run(run.run_id))
+    assert client.get_run(run.run_id).data.metrics["test_f1"] == 0.75
 
 
 def test_a_server_that_was_never_there_costs_nothing(

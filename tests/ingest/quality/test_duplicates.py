@@ -63,11 +63,13 @@ def test_which_copies_are_caught(name: str) -> None:
     assert (max(apart) <= 32) is caught, apart
 
 
+@pytest.mark.slow
 def test_no_two_films_of_the_sample_are_taken_for_copies() -> None:
     hashes = np.stack([perceptual_hashes(np.asarray(image)) for image in films(40)])
     assert near_pairs(hashes, 32) == []
 
 
+@pytest.mark.slow
 @needs(FRACATLAS)
 def test_no_false_alarm_on_real_films_and_their_copies_are_caught() -> None:
     paths = sorted(FRACATLAS.rglob("*.jpg"))
@@ -132,6 +134,7 @@ def test_the_pixel_hash_tells_size_depth_and_values_apart() -> None:
     assert pixel_hash(one) == pixel_hash(one.copy())
 
 
+@pytest.mark.slow
 @needs(GRAZPEDWRI)
 def test_twenty_thousand_patients_of_graz_group_and_split_in_seconds() -> None:
     from stages.annotate.params import Drawn

@@ -122,6 +122,7 @@ def test_a_table_that_contradicts_itself_or_the_labels_is_told(here: Path) -> No
     assert "## Tables against labels: 2" in said
 
 
+@pytest.mark.slow
 @needs(FRACATLAS)
 @pytest.mark.parametrize("annotations", ["coco", "voc", "yolo", "via"])
 def test_no_false_alarm_on_real_films(annotations: str, here: Path) -> None:

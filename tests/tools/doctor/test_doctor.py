@@ -32,6 +32,7 @@ def project(here: Path, toy_params: dict[str, Any]) -> Path:
     return here
 
 
+@pytest.mark.slow
 def test_a_machine_that_can_run_the_pipeline_gets_0(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert wrist("doctor") == 0
     output = capsys.readouterr().out
@@ -40,6 +41,7 @@ def test_a_machine_that_can_run_the_pipeline_gets_0(project: Path, capsys: pytes
     assert output.endswith("doctor: ready\n")
 
 
+@pytest.mark.slow
 def test_it_runs_as_the_readme_says() -> None:
     words = ["wrist", "doctor"]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
@@ -98,6 +100,7 @@ def test_trainings_that_fill_the_disk_are_a_fault(here: Path) -> None:
     assert space(list(range(100_000)), [1])[0].state == Severity.BAD
 
 
+@pytest.mark.slow
 def test_a_remote_is_asked_for_itself(project: Path) -> None:
     assert remotes()[0].state == Severity.WARN
     run(project, "dvc", "remote", "add", "--default", "disk", str(project / "store"))
@@ -111,6 +114,7 @@ def test_a_remote_is_asked_for_itself(project: Path) -> None:
     assert "SECRET" not in str(checked)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_costs_no_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert tracking()[0].state == Severity.WARN

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from dvc.lock import DEFAULT_TIMEOUT, Lock
 from mlflow import MlflowClient
 from playwright.sync_api import Page
 
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment, on_small_disk, run, wait_for
+from tests.helpers.processes import environment, on_small_disk, read_until, run, wait_for
 from tests.helpers.projects import copy_project, stages_run
 
 pytestmark = pytest.mark.slow
@@ -68,7 +69,7 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
     def settled() -> bool:
         return len(re.findall(r"\b(?:Success|Failed)\b", queue_status(project))) == 2
 
-    wait_for(settled, 240)
+    wait_for(settled)
     status = queue_status(project)
     assert "Failed" not in status, status
     tasks = re.findall(r"^([0-9a-f]{7})\s", status, re.MULTILINE)
@@ -93,18 +94,22 @@ def test_the_page_is_accessible_and_asks_for_nothing(visit: Callable[..., Page],
 
 
 def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: Path) -> None:
-    output = run(project, *SWEEP, "search", "wide", "--trials", "3", "--jobs", "2")
-    assert "wide-0: share at the start 0.3, share at the end 0.7" in output
-    assert output.count("validation Dice") == 3
-    output = run(project, *SWEEP, "search", "wide", "--trials", "4")
-    assert "wide-3: validation Dice" in output
-    assert "wide-2:" not in output
-    assert "4 experiments -> reports/sweep.html" in output
-    assert runs_below(project, "wide") >= {f"wide-{number} adaptive-1-1" for number in (1, 2, 3)}
+    words = [*SWEEP, "search", "wide", "--trials", "2", "--jobs", "2"]
+    search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    read_until(search.stderr, "wide-0: share at the start 0.3, share at the end 0.7")
+    with Lock(str(project / ".dvc/tmp/lock")):
+        time.sleep(DEFAULT_TIMEOUT + 5)  # both experiments wait for longer than DVC does unless it is asked to
+    output = search.communicate()[1]
+    assert output.count("validation Dice") == 2, output
+    output = run(project, *SWEEP, "search", "wide", "--trials", "3")
+    assert "wide-2: validation Dice" in output
+    assert "wide-1:" not in output
+    assert "3 experiments -> reports/sweep.html" in output
+    assert runs_below(project, "wide") >= {f"wide-{number} adaptive-1-1" for number in (1, 2)}
     shown = run(project, "dvc", "exp", "show", "--csv")
     assert "reports/validation/adaptive-1-1.json:dice" in shown.splitlines()[0].split(",")
     page = (project / "reports/sweep.html").read_text()
-    assert "If all 4 experiments were equally good" in page
+    assert "If all 3 experiments were equally good" in page
     assert "The test films were not looked at." in page
     assert not re.search(r'(?:src|href)="https?:', page)
     run(project, "dvc", "exp", "apply", "wide-1")
@@ -116,9 +121,9 @@ def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: P
 def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> None:
     words = [*SWEEP, "search", "long", "--trials", "1", "-S", "train.loop.epochs=30"]
     search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: bool(list((project / ".checkpoints").glob("*.safetensors"))), 120)
+    wait_for(lambda: bool(list((project / ".checkpoints").glob("*.safetensors"))))
     search.send_signal(signal.SIGTERM)
-    _, output = search.communicate(timeout=120)
+    _, output = search.communicate()
     assert search.returncode == 75
     assert "long-0: stopped" in output
     assert list((project / ".checkpoints").glob("*.safetensors"))
@@ -127,31 +132,26 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
     assert "resumes in epoch" in (project / ".dvc/tmp/sweep/long-1.log").read_text()
 
 
-def test_three_failures_end_a_search_and_leave_the_others(project: Path) -> None:
-    output = run(project, *SWEEP, "search", "bad", "--trials", "9", "-S", "train.network.encoder=resnet17", code=1)
-    assert "bad: 3 trials in a row failed" in output
-    assert "train.network: Unet of segmentation-models-pytorch refuses the encoder 'resnet17'" in output
-    assert "Traceback" not in output
-    assert "wide-1" in run(project, "dvc", "exp", "list", "--all-commits")
-
-
 def test_a_training_that_is_killed_costs_its_own_trial_only(project: Path) -> None:
-    words = [*SWEEP, "search", "hurt", "--trials", "2", "-S", "train.loop.epochs=20"]
+    words = [*SWEEP, "search", "hurt", "--trials", "1", "-S", "train.loop.epochs=20"]
     search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
     log = project / ".dvc/tmp/sweep/hurt-0.log"
-    wait_for(lambda: log.exists() and "epoch 2/20" in log.read_text(), 120)
+    wait_for(lambda: log.exists() and "epoch 2/20" in log.read_text())
     matches = subprocess.run(["pgrep", "-f", "stages.train adaptive 1 1"], capture_output=True, text=True, check=False)
     mine = [pid for pid in matches.stdout.split() if str(project) in str(Path(f"/proc/{pid}/cwd").resolve())]
     assert mine
     for pid in mine:
         subprocess.run(["kill", "-KILL", pid], check=False)
-    _, output = search.communicate(timeout=240)
+    _, output = search.communicate()
     assert search.returncode == 0, output
     assert "hurt-0: failed" in output
-    assert output.count("validation Dice") == 2
+    assert "hurt-1: validation Dice" in output
+    assert "wide-1" in run(project, "dvc", "exp", "list", "--all-commits")
 
 
-def test_a_full_disk_ends_a_search_which_goes_on_when_there_is_room(finished: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_a_search_after_three_failures_and_it_goes_on_when_there_is_room(
+    finished: Path, tmp_path: Path
+) -> None:
     search = " ".join([*SWEEP, "search", "full", "--trials", "1", "-S", "train.loop.epochs=3"])
     fill = "fallocate -l $(($(df -B1 --output=avail . | tail -1) - {room})) data/filler"
     script = f"""
@@ -181,13 +181,11 @@ def test_a_full_disk_ends_a_search_which_goes_on_when_there_is_room(finished: Pa
 
 
 def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path) -> None:
-    start = time.monotonic()
     output = run(project, *SWEEP, "arms", "honest", "--seeds", "1,2,3,4,5", "-S", "train.loop.epochs=3", "--dry-run")
     assert "15 arms x 5 seeds = 75 trainings of 3 epochs on 12 films" in output
     assert "On this machine some" in output
     assert "On one H200 some" in output
     assert "honest" not in run(project, "dvc", "exp", "list", "--all-commits")
-    assert time.monotonic() - start < 120
 
 
 @pytest.mark.parametrize(
