@@ -1,11 +1,14 @@
 """What tests share: a toy project that takes seconds, and real data where it is at hand."""
 
-# ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
+# ruff: noqa: E402 - the arithmetic and the waiting of threads are chosen before any library is imported.
+import os
+
 from stages.common.core.arithmetic import pin_instructions
 
 pin_instructions(torch=True)
+# Several test processes share the cores: threads that spin while they wait for one another slow all of them tenfold.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
