@@ -33,6 +33,7 @@ repro: $(READY) ## run the pipeline and print the comparison
 	@dvc repro
 	@wrist audit page
 	@echo && wrist report
+	@wrist audit compare || true
 
 quick: lint ## run what matters before a commit: style, types, fast tests of readers, metrics, losses, split and layers
 	@python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow" tests/common/data tests/annotate \

@@ -244,6 +244,20 @@ def verify(
 
 
 @audit.command()
+def compare(
+    revision: Annotated[str, typer.Argument(help="A commit, a branch or a tag.")] = "HEAD",
+) -> None:
+    """Say whether the outputs here have the bytes of a commit, or which stage is the first to differ and why.
+
+    Exit code 1: they have not.
+    """
+    from tools.audit.actions import compare_outputs
+
+    begin_working()
+    raise typer.Exit(compare_outputs(revision))
+
+
+@audit.command()
 def sign(
     key: Annotated[Path, typer.Option(help="Private Ed25519 key (PEM), kept outside of the project.")],
     output: Annotated[Path, typer.Option(help="The document to write.")] = Path("evidence.json"),

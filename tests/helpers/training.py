@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from stages.common.core.files import write_json
 from stages.common.data.dataset import Films
@@ -66,3 +67,15 @@ def run(
     state, rows, _ = start(settings, variant, seed, films)
     list(rows)
     return state
+
+
+def compare_compiled(content: dict[str, Any]) -> None:
+    """Assert that a compiled network learns as the plain one does.
+
+    Args:
+        content: of the section `train`.
+    """
+    settings = change(Params.model_validate(content), loop={"precision": "fp32", "epochs": 1})
+    compiled, plain = run(change(settings, network={"compile": True})), run(settings)
+    assert list(compiled.kept) == list(plain.kept)
+    assert compiled.history[0]["train_loss"] == pytest.approx(plain.history[0]["train_loss"], rel=1e-3)

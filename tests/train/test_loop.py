@@ -264,16 +264,8 @@ def test_it_sees_what_it_is_asked_to(what: str, settings: Params) -> None:
 def test_a_compiled_network_learns_the_same(settings: Params) -> None:
     """In a process that may use all instructions, as such a training has it."""
     free = {name: value for name, value in os.environ.items() if name not in TORCH}
-    script = f"from tests.train.test_loop import *; compare_compiled({settings.model_dump()!r})"
+    script = f"from tests.helpers.training import compare_compiled; compare_compiled({settings.model_dump()!r})"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=free, check=True)
-
-
-def compare_compiled(content: dict[str, Any]) -> None:
-    plain_settings = change(Params.model_validate(content), loop={"precision": "fp32", "epochs": 1})
-    compiled = run(change(plain_settings, network={"compile": True}))
-    plain = run(plain_settings)
-    assert list(weights(compiled)) == list(weights(plain))
-    assert compiled.history[0]["train_loss"] == pytest.approx(plain.history[0]["train_loss"], rel=1e-3)
 
 
 def test_a_loss_that_is_no_number_stops_before_the_step_and_names_it(settings: Params) -> None:

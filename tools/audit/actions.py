@@ -60,6 +60,15 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
     return 1 if wrong else 0
 
 
+def compare_outputs(revision: str) -> int:
+    """Say whether all outputs are those of a commit; returns 1 where they are not."""
+    from tools.audit.compare import compare
+
+    same, sentence = compare(Path(), revision)
+    print(sentence)
+    return 0 if same else 1
+
+
 def sign_project(key: Path, output: Path) -> int:
     """Write and sign the hashes of all outputs; returns the exit code."""
     from tools.audit.signing import sign, signature_of

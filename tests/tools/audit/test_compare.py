@@ -1,0 +1,58 @@
+"""Is a repetition the committed one, and if not, since when and why."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commands import wrist
+from tests.helpers.processes import run
+from tools.audit.compare import compare
+
+
+def test_outputs_of_the_commit_are_recognised(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert wrist("audit", "compare") == 0
+    assert capsys.readouterr().out.startswith("the same bytes as committed: ")
+
+
+def change_lock(own: Path, old: str, new: str) -> None:
+    text = (own / "dvc.lock").read_text()
+    assert old in text
+    (own / "dvc.lock").write_text(text.replace(old, new))
+
+
+def outputs(own: Path, path: str) -> str:
+    """The md5 of an output, as dvc.lock has it."""
+    lines = (own / "dvc.lock").read_text().splitlines()
+    return next(lines[i + 2] for i, line in enumerate(lines) if line.strip() == f"- path: {path}").split()[-1]
+
+
+def test_the_first_stage_that_differs_is_named_with_its_params(own: Path) -> None:
+    change_lock(own, "classes: 4", "classes: 3")
+    change_lock(own, outputs(own, "data/levels"), "0" * 32 + ".dir")
+    same, sentence = compare(own, "HEAD")
+    assert not same
+    assert ": threshold is the first to differ" in sentence
+    assert "Its parameters differ: threshold" in sentence
+
+
+def test_a_graphics_card_is_named(own: Path) -> None:
+    model = own / "models/baseline/seed-1-fold-1/model.json"
+    record = json.loads(model.read_text())
+    record["machine"]["device"] = "NVIDIA H100"
+    model.unlink()
+    model.write_text(json.dumps(record))
+    change_lock(own, outputs(own, "models/baseline/seed-1-fold-1"), "0" * 32 + ".dir")
+    _, sentence = compare(own, "HEAD")
+    assert ": train@baseline-1-1 is the first to differ" in sentence
+    assert "It was trained on NVIDIA H100, and portable bytes need a CPU with AVX2" in sentence
+
+
+def test_a_difference_without_a_reason_asks_for_a_report(own: Path) -> None:
+    change_lock(own, outputs(own, "reports/claims.csv"), "0" * 32)
+    _, sentence = compare(own, "HEAD")
+    assert ": report is the first to differ. Parameters, code, data and libraries are the same" in sentence
+
+
+def test_a_commit_that_is_none_is_one_sentence(project: Path) -> None:
+    assert "nonsense" in run(project, "wrist", "audit", "compare", "nonsense", code=1)

@@ -1,0 +1,52 @@
+"""Whether a repetition gave the bytes of a commit; if not, which stage is the first to differ, and why."""
+
+from pathlib import Path
+
+from stages.common.core.files import read_json
+from stages.common.data.layout import DESCRIPTION
+from tools.audit.dvc_lock import LOCK, Lock, Stage, git, read_lock
+from tools.doctor.packages import differences
+
+
+def compare(root: Path, revision: str) -> tuple[bool, str]:
+    """Whether all outputs have the hashes that dvc.lock has at a commit, and a sentence for the user.
+
+    Raises:
+        UserError: there is no such commit, or no dvc.lock in it or here.
+    """
+    here, then = read_lock(root), Lock(git(root, "show", f"{revision}:{LOCK}"))
+    commit = git(root, "rev-parse", "--short", revision).strip()
+    different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
+    if not different:
+        return True, f"the same bytes as committed: {len(here.hashes)} outputs are those of {commit}"
+    # The first: nothing that it read was made by another of them.
+    made = {path for stage in different for path in stage.outs}
+    first = next(stage for stage in different if not made & set(stage.deps))
+    others = f" ({len(different) - 1} stages after it, too)" if len(different) > 1 else ""
+    reasons = "; ".join(reasons_of(root, first, then.stages.get(first.name)))
+    return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
+
+
+def same_outputs(stage: Stage, then: Stage | None) -> bool:
+    """Whether a stage has the outputs that it had."""
+    return then is not None and stage.outs == then.outs
+
+
+def reasons_of(root: Path, stage: Stage, then: Stage | None) -> list[str]:
+    """Why a stage writes other bytes than it did; the stages before it wrote the same."""
+    if then is None:
+        return ["The commit has no such stage"]
+    reasons = []
+    if changed := sorted(key for key in stage.params | then.params if stage.params.get(key) != then.params.get(key)):
+        reasons.append(f"Its parameters differ: {', '.join(changed)}")
+    if changed := sorted(path for path in stage.deps | then.deps if stage.deps.get(path) != then.deps.get(path)):
+        reasons.append(f"What it reads differs: {', '.join(changed)}")
+    if changed := differences(root / "stages" / stage.name.partition("@")[0] / "libraries.lock"):
+        reasons.append(f"Its libraries differ: {', '.join(changed)}")
+    for model in (root / path / DESCRIPTION for path in stage.outs):
+        if model.is_file() and (device := read_json(model)["machine"]["device"]) != "AVX2":
+            reasons.append(f"It was trained on {device}, and portable bytes need a CPU with AVX2")
+    return reasons or [
+        "Parameters, code, data and libraries are the same: please report what `python -m pytest "
+        "tests/test_portable.py` says"
+    ]
