@@ -9,7 +9,7 @@ from tests.helpers.processes import run
 CONFTEST = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.helpers import cpu_time
+import tests.helpers.cpu_time as cpu_time
 from tests.helpers.cpu_time import pytest_runtest_call
 cpu_time.LIMIT = 0.2
 """

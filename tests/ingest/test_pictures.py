@@ -100,6 +100,7 @@ def test_rubbish_is_refused(content: bytes) -> None:
     found_in(content)
 
 
+@pytest.mark.slow
 @needs(FRACATLAS)
 def test_no_real_film_is_taken_for_a_photograph() -> None:
     films = sorted(FRACATLAS.rglob("*.jpg"))
