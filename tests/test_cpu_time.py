@@ -41,7 +41,8 @@ def test_only_an_unmarked_test_that_works_long_fails(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow: takes long\n")
     (tmp_path / "test_it.py").write_text(TESTS)
     without_plugins = ["env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"]
-    said = run(tmp_path, *without_plugins, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", code=1)
+    fast = ("-q", "-p", "no:cacheprovider", "-m", "not slow")
+    said = run(tmp_path, *without_plugins, sys.executable, "-m", "pytest", *fast, code=1)
     failed = [line.split(" - ")[0] for line in said.splitlines() if line.startswith("FAILED")]
     assert failed == ["FAILED test_it.py::test_works", "FAILED test_it.py::test_starts_a_process_that_works"]
     assert "s of CPU time, above 0.2 s: mark it `slow` or make it faster" in said

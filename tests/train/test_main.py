@@ -279,7 +279,8 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
         loose = 0.02 if column == "validation_dice" else 1e-4
         np.testing.assert_allclose(together[column], alone[column], rtol=2e-3, atol=loose, err_msg=column)
     for name, tensor in weights.items():
-        torch.testing.assert_close(shared[name], tensor, atol=0.02, rtol=0.02, msg=name)
+        largest = float(tensor.abs().max())
+        torch.testing.assert_close(shared[name], tensor, atol=0.04 * largest, rtol=0.02, msg=name)
 
 
 @pytest.mark.slow
