@@ -1,6 +1,7 @@
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 
+from stages.common.core.arithmetic import NUMPY, TORCH
 from stages.common.core.errors import UserError
 from stages.common.core.parallel import ONE_THREAD, executor, track
+from tests.helpers.processes import environment, wait_for
 
 
 def test_results_keep_the_order_of_the_items_and_a_log_stays_clean(capfd: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +71,32 @@ def test_a_dask_cluster_is_an_executor_too_and_survives_a_killed_worker(dask: Lo
     assert len(done) == 200
     assert set(done) - {os.getpid()} >= {pids[1]}
     assert sorted(int(path.read_text()) for path in tmp_path.iterdir()) == list(range(200))
+
+
+@pytest.mark.slow
+def test_workers_with_other_instructions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in TORCH:
+        monkeypatch.delenv(name)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+        with pytest.raises(UserError, match=r"2 of 2 workers would write other bytes .* `wrist worker tcp"), executor():
+            pass
+
+
+@pytest.mark.slow
+def test_wrist_starts_workers_with_the_same_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    free = {name: value for name, value in environment().items() if name not in TORCH | NUMPY}
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
+        command = ["wrist", "worker", cluster.scheduler_address, "--workers", "2"]
+        worker = subprocess.Popen(command, cwd=tmp_path, env=free, stderr=subprocess.DEVNULL)
+        try:
+            monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+            wait_for(lambda: len(cluster.scheduler.workers) == 2)
+            with executor() as pool:
+                assert set(track(pool, os.getenv, list(TORCH), "work")) == set(TORCH.values())
+        finally:
+            worker.terminate()
+            worker.wait()
 
 
 def test_a_missing_scheduler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
