@@ -3,6 +3,11 @@
 Run: PYTHONPATH=. python benchmarks/crop.py FOLDER     (a folder with images/ and coco.json, as FracAtlas has them)
 """
 
+# ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
+from stages.common.core.arithmetic import pin_instructions
+
+pin_instructions(torch=True)
+
 import sys
 from pathlib import Path
 

@@ -3,6 +3,11 @@
 Run: PYTHONPATH=. python benchmarks/evaluate.py      (1 minute; needs the outputs of `make repro`)
 """
 
+# ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
+from stages.common.core.arithmetic import pin_instructions
+
+pin_instructions(torch=True)
+
 import statistics
 import tempfile
 import time

@@ -5,6 +5,11 @@ Run: PYTHONPATH=. python benchmarks/predict.py [FILMS]     (3 minutes; needs the
 With FILMS, so many are predicted in one call and memory is read after each tenth.
 """
 
+# ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
+from stages.common.core.arithmetic import pin_instructions
+
+pin_instructions(torch=True)
+
 import contextlib
 import io
 import os
@@ -25,7 +30,7 @@ from stages.common.data.layout import MODELS, RAW
 from stages.common.data.run_id import Run
 from stages.common.data.tables import MANIFEST
 from stages.ingest.params import CtWindow
-from tools.predict import __main__ as command
+from tools.predict import batch
 from tools.predict.export import export
 from tools.predict.films import decode
 from tools.predict.model import Prediction, finished, from_onnx, open_model, prepared
@@ -40,9 +45,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def quietly(words: list[str]) -> None:
+def quietly(films: list[str], output: Path, formats: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        command.main(words)
+        batch.predict_films(films, "adaptive", output, formats.split(","), average=False, flip=False)
 
 
 def resident_mb() -> float:
@@ -54,12 +59,11 @@ def resident_mb() -> float:
 def throughput(films: list[Path]) -> None:
     model = open_model("adaptive")
     inputs = np.stack([prepared(decode(path.read_bytes(), 64, CtWindow()).pixels, model)[1] for path in films])
-    words = [*map(str, films), "--output"]
     for formats in ("png,json,dicom-seg", "json"):
         pairs = []
         for _ in range(ROUNDS):
             with tempfile.TemporaryDirectory() as folder:
-                whole = seconds(partial(quietly, [*words, folder, "--format", formats]))
+                whole = seconds(partial(quietly, list(map(str, films)), Path(folder), formats))
             whole -= seconds(lambda: open_model("adaptive"))  # after it torch has the threads of the training again
             bare = seconds(lambda: [model.probabilities(inputs[i : i + 8]) for i in range(0, len(inputs), 8)])
             pairs.append((len(films) / whole, bare / whole))
@@ -73,7 +77,7 @@ def latency(film: Path) -> None:
     decoded = decode(content, 64, CtWindow())
     frame, inputs = prepared(decoded.pixels, model)
     grid = model.probabilities(inputs[None])[0]
-    found = finished(decoded.pixels.shape, frame, inputs, grid, model)
+    prediction = finished(decoded.pixels.shape, frame, inputs, grid, model)
     facts = facts_of(model, "", {}) | {"input_sha256": "0" * 64}
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, Callable[[], object]] = {
@@ -81,7 +85,7 @@ def latency(film: Path) -> None:
             "prepare": lambda: prepared(decoded.pixels, model),
             "forward": lambda: model.probabilities(inputs[None]),
             "back to the film": lambda: finished(decoded.pixels.shape, frame, inputs, grid, model),
-            "write": lambda: write_prediction(Path(folder), decoded, found, facts, ["json", "png"]),
+            "write": lambda: write_prediction(Path(folder), decoded, prediction, facts, ["json", "png"]),
         }
         for name, work in parts.items():
             print(f"one film, {name}: {1000 * statistics.median(seconds(work) for _ in range(4 * ROUNDS)):.1f} ms")
@@ -104,8 +108,8 @@ def onnx(films: list[Path]) -> None:
 
         pairs = [(seconds(over(exported.probabilities)), seconds(over(model.probabilities))) for _ in range(ROUNDS)]
     ratio = statistics.median(b / a for a, b in pairs)
-    said = f"{size / 1e6:.0f} MB, within {apart:.1g} of torch, {ratio:.2f} times its speed"
-    print(f"ONNX: {said} ({torch.get_num_threads()} threads)")
+    facts = f"{size / 1e6:.0f} MB, within {apart:.1g} of torch, {ratio:.2f} times its speed"
+    print(f"ONNX: {facts} ({torch.get_num_threads()} threads)")
 
 
 def memory(films: list[Path], count: int) -> None:
@@ -115,16 +119,16 @@ def memory(films: list[Path], count: int) -> None:
         inbox.mkdir()
         for number in range(count):
             (inbox / f"{number:06}.png").symlink_to(films[number % len(films)].resolve())
-        real, seen = command.summary, [0]
+        real, count_done = batch.summary, [0]
 
-        def counted(found: Prediction) -> str:
-            seen[0] += 1
-            if seen[0] % (count // 10) == 0:
-                print(f"after {seen[0]} films: {resident_mb():.0f} MB", file=sys.__stdout__, flush=True)
-            return real(found)
+        def counted(prediction: Prediction) -> str:
+            count_done[0] += 1
+            if count_done[0] % (count // 10) == 0:
+                print(f"after {count_done[0]} films: {resident_mb():.0f} MB", file=sys.__stdout__, flush=True)
+            return real(prediction)
 
-        with mock.patch.object(command, "summary", counted):
-            quietly([str(inbox), "--output", str(Path(folder) / "out"), "--format", "json"])
+        with mock.patch.object(batch, "summary", counted):
+            quietly([str(inbox)], Path(folder) / "out", "json")
 
 
 def main() -> None:

@@ -3,6 +3,11 @@
 Run: python benchmarks/preprocess.py [films ...]     (160 1600 16000, some minutes)
 """
 
+# ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
+from stages.common.core.arithmetic import pin_instructions
+
+pin_instructions(torch=True)
+
 import json
 import os
 import signal

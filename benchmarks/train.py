@@ -3,6 +3,11 @@
 Run: PYTHONPATH=. python benchmarks/train.py        (20 minutes without a GPU; nothing else on the machine)
 """
 
+# ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
+from stages.common.core.arithmetic import pin_instructions
+
+pin_instructions(torch=True)
+
 import json
 import statistics
 import subprocess
