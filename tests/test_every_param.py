@@ -52,7 +52,6 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.loop.epochs", 3),
     ("train.loop.batch", 8),
     ("train.loop.precision", "fp32"),
-    ("train.loop.accelerator", "cpu"),
     ("train.loop.threads", 2),
     ("train.adaptive.method", "exponential"),
     ("train.adaptive.alpha.start", 0.6),
@@ -73,7 +72,7 @@ ELSEWHERE = {
     *(f"ingest.limits.{name}" for name in ("megapixels", "file_mb", "archive_gb", "archive_ratio")),
     *("annotate.split.by", "train.seeds", "evaluate.folds"),
     *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),
-    *("train.network.compile", "train.loop.select", "train.loop.devices"),
+    *("train.network.compile", "train.loop.select", "train.loop.devices", "train.loop.accelerator"),
     "train.adaptive.normalise",
 }
 OUTPUTS = {

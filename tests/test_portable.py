@@ -33,13 +33,18 @@ def differences(environment: dict[str, str], prefix: tuple[str, ...] = ()) -> st
     different = [name for name in golden if here[name] != golden[name]]
     if not different:
         return ""
+    return (
+        f"{len(different)} of {len(golden)} values differ from the golden ones, the first is: {different[0]}. "
+        f"{described_machine()} {environment}"
+    )
+
+
+def described_machine() -> str:
+    """What a report of a difference needs."""
     model = next((line.split(": ")[1] for line in CPUINFO.splitlines() if line.startswith("model name")), "unknown")
     versions = [f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "opencv-python-headless")]
     sets = sorted(flag for flag in FLAGS if flag.startswith(("avx", "amx", "fma")))
-    return (
-        f"{len(different)} of {len(golden)} values differ from the golden ones, the first is: {different[0]}. "
-        f"Processor: {model} ({' '.join(sets)}; {os.cpu_count()} cores). {', '.join(versions)}. {environment}"
-    )
+    return f"Processor: {model} ({' '.join(sets)}; {os.cpu_count()} cores). {', '.join(versions)}."
 
 
 @needs_avx2

@@ -227,7 +227,7 @@ class Optimiser(Strict):
 
 
 class Loop(Strict):
-    epochs: int = param(40, "the paper does not say how many", ge=1, le=10_000)
+    epochs: int = param(24, "the paper does not say how many", ge=1, le=10_000)
     batch: int = param(8, "per step", unit="films", ge=1, le=4096)
     select: Literal["best", "last"] = param("best", "the epoch of the best validation Dice, or the last one")
     precision: Literal["portable", "auto", "bf16", "fp32"] = param(

@@ -256,7 +256,7 @@ def test_learning_rates_by_hand(schedule: str, expected: list[float], settings: 
 @pytest.mark.parametrize("what", ["levels", "both"])
 def test_it_sees_what_it_is_asked_to(what: str, settings: Params) -> None:
     state = run(change(settings, network={"input": what}))
-    assert state.network.get_parameter("encoder.conv1.weight").shape[1] == (2 if what == "both" else 1)
+    assert next(state.network.get_submodule("encoder").parameters()).shape[1] == (2 if what == "both" else 1)
 
 
 @pytest.mark.slow

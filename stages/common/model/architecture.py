@@ -8,6 +8,7 @@ from stages.common.core.params import Alternative, ByName, param
 from stages.common.data.layout import CHANNELS, Input
 
 CLASS = "class of segmentation-models-pytorch"
+ENCODER = "any encoder of segmentation-models-pytorch, or of timm behind tu-"
 
 
 class Network(Alternative):
@@ -16,7 +17,7 @@ class Network(Alternative):
     tag: ClassVar[str] = "architecture"
 
     architecture: str
-    encoder: str = param("resnet18", "any encoder of segmentation-models-pytorch, or of timm behind tu-", min_length=1)
+    encoder: str = param("resnet18", ENCODER, min_length=1)
     input: Input = param("image", "the film, its multilevel map, or both as two channels (the paper: unclear)")
     compile: bool = param(False, "torch.compile; a minute of warm-up, and slower on a CPU")
 
@@ -30,8 +31,9 @@ class Pyramid(Network):
     """Architectures whose decoder has chosen channels at each level; the paper's is Unet."""
 
     architecture: Literal["Unet", "UnetPlusPlus", "MAnet"] = param("Unet", CLASS)
+    encoder: str = param("tu-resnet10t", ENCODER, min_length=1)
     channels: list[Annotated[int, Field(ge=1, le=1024)]] = param(
-        [128, 64, 32, 16, 16],
+        [64, 32, 16, 16, 8],
         "of the decoder, from the deepest level up; as many as the encoder is deep",
         min_length=3,
         max_length=5,

@@ -152,7 +152,9 @@ def test_a_training_that_is_killed_costs_its_own_trial_only(project: Path) -> No
 def test_a_full_disk_ends_a_search_after_three_failures_and_it_goes_on_when_there_is_room(
     finished: Path, tmp_path: Path
 ) -> None:
-    search = " ".join([*SWEEP, "search", "full", "--trials", "1", "-S", "train.loop.epochs=3"])
+    # a network whose checkpoint does not fit into the room that is left for it
+    large = ["-S", "train.loop.epochs=3", "-S", "train.network.encoder=resnet18"]
+    search = " ".join([*SWEEP, "search", "full", "--trials", "1", *large])
     fill = "fallocate -l $(($(df -B1 --output=avail . | tail -1) - {room})) data/filler"
     script = f"""
     cp -a {finished}/. .
