@@ -27,7 +27,6 @@ from stages.train.params import Loop
 # Fabric and its kin announce the precision on stderr; model.json records it instead.
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
 LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the first one leased
-PORTABLE_ON_CPU = "train.loop.accelerator: cpu gives those of every x86-64 machine"
 
 
 @contextmanager
@@ -41,7 +40,7 @@ def lock_training_devices(settings: Loop, stop: StopRequest | None = None) -> It
     """
     if "WORLD_SIZE" in os.environ or "LOCAL_RANK" in os.environ:
         yield
-    elif gpus := [] if settings.accelerator == "cpu" else visible_gpus():
+    elif gpus := training_gpus(settings):
         with lock_devices(gpus, settings.devices, stop) as ours:
             os.environ[LEASED] = ",".join(map(str, ours))
             try:
@@ -51,6 +50,11 @@ def lock_training_devices(settings: Loop, stop: StopRequest | None = None) -> It
     else:
         with lock_devices(cpu_cores(), settings.devices * settings.threads, stop):
             yield
+
+
+def training_gpus(settings: Loop) -> list[str]:
+    """The GPUs that a training may use, named as by `visible_gpus`; none where params leave them alone."""
+    return visible_gpus() if settings.accelerator == "auto" else []
 
 
 def visible_gpus() -> list[str]:
@@ -85,8 +89,11 @@ def make_fabric(settings: Loop) -> Fabric:
             f"train.loop.devices: expected at most {torch.cuda.device_count()} (the GPUs here), found {local}"
         )
     if portable and gpu:
-        name = torch.cuda.get_device_name()
-        print(f"train: {name}: the same bytes only on the same card and driver; {PORTABLE_ON_CPU}", file=sys.stderr)
+        print(
+            f"train: {torch.cuda.get_device_name()}: the same bytes only on the same card and driver; "
+            "train.loop.accelerator: cpu gives those of every x86-64 machine",
+            file=sys.stderr,
+        )
     strategy: Strategy | str = "auto"
     if world > 1:
         strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)

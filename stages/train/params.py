@@ -261,7 +261,7 @@ class Params(Strict):
     def check(self) -> "Params":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds names one twice; the same training twice shows nothing")
-        if self.network.compile and self.loop.precision == "portable":
+        if self.network.compile and self.portable:
             raise ValueError("network.compile makes code for the processor at hand; set loop.precision to another")
         if self.loop.batch < self.loop.devices:
             raise ValueError("loop.batch is shared by loop.devices processes and must not be smaller")

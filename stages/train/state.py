@@ -175,7 +175,7 @@ def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[
     torch.manual_seed(seed)
     network = build(settings.network).to(fabric.device).to(memory_format=torch.channels_last)
     network = sync_batch_norm(network, inputs[1:], fabric)
-    if settings.loop.precision == "portable" and fabric.device.type == "cpu":
+    if settings.portable and fabric.device.type == "cpu":
         network = make_portable(network)
     average = None
     if settings.optimiser.ema > 0:

@@ -25,13 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from stages.common.model.network import to_input
-from stages.train.devices import make_fabric
-from stages.train.loop import epochs
 from stages.train.params import Params
-from stages.train.state import init_state, to_device
 from tests.helpers.films import squares
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
+from tests.helpers.training import start
 
 GOLDEN = ROOT / "tests/golden/fingerprints.json"
 STEPS = 3
@@ -72,14 +70,12 @@ def library_results() -> Iterator[tuple[str, Any]]:
 def training_results() -> Iterator[tuple[str, Any]]:
     """The first forward pass layer by layer, the gradients of its sum, and the weights after some steps."""
     content = merge(read_yaml(ROOT / "params.yaml")["train"], {"loop": {"precision": "portable", "accelerator": "cpu"}})
-    params, films = Params.model_validate(content), squares(8, 0, 64)
-    fabric = make_fabric(params.loop)
-    state = init_state(fabric, params, params.adaptive, films.inputs.shape, seed=1)
+    films = squares(8, 0, 64)
+    state, rows, _ = start(Params.model_validate(content), films=(films, films))
     network = state.network
     yield from ((f"initial {name}", value.clone()) for name, value in network.state_dict().items())
     yield from one_pass(network, films.inputs)
-    side = to_device(fabric, films)
-    for row in islice(epochs(fabric, state, side, side, params), STEPS):
+    for row in islice(rows, STEPS):
         yield (
             f"losses of step {row['epoch']}",
             np.array([row["train_loss"], row["train_dice_loss"], row["train_bce_loss"]]),

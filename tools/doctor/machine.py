@@ -11,7 +11,7 @@ from stages.common.core.errors import UserError
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import build, check_shape
 from stages.common.model.tracking import root
-from stages.train.devices import cpu_has_bf16, visible_gpus
+from stages.train.devices import cpu_has_bf16, is_bf16, training_gpus
 from stages.train.params import Loop
 from stages.train.params import Params as Train
 from tools.doctor.findings import CheckResult, Severity
@@ -25,7 +25,7 @@ RUN = 110e6  # bytes of one training in DVC's cache and MLflow, resnet18 (measur
 def gpus(loop: Loop) -> list[CheckResult]:
     """Which device trains, in which precision."""
     try:
-        names_of_gpus = visible_gpus()
+        names_of_gpus = training_gpus(loop)
     except UserError as fault:
         return [CheckResult("device", Severity.BAD, str(fault))]
     if names_of_gpus and loop.devices > len(names_of_gpus):
@@ -42,7 +42,7 @@ def gpus(loop: Loop) -> list[CheckResult]:
                 "device", Severity.WARN, f"{message}, bf16 is emulated and slow here; set train.loop.precision=auto"
             )
         ]
-    precision = "bf16" if loop.precision == "bf16" or (loop.precision == "auto" and bf16) else "fp32"
+    precision = "bf16" if is_bf16(loop, bool(names_of_gpus)) else "fp32"
     return [CheckResult("device", Severity.GOOD, f"{message}, {precision}")]
 
 
@@ -67,7 +67,7 @@ def memory(train: Train, size: int) -> list[CheckResult]:
         need = LIBRARIES + training_bytes(train, size)
     except UserError as fault:
         return [CheckResult("memory", Severity.BAD, str(fault))]
-    on_gpu = bool(visible_gpus())
+    on_gpu = bool(training_gpus(train.loop))
     free = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
     message = f"a training takes some {need / GB:.1f} GB, {free / GB:.1f} GB are free" + (
         " on the GPU" if on_gpu else ""

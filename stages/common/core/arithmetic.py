@@ -30,11 +30,11 @@ def pin_instructions(*, torch: bool) -> None:
     Raises:
         RuntimeError: a library has been imported already, and uses others.
     """
-    chosen = NUMPY | TORCH if torch else NUMPY
     if is_pinned(torch=torch):
         return
-    if early := [name for name in ("numpy", "cv2", "torch")[: 3 if torch else 2] if name in sys.modules]:
+    if early := [name for name in ("numpy", "cv2", *(["torch"] if torch else [])) if name in sys.modules]:
         raise RuntimeError(f"{', '.join(early)}: imported before pin_instructions(); call it first")
+    chosen = variables(torch=torch)
     for name, value in chosen.items():
         if os.environ.get(name, value) != value:
             print(f"{name}={os.environ[name]} is ignored: portable arithmetic needs {value}", file=sys.stderr)
@@ -43,11 +43,16 @@ def pin_instructions(*, torch: bool) -> None:
 
 def is_pinned(*, torch: bool) -> bool:
     """Whether this process was told in time to use no instruction beyond AVX2."""
-    return all(os.environ.get(name) == value for name, value in (NUMPY | TORCH if torch else NUMPY).items())
+    return all(os.environ.get(name) == value for name, value in variables(torch=torch).items())
+
+
+def variables(*, torch: bool) -> dict[str, str]:
+    """The environment of portable arithmetic, with or without torch's part."""
+    return NUMPY | TORCH if torch else NUMPY
 
 
 def require_pinned(work: str) -> None:
-    """Refuse work whose bytes hang on the processor.
+    """Refuse work whose bytes would depend on the processor.
 
     Raises:
         RuntimeError: this process was not told in time to use no instruction beyond AVX2.

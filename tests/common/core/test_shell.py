@@ -112,6 +112,19 @@ def test_a_signal_while_a_stage_loads_is_one_sentence(
     assert (process.returncode, message) == (code, "train: interrupted before any work began\n")
 
 
+def start_work(folder: Path, script: str) -> subprocess.Popen[str]:
+    """A process that runs a script with two workers, leader of a group of its own; its stderr can be read."""
+    (folder / "work.py").write_text(script)
+    return subprocess.Popen(
+        [sys.executable, "work.py"],
+        cwd=folder,
+        env=environment() | {"PYTHONPATH": str(ROOT), "WORKERS": "2"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def test_ctrl_c_reaches_the_whole_group_and_one_process_says_so(tmp_path: Path) -> None:
     script = """
 import sys, time
@@ -132,17 +145,9 @@ if __name__ == "__main__":
     begin_loading("work")
     run_command("work", work)
 """
-    (tmp_path / "work.py").write_text(script)
     for wait in (0.0, 0.4, 1.5):  # as workers are started, while they import, while they work
         (tmp_path / "ready").unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [sys.executable, "work.py"],
-            cwd=tmp_path,
-            env=environment() | {"PYTHONPATH": str(ROOT), "WORKERS": "2"},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        process = start_work(tmp_path, script)
         while not (tmp_path / "ready").exists():
             time.sleep(0.01)
         time.sleep(wait)
@@ -184,13 +189,6 @@ if __name__ == "__main__":
     begin_loading("work")
     run_command("work", work)
 """
-    (tmp_path / "work.py").write_text(script)
-    done = subprocess.run(
-        [sys.executable, "work.py"],
-        cwd=tmp_path,
-        env=environment() | {"PYTHONPATH": str(ROOT), "WORKERS": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (code, "work: interrupted; no unfinished output was kept\n")
+    process = start_work(tmp_path, script)
+    _, message = process.communicate()
+    assert (process.returncode, message) == (code, "work: interrupted; no unfinished output was kept\n")
