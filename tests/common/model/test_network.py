@@ -31,12 +31,13 @@ def store(folder: Path) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("seen", ["image", "both"])
-def test_a_unet_has_the_initial_weights_of_the_librarys_own(seen: str) -> None:
+@pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet10t"])
+def test_a_unet_has_the_initial_weights_of_the_librarys_own(encoder: str, seen: str) -> None:
     torch.manual_seed(3)
-    ours = build(change(input=seen)).state_dict()
+    ours = build(change(encoder=encoder, input=seen)).state_dict()
     torch.manual_seed(3)
     channels = 2 if seen == "both" else 1
-    theirs = smp.Unet("resnet18", 3, None, decoder_channels=[16, 8, 8], in_channels=channels).state_dict()
+    theirs = smp.Unet(encoder, 3, None, decoder_channels=[16, 8, 8], in_channels=channels).state_dict()
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
