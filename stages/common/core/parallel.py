@@ -98,7 +98,11 @@ def cluster(address: str) -> Iterator[Executor]:
                 f"{address}: {pinned.count(False)} of {len(pinned)} workers would write other bytes than this machine; "
                 f"start each with `wrist worker {address}` in place of `dask worker`"
             )
-        yield pool
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False)  # cancels what is not done; leaving the block would wait for it
+            raise
 
 
 def count_workers() -> int:
@@ -127,8 +131,11 @@ def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item],
     results: list[Result] = []
     with tqdm(desc=label, total=len(items), disable=None, leave=False) as bar:
         with starting_processes():  # the pool starts its processes as work is submitted
-            batches_done = pool.map(run_batch, [work] * len(batches), batches)
-        for done in batches_done:
+            # Not `pool.map`: it cancels futures on an error, and the thread of a pool whose workers are then terminated
+            # fails on a cancelled future (Python 3.11).
+            futures = [pool.submit(run_batch, work, batch) for batch in batches]
+        for future in futures:
+            done = future.result()
             results += done
             bar.update(len(done))
     return results
