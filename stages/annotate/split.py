@@ -1,5 +1,7 @@
 """Train, validation and test by group, alike in source and fractures, drawn or given by the source; further folds."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
@@ -96,9 +98,13 @@ def deal(films: pd.DataFrame, count: int, seed: int) -> list[pd.Index]:
         return [films.index]
     kind = strata(films)
     common = kind.map(kind.value_counts()) >= count  # rarer kinds cannot stand in each part
-    parts = StratifiedGroupKFold(
+    folds = StratifiedGroupKFold(
         count, shuffle=True, random_state=int(np.random.default_rng([seed, 3]).integers(2**32))
-    ).split(films, kind.where(common, ""), films["group"])
+    )
+    with warnings.catch_warnings():
+        # The rare kinds together can still be fewer than the parts: they cannot stand in each.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        parts = list(folds.split(films, kind.where(common, ""), films["group"]))
     return [films.index[tested] for _, tested in parts]
 
 

@@ -1,6 +1,8 @@
 """The shell round every stage and tool: whatever ends the work, a user reads one sentence and gets its exit code."""
 
+import atexit
 import errno
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
@@ -18,19 +20,41 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
 
     Args:
         name: the command, which starts each sentence.
-        work: returns the exit code.
+        work: returns the exit code, or raises SystemExit with it.
     """
+    codes: list[int] = []
+    atexit.register(skip_teardown, codes)  # before any library registers: the last that is called
+    status: int | str | None
     try:
-        sys.exit(work())
+        status = work()
+    except SystemExit as end:
+        status = end.code
     except UserError as error:
-        sys.exit(f"{name}: {error}")
+        status = f"{name}: {error}"
     except (Interrupted, KeyboardInterrupt) as interruption:
         print(f"{name}: interrupted; no unfinished output was kept", file=sys.stderr)
-        sys.exit(getattr(interruption, "code", 130))
+        status = getattr(interruption, "code", 130)
     except BrokenExecutor:
-        sys.exit(f"{name}: a worker process was killed, often by a lack of memory; free some, or set WORKERS to fewer")
+        status = f"{name}: a worker process was killed, often by a lack of memory; free some, or set WORKERS to fewer"
     except OSError as error:
-        sys.exit(f"{name}: {describe_os_error(error)}")
+        status = f"{name}: {describe_os_error(error)}"
+    codes.append(1 if isinstance(status, str) else status or 0)
+    sys.exit(status)
+
+
+def skip_teardown(codes: list[int]) -> None:
+    """Leave with the code in `codes`, if there is one, before the interpreter takes its modules apart.
+
+    With torch and timm loaded that takes two seconds and does nothing that the end of a process does not do.
+    """
+    if not codes:  # a bug, whose traceback the interpreter has printed
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # nobody reads any more, or the disk is full: the interpreter says it in its own way
+        return
+    os._exit(codes[0])
 
 
 def describe_os_error(error: OSError) -> str:

@@ -8,6 +8,7 @@ Only the standard library is imported here, so that the handlers are in place be
 """
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -29,7 +30,12 @@ class Interrupted(BaseException):
 
 
 def begin_loading(name: str) -> None:
-    """From now on a signal ends the process at once, and so does the death of DVC."""
+    """From now on a signal ends the process at once, and so does the death of DVC.
+
+    Garbage collection waits until the work begins: libraries leave hundreds of thousands of objects that stay, and
+    looking through them again and again takes two fifths of the time to load torch and timm.
+    """
+    gc.disable()
 
     def end(signum: int, frame: FrameType | None) -> None:
         os.write(sys.stderr.fileno(), f"{name}: interrupted before any work began\n".encode())
@@ -42,6 +48,8 @@ def begin_loading(name: str) -> None:
 
 def begin_working() -> None:
     """From now on the first signal raises `Interrupted`, and a second one ends the process."""
+    gc.freeze()  # what libraries left stays until the end
+    gc.enable()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         for other in SIGNALS:

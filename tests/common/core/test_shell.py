@@ -56,6 +56,23 @@ def test_every_end_is_one_clear_sentence(body: str, code: int, message: str, tmp
     assert len((done.stdout + done.stderr).splitlines()) == 1
 
 
+def test_an_end_without_teardown_loses_nothing_that_waits_for_the_end(tmp_path: Path) -> None:
+    waiting = """
+    import atexit, gc, threading
+    atexit.register(print, "handler")
+    threading.Thread(target=lambda: (time.sleep(0.3), print("thread"))).start()
+    sys.modules["__main__"].kept = type("Kept", (), {"__del__": lambda self: print("taken apart")})()
+    print("collects", gc.isenabled())"""
+    done = run_body(waiting.strip(), tmp_path)
+    assert (done.returncode, done.stdout.split("\n")) == (0, ["collects True", "done", "thread", "handler", ""])
+
+
+def test_a_reader_that_has_gone_is_no_success(tmp_path: Path) -> None:
+    process = start_work(tmp_path, textwrap.dedent(SCRIPT).format(body="os.close(1); print('lost')"))
+    _, message = process.communicate()
+    assert process.returncode != 0, message
+
+
 def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     done = run_body("1 / 0", tmp_path)
     assert done.returncode == 1
