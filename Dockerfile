@@ -11,11 +11,13 @@ FROM python:${PYTHON} AS packages
 ARG DEVICE
 WORKDIR /build
 COPY requirements.lock ./
-# The wheels of torch on PyPI bring CUDA's libraries along, 3 GB that a CPU has no use for; its own index has some without.
+# The wheels of torch on PyPI bring CUDA's libraries along, 3 GB that a CPU has no use for; its own index has some without,
+# whose hashes are not those of the lock.
 RUN python -m venv /opt/venv \
  && if [ "$DEVICE" = cpu ]; then \
-      grep -vE '^(cuda-|nvidia-(cu|nc|nv)|triton)' requirements.lock > chosen.lock \
-      && sed -i -E 's/^(torch|torchvision)==([^+]*)$/\1==\2+cpu/' chosen.lock; \
+      sed -E -e 's/ \\$//; /^ /d' \
+        -e '/^(cuda-|nvidia-(cu|nc|nv)|triton)/d' \
+        -e 's/^(torch|torchvision)==([^+]*)$/\1==\2+cpu/' requirements.lock > chosen.lock; \
     else cp requirements.lock chosen.lock; fi \
  && /opt/venv/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu --requirement chosen.lock
 # The project itself, by a link to where it is mounted: the command `wrist`, and the version that predictions record.

@@ -1,6 +1,6 @@
 """Pins, for each stage, the libraries that can change a byte of what the stage writes.
 
-stages/NAME/libraries.lock holds lines of requirements.lock: those of the libraries that the stage's code imports, of
+stages/NAME/libraries.lock holds pins of requirements.lock: those of the libraries that the stage's code imports, of
 what these need, and of what they load by themselves. DVC takes the stage's folder for a dependency, so that another
 version of one of them runs the stage again and another version of anything else does not.
 
@@ -65,9 +65,8 @@ def main(root: Path = Path()) -> None:
 
 
 def canonical_pins(root: Path) -> dict[str, str]:
-    """The lines of requirements.lock, in its order, by the canonical name of the package."""
-    pins = read_pins(root / "requirements.lock")
-    return {canonicalize_name(name): f"{name}=={version}" for name, version in pins.items()}
+    """The pins of requirements.lock, without hashes and in its order, by the canonical name of the package."""
+    return {name: f"{name}=={version}" for name, version in read_pins(root / "requirements.lock").items()}
 
 
 def stage_locks(root: Path, pins: dict[str, str]) -> dict[str, str]:

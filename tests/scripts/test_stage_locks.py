@@ -109,4 +109,5 @@ def test_dvc_reruns_the_stages_whose_libraries_changed(tmp_path: Path, monkeypat
 
 
 def other_version(line: str, names: tuple[str, ...]) -> str:
-    return f"{line}.99" if line.partition("==")[0] in names else line
+    name, _, version = line.partition("==")
+    return f"{name}=={version.split()[0]}.99 \\" if name in names else line

@@ -12,9 +12,8 @@ SHOWN = 5
 
 
 def read_pins(lock: Path) -> dict[str, str]:
-    """The version of every package of requirements.lock, or of a stage's lock, by the name that it has there."""
-    pairs = (line.partition("==") for line in lock.read_text().splitlines() if not line.startswith("#"))
-    return {name: pinned for name, _, pinned in pairs}
+    """The version of every package of requirements.lock, or of a stage's lock, by its canonical name."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE))
 
 
 def packages(lock: Path = LOCK) -> list[CheckResult]:

@@ -13,6 +13,7 @@ from rocrate.rocrate import ROCrate
 from tests.helpers.commands import wrist
 from tests.helpers.processes import run
 from tools.audit.dvc_lock import read_lock
+from tools.doctor.packages import read_pins
 
 pytestmark = pytest.mark.slow
 NAMES = ("ro-crate-metadata.json", "prov.json", "croissant.json", "bom.json")
@@ -93,7 +94,7 @@ def test_the_bill_of_materials_is_valid_and_complete(exported: Path) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(content) is None
     document = json.loads(content)
     components = {item["name"]: item for item in document["components"]}
-    pinned = {line.split("==")[0] for line in (exported / "requirements.lock").read_text().split()}
+    pinned = set(read_pins(exported / "requirements.lock"))
     models = {out for out in read_lock(exported).hashes if out.startswith("models/")}
     assert set(components) == pinned | models
     for name in models:

@@ -72,7 +72,7 @@ def test_a_torch_for_the_cpu_needs_no_cuda(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "lock").write_text("torch==2.0\nnvidia-cublas==1\ntriton==3\nnvidia-ml-py==13\n")
     output = packages(tmp_path / "lock")[0].message
     assert "torch 2.0+cpu (2.0), nvidia-ml-py missing (13);" in output
-    assert f"'^({CUDA.pattern})'" in (ROOT / "Dockerfile").read_text()
+    assert f"'/^({CUDA.pattern})/d'" in (ROOT / "Dockerfile").read_text()
 
 
 def test_more_threads_than_cores_are_a_warning(toy_params: dict[str, Any]) -> None:
