@@ -13,6 +13,9 @@ import pytest
 from stages.common.core.arithmetic import NUMPY, TORCH, pin_instructions, require_pinned
 from tests.helpers.fingerprints import GOLDEN
 from tests.helpers.paths import ROOT
+from tools.audit.dvc_lock import read_lock
+
+TOY_OUTPUTS = ROOT / "tests/golden/toy_outputs.json"
 
 CPUINFO = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
 FLAGS = set(next((line for line in CPUINFO.splitlines() if line.startswith("flags")), "").split())
@@ -73,6 +76,20 @@ def other_processor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_another_processor_computes_the_golden_values(name: str, other_processor: Path) -> None:
     """Intel and AMD without AVX-512, with second-level caches that make oneDNN cut strided convolutions otherwise."""
     assert not differences({"FAKE_CPU": name, "LD_PRELOAD": str(other_processor)})
+
+
+@needs_avx2
+@pytest.mark.slow
+def test_a_whole_pipeline_gives_the_golden_outputs(finished: Path) -> None:
+    """Every output of every stage, by the hash that DVC has for it."""
+    hashes = read_lock(finished).hashes
+    outputs = {out: digest for out, digest in sorted(hashes.items()) if not out.startswith(("stages", "requirements"))}
+    if os.environ.get("WRITE_GOLDEN"):
+        TOY_OUTPUTS.write_text(json.dumps(outputs, indent=1) + "\n")
+    golden = json.loads(TOY_OUTPUTS.read_text())
+    different = [out for out in golden if outputs.get(out) != golden[out]]
+    assert outputs.keys() == golden.keys()
+    assert not different, f"{different} differ; if the change is meant, run with WRITE_GOLDEN=1. {described_machine()}"
 
 
 @needs_avx2

@@ -9,7 +9,7 @@ from stages.common.core.params import Alternative, ByName, Strict, param
 from stages.common.data.layout import INBOX
 from stages.ingest.sources.presets import complete
 
-Format = Literal["yolo", "voc", "voc_devkit", "labelme", "coco", "label_studio", "cvat", "via", "csv"]
+Format = Literal["yolo", "voc", "voc_devkit", "labelme", "coco", "label_studio", "cvat", "via", "csv", "none"]
 
 
 class Limits(Strict):
@@ -46,7 +46,7 @@ class Sample(SourceParams):
 class AnnotatedSource(SourceParams):
     """Films with annotations that people made."""
 
-    annotations: Format = param(..., "format of the annotations")
+    annotations: Format = param(..., "format of the annotations; none: no film has a fracture")
     classes: list[str] = param([], "labels that are fractures; [] takes every label for one")
     other_classes: list[str] = param([], "labels that are known and left out; any other label is an error")
     unlabelled: Literal["no_fracture", "refuse"] = param("refuse", "what a film without annotation is")

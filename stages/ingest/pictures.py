@@ -4,7 +4,7 @@ import warnings
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stages.ingest.problems import Unreadable
 
@@ -14,6 +14,7 @@ SMALLEST = 16  # pixels a side; nothing smaller is a film
 # A grey film stored as RGB differs between channels by JPEG's rounding only (at most 8 of 255 on the films tried).
 COLOUR_SPREAD, COLOUR_SHARE = 32, 0.01
 ORIENTATION = 0x0112
+Image.MAX_IMAGE_PIXELS = None  # `ingest.limits.megapixels` is the limit, above Pillow's own as well as below
 WHAT = "a whole grey PNG, JPEG or TIFF"
 
 
@@ -34,8 +35,10 @@ def decode_picture(content: bytes, megapixels: int) -> tuple[np.ndarray, int]:
                     image.load()  # only this refuses a truncated JPEG; verify() and OpenCV take it
                     orientation = int(image.getexif().get(ORIENTATION, 1))
                     turned = ImageOps.exif_transpose(image)
-    except Exception as error:  # Pillow's decoders raise more than a dozen types on damaged files
-        unfit = f"an unreadable one ({error!s:.120})"
+    except UnidentifiedImageError:
+        unfit = "a file in another format" if content else "an empty file"
+    except Exception:  # Pillow's decoders raise more than a dozen types, whose messages hold addresses in memory
+        unfit = "an unreadable one, damaged or cut off"
     if not unfit:
         grey = to_grey(turned)
         if isinstance(grey, np.ndarray):

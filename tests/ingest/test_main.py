@@ -16,7 +16,7 @@ from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import class_names, pair
 from stages.ingest.main import main
-from stages.ingest.params import Params
+from stages.ingest.params import AnnotatedSource, Params
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.folder import table_rows
 from stages.ingest.types import image_id
@@ -132,7 +132,7 @@ def test_all_faults_are_told_and_the_old_output_stays(inbox: Path) -> None:
 
 def test_quarantine_takes_the_rest(inbox: Path) -> None:
     put(inbox, good_dot_png=png(1), cut_dot_png=png(2)[:60], tiny_dot_png=png(3, 1, 1), text_dot_png="no picture")
-    output = main(settings("voc", on_error="quarantine"))
+    output = main(settings("none", on_error="quarantine"))
     assert output.startswith("1 films of 1 patients, 0 fractures, 3 files refused")
     table = QUARANTINE.read(RAW).set_index("file")
     assert set(table.index) == {"cut.png", "tiny.png", "text.png"}
@@ -141,7 +141,23 @@ def test_quarantine_takes_the_rest(inbox: Path) -> None:
     assert (inbox / "cut.png").exists()
     (inbox / "good.png").unlink()
     with pytest.raises(UserError, match="no film could be used"):
-        main(settings("voc", on_error="quarantine"))
+        main(settings("none", on_error="quarantine"))
+
+
+def test_refusals_are_the_same_bytes_again(inbox: Path) -> None:
+    put(
+        inbox, good_dot_png=png(1), good_dot_txt="0 0.5 0.5 0.1 0.1", cut_dot_png=png(2)[:60], text_dot_png="no picture"
+    )
+    put(inbox, empty_dot_png=b"", bad_dot_png=png(3), bad_dot_txt="0 a b c d", lost_dot_txt="0 0.5 0.5 0.1 0.1")
+    for suffix, content in (("jpg", b"\xff\xd8\xff\xe0junk"), ("tif", b"II*\x00junk"), ("jpeg", b"\xff\xd8")):
+        put(inbox, **{f"odd_{suffix}_dot_{suffix}": content})
+    texts = []
+    for _ in range(2):
+        output = main(settings("yolo", on_error="quarantine"))
+        texts.append(QUARANTINE.read(RAW).to_csv() + Path("reports/data_quality.md").read_text())
+    assert "8 files refused" in output
+    assert texts[0] == texts[1]
+    assert "0x" not in texts[0]
 
 
 def test_labels_of_missing_films_and_films_listed_twice_are_named(inbox: Path) -> None:
@@ -164,7 +180,9 @@ def test_label_files_are_found_beside_their_film(inbox: Path) -> None:
         put(inbox, **{f"{side}__images__a_dot_png": png(), f"{side}__labels__a_dot_txt": "", "README_dot_txt": "hello"})
     from stages.ingest.file_access import Folder
 
-    pairing = pair(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], "yolo")
+    (entry,) = folder("yolo").sources
+    assert isinstance(entry, AnnotatedSource)
+    pairing = pair(Folder(inbox, settings().limits), ["train/images/a.png", "valid/images/a.png"], entry)
     assert pairing.file_of == {f"{side}/images/a.png": f"{side}/labels/a.txt" for side in ("train", "valid")}
     assert not pairing.problems
 
@@ -219,7 +237,7 @@ def test_a_film_without_labels_is_refused_when_told(inbox: Path) -> None:
 def test_limits_are_kept(limit: dict[str, int], inbox: Path) -> None:
     put(inbox, a_dot_png=png(0, 1100, 1000))
     with pytest.raises(UserError, match=f"ingest.limits.{next(iter(limit))}"):
-        main(settings("yolo", limits=limit))
+        main(settings("none", limits=limit))
 
 
 def test_exif_rotation_is_told(inbox: Path) -> None:
@@ -234,7 +252,7 @@ def test_exif_rotation_is_told(inbox: Path) -> None:
 def test_names_that_would_overwrite_one_another_are_refused(inbox: Path) -> None:
     put(inbox, p__Film_dot_png=png(1), q__film_dot_png=png(2))
     with pytest.raises(UserError, match=r"q/film\.png: expected a file name of its own, found that of p/Film\.png"):
-        main(folder("yolo"))
+        main(folder("none"))
 
 
 def test_an_empty_or_missing_inbox_and_missing_annotations_are_said(inbox: Path) -> None:

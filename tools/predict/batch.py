@@ -22,6 +22,7 @@ from tools.predict.films import decode, find_films
 from tools.predict.model import Model, Prediction, open_model, predict
 from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_prediction
 
+SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
 
 
@@ -52,7 +53,10 @@ def predict_films(
         flip: average over each film and its mirror image.
     """
     network = open_model(model, average=average, flip=flip, threads=1)
-    films = find_films(names)
+    films, others = find_films(names)
+    if others:
+        shown = ", ".join(map(str, others[:SHOWN])) + (", ..." if len(others) > SHOWN else "")
+        print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
     facts = facts_of(network, git_commit(), {"average": average, "tta": flip, "format": formats})
     print(f"predict: {WARNING}", file=sys.stderr)
     counts = Counter[str]()
@@ -103,8 +107,13 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
         return PredictionResult(path, f"{path}: {error}", "failed")
     except OSError as error:
         return PredictionResult(path, f"expected a readable file, found: {error.strerror}", "failed")
-    with new_folder(folder) as out:
-        problem = write_prediction(out, decoded, prediction, film_facts, formats)
+    try:
+        with new_folder(folder) as out:
+            problem = write_prediction(out, decoded, prediction, film_facts, formats)
+    except (OSError, UserError):
+        raise  # the machine's, which ends the command
+    except Exception as error:  # one odd header does not end a ward's night
+        return PredictionResult(path, f"its outputs cannot be written ({type(error).__name__})", "failed")
     return PredictionResult(path, summary(prediction) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
 
 

@@ -13,7 +13,8 @@ from stages.ingest.dicom.read import flip, is_dicom, read_film
 from stages.ingest.params import CtWindow
 from stages.ingest.pictures import SUFFIXES, decode_picture
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima", "")  # exports often have no suffix at all
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,26 @@ class DecodedFilm:
         return flip(picture, self.flips)
 
 
-def find_films(names: Sequence[str]) -> list[tuple[Path, Path]]:
-    """Every file that is meant, with the name of its output: files, folders (all films below them) and globs.
+def find_films(names: Sequence[str]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Every file that is meant: files, folders (all films below them) and globs.
 
+    Returns:
+        Each film with the name of its output, and what a folder holds besides films. Folders that this program wrote
+        are neither.
     Raises:
         UserError: a name that matches nothing, or two films with one output.
     """
     films: dict[Path, Path] = {}
+    others: list[Path] = []
     for name in names:
         path = Path(name)
         paths = [path] if path.exists() else sorted(Path(match) for match in glob(name, recursive=True))  # noqa: PTH207
         if not paths:
             raise UserError(f"{name}: expected a file, a folder or a pattern of films, found nothing")
         for source in paths:
-            inside = sorted(p for p in source.rglob("*") if looks_like_a_film(p)) if source.is_dir() else [source]
+            files = files_below(source) if source.is_dir() else [source]
+            inside = [file for file in files if file == source or looks_like_a_film(file)]
+            others += sorted(set(files) - set(inside))
             if not inside:
                 raise UserError(f"{source}: expected films (PNG, JPEG, TIFF, DICOM) in this folder, found none")
             for film in inside:
@@ -58,13 +65,27 @@ def find_films(names: Sequence[str]) -> list[tuple[Path, Path]]:
                     raise UserError(
                         f"{film} and {films[output]}: expected films of different names; run them one by one"
                     )
-    return [(film, output) for output, film in films.items()]
+    return [(film, output) for output, film in films.items()], others
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder, without what `wrist predict` wrote there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    written = {path.parent for path in files if path.name == PREDICTION}
+    return [path for path in files if path.parent not in written]
 
 
 def looks_like_a_film(path: Path) -> bool:
-    if not path.is_file() or path.name.startswith(".") or path.name == "DICOMDIR":
+    """By its suffix or, since exports have none or name files by their UIDs, by its first bytes."""
+    if path.name.startswith(".") or path.name == "DICOMDIR":
         return False
-    return path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES)
+    if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES):
+        return True
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(132))
+    except OSError:  # to be named when it is read
+        return True
 
 
 def decode(content: bytes, megapixels: int, ct_window: CtWindow) -> DecodedFilm:

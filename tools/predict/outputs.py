@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from stages.common.analysis.overlays import FALSE_POSITIVE
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, write_bytes, write_json
-from tools.predict.films import DecodedFilm
+from tools.predict.films import PREDICTION, DecodedFilm
 from tools.predict.model import Model, Prediction, Region
 
 WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
@@ -94,7 +94,7 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
             problem = str(fault)
     height, width = prediction.mask.shape
     write_json(
-        out / "prediction.json",
+        out / PREDICTION,
         {
             **facts,
             "height": height,
@@ -154,7 +154,7 @@ def facts_of(model: Model, code: str, options: Options) -> Facts:
 def is_done(folder: Path, facts: FilmFacts) -> bool:
     """Whether a folder holds a prediction of the same film by the same model with the same options."""
     try:
-        old = read_json(folder / "prediction.json")
+        old = read_json(folder / PREDICTION)
     except (UserError, ValueError):
         return False
     new = (facts["input_sha256"], facts["model"], facts["options"])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stages.common.data.shapes import Shape, box_shape
-from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, item_lines, load, ring
+from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, load, ring, with_lines
 from stages.ingest.annotations.labels import FilmLabels, Labels
 from stages.ingest.annotations.rle import decode_counts, outline, unpack_counts
 from stages.ingest.problems import Problem, Unreadable
@@ -15,7 +15,7 @@ def read_coco(content: bytes) -> Labels:
     labels, films = Labels(), {}
     try:
         names = {item["id"]: str(item["name"]) for item in data.get("categories", [])}
-        for image, line in zip(data["images"], item_lines(text, "images"), strict=False):
+        for image, line in with_lines(text, "images", data["images"]):
             size = (finite(image["width"]), finite(image["height"])) if "width" in image else None
             if image["id"] in films:
                 again = f"id {image['id']!r:.40} a second time"
@@ -26,8 +26,7 @@ def read_coco(content: bytes) -> Labels:
         annotations = list(data["annotations"])
     except SHAPES as error:
         raise Unreadable("COCO JSON with images and annotations", error_text(error), HOW_TO_FIX) from None
-    lines = item_lines(text, "annotations")
-    for index, (item, line) in enumerate(zip(annotations, lines, strict=False)):
+    for index, (item, line) in enumerate(with_lines(text, "annotations", annotations)):
         try:
             if item["image_id"] not in films:
                 raise ValueError(f"image_id {item['image_id']!r:.40}, which `images` does not list")

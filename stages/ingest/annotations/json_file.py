@@ -25,8 +25,19 @@ def load(content: bytes, what: str) -> tuple[str, Any]:
         raise Unreadable(what, f"JSON that cannot be read ({type(error).__name__})", HOW_TO_FIX) from None
 
 
+def with_lines(text: str, key: str, items: list[Any]) -> list[tuple[Any, int]]:
+    """Each item of the list under `key` (of the file itself, if key is '') with the line where it starts.
+
+    0 for all where the walk through the text does not meet as many: another list of that key stands before.
+    """
+    if not isinstance(items, list):
+        raise TypeError(f"{type(items).__name__} where a list belongs")
+    lines = item_lines(text, key)
+    return list(zip(items, lines if len(lines) == len(items) else [0] * len(items), strict=True))
+
+
 def item_lines(text: str, key: str) -> list[int]:
-    """The line where each item starts of the list under `key` (of the file itself, if key is '').
+    """The line where each item starts of the first list under `key`.
 
     The JSON parser keeps no offsets, so the list is walked once more.
     """

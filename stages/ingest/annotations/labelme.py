@@ -3,7 +3,7 @@
 from typing import Any
 
 from stages.common.data.shapes import Shape, box_shape
-from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, item_lines, load, ring
+from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, load, ring, with_lines
 from stages.ingest.annotations.labels import FilmLabels, Labels
 from stages.ingest.problems import Problem, Unreadable
 
@@ -19,7 +19,7 @@ def read_labelme(content: bytes) -> Labels:
             film.size = (finite(data["imageWidth"]), finite(data["imageHeight"]))
     except SHAPES as error:
         raise Unreadable("LabelMe JSON with shapes", error_text(error), HOW_TO_FIX) from None
-    for index, (item, line) in enumerate(zip(shapes, item_lines(text, "shapes"), strict=False)):
+    for index, (item, line) in enumerate(with_lines(text, "shapes", shapes)):
         try:
             film.shapes.append(labelme_shape(item, line))
         except SHAPES as error:

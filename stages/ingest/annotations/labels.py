@@ -100,6 +100,8 @@ def misplaced(shape: Shape, width: int, height: int) -> list[Problem]:
     if not np.isfinite(box).all():
         return [Problem("finite coordinates", stated, fix, shape.line)]
     left, top, right, bottom = box
+    if 0 <= left <= right <= 1 and 0 <= top <= bottom <= 1 < min(width, height):
+        return [Problem("coordinates in pixels", f"{stated}, which look like shares of the film", fix, shape.line)]
     if not (left < right and top < bottom):
         return [Problem("a shape with an area", f"{stated} (left, top, right, bottom)", fix, shape.line)]
     if left < -TOLERANCE or top < -TOLERANCE or right > width + TOLERANCE or bottom > height + TOLERANCE:

@@ -1,6 +1,5 @@
 """Which annotation belongs to which film, in a folder or archive of both."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,7 @@ from stages.common.core.errors import UserError
 from stages.ingest.annotations.coco import read_coco
 from stages.ingest.annotations.csv_table import read_csv
 from stages.ingest.annotations.cvat import read_cvat
+from stages.ingest.annotations.film_names import LEVELS, agrees, by_spelling, nearest, spellings
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
 from stages.ingest.annotations.labels import FilmLabels, Labels
@@ -21,7 +21,7 @@ from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
 from stages.ingest.annotations.yolo import read_yolo
 from stages.ingest.file_access import FileAccess
-from stages.ingest.params import Format
+from stages.ingest.params import AnnotatedSource, Format
 from stages.ingest.problems import Problem, Unreadable
 
 Reader = Callable[[bytes], Labels]
@@ -40,6 +40,7 @@ OF_MANY: dict[Format, tuple[str, tuple[bytes, ...], Reader]] = {
     "cvat": (".xml", (b"<annotations",), read_cvat),
     "csv": (".csv", (b"xmin",), read_csv),
 }
+LOOKS = 20  # files that are opened to find out their format
 
 
 @dataclass
@@ -51,37 +52,102 @@ class Pairs:
     problems: list[tuple[str, Problem]] = field(default_factory=list)
 
 
-def pair(files: FileAccess, films: list[str], format_: Format) -> Pairs:
-    """Find the annotations of `films` (names in `files`) in the chosen format."""
-    return files_of_one(files, films, format_) if format_ in OF_ONE else files_of_many(files, films, format_)
+def pair(files: FileAccess, films: list[str], entry: AnnotatedSource) -> Pairs:
+    """Find the annotations of films in the format that their source states.
+
+    Args:
+        files: of the source.
+        films: their names in `files`.
+        entry: of the source in params.yaml.
+    Raises:
+        UserError: no film has any, and that would make all of them films without a fracture.
+    """
+    format_ = entry.annotations
+    if format_ == "none":
+        return Pairs()
+    pairs = files_of_one(files, films, format_) if format_ in OF_ONE else files_of_many(files, films, format_)
+    nothing = not pairs.labels and not pairs.file_of and not pairs.problems
+    if films and nothing and entry.unlabelled == "no_fracture":
+        others = [other for other in (*OF_ONE, *OF_MANY) if other != format_ and looks_like(files, other)]
+        hint = f"the files look like {' or '.join(others)}" if others else "no file looks like another format"
+        raise UserError(
+            f"{files.label or 'the inbox'}: expected {format_} labels of its {len(films)} films, found none that "
+            f"belongs to a film; {hint}; correct `annotations`, or set it to none if all films are free of fractures"
+        )
+    return pairs
 
 
 def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
-    """Label files by the film's stem: the only one, else the one in its folder, else the one beside its folder."""
+    """One label file for one film: of its name, and of all of that name the nearest folder's."""
     suffix, reader = OF_ONE[format_]
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    for name in files.names():
-        if name.lower().endswith(suffix):
-            by_stem[PurePosixPath(name).stem].append(name)
     pairs = Pairs()
-    for film in films:
-        path = PurePosixPath(film)
-        candidates = by_stem.get(path.stem, [])
-        for near in (path.parent, path.parent.parent):
-            if len(candidates) > 1:
-                candidates = [c for c in candidates if near in PurePosixPath(c).parents] or candidates
-        if len(candidates) == 1:
-            pairs.file_of[film] = candidates[0]
-        elif candidates:
-            problem = Problem("one label file of the film's name", f"{len(candidates)}", "remove all but one")
-            pairs.problems.append((film, problem))
-    used = set(pairs.file_of.values())
-    folders = {PurePosixPath(name).parent for name in used}
-    for name in sorted(n for names in by_stem.values() for n in names):
-        if name not in used and PurePosixPath(name).parent in folders and holds_shapes(files, name, reader):
+    labels = [name for name in files.names() if name.lower().endswith(suffix)]
+    named = {name[: -len(suffix)]: name for name in labels}
+    folders = {PurePosixPath(film).parent for film in films}
+    left_films, left_labels = dict.fromkeys(films), dict.fromkeys(named)
+    for level in range(LEVELS):
+        of_labels = by_spelling(left_labels, False, level)
+        for key, same in by_spelling(left_films, True, level).items():
+            films_left = [film for film in same if film in left_films]
+            labels_left = [label for label in of_labels.get(key, []) if label in left_labels]
+            for film, chosen in pair_same_name(films_left, labels_left, folders).items():
+                del left_films[film]
+                for label in chosen:
+                    left_labels.pop(label, None)
+                if len(chosen) == 1:
+                    pairs.file_of[film] = named[chosen[0]]
+                else:
+                    pairs.problems.append((film, one_of(len(chosen))))
+    for label in sorted(left_labels):
+        if holds_shapes(files, named[label], reader):
             problem = Problem("a film of the same name", "none", "add the film or remove its labels", 1)
-            pairs.problems.append((name, problem))
+            pairs.problems.append((named[label], problem))
     return pairs
+
+
+def one_of(count: int) -> Problem:
+    """A film that has several label files, or none of its own (0)."""
+    if count:
+        return Problem("one label file of the film's name", f"{count}", "remove all but one")
+    actual, fix = "one that as many other films may claim", "put each label file beside its film"
+    return Problem("a label file of the film's own", actual, fix, public=actual)
+
+
+def pair_same_name(films: list[str], labels: list[str], film_folders: set[PurePosixPath]) -> dict[str, list[str]]:
+    """The label files of films that share a name: one each, several that are equally near, or [] for another's.
+
+    Args:
+        films: of one name, in different folders or with different suffixes.
+        labels: label files of that name, without their suffix.
+        film_folders: of all films; a label in one of them belongs to no film elsewhere.
+    Returns:
+        By film; a film without any label is left out.
+    """
+    allowed = {label: [film for film in films if may_serve(label, film, film_folders)] for label in labels}
+    near_films = {label: nearest(PurePosixPath(label).parent, those) for label, those in allowed.items() if those}
+    chosen = {}
+    for film in films:
+        near = nearest(PurePosixPath(film).parent, [label for label in near_films if film in allowed[label]])
+        claimed = [label for label in near if film in near_films[label]]
+        if claimed:
+            alone = len(claimed) > 1 or near_films[claimed[0]] == [film]
+            chosen[film] = claimed if alone else []
+    return chosen
+
+
+def may_serve(label: str, film: str, film_folders: set[PurePosixPath]) -> bool:
+    """Whether a label can belong to a film: not where it lies among other films, beside or apart from this one's."""
+    here, there = PurePosixPath(label).parent, PurePosixPath(film).parent
+    return here not in film_folders or here == there or here in there.parents or there in here.parents
+
+
+def looks_like(files: FileAccess, format_: Format) -> bool:
+    """Whether one of the first files with the format's suffix holds labels in it."""
+    suffix, *marks, reader = OF_ONE.get(format_) or OF_MANY[format_]
+    candidates = [name for name in files.names() if name.lower().endswith(suffix)][:LOOKS]
+    if format_ in OF_ONE:
+        return any(holds_shapes(files, name, reader) for name in candidates)
+    return any(has_marks(files, name, marks[0]) for name in candidates)
 
 
 def holds_shapes(files: FileAccess, name: str, reader: Reader) -> bool:
@@ -99,7 +165,7 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
         UserError: there is no file of the format.
     """
     suffix, marks, reader = OF_MANY[format_]
-    pairs, by_name = Pairs(), index(films)
+    pairs, levels = Pairs(), [by_spelling(films, True, level) for level in range(LEVELS)]
     candidates = [name for name in files.names() if name.lower().endswith(suffix)]
     annotations = [name for name in candidates if has_marks(files, name, marks)]
     if not annotations:
@@ -115,11 +181,12 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
             continue
         pairs.problems += [(file, problem) for problem in labels.problems]
         for key, film_labels in labels.films.items():
-            problem = enter(pairs, by_name, key, film_labels)
+            film = films_named(key, file, levels)
+            problem = enter(pairs, film, key, film_labels)
             if problem:
                 pairs.problems.append((file, problem))
             else:
-                pairs.file_of[by_name[normal(key, by_name)][0]] = file
+                pairs.file_of[film[0]] = file
     return pairs
 
 
@@ -132,34 +199,33 @@ def has_marks(files: FileAccess, name: str, marks: tuple[bytes, ...]) -> bool:
     return all(mark in content for mark in marks)
 
 
-def index(films: list[str]) -> dict[str, list[str]]:
-    """Films by path, by name and by stem."""
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for film in films:
-        path = PurePosixPath(film)
-        for key in {film, path.name, path.stem}:
-            by_name[key].append(film)
-    return by_name
+def films_named(key: str, file: str, levels: list[dict[str, list[str]]]) -> list[str]:
+    """The films that an annotation can mean: in the closest spelling that a film has in the folder that is stated.
+
+    Args:
+        key: the annotation's name of the film, with folders or without.
+        file: the annotation file; of several films the nearest to it are meant.
+        levels: of `by_spelling`, the closest first.
+    """
+    stated = PurePosixPath(key.replace("\\", "/"))
+    for by_name, keys in zip(levels, spellings(stated.name, of_film=False), strict=True):
+        films = [film for name in keys for film in by_name.get(name, []) if agrees(stated, PurePosixPath(film))]
+        if films:
+            closest = [film for film in films if film == stated.as_posix()]
+            return closest or nearest(stated.parent if stated.parent.parts else PurePosixPath(file).parent, films)
+    return []
 
 
-def normal(key: str, by_name: dict[str, list[str]]) -> str:
-    """The spelling of an annotation's film name under which the films know it: whole path, else name, else stem."""
-    path = PurePosixPath(key.replace("\\", "/"))
-    options = [path.as_posix(), path.name] + ([path.stem] if path.suffix else [])
-    return next((option for option in options if option in by_name), path.name)
-
-
-def enter(pairs: Pairs, by_name: dict[str, list[str]], key: str, labels: FilmLabels) -> Problem | None:
+def enter(pairs: Pairs, films: list[str], key: str, labels: FilmLabels) -> Problem | None:
     """Give a film its labels, or say why that cannot be.
 
     Args:
         pairs: receives them.
-        by_name: of `index`.
+        films: of `films_named`.
         key: the annotation's name of the film.
         labels: of that film.
     """
-    films = by_name.get(normal(key, by_name), [])
-    name = f"{PurePosixPath(key).name[:80]!r}"
+    name = f"{key[-80:]!r}"
     if not films:
         fix, public = "add the image or remove its labels", "labels refer to a missing image"
         return Problem("", f"labels refer to missing image {name}", fix, labels.line, public)

@@ -36,7 +36,7 @@ def via_shape(region: dict[str, Any], line: int) -> Shape:
     if drawn["name"] == "rect":
         x, y, width, height = (finite(drawn[name]) for name in ("x", "y", "width", "height"))
         return box_shape(x, y, x + width, y + height, label, line)
-    if drawn["name"] not in ("polygon", "polyline"):
+    if drawn["name"] != "polygon":  # a polyline is open: what it encloses nobody has said
         raise ValueError(f"a shape of type {drawn['name']!r:.40}")
     points = [list(pair) for pair in zip(drawn["all_points_x"], drawn["all_points_y"], strict=True)]
     return Shape(label, "polygon", (ring(points),), line)

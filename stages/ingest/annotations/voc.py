@@ -38,6 +38,9 @@ def voc_shape(item: Element, origin: float) -> Shape:
         points: list[list[float]] = []
         while drawn.find(f"x{len(points) + 1}") is not None:
             points.append([child_number(drawn, f"{axis}{len(points) + 1}") for axis in "xy"])
+        given = sum(child.tag[:1] in ("x", "y") for child in drawn)
+        if given != 2 * len(points):
+            raise Unreadable(f"a <polygon> of x1, y1 to x{given // 2}, y{given // 2}", "gaps", "correct it", line)
         return Shape(name, "polygon", (np.array(points),), line)
     if box is None:
         raise Unreadable("a <bndbox> or <polygon> in <object>", "neither", "correct the annotation", line)

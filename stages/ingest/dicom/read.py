@@ -99,10 +99,12 @@ def read_film(content: bytes, megapixels: int, ct_window: CtWindow, burned_in: B
     with refuse_damaged("reading it"):
         check_syntax(content[:65536])
         header = read_header(BytesIO(content))
-        burned = header.get("BurnedInAnnotation") == "YES"
+        state = str(header.get("BurnedInAnnotation", "NO") or "").strip().upper()
+        burned = state != "NO"  # `Y`, UNKNOWN or nothing at all is no plain NO
         unfit = why_unfit(header, megapixels)
         if not unfit and burned and isinstance(burned_in, RefuseBurnedIn):
-            unfit = "text burned into its pixels (BurnedInAnnotation is YES; see burned_in in ingest.sources)"
+            says = "YES" if state == "YES" else "neither NO nor YES"
+            unfit = f"text burned into its pixels (BurnedInAnnotation is {says}; see burned_in in ingest.sources)"
         if unfit:
             raise Unreadable(READABLE, unfit, HOW_TO_FIX)
         stored = stored_values(header)

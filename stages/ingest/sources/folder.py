@@ -39,7 +39,7 @@ def picture_films(
     """
     plan, pins = SourcePlan(), pinned or {}
     pictures = [name for name in files.names() if name.lower().endswith(SUFFIXES)]
-    pairs = pair(files, pictures, entry.annotations)
+    pairs = pair(files, pictures, entry)
     names = class_names(files) if entry.annotations == "yolo" else {}
     table = film_table(files, plan, source)
     plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in pairs.problems]
@@ -68,6 +68,9 @@ def picture_films(
         plan.films.append(film)
         if stated:
             plan.stated[film.image_id] = stated
+    if entry.unlabelled == "no_fracture":
+        bare = sum(film.labels is None and not film.label_file for film in plan.films)
+        plan.notes.append(f"{source}: {bare} of {len(plan.films)} films have no labels and count as free of fractures")
     if entry.annotations in OF_MANY:
         shared = sorted({film.label_public_name for film in plan.films if film.label_public_name})
         plan.notes.append(f"{source}: labels of {len(pairs.labels)} films from {', '.join(shared) or 'no file'}")

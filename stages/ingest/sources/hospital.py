@@ -77,7 +77,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     others = sum(1 for name in names if headers[name].kind == "other" and not name.lower().endswith(ANNOTATIONS))
     if others:
         plan.notes.append(f"{source}: {others} files that are neither DICOM nor annotations were left where they are")
-    pairs = pair(files, films, entry.annotations)
+    pairs = pair(files, films, entry)
     problems += [(file, problem.redacted()) for file, problem in pairs.problems]
     plan.refusals += [Refusal(source, public[name], problem) for name, problem in problems]
     chosen = films if entry.ct_slices == "all" else middle_slices(films, headers)

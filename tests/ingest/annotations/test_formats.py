@@ -98,13 +98,15 @@ def studio(**changes: Any) -> dict[str, Any]:
 
 
 def test_label_studio() -> None:
-    assert boxes(read_label_studio(js([studio()])), "a.png") == [[20, 100, 120, 140]]
+    assert boxes(read_label_studio(js([studio()])), "0123abcd-a.png") == [[20, 100, 120, 140]]
     turned = {"x": 50, "y": 25, "width": 20, "height": 5, "rotation": 90, "rectanglelabels": ["f"]}
     # 40 x 20 pixels from (100, 100), turned clockwise about its left top corner: down 40, left 20
-    np.testing.assert_allclose(boxes(read_label_studio(js([studio(value=turned)])), "a.png"), [[80, 100, 100, 140]])
+    np.testing.assert_allclose(
+        boxes(read_label_studio(js([studio(value=turned)])), "0123abcd-a.png"), [[80, 100, 100, 140]]
+    )
     points = {"points": [[0, 0], [50, 0], [0, 25]], "polygonlabels": ["f"]}
     drawn = read_label_studio(js([studio(type="polygonlabels", value=points)]))
-    assert boxes(drawn, "a.png") == [[0, 0, 100, 100]]
+    assert boxes(drawn, "0123abcd-a.png") == [[0, 0, 100, 100]]
 
 
 def cvat(inside: str) -> bytes:
@@ -140,6 +142,35 @@ def via(**attributes: Any) -> dict[str, Any]:
     return {
         "a.png12": {"filename": "a.png", "regions": [{"shape_attributes": attributes, "region_attributes": {"c": "f"}}]}
     }
+
+
+@pytest.mark.parametrize(
+    ("annotations", "listed"),
+    [
+        ([], False),  # pending
+        ([{"result": [], "was_cancelled": True}], False),  # skipped
+        ([{"result": []}], True),  # submitted: no fracture
+    ],
+)
+def test_only_a_submitted_label_studio_task_says_that_there_is_no_fracture(annotations: Any, listed: bool) -> None:
+    task = studio() | {"annotations": annotations, "drafts": [{"result": []}], "predictions": [{"result": []}]}
+    labels = read_label_studio(js([task]))
+    assert bool(labels.films) == listed
+    assert not labels.problems
+
+
+def test_lines_never_cost_an_annotation() -> None:
+    """A list of the same name that stands before the films' own is shorter than theirs."""
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(3)]
+    boxes_ = [{"image_id": number, "bbox": [1, 1, 5, 5]} for number in range(3)]
+    content = {"info": {"annotations": [1], "images": []}, "images": images, "annotations": boxes_}
+    assert [len(film.shapes) for film in read_coco(js(content)).films.values()] == [1, 1, 1]
+
+
+def test_coordinates_that_look_like_shares_are_no_pixels() -> None:
+    shapes = read_labelme(js({"shapes": [{"label": "f", "points": [[0.1, 0.2], [0.5, 0.2], [0.4, 0.6]]}]})).films[""]
+    _, (problem,), _ = fit_to_film(shapes, 200, 400)
+    assert problem.expected == "coordinates in pixels"
 
 
 def test_via() -> None:
@@ -301,7 +332,32 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
         3,
         "circle",
     ),
+    (
+        "via: an open line",
+        read_via,
+        js(via(name="polyline", all_points_x=[1, 3, 5], all_points_y=[2, 4, 9])),
+        2,
+        "polyline",
+    ),
     ("via: an ellipse", read_via, js(via(name="ellipse", cx=1)), 2, "ellipse"),
+    (
+        "studio: two labels",
+        read_label_studio,
+        js([studio(value={"x": 10, "y": 25, "width": 50, "height": 10, "rectanglelabels": ["f", "g"]})]),
+        2,
+        "2 labels",
+    ),
+    (
+        "voc: a gap",
+        read_voc,
+        voc(
+            "<object><polygon>"
+            + "".join(f"<x{n}>{n}</x{n}><y{n}>{n * n}</y{n}>" for n in (1, 2, 3, 5))
+            + "</polygon></object>"
+        ),
+        3,
+        "gaps",
+    ),
     ("studio: a brush", read_label_studio, js([studio(type="brushlabels")]), 2, "brushlabels"),
     ("studio: a turned image", read_label_studio, js([studio(image_rotation=90)]), 2, "rotated image"),
     ("csv: a word", read_csv, b"image,xmin,ymin,xmax,ymax\na,1,2,3,wide\n", 2, "wide"),

@@ -390,6 +390,14 @@ def test_burned_in_text_is_refused_masked_or_taken() -> None:
     assert not read_film(film_bytes(), 64, WINDOW, MaskCorners()).masked
 
 
+@pytest.mark.parametrize("state", ["yes", "Y", "UNKNOWN", ""])
+def test_only_a_plain_no_says_that_nothing_is_burned_in(state: str) -> None:
+    with pytest.raises(Unreadable) as error:
+        read_film(film_bytes(BurnedInAnnotation=state), 64, WINDOW, RefuseBurnedIn())
+    assert "text burned into its pixels" in error.value.problem.actual
+    assert not read_film(film_bytes(BurnedInAnnotation="NO "), 64, WINDOW, MaskCorners()).masked
+
+
 def test_a_header_of_the_wrong_types_is_refused_without_its_text() -> None:
     spacing_of_patient = b"DS\x10\x000.70312\\0.70312 "
     assert spacing_of_patient in film_bytes()

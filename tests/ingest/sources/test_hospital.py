@@ -281,7 +281,9 @@ def test_a_dangling_link_and_a_closed_folder_are_told_without_their_names(inbox:
 def test_unlabelled_films_are_refused_or_have_no_fracture(inbox: Path) -> None:
     bring(inbox, "DOE/1", 1, label=False)
     assert "expected its labels" in refused()
-    main(settings(hospital={"unlabelled": "no_fracture"}))
+    with pytest.raises(UserError, match="expected voc labels of its 1 films, found none"):
+        main(settings(hospital={"unlabelled": "no_fracture"}))
+    main(settings(hospital={"annotations": "none", "unlabelled": "no_fracture"}))
     assert manifest()["fractures"].sum() == 0
 
 

@@ -1,0 +1,124 @@
+"""Which label meets which film: each row is a folder that people have."""
+
+from typing import Any
+
+import pytest
+
+from stages.common.core.errors import UserError
+from stages.ingest.annotations.film_names import steps_between
+from stages.ingest.annotations.pairing import Pairs, pair
+from stages.ingest.params import Folder
+
+BOX = "0 0.5 0.5 0.1 0.1"
+
+
+class Files:
+    """Files in memory."""
+
+    label = ""
+
+    def __init__(self, content: dict[str, str]) -> None:
+        self.content = content
+
+    def names(self) -> list[str]:
+        return sorted(self.content)
+
+    def read(self, name: str) -> bytes:
+        return self.content[name].encode()
+
+
+def paired(films: str, content: dict[str, str], annotations: str = "yolo", **entry: Any) -> Pairs:
+    entry = {"unlabelled": "refuse"} | entry
+    source = Folder.model_validate({"source": "folder", "annotations": annotations} | entry)
+    return pair(Files(content | dict.fromkeys(films.split(), "")), films.split(), source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("films", "labels", "expected"),
+    [
+        # A label file serves one film, of the nearest folder.
+        ("ANNA/IM1 BERTA/IM1", "ANNA/IM1.txt", {"ANNA/IM1": "ANNA/IM1.txt"}),
+        ("p1/IM1.png p2/IM1.png", "p2/IM1.txt", {"p2/IM1.png": "p2/IM1.txt"}),
+        ("BERTA/IM1 ANNA/IM2", "ANNA/IM1.txt", {}),
+        ("img/p1/a.png img/p2/a.png", "lab/p1/a.txt lab/p2/a.txt",
+         {"img/p1/a.png": "lab/p1/a.txt", "img/p2/a.png": "lab/p2/a.txt"}),
+        ("s/images/a.png t/images/a.png", "s/labels/a.txt t/labels/a.txt",
+         {"s/images/a.png": "s/labels/a.txt", "t/images/a.png": "t/labels/a.txt"}),
+        ("images/a.png", "far/away/a.txt", {"images/a.png": "far/away/a.txt"}),
+        # Spellings, the closest first.
+        ("a.png", "A.txt", {"a.png": "A.txt"}),
+        ("a.png", "a.png.txt", {"a.png": "a.png.txt"}),
+        ("a.png a.jpg", "a.png.txt a.jpg.txt", {"a.png": "a.png.txt", "a.jpg": "a.jpg.txt"}),
+        ("a_0000.png", "a.txt", {"a_0000.png": "a.txt"}),
+        ("a.png", "8c5f0a1b-a.txt", {"a.png": "8c5f0a1b-a.txt"}),
+        ("8c5f0a1b-a.png a.png", "8c5f0a1b-a.txt", {"8c5f0a1b-a.png": "8c5f0a1b-a.txt"}),
+        ("hand%20b.png", "hand%20b.txt", {"hand%20b.png": "hand%20b.txt"}),
+        ("handgelenk_ü.png", "handgelenk_u\u0308.txt", {"handgelenk_ü.png": "handgelenk_u\u0308.txt"}),
+        ("hand%C3%BC.png", "handü.txt", {"hand%C3%BC.png": "handü.txt"}),
+        ("1.2.3.498.3 1.2.3.498.4", "1.2.3.498.3.txt", {"1.2.3.498.3": "1.2.3.498.3.txt"}),
+    ],
+)  # fmt: skip
+def test_a_label_file_serves_one_film(films: str, labels: str, expected: dict[str, str]) -> None:
+    result = paired(films, dict.fromkeys(labels.split(), BOX))
+    assert result.file_of == expected
+    orphans = set(labels.split()) - set(expected.values())
+    assert {name for name, _ in result.problems} == orphans
+
+
+@pytest.mark.parametrize(
+    ("films", "labels", "problems"),
+    [
+        ("p1/a.png p2/a.png", "labels/a.txt", {"p1/a.png", "p2/a.png", "labels/a.txt"}),
+        ("a.png", "p/a.txt q/a.txt", {"a.png"}),
+        ("a.png", "a.txt other/lost.txt", {"other/lost.txt"}),
+    ],
+)
+def test_what_cannot_be_told_is_refused(films: str, labels: str, problems: set[str]) -> None:
+    result = paired(films, dict.fromkeys(labels.split(), BOX))
+    assert {name for name, _ in result.problems} == problems
+
+
+@pytest.mark.parametrize(
+    ("films", "file", "name", "film"),
+    [
+        ("p1/a.png p2/a.png", "boxes.csv", "p1/a.png", "p1/a.png"),
+        ("p2/a.png", "boxes.csv", "p1/a.png", ""),
+        ("p1/a.png p2/a.png", "p1/boxes.csv", "a.png", "p1/a.png"),
+        ("p1/a.png p2/a.png", "boxes.csv", "a.png", ""),
+        ("images/a.png", "boxes.csv", "C:\\\\work\\\\images\\\\a.png", "images/a.png"),
+        ("a.png", "boxes.csv", "/home/me/images/a.png", "a.png"),
+        ("set/images/a.png", "set/boxes.csv", "images/a.png", "set/images/a.png"),
+        ("a.png a.jpg", "boxes.csv", "a.jpg", "a.jpg"),
+        ("a.png", "boxes.csv", "A.JPG", "a.png"),
+        ("a.png 8c5f0a1b-a.png", "boxes.csv", "8c5f0a1b-a.png", "8c5f0a1b-a.png"),
+        ("a.png", "boxes.csv", "8c5f0a1b-a.png", "a.png"),
+        ("1.2.3.498.3 1.2.3.498.4", "boxes.csv", "1.2.3.498.3", "1.2.3.498.3"),
+    ],
+)
+def test_a_folder_that_is_stated_must_agree(films: str, file: str, name: str, film: str) -> None:
+    table = f"filename,xmin,ymin,xmax,ymax\n{name},1,1,9,9\n".replace("\\\\", "\\")
+    result = paired(films, {file: table}, "csv")
+    assert list(result.labels) == ([film] if film else [])
+    assert bool(result.problems) == (not film)
+
+
+@pytest.mark.parametrize("annotations", ["voc", "labelme", "yolo"])
+def test_labels_of_another_format_are_no_films_without_fractures(annotations: str) -> None:
+    films = [f"{number}.png" for number in range(24)]
+    content = {"yolo": BOX, "labelme": '{"shapes": [{"label": "f", "points": [[1, 1], [2, 1], [2, 2]]}]}'}
+    real = "labelme" if annotations == "yolo" else "yolo"
+    suffix = {"yolo": ".txt", "labelme": ".json"}[real]
+    labels = {film.replace(".png", suffix): content[real] for film in films}
+    with pytest.raises(UserError, match=f"expected {annotations} labels of its 24 films, .* look like {real}"):
+        paired(" ".join(films), labels, annotations, unlabelled="no_fracture")
+    assert paired(" ".join(films), labels, "none", unlabelled="no_fracture") == Pairs()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "steps"),
+    [("a", "a", 0), ("", "a", 1), ("images/p1", "labels/p1", 2), ("images/p1", "labels/p2", 4), ("a/b", "a", 1)],
+)
+def test_folders_are_as_far_apart_as_what_only_one_has(one: str, other: str, steps: int) -> None:
+    from pathlib import PurePosixPath
+
+    assert steps_between(PurePosixPath(one), PurePosixPath(other)) == steps
