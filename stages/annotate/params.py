@@ -31,7 +31,7 @@ class Drawn(Alternative):
 
 
 class Given(Alternative):
-    """As the source's own table says; validation films are drawn."""
+    """As the source's own table says; validation films are the source's, or drawn where it names none."""
 
     tag: ClassVar[str] = "by"
     by: Literal["given"] = "given"

@@ -11,6 +11,13 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import fold_column
 
 TRIALS = 200
+# What a source may call a side, in any case; films of the last are left out.
+WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+    "unused": ("unused", ""),
+}
 
 
 def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
@@ -21,7 +28,8 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
     Returns:
         str, indexed like `films`. The order of the rows never matters.
     Raises:
-        UserError: too few films, or a given split that puts a patient on both sides.
+        UserError: too few films, a side without any fracture, or a given split with other words, or with a patient on
+            two sides.
     """
     ordered = films.sort_values("image_id")
     if isinstance(settings, Given):
@@ -37,29 +45,50 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
         chosen[draw(ordered, settings.test, settings.seed, 0, "test")] = "test"
         rest = ordered[chosen != "test"]
         chosen[draw(rest, settings.train, settings.seed, 1, "train")] = "train"
-    inside = ordered[chosen == "train"]
-    if len(inside) <= settings.validation:
-        raise UserError(
-            f"annotate.split.validation: expected fewer than the {len(inside)} train films, found {settings.validation}"
-        )
-    chosen[draw(inside, settings.validation, settings.seed, 2, "validation")] = "validation"
+    if not (chosen == "validation").any():
+        inside = ordered[chosen == "train"]
+        if len(inside) <= settings.validation:
+            raise UserError(
+                f"annotate.split.validation: expected fewer than the {len(inside)} train films, "
+                f"found {settings.validation}"
+            )
+        chosen[draw(inside, settings.validation, settings.seed, 2, "validation")] = "validation"
+    require_fractures(ordered, chosen)
     return chosen.reindex(films.index)
 
 
+def require_fractures(films: pd.DataFrame, chosen: pd.Series) -> None:
+    """Refuse a split with which nothing can be learnt, or nothing be tested."""
+    for side in ("train", "test"):
+        rows = films[chosen == side]
+        if not rows["fracture"].any():
+            raise UserError(
+                f"annotate.split: expected a fracture on some of the {len(rows)} {side} films, found none; "
+                "see in reports/data_quality.md whether labels met their films"
+            )
+
+
 def given(films: pd.DataFrame) -> pd.Series:
-    """The source's own split; anything but train and test stays unused. A patient on both sides is refused."""
-    chosen = films["split"].where(films["split"].isin(["train", "test"]), "unused")
+    """The source's own split, in its own words (`WORDS`). A patient on two sides is refused."""
+    sides = {word: side for side, words in WORDS.items() for word in words}
+    chosen = films["split"].str.strip().str.lower().map(sides)
+    if chosen.isna().any():
+        accepted = ", ".join(word for words in WORDS.values() for word in words if word)
+        raise UserError(
+            f"annotate.split.by: expected the source's table to call sides {accepted}, or to leave them blank, found "
+            f"{', '.join(sorted(set(films['split'][chosen.isna()]))):.200}; correct its column `split`"
+        )
     for side in ("train", "test"):
         if not (chosen == side).any():
             raise UserError(
                 f"annotate.split.by: expected films that their source marks as {side}, found none; "
                 "add a column `split` to its table, or set annotate.split.by to drawn"
             )
-    sides = films[chosen != "unused"].groupby("group").apply(lambda rows: chosen[rows.index].nunique())
-    if (sides > 1).any():
-        both = films[films["group"].isin(sides[sides > 1].index)]["image_id"]
+    count = films[chosen != "unused"].groupby("group").apply(lambda rows: chosen[rows.index].nunique())
+    if (count > 1).any():
+        both = films[films["group"].isin(count[count > 1].index)]["image_id"]
         raise UserError(
-            f"annotate.split.by: expected every patient on one side, found both for {', '.join(both[:10])}; "
+            f"annotate.split.by: expected every patient on one side, found several for {', '.join(both[:10])}; "
             "correct the source's table, or set annotate.split.by to drawn"
         )
     return chosen

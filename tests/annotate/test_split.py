@@ -68,14 +68,35 @@ def test_sizes_that_whole_patients_cannot_make_are_said() -> None:
 
 
 def test_a_given_split_is_used_as_it_is() -> None:
-    table = films([2] * 12).assign(split=["train"] * 16 + ["test"] * 6 + ["spare"] * 2)
+    table = films([2] * 12).assign(split=["train"] * 16 + ["test"] * 6 + [""] * 2)
     chosen = assign(table, Given(seed=0, validation=4))
     assert chosen.value_counts().to_dict() == {"train": 12, "test": 6, "validation": 4, "unused": 2}
 
 
+def test_the_sources_own_validation_films_are_used_whatever_it_calls_the_sides() -> None:
+    words = ["Train"] * 8 + ["training"] * 4 + ["valid"] * 2 + ["val "] * 2 + ["Dev"] * 2 + ["TEST"] * 6
+    chosen = assign(films([2] * 12).assign(split=words), Given(seed=0, validation=4))
+    assert list(chosen) == ["train"] * 12 + ["validation"] * 6 + ["test"] * 6
+
+
+def test_a_side_that_nobody_knows_is_refused() -> None:
+    table = films([2] * 12).assign(split=["train"] * 16 + ["test"] * 6 + ["spare", "holdout"])
+    with pytest.raises(UserError, match=r"valid, val, dev, test, .* found holdout, spare; correct"):
+        assign(table, Given(seed=0, validation=4))
+
+
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_a_side_without_a_fracture_is_refused(side: str) -> None:
+    table = films([2] * 12).assign(
+        split=["train"] * 16 + ["test"] * 8, fracture=[side == "test"] * 16 + [side == "train"] * 8
+    )
+    with pytest.raises(UserError, match=f"a fracture on some of the .* {side} films, found none"):
+        assign(table, Given(seed=0, validation=4))
+
+
 def test_a_given_split_that_leaks_is_refused() -> None:
     table = films([2] * 6).assign(split=["train"] * 7 + ["test"] * 5)
-    with pytest.raises(UserError, match="found both for i0006, i0007"):
+    with pytest.raises(UserError, match="found several for i0006, i0007"):
         assign(table, Given(seed=11, validation=2))
 
 

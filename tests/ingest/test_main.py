@@ -18,7 +18,7 @@ from stages.ingest.annotations.pairing import class_names, pair
 from stages.ingest.main import main
 from stages.ingest.params import AnnotatedSource, Params
 from stages.ingest.problems import Unreadable
-from stages.ingest.sources.folder import table_rows
+from stages.ingest.sources.film_tables import table_rows
 from stages.ingest.types import image_id
 from tests.helpers.files import tree_hash
 from tests.helpers.params import merge, read_yaml

@@ -1,21 +1,17 @@
 """Ordinary pictures: a folder of films, or an archive of a public data set."""
 
-import csv
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from io import StringIO
 from pathlib import PurePosixPath
 
-from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS
+from stages.ingest.annotations.film_names import without_suffix
 from stages.ingest.annotations.pairing import OF_MANY, class_names, pair
-from stages.ingest.annotations.text_file import text_of
 from stages.ingest.file_access import FileAccess
 from stages.ingest.params import AnnotatedSource
 from stages.ingest.pictures import SUFFIXES
-from stages.ingest.problems import Refusal, Unreadable
+from stages.ingest.problems import Refusal
+from stages.ingest.sources.film_tables import read_tables
 from stages.ingest.types import SourceFilm, SourcePlan, image_id
-
-PATIENT_COLUMNS = ("patient_id", "patient", "group")
 
 
 def picture_films(
@@ -27,8 +23,7 @@ def picture_films(
 ) -> SourcePlan:
     """Every picture that a pattern of `include` matches, with its labels, patient and split.
 
-    A CSV with an image column (image_id, filename, filestem or image) may give `patient_id` (or `patient`, `group`)
-    and `split`; a film that it does not list is its own patient.
+    Tables may give patients and sides of a split (`film_tables`); a film that none lists is its own patient.
 
     Args:
         files: the folder or archive.
@@ -41,17 +36,19 @@ def picture_films(
     pictures = [name for name in files.names() if name.lower().endswith(SUFFIXES)]
     pairs = pair(files, pictures, entry)
     names = class_names(files) if entry.annotations == "yolo" else {}
-    table = film_table(files, plan, source)
-    plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in pairs.problems]
+    tables = read_tables(files, pictures)
+    problems = pairs.problems + tables.problems
+    plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in problems]
+    plan.notes += [f"{source}: {note}" for note in tables.notes]
     patterns = list(include)
     for name in pictures:
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             continue
         path = PurePosixPath(name)
-        stated = table.get(path.name) or table.get(path.stem) or {}
+        stated = tables.rows.get(name, {})
         label_file = pairs.file_of.get(name, "")
         film = SourceFilm(
-            image_id=image_id(path.stem),
+            image_id=image_id(without_suffix(path.name)),
             source=source,
             entry=entry,
             files=files,
@@ -61,8 +58,8 @@ def picture_films(
             label_file=label_file,
             label_public_name=public_name(files, label_file) if label_file else "",
             class_names=names,
-            patient=first(stated, PATIENT_COLUMNS) or path.stem,
-            split=stated.get("split") or "",
+            patient=stated.get("patient_id") or without_suffix(path.name),
+            split=stated.get("split", ""),
             pinned={file: pins[file] for file in (name, label_file) if file in pins},
         )
         plan.films.append(film)
@@ -80,47 +77,3 @@ def picture_films(
 def public_name(files: FileAccess, name: str) -> str:
     """What messages and tables call a file."""
     return f"{files.label}/{name}" if files.label else name
-
-
-def first(cells: dict[str, str], columns: Iterable[str]) -> str:
-    """The first cell that is not blank; '' where all are."""
-    return next((cells[column] for column in columns if cells.get(column)), "")
-
-
-def film_table(files: FileAccess, plan: SourcePlan, source: str) -> dict[str, dict[str, str]]:
-    """Rows of the tables about films, by film name; tables of coordinates are annotations."""
-    rows: dict[str, dict[str, str]] = {}
-    for name in files.names():
-        if name.lower().endswith(".csv"):
-            try:
-                rows |= table_rows(files.read(name))
-            except Unreadable as error:
-                plan.refusals.append(Refusal(source, public_name(files, name), error.problem))
-    return rows
-
-
-def table_rows(content: bytes) -> dict[str, dict[str, str]]:
-    """Rows of a CSV by image name; a table without an image column is not about images: no rows.
-
-    Raises:
-        Unreadable: no UTF-8, or an image that stands in the table twice.
-    """
-    reader = csv.DictReader(StringIO(text_of(content)))
-    try:
-        return patient_rows(reader)
-    except csv.Error as error:
-        raise Unreadable("comma-separated values", str(error), "export the table again", reader.line_num) from None
-
-
-def patient_rows(reader: "csv.DictReader[str]") -> dict[str, dict[str, str]]:
-    columns = reader.fieldnames or []
-    image = next((column for column in IMAGE_COLUMNS if column in columns), None)
-    if image is None or set(CORNERS) <= set(columns):
-        return {}
-    rows: dict[str, dict[str, str]] = {}
-    for row in reader:
-        if row[image] in rows:
-            again = f"{row[image]!r:.80} a second time"
-            raise Unreadable("one row per image", again, "remove one of the rows", reader.line_num)
-        rows[row[image]] = {key: value or "" for key, value in row.items() if isinstance(key, str)}
-    return rows

@@ -139,7 +139,7 @@ def test_the_pixel_hash_tells_size_depth_and_values_apart() -> None:
 def test_twenty_thousand_patients_of_graz_group_and_split_in_seconds() -> None:
     from stages.annotate.params import Drawn
     from stages.annotate.split import assign
-    from stages.ingest.sources.folder import table_rows
+    from stages.ingest.sources.film_tables import table_rows
 
     rows = table_rows(GRAZPEDWRI.read_bytes())
     assert len(rows) == 20_327

@@ -1,0 +1,158 @@
+"""Tables about films: their patients, their sides of a split, and what else a source states about them."""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import PurePosixPath
+
+from stages.ingest.annotations.csv_table import CORNERS
+from stages.ingest.annotations.film_names import LEVELS, by_spelling
+from stages.ingest.annotations.pairing import films_named
+from stages.ingest.annotations.text_file import text_of
+from stages.ingest.file_access import FileAccess
+from stages.ingest.problems import Problem, Unreadable
+
+# Headers as people write them, without case, blanks, hyphens and underscores.
+IMAGE = ("imageid", "filename", "filestem", "image", "imagename", "imagepath", "file", "filepath")
+PATIENT = ("patientid", "patient", "subjectid", "subject", "group")
+SPLIT = ("split",)
+DELIMITERS = ",;\t|"
+UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "-"}
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+
+
+@dataclass
+class FilmTables:
+    """What the tables of a source say of each film, by the film's name in the source.
+
+    rows: columns as the tables call them, with `patient_id` and `split` under these names; `patient_id` is blank where
+    it is unknown. problems: (file, problem). notes: how many films each table gave patients or sides.
+    """
+
+    rows: dict[str, dict[str, str]] = field(default_factory=dict)
+    problems: list[tuple[str, Problem]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
+    """Merge all tables of a source column by column; a table that gives no film its patient is refused."""
+    tables, levels = FilmTables(), [by_spelling(films, True, level) for level in range(LEVELS)]
+    said_by: dict[tuple[str, str], str] = {}
+    for name in files.names():
+        if name.lower().endswith(WORKBOOKS):
+            tables.notes.append(f"{PurePosixPath(name).name} is not read; save its tables as CSV if they list patients")
+        if not name.lower().endswith((".csv", ".tsv")):
+            continue
+        try:
+            rows = table_rows(files.read(name))
+        except Unreadable as error:
+            tables.problems.append((name, error.problem))
+            continue
+        met = 0
+        for key, row in rows.items():
+            named = films_named(key, name, levels)
+            if len(named) == 1:
+                met += 1
+                merge_row(tables, said_by, named[0], name, row)
+        gives = [column for column in ("patient_id", "split") if any(column in row for row in rows.values())]
+        if gives and not met:
+            problem = Problem("names of films of this source", f"{len(rows)} others", "correct its column of images", 1)
+            tables.problems.append((name, problem))
+        elif gives:
+            what = " and ".join({"patient_id": "patients", "split": "sides of the split"}[column] for column in gives)
+            tables.notes.append(f"{PurePosixPath(name).name} gives {what} of {met} of {len(films)} films")
+    return tables
+
+
+def merge_row(
+    tables: FilmTables, said_by: dict[tuple[str, str], str], film: str, table: str, row: dict[str, str]
+) -> None:
+    """Add what a table says of a film to what others say.
+
+    Args:
+        tables: receives the row, or a problem where two tables contradict each other.
+        said_by: the table that a film's patient or side comes from.
+        film: its name in the source.
+        table: its name in the source.
+        row: of that film.
+    """
+    merged = tables.rows.setdefault(film, {})
+    for column, value in row.items():
+        before = merged.get(column, "")
+        if column in ("patient_id", "split") and value and before and value != before:
+            actual = f"{PurePosixPath(said_by[film, column]).name} and {PurePosixPath(table).name}, which differ"
+            tables.problems.append((film, Problem(f"one {column} in all tables", actual, "correct one of them")))
+        elif not before:
+            merged[column] = value
+            said_by[film, column] = table
+
+
+def table_rows(content: bytes) -> dict[str, dict[str, str]]:
+    """Rows of a table by the image that they name.
+
+    A table of boxes gives patients and sides only. No rows come from a table without patients, sides or images.
+
+    Raises:
+        Unreadable: no UTF-8, an image that stands twice with another patient or side, or patients without images.
+    """
+    text = text_of(content)
+    start = re.match(r"sep=(.)\r?\n", text)
+    text = text[start.end() :] if start else text
+    delimiter = start[1] if start else delimiter_of(text)
+    reader = csv.DictReader(StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    try:
+        return rows_by_image(reader)
+    except csv.Error as error:
+        raise Unreadable("comma-separated values", str(error), "export the table again", reader.line_num) from None
+
+
+def delimiter_of(text: str) -> str:
+    """What separates the columns of the header: of the usual ones the most frequent."""
+    header = text.partition("\n")[0]
+    return max(DELIMITERS, key=header.count)
+
+
+def rows_by_image(reader: "csv.DictReader[str]") -> dict[str, dict[str, str]]:
+    columns = [column for column in reader.fieldnames or [] if column]
+    image, patient, split = (pick(columns, names) for names in (IMAGE, PATIENT, SPLIT))
+    if not image:
+        if patient and patient.strip().lower() != "group":
+            expected = "a column with the names of the images (filename, image_id)"
+            raise Unreadable(expected, f"the columns {', '.join(columns):.200}", "add or rename it, or remove it", 1)
+        return {}
+    boxes = {plain(column) for column in columns} >= set(CORNERS)
+    if boxes and not (patient or split):
+        return {}
+    rows: dict[str, dict[str, str]] = {}
+    for row in reader:
+        cells = {} if boxes else {key.strip(): value or "" for key, value in row.items() if isinstance(key, str)}
+        if patient:
+            cells["patient_id"] = patient_id(row[patient] or "")
+        if split:
+            cells["split"] = (row[split] or "").strip()
+        name = (row[image] or "").strip()
+        if name in rows and (not boxes or rows[name] != cells):
+            raise Unreadable(
+                "one row per image", f"{name!r:.80} a second time", "remove one of the rows", reader.line_num
+            )
+        rows[name] = cells
+    return rows
+
+
+def pick(columns: list[str], names: Iterable[str]) -> str:
+    """The first of the columns with one of these names, the first name first; '' if there is none."""
+    by_name = {plain(column): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), "")
+
+
+def plain(column: str) -> str:
+    return re.sub(r"[\s_-]", "", column).lower()
+
+
+def patient_id(cell: str) -> str:
+    """One spelling of a patient's number, whatever a spreadsheet made of it: 12 of `012`, `12.0` and ` 12`."""
+    text = cell.strip()
+    number = re.fullmatch(r"0*(\d+)(\.0+)?", text)
+    return number[1] if number else "" if text.lower() in UNKNOWN else text

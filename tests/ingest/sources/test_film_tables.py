@@ -1,0 +1,100 @@
+"""Tables of patients as people have them: each must give its patients, or be refused."""
+
+import pytest
+
+from stages.ingest.problems import Unreadable
+from stages.ingest.sources.film_tables import FilmTables, patient_id, read_tables, table_rows
+
+FILMS = ["a/p_01.png", "a/p_02.png"]
+PATIENTS = {"a/p_01.png": "7", "a/p_02.png": "8"}
+
+
+class Files:
+    """Files in memory."""
+
+    label = ""
+
+    def __init__(self, content: dict[str, str]) -> None:
+        self.content = content
+
+    def names(self) -> list[str]:
+        return sorted(self.content)
+
+    def read(self, name: str) -> bytes:
+        return self.content[name].encode()
+
+
+def tables(**content: str) -> FilmTables:
+    return read_tables(Files({name.replace("_dot_", "."): text for name, text in content.items()}), FILMS)  # type: ignore[arg-type]
+
+
+def patients(found: FilmTables) -> dict[str, str]:
+    assert not found.problems
+    return {film: row["patient_id"] for film, row in found.rows.items()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image_id,patient_id\np_01,7\np_02,8\n",
+        "image_id;patient_id\np_01;7\np_02;8\n",
+        "image_id\tpatient_id\np_01\t7\np_02\t8\n",
+        "sep=;\r\nimage_id;patient_id\r\np_01;7\r\np_02;8\r\n",
+        "file_name, PatientID\np_01.png, 7\np_02.png, 8\n",
+        "FileName,Subject_ID\nP_01.PNG,7\nP_02.PNG,8\n",
+        "Image Name,patient id\na/p_01.png,007\na/p_02.png,8.0\n",
+        "image,group\nC:\\films\\a\\p_01.jpg,7\nC:\\films\\a\\p_02.jpg,8\n",
+        "image_id,patient_id,xmin,ymin,xmax,ymax\np_01,7,1,1,9,9\np_01,7,2,2,5,5\np_02,8,1,1,9,9\n",
+        "\ufeffimage_id,patient_id\np_01,7\np_02,8\n",
+    ],
+)
+def test_every_table_gives_its_patients(text: str) -> None:
+    found = tables(table_dot_csv=text)
+    assert patients(found) == PATIENTS
+    assert found.notes == ["table.csv gives patients of 2 of 2 films"]
+
+
+def test_tables_are_merged_by_column_and_may_not_contradict() -> None:
+    one, other = "image_id,patient_id\np_01,7\np_02,8\n", "image_id,split\np_01,train\np_02,test\n"
+    found = tables(a_dot_csv=one, b_dot_tsv=other)
+    assert patients(found) == PATIENTS
+    assert [row["split"] for row in found.rows.values()] == ["train", "test"]
+    found = tables(a_dot_csv=one, b_dot_csv="image_id,patient_id\np_01,07\np_02,9\n")
+    ((film, problem),) = found.problems
+    assert film == "a/p_02.png"
+    assert problem.sentence(film) == (
+        "a/p_02.png: expected one patient_id in all tables, found a.csv and b.csv, which differ; correct one of them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("image_id,patient_id\nx_01,7\nx_02,8\n", "names of films of this source"),
+        ("picture,patient_id\np_01,7\n", "a column with the names of the images"),
+        ("image_id,patient_id\np_01,7\np_01,7\n", "one row per image"),
+        ("image_id,patient_id,xmin,ymin,xmax,ymax\np_01,7,1,1,9,9\np_01,8,2,2,5,5\n", "one row per image"),
+    ],
+)
+def test_a_table_of_patients_that_gives_none_is_refused(text: str, why: str) -> None:
+    ((file, problem),) = tables(table_dot_csv=text).problems
+    assert file == "table.csv"
+    assert why in problem.expected
+
+
+def test_a_workbook_is_said_and_a_table_of_something_else_is_passed_over() -> None:
+    found = tables(list_dot_xlsx="", weather_dot_csv="day,rain\n1,2\n")
+    assert found.notes == ["list.xlsx is not read; save its tables as CSV if they list patients"]
+    assert not found.problems
+
+
+@pytest.mark.parametrize("cell", ["12", "12.0", "012", " 12", "12 "])
+def test_one_patient_has_one_number(cell: str) -> None:
+    assert patient_id(cell) == "12"
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "NaN", "None", "NULL", "n/a", " - "])
+def test_an_unknown_patient_is_nobody_elses(cell: str) -> None:
+    assert patient_id(cell) == ""
+    with pytest.raises(Unreadable):
+        table_rows(b"x,patient_id\n1,2\n")
