@@ -41,7 +41,14 @@ def report(**changes: Any) -> str:
     return Path("reports/data_quality.md").read_text()
 
 
+def no_fracture(name: str) -> None:
+    """An empty label file."""
+    Path("in").mkdir(exist_ok=True)
+    Path(f"in/{name}.txt").write_text("")
+
+
 def test_the_same_film_stored_twice_is_one_group(here: Path) -> None:
+    no_fracture("a")
     save(film(1), "a.png")
     save(film(1), "b.png")
     save(film(1), "c.jpg", quality=40)
@@ -65,6 +72,7 @@ def test_opposite_labels_on_copies_are_told(here: Path) -> None:
 
 
 def test_an_official_split_that_leaks_is_told(here: Path) -> None:
+    no_fracture("a")
     for name, number in (("a", 1), ("b", 1), ("c", 2), ("d", 3)):
         save(film(number), f"{name}.png")
     Path("in/t.csv").write_text("filename,patient_id,split\na.png,1,train\nb.png,2,test\nc.png,3,train\nd.png,3,test\n")
@@ -75,6 +83,7 @@ def test_an_official_split_that_leaks_is_told(here: Path) -> None:
 
 
 def test_truncated_files_are_told(here: Path) -> None:
+    no_fracture("good")
     save(film(1), "good.png")
     buffer = BytesIO()
     film(2).save(buffer, "JPEG")
