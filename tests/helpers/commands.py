@@ -1,5 +1,6 @@
 """The command line of `wrist` in this process."""
 
+import gc
 import signal
 
 from stages.common.core.signals import SIGNALS
@@ -16,4 +17,5 @@ def wrist(*words: str) -> int:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        gc.unfreeze()  # what a command's process keeps to its end would stay in this one
     return 0
