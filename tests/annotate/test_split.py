@@ -81,7 +81,7 @@ def test_the_sources_own_validation_films_are_used_whatever_it_calls_the_sides()
 
 def test_a_side_that_nobody_knows_is_refused() -> None:
     table = films([2] * 12).assign(split=["train"] * 16 + ["test"] * 6 + ["spare", "holdout"])
-    with pytest.raises(UserError, match=r"valid, val, dev, test, .* found holdout, spare; correct"):
+    with pytest.raises(UserError, match=r"valid, val, dev, test, .* found holdout; correct"):
         assign(table, Given(seed=0, validation=4))
 
 
