@@ -19,7 +19,7 @@ RUN python -m venv /opt/venv \
         -e '/^(cuda-|nvidia-(cu|nc|nv)|triton)/d' \
         -e 's/^(torch|torchvision)==([^+]*)$/\1==\2+cpu/' requirements.lock > chosen.lock; \
     else cp requirements.lock chosen.lock; fi \
- && /opt/venv/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu --requirement chosen.lock
+ && /opt/venv/bin/pip install --no-cache-dir --no-deps --extra-index-url https://download.pytorch.org/whl/cpu --requirement chosen.lock
 # The project itself, by a link to where it is mounted: the command `wrist`, and the version that predictions record.
 COPY . /work
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable /work
