@@ -24,3 +24,18 @@ def flipped(path: Path) -> Iterator[None]:
         yield
     finally:
         path.write_bytes(before)
+
+
+class MemoryFiles:
+    """Files in memory, as ingest sees those of a source."""
+
+    label = ""
+
+    def __init__(self, content: dict[str, str]) -> None:
+        self.content = content
+
+    def names(self) -> list[str]:
+        return sorted(self.content)
+
+    def read(self, name: str) -> bytes:
+        return self.content[name].encode()

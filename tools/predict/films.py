@@ -9,11 +9,11 @@ import numpy as np
 from pydicom import Dataset
 
 from stages.common.core.errors import UserError
+from stages.ingest.annotations.film_names import DICOM_SUFFIXES
 from stages.ingest.dicom.read import flip, is_dicom, read_film
 from stages.ingest.params import CtWindow
 from stages.ingest.pictures import SUFFIXES, decode_picture
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
 
 

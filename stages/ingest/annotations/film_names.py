@@ -2,31 +2,20 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
 
+from stages.ingest.pictures import SUFFIXES
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 # What may stand behind a film's name; a UID's last number is none of these.
-FILM_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".ima")
+FILM_SUFFIXES = (*SUFFIXES, *DICOM_SUFFIXES, ".jpe", ".jfif", ".bmp", ".webp")
 EXPORTED = re.compile("^[0-9a-f]{8}-")  # which Label Studio puts before the name of an uploaded file
 FIRST_CHANNEL = re.compile("_0000$")  # which nnU-Net puts behind it
 
-
-def spellings(name: str, of_film: bool) -> list[set[str]]:
-    """The ways to read a name without folders, the closest first: one set of equal ones per level.
-
-    As written; without the suffix of a film; without regard to case, percent-encoding and the composition of Unicode;
-    without what exporters add.
-
-    Args:
-        name: of a film, or of one in an annotation.
-        of_film: whether it is a film's, which keeps an exporter's prefix as a part of its own.
-    """
-    stem = without_suffix(name)
-    folded = without_suffix(normalize("NFC", unquote(name)).casefold())
-    bare = {folded, FIRST_CHANNEL.sub("", folded)} if of_film else {EXPORTED.sub("", folded)}
-    return [{name}, {stem}, {folded}, bare]
+Index = list[dict[str, list[str]]]
 
 
 def without_suffix(name: str) -> str:
@@ -35,16 +24,56 @@ def without_suffix(name: str) -> str:
     return name[: len(name) - len(suffix)] or name
 
 
-def by_spelling(names: Iterable[str], of_film: bool, level: int) -> dict[str, list[str]]:
-    """Paths by the spellings of their names at a level of `spellings`."""
+def folded(name: str) -> str:
+    """The name without regard to suffix, case, percent-encoding and the composition of Unicode."""
+    return without_suffix(normalize("NFC", unquote(name)).casefold())
+
+
+def bare(name: str, of_film: bool) -> set[str]:
+    """The folded name without what exporters add; a film's own name keeps what looks like an exporter's prefix."""
+    text = folded(name)
+    return {text, FIRST_CHANNEL.sub("", text)} if of_film else {EXPORTED.sub("", text)}
+
+
+# The ways to read a name without folders, the closest first: the spellings of a name of a film, or of an annotation's.
+LEVELS: tuple[Callable[[str, bool], set[str]], ...] = (
+    lambda name, of_film: {name},
+    lambda name, of_film: {without_suffix(name)},
+    lambda name, of_film: {folded(name)},
+    bare,
+)
+
+
+def by_spelling(paths: Iterable[str], of_film: bool, level: Callable[[str, bool], set[str]]) -> dict[str, list[str]]:
+    """Paths by the spellings of their names at one of LEVELS."""
     found: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        for key in spellings(PurePosixPath(name).name, of_film)[level]:
-            found[key].append(name)
+    for path in paths:
+        for key in level(PurePosixPath(path).name, of_film):
+            found[key].append(path)
     return found
 
 
-LEVELS = len(spellings("a", of_film=True))
+def index_films(films: list[str]) -> Index:
+    """The films by the spellings of their names, a dictionary for each of LEVELS."""
+    return [by_spelling(films, True, level) for level in LEVELS]
+
+
+def films_named(key: str, file: str, index: Index) -> list[str]:
+    """The films that an annotation can mean: in the closest spelling that a film has in the folder that is stated.
+
+    Args:
+        key: the annotation's name of the film, with folders or without.
+        file: the annotation file; of several films the nearest to it are meant.
+        index: of `index_films`.
+    """
+    stated = PurePosixPath(key.replace("\\", "/"))
+    for by_name, level in zip(index, LEVELS, strict=True):
+        named = [film for name in level(stated.name, False) for film in by_name.get(name, [])]
+        films = [film for film in named if agrees(stated, PurePosixPath(film))]
+        if films:
+            closest = [film for film in films if film == stated.as_posix()]
+            return closest or nearest(stated.parent if stated.parent.parts else PurePosixPath(file).parent, films)
+    return []
 
 
 def steps_between(one: PurePosixPath, other: PurePosixPath) -> int:

@@ -12,7 +12,7 @@ from stages.common.core.errors import UserError
 from stages.ingest.annotations.coco import read_coco
 from stages.ingest.annotations.csv_table import read_csv
 from stages.ingest.annotations.cvat import read_cvat
-from stages.ingest.annotations.film_names import LEVELS, agrees, by_spelling, nearest, spellings
+from stages.ingest.annotations.film_names import LEVELS, by_spelling, films_named, index_films, nearest
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
 from stages.ingest.annotations.labels import FilmLabels, Labels
@@ -85,7 +85,7 @@ def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
     named = {name[: -len(suffix)]: name for name in labels}
     folders = {PurePosixPath(film).parent for film in films}
     left_films, left_labels = dict.fromkeys(films), dict.fromkeys(named)
-    for level in range(LEVELS):
+    for level in LEVELS:
         of_labels = by_spelling(left_labels, False, level)
         for key, same in by_spelling(left_films, True, level).items():
             films_left = [film for film in same if film in left_films]
@@ -165,7 +165,7 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
         UserError: there is no file of the format.
     """
     suffix, marks, reader = OF_MANY[format_]
-    pairs, levels = Pairs(), [by_spelling(films, True, level) for level in range(LEVELS)]
+    pairs, index = Pairs(), index_films(films)
     candidates = [name for name in files.names() if name.lower().endswith(suffix)]
     annotations = [name for name in candidates if has_marks(files, name, marks)]
     if not annotations:
@@ -181,7 +181,7 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
             continue
         pairs.problems += [(file, problem) for problem in labels.problems]
         for key, film_labels in labels.films.items():
-            film = films_named(key, file, levels)
+            film = films_named(key, file, index)
             problem = enter(pairs, film, key, film_labels)
             if problem:
                 pairs.problems.append((file, problem))
@@ -197,23 +197,6 @@ def has_marks(files: FileAccess, name: str, marks: tuple[bytes, ...]) -> bool:
     except Unreadable:
         return False
     return all(mark in content for mark in marks)
-
-
-def films_named(key: str, file: str, levels: list[dict[str, list[str]]]) -> list[str]:
-    """The films that an annotation can mean: in the closest spelling that a film has in the folder that is stated.
-
-    Args:
-        key: the annotation's name of the film, with folders or without.
-        file: the annotation file; of several films the nearest to it are meant.
-        levels: of `by_spelling`, the closest first.
-    """
-    stated = PurePosixPath(key.replace("\\", "/"))
-    for by_name, keys in zip(levels, spellings(stated.name, of_film=False), strict=True):
-        films = [film for name in keys for film in by_name.get(name, []) if agrees(stated, PurePosixPath(film))]
-        if films:
-            closest = [film for film in films if film == stated.as_posix()]
-            return closest or nearest(stated.parent if stated.parent.parts else PurePosixPath(file).parent, films)
-    return []
 
 
 def enter(pairs: Pairs, films: list[str], key: str, labels: FilmLabels) -> Problem | None:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import PurePosixPath
 
-from stages.ingest.annotations.csv_table import CORNERS
-from stages.ingest.annotations.film_names import LEVELS, by_spelling
-from stages.ingest.annotations.pairing import films_named
+from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS
+from stages.ingest.annotations.film_names import films_named, index_films
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.file_access import FileAccess
 from stages.ingest.problems import Problem, Unreadable
 
-# Headers as people write them, without case, blanks, hyphens and underscores.
-IMAGE = ("imageid", "filename", "filestem", "image", "imagename", "imagepath", "file", "filepath")
-PATIENT = ("patientid", "patient", "subjectid", "subject", "group")
+# Headers as people write them, but for case, blanks, hyphens and underscores; the first of several is taken.
+IMAGE = (*IMAGE_COLUMNS, "image name", "image path", "file", "file path")
+PATIENT = ("patient id", "patient", "subject id", "subject", "group")
 SPLIT = ("split",)
 DELIMITERS = ",;\t|"
 UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "-"}
@@ -38,7 +37,7 @@ class FilmTables:
 
 def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
     """Merge all tables of a source column by column; a table that gives no film its patient is refused."""
-    tables, levels = FilmTables(), [by_spelling(films, True, level) for level in range(LEVELS)]
+    tables, index = FilmTables(), index_films(films)
     said_by: dict[tuple[str, str], str] = {}
     for name in files.names():
         if name.lower().endswith(WORKBOOKS):
@@ -52,7 +51,7 @@ def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
             continue
         met = 0
         for key, row in rows.items():
-            named = films_named(key, name, levels)
+            named = films_named(key, name, index)
             if len(named) == 1:
                 met += 1
                 merge_row(tables, said_by, named[0], name, row)
@@ -144,7 +143,7 @@ def rows_by_image(reader: "csv.DictReader[str]") -> dict[str, dict[str, str]]:
 def pick(columns: list[str], names: Iterable[str]) -> str:
     """The first of the columns with one of these names, the first name first; '' if there is none."""
     by_name = {plain(column): column for column in reversed(columns)}
-    return next((by_name[name] for name in names if name in by_name), "")
+    return next((by_name[plain(name)] for name in names if plain(name) in by_name), "")
 
 
 def plain(column: str) -> str:

@@ -1,5 +1,6 @@
 """Which label meets which film: each row is a folder that people have."""
 
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -8,29 +9,15 @@ from stages.common.core.errors import UserError
 from stages.ingest.annotations.film_names import steps_between
 from stages.ingest.annotations.pairing import Pairs, pair
 from stages.ingest.params import Folder
+from tests.helpers.files import MemoryFiles
 
 BOX = "0 0.5 0.5 0.1 0.1"
-
-
-class Files:
-    """Files in memory."""
-
-    label = ""
-
-    def __init__(self, content: dict[str, str]) -> None:
-        self.content = content
-
-    def names(self) -> list[str]:
-        return sorted(self.content)
-
-    def read(self, name: str) -> bytes:
-        return self.content[name].encode()
 
 
 def paired(films: str, content: dict[str, str], annotations: str = "yolo", **entry: Any) -> Pairs:
     entry = {"unlabelled": "refuse"} | entry
     source = Folder.model_validate({"source": "folder", "annotations": annotations} | entry)
-    return pair(Files(content | dict.fromkeys(films.split(), "")), films.split(), source)  # type: ignore[arg-type]
+    return pair(MemoryFiles(content | dict.fromkeys(films.split(), "")), films.split(), source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +72,7 @@ def test_what_cannot_be_told_is_refused(films: str, labels: str, problems: set[s
         ("p2/a.png", "boxes.csv", "p1/a.png", ""),
         ("p1/a.png p2/a.png", "p1/boxes.csv", "a.png", "p1/a.png"),
         ("p1/a.png p2/a.png", "boxes.csv", "a.png", ""),
-        ("images/a.png", "boxes.csv", "C:\\\\work\\\\images\\\\a.png", "images/a.png"),
+        ("images/a.png", "boxes.csv", r"C:\work\images\a.png", "images/a.png"),
         ("a.png", "boxes.csv", "/home/me/images/a.png", "a.png"),
         ("set/images/a.png", "set/boxes.csv", "images/a.png", "set/images/a.png"),
         ("a.png a.jpg", "boxes.csv", "a.jpg", "a.jpg"),
@@ -96,7 +83,7 @@ def test_what_cannot_be_told_is_refused(films: str, labels: str, problems: set[s
     ],
 )
 def test_a_folder_that_is_stated_must_agree(films: str, file: str, name: str, film: str) -> None:
-    table = f"filename,xmin,ymin,xmax,ymax\n{name},1,1,9,9\n".replace("\\\\", "\\")
+    table = f"filename,xmin,ymin,xmax,ymax\n{name},1,1,9,9\n"
     result = paired(films, {file: table}, "csv")
     assert list(result.labels) == ([film] if film else [])
     assert bool(result.problems) == (not film)
@@ -119,6 +106,4 @@ def test_labels_of_another_format_are_no_films_without_fractures(annotations: st
     [("a", "a", 0), ("", "a", 1), ("images/p1", "labels/p1", 2), ("images/p1", "labels/p2", 4), ("a/b", "a", 1)],
 )
 def test_folders_are_as_far_apart_as_what_only_one_has(one: str, other: str, steps: int) -> None:
-    from pathlib import PurePosixPath
-
     assert steps_between(PurePosixPath(one), PurePosixPath(other)) == steps

@@ -4,28 +4,14 @@ import pytest
 
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.film_tables import FilmTables, patient_id, read_tables, table_rows
+from tests.helpers.files import MemoryFiles
 
 FILMS = ["a/p_01.png", "a/p_02.png"]
 PATIENTS = {"a/p_01.png": "7", "a/p_02.png": "8"}
 
 
-class Files:
-    """Files in memory."""
-
-    label = ""
-
-    def __init__(self, content: dict[str, str]) -> None:
-        self.content = content
-
-    def names(self) -> list[str]:
-        return sorted(self.content)
-
-    def read(self, name: str) -> bytes:
-        return self.content[name].encode()
-
-
 def tables(**content: str) -> FilmTables:
-    return read_tables(Files({name.replace("_dot_", "."): text for name, text in content.items()}), FILMS)  # type: ignore[arg-type]
+    return read_tables(MemoryFiles({name.replace("_dot_", "."): text for name, text in content.items()}), FILMS)  # type: ignore[arg-type]
 
 
 def patients(found: FilmTables) -> dict[str, str]:
