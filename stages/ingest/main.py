@@ -76,6 +76,9 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[Source
     if not all(isinstance(entry, Sample) for entry in settings.sources) and not Path(settings.inbox).is_dir():
         raise UserError(f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path")
     plans = [plan for entry in settings.sources for plan in plans_of(entry, settings, scratch, pool)]
+    for plan in plans:
+        leave_out_refused(plan)
+        note_unlabelled(plan)
     leave_one_of_each_id(plans)
     if not any(plan.films or plan.refusals for plan in plans):
         raise UserError(f"ingest.inbox: expected at least one film, found none; see {INBOX}/README.md for the layouts")
@@ -117,6 +120,20 @@ def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
     }
     compare(entry, pins, hashes)
     return picture_films(archive, f"kaggle {entry.handle} v{entry.version}", entry, entry.include, pins)
+
+
+def leave_out_refused(plan: SourcePlan) -> None:
+    """A film that is refused before it is read, since its labels or its patient cannot be told, is not read."""
+    refused = {refusal.file for refusal in plan.refusals}
+    plan.films = [film for film in plan.films if film.public_name not in refused]
+
+
+def note_unlabelled(plan: SourcePlan) -> None:
+    """Say how many films count as free of fractures because nothing says otherwise."""
+    if any(film.entry.unlabelled == "no_fracture" for film in plan.films):
+        bare = sum(film.labels is None and not film.label_file for film in plan.films)
+        note = f"{bare} of {len(plan.films)} films have no labels and count as free of fractures"
+        plan.notes.append(f"{plan.films[0].source}: {note}")
 
 
 def leave_one_of_each_id(plans: list[SourcePlan]) -> None:

@@ -160,6 +160,17 @@ def test_refusals_are_the_same_bytes_again(inbox: Path) -> None:
     assert "0x" not in texts[0]
 
 
+def test_a_film_whose_labels_or_patient_cannot_be_told_is_not_taken_by_quarantine(inbox: Path) -> None:
+    put(inbox, a_dot_png=png(1), p__a_dot_txt="0 0.5 0.5 0.1 0.1", q__a_dot_txt="")
+    put(inbox, b_dot_png=png(2), b_dot_txt="", c_dot_png=png(3), c_dot_txt="")
+    put(inbox, one_dot_csv="image_id,patient_id\nb,1\nc,2\n", two_dot_csv="image_id,patient_id\nb,1\nc,3\n")
+    assert main(settings("yolo", on_error="quarantine")).startswith(
+        "1 films of 1 patients, 0 fractures, 2 files refused"
+    )
+    assert list(manifest().index) == ["b"]
+    assert set(QUARANTINE.read(RAW)["file"]) == {"a.png", "c.png"}
+
+
 def test_labels_of_missing_films_and_films_listed_twice_are_named(inbox: Path) -> None:
     put(inbox, p__a_dot_png=png(1), q__a_dot_png=png(2), c_dot_png=png(3))
     put(inbox, boxes_dot_csv="filename,xmin,ymin,xmax,ymax\na.png,1,1,9,9\nz.png,1,1,9,9\nq/a.png,1,1,9,9\nc,1,1,9,9\n")

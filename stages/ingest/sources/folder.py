@@ -65,9 +65,6 @@ def picture_films(
         plan.films.append(film)
         if stated:
             plan.stated[film.image_id] = stated
-    if entry.unlabelled == "no_fracture":
-        bare = sum(film.labels is None and not film.label_file for film in plan.films)
-        plan.notes.append(f"{source}: {bare} of {len(plan.films)} films have no labels and count as free of fractures")
     if entry.annotations in OF_MANY:
         shared = sorted({film.label_public_name for film in plan.films if film.label_public_name})
         plan.notes.append(f"{source}: labels of {len(pairs.labels)} films from {', '.join(shared) or 'no file'}")

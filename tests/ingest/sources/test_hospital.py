@@ -285,6 +285,8 @@ def test_unlabelled_films_are_refused_or_have_no_fracture(inbox: Path) -> None:
         main(settings(hospital={"unlabelled": "no_fracture"}))
     main(settings(hospital={"annotations": "none", "unlabelled": "no_fracture"}))
     assert manifest()["fractures"].sum() == 0
+    said = "hospital: 1 of 1 films have no labels and count as free of fractures"
+    assert said in Path("reports/data_quality.md").read_text()
 
 
 def test_hospital_films_need_a_secret_key_outside_the_project(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
