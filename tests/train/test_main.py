@@ -280,6 +280,7 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
         np.testing.assert_allclose(together[column], alone[column], rtol=2e-3, atol=loose, err_msg=column)
     for name, tensor in weights.items():
         largest = float(tensor.abs().max())
+        # AdamW moves a bias that starts at 0 by a learning rate a step, whichever sign rounding gave its gradient
         torch.testing.assert_close(shared[name], tensor, atol=max(0.02, 0.04 * largest), rtol=0.02, msg=name)
 
 
