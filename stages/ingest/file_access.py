@@ -15,6 +15,9 @@ from stages.ingest.params import Limits
 from stages.ingest.problems import Unreadable
 
 SMALL = 2**20  # bytes; below this no ratio is a bomb
+# What macOS, Windows and Synology put into folders by themselves; `._a.png` holds attributes of a.png, not a film.
+SYSTEM_NAMES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+SYSTEM_FOLDERS = {"__macosx", ".spotlight-v100", ".trashes", ".fseventsd", "@eadir", "$recycle.bin"}
 
 
 class FileAccess(Protocol):
@@ -25,7 +28,10 @@ class FileAccess(Protocol):
         """What messages call it."""
 
     def names(self) -> list[str]:
-        """All files, sorted."""
+        """All files but those of operating systems, sorted."""
+
+    def system_files(self) -> list[str]:
+        """The files that an operating system put there by itself."""
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; raises Unreadable when it is damaged or too large."""
@@ -38,6 +44,12 @@ class Folder:
     label: str = ""
 
     def names(self) -> list[str]:
+        return [name for name in self.all_names() if not is_system_file(name)]
+
+    def system_files(self) -> list[str]:
+        return [name for name in self.all_names() if is_system_file(name)]
+
+    def all_names(self) -> list[str]:
         names = []
         for folder, _, files in os.walk(self.path, onerror=self.refuse):
             names += [(Path(folder) / file).relative_to(self.path).as_posix() for file in files]
@@ -70,6 +82,12 @@ class Archive:
     label: str = ""
 
     def names(self) -> list[str]:
+        return [name for name in self.all_names() if not is_system_file(name)]
+
+    def system_files(self) -> list[str]:
+        return [name for name in self.all_names() if is_system_file(name)]
+
+    def all_names(self) -> list[str]:
         return sorted(members(self.path, self.limits, stamp(self.path)))
 
     def read(self, name: str) -> bytes:
@@ -83,6 +101,12 @@ class Archive:
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
             raise Unreadable("a whole archive member", f"{error}", "download the archive again") from None
         return content
+
+
+def is_system_file(name: str) -> bool:
+    """Whether an operating system, and no person, put a file of this name into a folder."""
+    path = PurePosixPath(name.lower())
+    return path.name in SYSTEM_NAMES or path.name.startswith("._") or not SYSTEM_FOLDERS.isdisjoint(path.parts[:-1])
 
 
 def stamp(path: Path) -> int:

@@ -19,6 +19,7 @@ from stages.common.core.parallel import executor, track
 from stages.common.core.validation import validate
 from stages.common.data.layout import CHECKS, DATA_DOCS, INBOX, QUALITY, RAW
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
+from stages.ingest.account import account_for
 from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.pseudonyms import Key, read_key
 from stages.ingest.file_access import Archive, Folder
@@ -55,13 +56,15 @@ def main(settings: Params) -> str:
             raise error_list("these files cannot be used", [refusal.reason for refusal in refusals], shown=100)
         manifest, pairs = write_tables(settings, results, refusals, out)
         synthetic = any(isinstance(entry, Sample) for entry in settings.sources)
-        report = quality_report(manifest, refusals, plans, results, pairs, synthetic)
+        accounts = [account_for(plan, results) for plan in plans]
+        report = quality_report(manifest, refusals, plans, results, pairs, accounts, synthetic)
     write_text(QUALITY, report)
     patients, fractures = manifest["patient_id"].nunique(), manifest["fractures"].sum()
-    return (
+    summary = (
         f"{len(manifest)} films of {patients} patients, {fractures} fractures, "
         f"{len(refusals)} files refused, {len(pairs)} pairs of copies -> {RAW}, {QUALITY}"
     )
+    return "\n  ".join([summary, *(account.sentence for account in accounts)])
 
 
 def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[SourcePlan]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.common.core.params import Alternative, ByName, Strict, param
 from stages.common.data.layout import INBOX
@@ -126,6 +126,13 @@ class Params(Strict):
     )
     limits: Limits = Limits()
     ct_window: CtWindow = CtWindow()
+
+    @field_validator("inbox")
+    @classmethod
+    def check_inbox(cls, inbox: str) -> str:
+        if inbox.startswith("~"):
+            raise ValueError(f"DVC does not expand `~` in {inbox}; write the path of the home folder")
+        return inbox
 
     @model_validator(mode="after")
     def check_sources(self) -> "Params":

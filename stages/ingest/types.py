@@ -69,9 +69,12 @@ class FilmResult:
 class SourcePlan:
     """What a source holds: films, refused files that belong to no film, and what a person should know.
 
-    key: makes the pseudonyms of a hospital's films. stated: rows of the source's own table by image id.
+    source: its name in the manifest. files: all of them by public name, each with its use or why it is left out.
+    stated: rows of the source's own table by image id. key: makes the pseudonyms of a hospital's films.
     """
 
+    source: str
+    files: dict[str, str]
     films: list[SourceFilm] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -1,5 +1,6 @@
 """The stage as a whole on pictures: folders and archives in every format, stop and quarantine."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from stages.common.core.errors import UserError
-from stages.common.data.layout import RAW
+from stages.common.data.layout import QUALITY, RAW
 from stages.common.data.shapes import read_points
-from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
+from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import class_names, pair
 from stages.ingest.main import main
 from stages.ingest.params import AnnotatedSource, Params
@@ -223,7 +224,7 @@ def test_a_broken_list_of_names_is_passed_over(inbox: Path) -> None:
     from stages.ingest.file_access import Folder
 
     put(inbox, data_dot_yaml="names: [", other_dot_yaml="- 1")
-    assert class_names(Folder(inbox, settings().limits)) == {}
+    assert class_names(Folder(inbox, settings().limits)) == ("", {})
 
 
 def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
@@ -317,3 +318,58 @@ def test_image_ids_are_safe_file_names() -> None:
 def test_impossible_params_are_refused(change: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         settings(**change)
+
+
+def files_below(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def test_a_folder_of_oddities_adds_up(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(
+        inbox,
+        p1__a_dot_png=png(1),
+        p1__a_dot_xml=FORMATS["voc"][1],
+        p1__b_dot_png=png(2),
+        p2__c_dot_png=b"no film",
+        p2__c_dot_xml=FORMATS["voc"][1],
+    )
+    put(
+        inbox,
+        p3__lost_dot_xml=FORMATS["voc"][1],
+        p3__empty_dot_xml="<annotation></annotation>",
+        README="hello",
+        notes_dot_pdf=b"%PDF",
+    )
+    put(inbox, t_dot_csv="filename,patient_id\na.png,1\nb.png,2\nc.png,3\n", other_dot_csv="x,y\n1,2\n")
+    (inbox / ".DS_Store").write_bytes(b"\0")
+    (inbox / "p1/._a.png").write_bytes(b"\0\5\x16\7")
+    (inbox / "p1/Thumbs.db").write_bytes(b"\0")
+    (inbox / "__MACOSX").mkdir()
+    (inbox / "__MACOSX/a.png").write_bytes(png(1))
+    text = main(settings("voc", on_error="quarantine"))
+    seen = files_below(inbox)
+    line = f"folder: {seen} files = 2 films + 1 label files + 1 tables + 2 refused + 9 left out"
+    assert line in text
+    assert seen == 2 + 1 + 1 + 2 + 9
+    page = QUALITY.read_text()
+    assert f"| folder | {seen} | 2 | 1 | 1 | 2 | 9 |" in page
+    for reason in (
+        "4 files of an operating system",
+        "1 file with labels of films that are not taken",
+        "1 file of no use here (.pdf)",
+        "1 file of no use here (no suffix)",
+        "1 file of no use here (.xml)",
+        "1 file of no use here (.csv)",
+    ):
+        assert f"- folder: {reason}\n" in page
+    assert (
+        page.index("A person must look at: Refused (2)") < page.index("## Refused: 2") < page.index("## What came in")
+    )
+    assert set(MANIFEST.read(RAW)["image_id"]) == {"a", "b"}
+    assert list(FILES.read(RAW)["file"]) == ["p1/a.png", "p1/a.xml", "p1/b.png"]
+    assert len(QUARANTINE.read(RAW)) == 2
+
+
+def test_a_tilde_is_refused_since_dvc_looks_for_a_folder_of_that_name() -> None:
+    with pytest.raises(ValidationError, match="DVC does not expand `~` in ~/in"):
+        settings("voc", inbox="~/in")

@@ -24,6 +24,12 @@ def without_suffix(name: str) -> str:
     return name[: len(name) - len(suffix)] or name
 
 
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name in lower case; blank where it is no word, such as the last number of a UID."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix[1:].isascii() and suffix[1:].isalnum() and not suffix[1:].isdecimal() else ""
+
+
 def folded(name: str) -> str:
     """The name without regard to suffix, case, percent-encoding and the composition of Unicode."""
     return without_suffix(normalize("NFC", unquote(name)).casefold())

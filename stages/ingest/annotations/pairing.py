@@ -220,8 +220,11 @@ def enter(pairs: Pairs, films: list[str], key: str, labels: FilmLabels) -> Probl
     return None
 
 
-def class_names(files: FileAccess) -> dict[str, str]:
-    """Names of YOLO's class numbers, from a `data.yaml` (or another .yaml with `names`), `classes.txt` or `*.names`."""
+def class_names(files: FileAccess) -> tuple[str, dict[str, str]]:
+    """The file with the names of YOLO's class numbers, and these names; blank and empty where there is none.
+
+    It is a `data.yaml` (or another .yaml with `names`), `classes.txt` or `*.names`, the first one by name.
+    """
     for name in files.names():
         file = PurePosixPath(name).name.lower()
         try:
@@ -230,10 +233,10 @@ def class_names(files: FileAccess) -> dict[str, str]:
                 names = listed.get("names") if isinstance(listed, dict) else None
                 if names:
                     pairs = names.items() if isinstance(names, dict) else enumerate(names)
-                    return {str(number): str(label) for number, label in pairs}
+                    return name, {str(number): str(label) for number, label in pairs}
             elif file == "classes.txt" or file.endswith(".names"):
                 lines = text_of(files.read(name)).split("\n")
-                return {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
+                return name, {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
         except (YAMLError, Unreadable):
             continue
-    return {}
+    return "", {}

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
+from stages.ingest.account import COLUMNS, Account
 from stages.ingest.problems import Refusal
 from stages.ingest.types import FilmResult, SourcePlan
 
@@ -75,9 +76,10 @@ def quality_report(
     plans: list[SourcePlan],
     results: list[FilmResult],
     pairs: list[tuple[int, int, int]],
+    accounts: list[Account],
     synthetic: bool,
 ) -> str:
-    """The page as Markdown: what came in, what was refused, what to look at, each with what to do about it.
+    """The page as Markdown: first what a person must decide, each with what to do about it; then what came in.
 
     Args:
         manifest: of data/raw.
@@ -85,6 +87,7 @@ def quality_report(
         plans: what the sources held.
         results: of all films.
         pairs: of copies, see `near_pairs`.
+        accounts: of all sources.
         synthetic: whether the sample is among the sources.
     """
     stated = {name: row for plan in plans for name, row in plan.stated.items()}
@@ -95,28 +98,37 @@ def quality_report(
     parts = ["# Data quality", ""]
     if synthetic:
         parts += ["Films of the sources `sample-*` are synthetic.", ""]
-    parts += came_in(manifest)
-    parts += section(
-        "Refused", [refusal.reason for refusal in refusals], "Fix or remove the files; all are in quarantine.csv."
-    )
-    parts += section(
-        "The same film more than once",
-        duplicate_findings(manifest, pairs),
-        "Each group of copies stays on one side of the split. Copies with opposite labels need a decision.",
-    )
-    parts += section(
-        "The source's own split leaks", split_findings(manifest), "Use annotate.split.by: drawn, or fix the table."
-    )
-    parts += section(
-        "Tables against labels", table_findings(manifest, stated), "Look at the films and correct one side."
-    )
-    parts += section(
-        "To look at",
-        [f"{note}: {listed(ids)}" for note, ids in sorted(notes.items())],
-        "Nothing was changed without a word here.",
-    )
+    decisions = [
+        ("Refused", [refusal.reason for refusal in refusals], "Fix or remove the files; all are in quarantine.csv."),
+        (
+            "The same film more than once",
+            duplicate_findings(manifest, pairs),
+            "Each group of copies stays on one side of the split. Copies with opposite labels need a decision.",
+        ),
+        ("The source's own split leaks", split_findings(manifest), "Use annotate.split.by: drawn, or fix the table."),
+        ("Tables against labels", table_findings(manifest, stated), "Look at the films and correct one side."),
+        (
+            "To look at",
+            [f"{note}: {listed(ids)}" for note, ids in sorted(notes.items())],
+            "Nothing was changed without a word here.",
+        ),
+    ]
+    open_ones = [f"{title} ({len(findings)})" for title, findings, _ in decisions if findings]
+    parts += [f"A person must look at: {', '.join(open_ones)}." if open_ones else "Nothing needs a decision.", ""]
+    parts += [line for title, findings, advice in decisions for line in section(title, findings, advice)]
+    parts += ["## What came in", "", *came_in(manifest), *account_table(accounts)]
+    parts += section("Left out", [reason for account in accounts for reason in account.reasons], "")
     parts += section("How it was read", [note for plan in plans for note in plan.notes], "")
     return "\n".join(parts) + "\n"
+
+
+def account_table(accounts: list[Account]) -> list[str]:
+    """A table of the files of each source: every file stands in one column."""
+    lines = [f"| source | files | {' | '.join(COLUMNS)} | left out |", f"|---|---|{'---|' * len(COLUMNS)}---|"]
+    for account in accounts:
+        cells = [account.seen, *(account.columns[column] for column in COLUMNS), account.left_out.total()]
+        lines.append(f"| {account.source} | {' | '.join(map(str, cells))} |")
+    return [*lines, ""]
 
 
 def came_in(manifest: pd.DataFrame) -> list[str]:

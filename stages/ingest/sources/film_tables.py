@@ -27,12 +27,14 @@ class FilmTables:
     """What the tables of a source say of each film, by the film's name in the source.
 
     rows: columns as the tables call them, with `patient_id` and `split` under these names; `patient_id` is blank where
-    it is unknown. problems: (file, problem). notes: how many films each table gave patients or sides.
+    it is unknown. problems: (file, problem). notes: how many films each table gave patients or sides. used: the tables
+    that gave some film a row.
     """
 
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[tuple[str, Problem]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    used: list[str] = field(default_factory=list)
 
 
 def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
@@ -55,6 +57,8 @@ def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
             if len(named) == 1:
                 met += 1
                 merge_row(tables, said_by, named[0], name, row)
+        if met:
+            tables.used.append(name)
         gives = [column for column in ("patient_id", "split") if any(column in row for row in rows.values())]
         if gives and not met:
             problem = Problem("names of films of this source", f"{len(rows)} others", "correct its column of images", 1)

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from stages.ingest.annotations.film_names import without_suffix
-from stages.ingest.annotations.pairing import OF_MANY, class_names, pair
+from stages.ingest.account import LABELS, TABLES
+from stages.ingest.annotations.film_names import suffix_of, without_suffix
+from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, pair
 from stages.ingest.file_access import FileAccess
 from stages.ingest.params import AnnotatedSource
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Refusal
-from stages.ingest.sources.film_tables import read_tables
+from stages.ingest.sources.film_tables import FilmTables, read_tables
 from stages.ingest.types import SourceFilm, SourcePlan, image_id
 
 
@@ -32,11 +33,13 @@ def picture_films(
         include: patterns of file names.
         pinned: SHA-256 that files must have, by name.
     """
-    plan, pins = SourcePlan(), pinned or {}
+    pins = pinned or {}
     pictures = [name for name in files.names() if name.lower().endswith(SUFFIXES)]
     pairs = pair(files, pictures, entry)
-    names = class_names(files) if entry.annotations == "yolo" else {}
+    names_file, names = class_names(files) if entry.annotations == "yolo" else ("", {})
     tables = read_tables(files, pictures)
+    uses = uses_of(files, pictures, pairs, tables, names_file)
+    plan = SourcePlan(source, {public_name(files, name): use for name, use in uses.items()})
     problems = pairs.problems + tables.problems
     plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in problems]
     plan.notes += [f"{source}: {note}" for note in tables.notes]
@@ -69,6 +72,26 @@ def picture_films(
         shared = sorted({film.label_public_name for film in plan.films if film.label_public_name})
         plan.notes.append(f"{source}: labels of {len(pairs.labels)} films from {', '.join(shared) or 'no file'}")
     return plan
+
+
+def uses_of(
+    files: FileAccess, pictures: list[str], pairs: Pairs, tables: FilmTables, names_file: str
+) -> dict[str, str]:
+    """Every file of a source by name, with its use or with why it is left out.
+
+    Args:
+        files: of the source.
+        pictures: names of those that can be films.
+        pairs: the labels of films.
+        tables: of films.
+        names_file: with the names of classes; blank for none.
+    """
+    uses = {name: f"of no use here ({suffix_of(name) or 'no suffix'})" for name in files.names()}
+    uses |= dict.fromkeys(files.system_files(), "of an operating system")
+    uses |= dict.fromkeys(pictures, "that no pattern of `include` takes")
+    uses |= dict.fromkeys(tables.used, TABLES)
+    uses |= {names_file: "with names of classes"} if names_file else {}
+    return uses | dict.fromkeys(pairs.file_of.values(), LABELS)
 
 
 def public_name(files: FileAccess, name: str) -> str:

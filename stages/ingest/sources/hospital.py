@@ -4,16 +4,20 @@ File and folder names of an export hold names and dates. Outside this module a f
 and in messages by its number in the list of the export's files, sorted by path as `find -type f | LC_ALL=C sort` does.
 """
 
+from codecs import getincrementaldecoder
 from collections import defaultdict
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from stages.common.core.parallel import track
+from stages.ingest.account import LABELS, REFUSED
+from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
 from stages.ingest.annotations.pairing import pair
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import HOW_TO_FIX, check_syntax, depth, is_dicom, multi, read_header
@@ -22,22 +26,20 @@ from stages.ingest.params import Hospital, Limits
 from stages.ingest.problems import Problem, Refusal, Unreadable
 from stages.ingest.types import SourceFilm, SourcePlan
 
-ANNOTATIONS = (".xml", ".json", ".csv", ".txt", ".yaml", ".names")
+# How files begin that exports hold beside films: PDF, PNG, JPEG, GIF, TIFF, ZIP and Office, programs, OLE, RTF.
 NOT_DICOM = (
-    *ANNOTATIONS,
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".html",
-    ".htm",
-    ".pdf",
-    ".exe",
-    ".inf",
-    ".ini",
-    ".css",
-    ".js",
-    ".zip",
+    *(b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"PK\3\4", b"MZ", b"\x7fELF", b"{\\rtf"),
+    *(b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"),
 )
+
+
+KNOWN = MimeTypes().types_map[True]  # Python's own suffixes of documents, films and programs, DICOM's not among them
+USES = {
+    "film": "with CT slices beside the middle of their series (ct_slices in ingest.sources)",
+    "directory": "with a list of other files (DICOMDIR)",
+    "other": "that hold neither films nor labels of films",
+    "refused": REFUSED,
+}
 
 
 @dataclass(frozen=True)
@@ -67,25 +69,21 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
         key: makes the pseudonyms.
         pool: looks through the files.
     """
-    files, plan = Folder(folder, limits), SourcePlan(key=key)
-    names = files.names()
-    public = {name: f"file {number} of the export (sorted by path)" for number, name in enumerate(names, start=1)}
+    files = Folder(folder, limits)
+    names, every = files.names(), files.all_names()
+    public = {name: f"file {number} of the export (sorted by path)" for number, name in enumerate(every, start=1)}
     looks = track(pool, partial(look, folder, key, limits.file_mb), names, "look through the export")
     headers = dict(zip(names, looks, strict=True))
     films, refused = one_each(headers, public)
     problems = refused + incomplete_directories(headers)
-    others = sum(1 for name in names if headers[name].kind == "other" and not name.lower().endswith(ANNOTATIONS))
-    if others:
-        plan.notes.append(f"{source}: {others} files that are neither DICOM nor annotations were left where they are")
     pairs = pair(files, films, entry)
     problems += [(file, problem.redacted()) for file, problem in pairs.problems]
-    plan.refusals += [Refusal(source, public[name], problem) for name, problem in problems]
     chosen = films if entry.ct_slices == "all" else middle_slices(films, headers)
-    if len(chosen) < len(films):
-        plan.notes.append(
-            f"{source}: {len(films) - len(chosen)} CT slices beside the middle of their series were left out "
-            "(ct_slices in ingest.sources)"
-        )
+    uses = dict.fromkeys(files.system_files(), "of an operating system")
+    uses |= {name: USES[header.kind] for name, header in headers.items()}
+    uses |= dict.fromkeys(pairs.file_of.values(), LABELS)
+    plan = SourcePlan(source, {public[name]: uses[name] for name in every}, key=key)
+    plan.refusals += [Refusal(source, public[name], problem) for name, problem in problems]
     for name in chosen:
         label_file = pairs.file_of.get(name, "")
         film = SourceFilm(
@@ -120,9 +118,8 @@ def look(folder: Path, key: Key, most_mb: int, name: str) -> HeaderFacts:
             head = file.read(65536)
     except OSError as error:  # whose text holds the path
         return HeaderFacts("refused", f"a file that cannot be read ({error.strerror})")
-    suffix = PurePosixPath(name).suffix.lower()
     if not is_dicom(head):
-        return HeaderFacts("other") if suffix in NOT_DICOM else HeaderFacts("refused", "no DICM after 128 bytes")
+        return HeaderFacts("other") if is_other(name, head) else HeaderFacts("refused", "no DICM after 128 bytes")
     try:
         check_syntax(head)
         header = read_header(path, pixels=False)
@@ -142,6 +139,20 @@ def look(folder: Path, key: Key, most_mb: int, name: str) -> HeaderFacts:
         return HeaderFacts("refused", error.problem.actual)
     except Exception as error:  # pydicom raises a dozen types on damaged files
         return HeaderFacts("refused", f"{type(error).__name__} while reading its header")
+
+
+def is_other(name: str, head: bytes) -> bool:
+    """Whether a file without DICOM's mark is none that someone takes for a film, by its suffix and first bytes."""
+    suffix = suffix_of(name)
+    return suffix not in DICOM_SUFFIXES and (suffix in KNOWN or head.startswith(NOT_DICOM) or is_text(head))
+
+
+def is_text(head: bytes) -> bool:
+    """Whether bytes are text in UTF-8, as far as they go; an empty file is none."""
+    try:
+        return "\0" not in getincrementaldecoder("utf-8")().decode(head) and bool(head)
+    except UnicodeDecodeError:
+        return False
 
 
 def one_each(headers: dict[str, HeaderFacts], public: dict[str, str]) -> tuple[list[str], list[tuple[str, Problem]]]:

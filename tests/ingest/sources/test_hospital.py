@@ -110,7 +110,7 @@ def test_all_faults_are_told_together_without_a_name(inbox: Path) -> None:
     bring(inbox, "DOE/3", 3, change=lambda data: setattr(data, "PatientID", ""))
     bring(inbox, "DOE/4", 4)
     (inbox / "DOE/5.dcm").write_bytes((inbox / "DOE/4").read_bytes())
-    (inbox / "DOE/6").write_bytes(b"DOE^JANE, no DICOM")
+    (inbox / "DOE/6").write_bytes(b"DOE^JANE, no DICOM\0")
     bring(inbox, "DOE/7", 7, change=lambda data: setattr(data, "BurnedInAnnotation", "YES"))
     said = refused()
     for reason in (
@@ -182,7 +182,7 @@ def test_the_middle_slice_or_all(slices: str, films: int, inbox: Path) -> None:
     if films == 1:
         # The slice at 10 mm holds 1100, which is 76 HU in a window of 400 +- 1000.
         assert read_png(Path("data/raw") / manifest()["file"][0])[0, 0] == round((76 - 399.5) / 1999 * 65535 + 32767.5)
-        assert "4 CT slices" in Path("reports/data_quality.md").read_text()
+        assert "4 files with CT slices beside" in Path("reports/data_quality.md").read_text()
 
 
 def test_a_mirrored_ct_slice_is_turned_and_its_boxes_with_it(inbox: Path) -> None:
@@ -224,10 +224,30 @@ def test_a_dicomdir_is_no_film_and_tells_of_missing_files(inbox: Path) -> None:
 
 def test_what_is_neither_dicom_nor_annotation_is_counted(inbox: Path) -> None:
     bring(inbox, "DOE/1", 1)
-    for name in ("viewer.exe", "DOE.pdf", "autorun.inf"):
+    for name in ("viewer.exe", "DOE.pdf", "DOE/README", "DOE/letter.doc", ".DS_Store", "DOE/Thumbs.db", "DOE/._1"):
         (inbox / name).write_bytes(b"x")
-    main(settings())
-    assert "3 files that are neither DICOM nor annotations" in Path("reports/data_quality.md").read_text()
+    (inbox / "DOE/scan").write_bytes(b"%PDF-1.7\n\xff\xfe")
+    (inbox / "__MACOSX").mkdir()
+    (inbox / "__MACOSX/1").write_bytes(b"\0")
+    text = main(settings())
+    page = Path("reports/data_quality.md").read_text()
+    assert "5 files that hold neither films nor labels of films" in page
+    assert "4 files of an operating system" in page
+    assert "hospital: 11 files = 1 films + 1 label files + 0 tables + 0 refused + 9 left out" in text
+
+
+@pytest.mark.parametrize("name", ["DOE/2", "DOE/2.dcm", "DOE/1.2.840.7"])
+@pytest.mark.parametrize("content", [b"", b"\0\1\2\3" * 100])
+def test_what_could_be_a_film_but_is_no_dicom_is_refused(name: str, content: bytes, inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    (inbox / name).write_bytes(content)
+    assert "no DICM after 128 bytes" in refused()
+
+
+def test_a_web_page_with_a_films_suffix_is_refused(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    (inbox / "DOE/2.dcm").write_text("<html>403</html>")
+    assert "no DICM after 128 bytes" in refused()
 
 
 def test_wrong_annotations_are_told_by_line_without_their_text(inbox: Path) -> None:
