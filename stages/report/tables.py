@@ -9,6 +9,7 @@ from tabulate import DataRow, TableFormat
 
 from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import LEVEL, pooled_f1_interval
+from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.model.metrics import METRICS, summarise
 from stages.report.evaluations import Evaluated
 
@@ -191,7 +192,7 @@ def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Conclusion:
 
 
 def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
-    """Whether adaptive beats baseline, in a sentence that the numbers support."""
+    """Whether adaptive beats baseline, in a sentence that the numbers support; and which network is no use at all."""
     gain = comparison.set_index("row").loc[GAIN]
     test = paired.set_index("metric").loc["f1"]
     covered = "films" if seeds == 1 else f"films and of {seeds} seeds"
@@ -201,7 +202,26 @@ def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
     )
     # Training from another seed changes the difference as well, and can change its sign.
     caveat = " One seed: training variance is not estimated; train from several seeds." if seeds == 1 else ""
-    return f"On these films adaptive {outcome(comparison, paired)} baseline ({numbers}).{caveat}"
+    useless = "".join(f" {sentence}" for sentence in no_better_than_trivial(comparison))
+    return f"On these films adaptive {outcome(comparison, paired)} baseline ({numbers}).{useless}{caveat}"
+
+
+def best_trivial(comparison: pd.DataFrame) -> Any:
+    """The row of the predictor that costs nothing and has the highest pooled F1."""
+    rows: Any = comparison[comparison["row"].isin(TRIVIAL_BASELINES)]
+    return rows.loc[rows["f1"].idxmax()]
+
+
+def no_better_than_trivial(comparison: pd.DataFrame) -> list[str]:
+    """A sentence for each network whose pooled F1 does not exceed that of every predictor that costs nothing."""
+    best = best_trivial(comparison)
+    f1 = comparison.set_index("row")["f1"]
+    return [
+        f"{variant.capitalize()} has learnt nothing of use: its F1 of {f1[variant]:.3f} does not exceed the "
+        f"{best['f1']:.3f} of '{best['row']}', which needs no training."
+        for variant in ("baseline", "adaptive")
+        if not f1[variant] > best["f1"]
+    ]
 
 
 def markdown(comparison: pd.DataFrame) -> str:

@@ -19,7 +19,7 @@ def seeds(*tables: pd.DataFrame) -> pd.DataFrame:
 
 
 def said(baseline: pd.DataFrame, adaptive: pd.DataFrame) -> str:
-    comparison = compare(baseline, adaptive, PATIENTS, {}, audit())
+    comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
     return verdict(comparison, compare_metrics(baseline, adaptive, PATIENTS, ("f1",)), 1)
 
 
@@ -47,6 +47,15 @@ def test_the_verdict_follows_the_numbers(skill: float, expected: str) -> None:
     assert expected in said(table(1, 0.5), table(3, skill))
 
 
+def test_a_network_that_beats_no_trivial_predictor_is_named() -> None:
+    good, nothing = table(1, 0.5), table(3, -1)
+    sentence = said(good, nothing)
+    assert "Adaptive has learnt nothing of use: its F1 of 0.000 does not exceed the 0." in sentence
+    assert "Baseline has learnt nothing" not in sentence
+    assert "of use" not in said(good, good)
+    assert said(nothing, nothing).count("which needs no training") == 2
+
+
 def test_identical_models_cannot_be_told_apart() -> None:
     assert "cannot be told apart" in said(table(1, 0.5), table(1, 0.5))
 
@@ -54,7 +63,7 @@ def test_identical_models_cannot_be_told_apart() -> None:
 def test_seeds_are_averaged_and_their_spread_is_said() -> None:
     both = [seeds(table(1, 0.5), table(4, 0.5)), seeds(table(2, 0.8), table(5, 0.7))]
     patients = pd.concat([PATIENTS, PATIENTS], ignore_index=True)
-    found = compare(both[0], both[1], patients, {}, audit()).set_index("row")
+    found = compare(both[0], both[1], patients, naive(both[0]), audit()).set_index("row")
     alone = [compare(table(*a), table(*b), PATIENTS, {}, audit()).set_index("row") for a, b in PAIRS]
     for name, row in (("baseline", "baseline"), ("adaptive", "adaptive"), ("adaptive - baseline",) * 2):
         assert found.loc[row, "f1"] == pytest.approx(np.mean([one.loc[name, "f1"] for one in alone]))
@@ -81,7 +90,7 @@ def test_folds_are_pooled_and_their_spread_is_said() -> None:
 
 def test_an_interval_alone_makes_no_claim() -> None:
     baseline, adaptive = table(1, 0.5), table(3, 0.85)
-    comparison = compare(baseline, adaptive, PATIENTS, {}, audit())
+    comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
     paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1",))
     assert "adaptive beats" in verdict(comparison, paired, 1)
     assert "cannot be told apart" in verdict(comparison, paired.assign(permutation=0.2), 1)
