@@ -94,6 +94,9 @@ def read_labels(film: SourceFilm, result: FilmResult) -> FilmLabels:
             shapes.append(Shape(name, shape.kind, shape.rings, shape.line))
         elif name not in film.entry.other_classes:
             unknown.setdefault(name, shape.line)
+    for label, problem in labels.problems:
+        if film.class_names.get(label, label) not in film.entry.other_classes:
+            result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
     for name, line in unknown.items():
         expected = f"one of the classes {', '.join(film.entry.classes)}"
         fix = "add it to `classes` or `other_classes`"

@@ -239,6 +239,25 @@ def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
     assert manifest().loc["a", "fractures"] == 2
 
 
+def cvat_image(name: str, *shapes: str) -> str:
+    return f'<image name="{name}" width="40" height="30">{"".join(shapes)}</image>'
+
+
+def test_shapes_of_other_classes_are_not_judged_by_their_type(inbox: Path) -> None:
+    box = '<box label="f" xtl="10" ytl="6" xbr="30" ybr="18"/>'
+    axis, line = '<polyline label="axis" points="1,2;3,4"/>', '<polyline label="f" points="1,2;3,4"/>'
+    put(inbox, a_dot_png=png(1), b_dot_png=png(2))
+    put(inbox, cvat_dot_xml=f"<annotations>{cvat_image('a.png', box, axis)}{cvat_image('b.png', box)}</annotations>")
+    main(folder("cvat", classes=["f"], other_classes=["axis"]))
+    assert list(manifest()["fractures"]) == [1, 1]
+    with pytest.raises(UserError, match=r"cvat\.xml, line 1: expected a box, polygon or mask, found <polyline>"):
+        main(folder("cvat", classes=["f", "axis"]))
+    put(inbox, cvat_dot_xml=f"<annotations>{cvat_image('a.png', line)}{cvat_image('b.png', box)}</annotations>")
+    main(settings("cvat", {"classes": ["f"]}, on_error="quarantine"))
+    assert list(manifest().index) == ["b"], "a film with a shape that cannot be read is none without a fracture"
+    assert list(QUARANTINE.read(RAW)["file"]) == ["a.png"]
+
+
 def test_a_film_without_labels_is_refused_when_told(inbox: Path) -> None:
     put(inbox, a_dot_png=png())
     with pytest.raises(UserError, match=r"a\.png: expected its labels"):

@@ -2,15 +2,21 @@
 
 from typing import Any
 
+import numpy as np
+
+from stages.common.data.geometry import fill_polygon
 from stages.common.data.shapes import Shape, box_shape
 from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, load, ring, with_lines
 from stages.ingest.annotations.labels import FilmLabels, Labels
-from stages.ingest.annotations.rle import decode_counts, outline, unpack_counts
+from stages.ingest.annotations.rle import MAX_PIXELS, decode_counts, outline, unpack_counts
 from stages.ingest.problems import Problem, Unreadable
 
 
 def read_coco(content: bytes) -> Labels:
-    """COCO: polygons, run lengths (plain or compressed) and boxes in pixels; several polygons are one shape."""
+    """COCO: polygons, run lengths (plain or compressed) and boxes in pixels.
+
+    Several polygons of one annotation are one shape, their union, as pycocotools takes them; holes need run lengths.
+    """
     text, data = load(content, "COCO JSON")
     labels, films = Labels(), {}
     try:
@@ -27,17 +33,22 @@ def read_coco(content: bytes) -> Labels:
     except SHAPES as error:
         raise Unreadable("COCO JSON with images and annotations", error_text(error), HOW_TO_FIX) from None
     for index, (item, line) in enumerate(with_lines(text, "annotations", annotations)):
+        film, label = None, ""
         try:
             if item["image_id"] not in films:
                 raise ValueError(f"image_id {item['image_id']!r:.40}, which `images` does not list")
-            if names and item["category_id"] not in names:
-                raise ValueError(f"category_id {item['category_id']!r:.40}, which `categories` does not list")
             film = films[item["image_id"]]
             label = names.get(item.get("category_id"), str(item.get("category_id", "")))
+            if names and item["category_id"] not in names:
+                raise ValueError(f"category_id {item['category_id']!r:.40}, which `categories` does not list")
             film.shapes.append(coco_shape(item, label, film.size, line))
         except SHAPES as error:
             reason = f"{error_text(error)} (annotations[{index}])"
-            labels.problems.append(Problem("a COCO annotation", reason, "correct the annotation", line))
+            problem = Problem("a COCO annotation", reason, "correct the annotation", line)
+            if film is None:
+                labels.problems.append(problem)
+            else:
+                film.problems.append((label, problem))
     return labels
 
 
@@ -64,6 +75,27 @@ def coco_shape(item: dict[str, Any], label: str, size: tuple[float, float] | Non
             raise ValueError("an empty mask")
         return Shape(label, "polygon", rings, line)
     if drawn:
-        return Shape(label, "polygon", tuple(ring(polygon) for polygon in drawn), line)
+        return Shape(label, "polygon", union(tuple(ring(polygon) for polygon in drawn)), line)
     x, y, w, h = (finite(value) for value in item["bbox"])
     return box_shape(x, y, x + w, y + h, label, line)
+
+
+def union(rings: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """The rings of what lies in at least one polygon, float64 (n, 2) of x, y in pixels.
+
+    Polygons that share no pixel stay as they are; others become the outline of the pixels that they mark together.
+
+    Raises:
+        ValueError: they span more pixels than a film has.
+    """
+    points = np.concatenate(rings)
+    origin = np.floor(points.min(axis=0))
+    width, height = (np.ceil(points.max(axis=0)) - origin + 1).astype(int)
+    if len(rings) == 1:
+        return rings
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"polygons that span {width} x {height} pixels")
+    marked = [fill_polygon((ring_ - origin,), (height, width)) for ring_ in rings]
+    if np.sum(marked, axis=0).max() < 2:
+        return rings
+    return tuple(ring_ + origin for ring_ in outline(np.any(marked, axis=0)))

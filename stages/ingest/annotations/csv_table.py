@@ -45,7 +45,7 @@ def box_rows(reader: "csv.DictReader[str]", columns: list[str]) -> Labels:
             left, top, right, bottom = (float(cell) for cell in cells)
         except ValueError:
             problem = Problem("four numbers", repr(", ".join(cells)[:80]), "correct the row", reader.line_num)
-            labels.problems.append(problem)
+            film.problems.append((row.get(label) or "", problem))
             continue
         film.shapes.append(box_shape(left, top, right, bottom, row.get(label) or "", reader.line_num))
         film.size = film.size or stated_size(row)

@@ -26,7 +26,7 @@ def read_cvat(content: bytes) -> Labels:
             try:
                 film.shapes.append(cvat_shape(item))
             except Unreadable as error:
-                labels.problems.append(error.problem)
+                film.problems.append((item.get("label", ""), error.problem))
         labels.add_film(image.get("name", ""), film)
     return labels
 
@@ -40,6 +40,9 @@ def cvat_shape(item: Element) -> Shape:
         angle = get("rotation") if item.get("rotation") else 0.0
         if angle == 0:
             return box_shape(left, top, right, bottom, label, line)
+        if left > right or top > bottom:
+            expected = "left before right and top above bottom"
+            raise Unreadable(expected, f"{left:g} to {right:g}, {top:g} to {bottom:g}", "correct the annotation", line)
         centre = np.array([left + right, top + bottom]) / 2
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
         return Shape(label, "polygon", (rotate(corners, centre, angle),), line)

@@ -12,7 +12,10 @@ from stages.ingest.pictures import SUFFIXES
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 # What may stand behind a film's name; a UID's last number is none of these.
 FILM_SUFFIXES = (*SUFFIXES, *DICOM_SUFFIXES, ".jpe", ".jfif", ".bmp", ".webp")
-EXPORTED = re.compile("^[0-9a-f]{8}-")  # which Label Studio puts before the name of an uploaded file
+# Which Label Studio puts before the name of an uploaded file. Eight decimal digits alone may be the name's own (a date,
+# a number of the hospital), unless other names of the same export have one with letters.
+EXPORTED = re.compile("^(?=[0-9]*[a-f])[0-9a-f]{8}-")
+EXPORTED_AMONG_OTHERS = re.compile("^[0-9a-f]{8}-")
 FIRST_CHANNEL = re.compile("_0000$")  # which nnU-Net puts behind it
 
 Index = list[dict[str, list[str]]]
@@ -35,46 +38,55 @@ def folded(name: str) -> str:
     return without_suffix(normalize("NFC", unquote(name)).casefold())
 
 
-def bare(name: str, of_film: bool) -> set[str]:
+def prefix_of(names: Iterable[str]) -> re.Pattern[str]:
+    """What the exporter put before the names that one export gives to films, with folders or without."""
+    lettered = any(EXPORTED.match(PurePosixPath(name.replace("\\", "/")).name) for name in names)
+    return EXPORTED_AMONG_OTHERS if lettered else EXPORTED
+
+
+def bare(name: str, prefix: re.Pattern[str] | None) -> set[str]:
     """The folded name without what exporters add; a film's own name keeps what looks like an exporter's prefix."""
     text = folded(name)
-    return {text, FIRST_CHANNEL.sub("", text)} if of_film else {EXPORTED.sub("", text)}
+    return {prefix.sub("", text)} if prefix else {text, FIRST_CHANNEL.sub("", text)}
 
 
-# The ways to read a name without folders, the closest first: the spellings of a name of a film, or of an annotation's.
-LEVELS: tuple[Callable[[str, bool], set[str]], ...] = (
-    lambda name, of_film: {name},
-    lambda name, of_film: {without_suffix(name)},
-    lambda name, of_film: {folded(name)},
+Level = Callable[[str, re.Pattern[str] | None], set[str]]
+# The ways to read a name without folders, the closest first: the spellings of a film's name (prefix None), or of an
+# annotation's with that prefix of its exporter.
+LEVELS: tuple[Level, ...] = (
+    lambda name, prefix: {name},
+    lambda name, prefix: {without_suffix(name)},
+    lambda name, prefix: {folded(name)},
     bare,
 )
 
 
-def by_spelling(paths: Iterable[str], of_film: bool, level: Callable[[str, bool], set[str]]) -> dict[str, list[str]]:
+def by_spelling(paths: Iterable[str], prefix: re.Pattern[str] | None, level: Level) -> dict[str, list[str]]:
     """Paths by the spellings of their names at one of LEVELS."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        for key in level(PurePosixPath(path).name, of_film):
+        for key in level(PurePosixPath(path).name, prefix):
             found[key].append(path)
     return found
 
 
 def index_films(films: list[str]) -> Index:
     """The films by the spellings of their names, a dictionary for each of LEVELS."""
-    return [by_spelling(films, True, level) for level in LEVELS]
+    return [by_spelling(films, None, level) for level in LEVELS]
 
 
-def films_named(key: str, file: str, index: Index) -> list[str]:
+def films_named(key: str, file: str, index: Index, prefix: re.Pattern[str] = EXPORTED) -> list[str]:
     """The films that an annotation can mean: in the closest spelling that a film has in the folder that is stated.
 
     Args:
         key: the annotation's name of the film, with folders or without.
         file: the annotation file; of several films the nearest to it are meant.
         index: of `index_films`.
+        prefix: of `prefix_of`, for the names in that file.
     """
     stated = PurePosixPath(key.replace("\\", "/"))
     for by_name, level in zip(index, LEVELS, strict=True):
-        named = [film for name in level(stated.name, False) for film in by_name.get(name, [])]
+        named = [film for name in level(stated.name, prefix) for film in by_name.get(name, [])]
         films = [film for film in named if agrees(stated, PurePosixPath(film))]
         if films:
             closest = [film for film in films if film == stated.as_posix()]

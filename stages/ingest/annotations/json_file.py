@@ -28,34 +28,38 @@ def load(content: bytes, what: str) -> tuple[str, Any]:
 def with_lines(text: str, key: str, items: list[Any]) -> list[tuple[Any, int]]:
     """Each item of the list under `key` (of the file itself, if key is '') with the line where it starts.
 
-    0 for all where the walk through the text does not meet as many: another list of that key stands before.
+    0 for all where no list of that key is walked to the same items.
     """
     if not isinstance(items, list):
         raise TypeError(f"{type(items).__name__} where a list belongs")
-    lines = item_lines(text, key)
-    return list(zip(items, lines if len(lines) == len(items) else [0] * len(items), strict=True))
+    for start in re.finditer(rf'"{key}"\s*:\s*\[' if key else r"\A\s*\[", text):
+        found, lines = item_lines(text, start.end())
+        if found == items:
+            return list(zip(items, lines, strict=True))
+    return [(item, 0) for item in items]
 
 
-def item_lines(text: str, key: str) -> list[int]:
-    """The line where each item starts of the first list under `key`.
+def item_lines(text: str, offset: int) -> tuple[list[Any], list[int]]:
+    """The items of the list that starts before `offset`, and the line where each starts.
 
     The JSON parser keeps no offsets, so the list is walked once more.
     """
-    start = re.search(rf'"{key}"\s*:\s*\[' if key else r"\[", text)
     decoder, space = json.JSONDecoder(), re.compile(r"[\s,]*")
+    items: list[Any] = []
     lines: list[int] = []
-    offset, counted, line = (start.end() if start else len(text)), 0, 1
+    counted, line = 0, 1
     while True:
         offset = space.match(text, offset).end()  # type: ignore[union-attr]
         if offset >= len(text) or text[offset] == "]":
-            return lines
+            return items, lines
         line += text.count("\n", counted, offset)
         counted = offset
-        lines.append(line)
         try:
-            _, offset = decoder.raw_decode(text, offset)
+            item, offset = decoder.raw_decode(text, offset)
         except ValueError:
-            return lines
+            return items, lines
+        items.append(item)
+        lines.append(line)
 
 
 def line_of_key(text: str, key: str) -> int:

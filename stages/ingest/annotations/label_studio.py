@@ -9,6 +9,9 @@ from stages.ingest.annotations.json_file import SHAPES, error_text, finite, load
 from stages.ingest.annotations.labels import FilmLabels, Labels, rotate
 from stages.ingest.problems import Problem, Unreadable
 
+# Results that state something about a film and mark nothing on it.
+STATEMENTS = ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "relation")
+
 
 def read_label_studio(content: bytes) -> Labels:
     """Label Studio's own JSON: rectangles (also rotated) and polygons in per cent of the film's sides.
@@ -20,22 +23,45 @@ def read_label_studio(content: bytes) -> Labels:
     if not isinstance(data, list):
         raise Unreadable("a list of Label Studio tasks", type(data).__name__, "export as JSON")
     for index, (task, line) in enumerate(with_lines(text, "", data)):
+        film, name = FilmLabels(line=line), ""
         try:
+            name = str(task.get("file_upload") or task["data"]["image"]).rsplit("/", 1)[-1]
             done = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
             if len(done) > 1:
                 raise ValueError(f"{len(done)} annotations of one task")
             if not done:  # pending, skipped, or with drafts and predictions only: nobody has decided
                 continue
-            film = FilmLabels(line=line)
             for item in done[0]["result"]:
-                if item["type"] != "choices":
-                    film.shapes.append(studio_shape(item, line))
-                    film.size = (finite(item["original_width"]), finite(item["original_height"]))
-            labels.add_film(str(task.get("file_upload") or task["data"]["image"]).rsplit("/", 1)[-1], film)
+                if item["type"] not in STATEMENTS:
+                    add_result(film, item, line, index)
         except SHAPES as error:
             reason = f"{error_text(error)} (task {index})"
-            labels.problems.append(Problem("a task with one finished annotation", reason, "correct the task", line))
+            problem = Problem("a task with one finished annotation", reason, "correct the task", line)
+            if not name:
+                labels.problems.append(problem)
+                continue
+            film.problems.append(("", problem))
+        labels.add_film(name, film)
     return labels
+
+
+def add_result(film: FilmLabels, item: dict[str, Any], line: int, task: int) -> None:
+    """Enter one result of a task: a shape, or the reason why it is none.
+
+    Args:
+        film: receives it.
+        item: the result.
+        line, task: where the task stands, and its number from 0.
+    """
+    value = item.get("value") or {}
+    named = value.get(item["type"]) or [""]
+    try:
+        film.shapes.append(studio_shape(item, line))
+        film.size = (finite(item["original_width"]), finite(item["original_height"]))
+    except SHAPES as error:
+        reason = f"{error_text(error)} (task {task})"
+        problem = Problem("a rectangle or polygon", reason, "correct the task", line)
+        film.problems.append((str(named[0]), problem))
 
 
 def studio_shape(item: dict[str, Any], line: int) -> Shape:
@@ -52,6 +78,8 @@ def studio_shape(item: dict[str, Any], line: int) -> Shape:
         return Shape(label, "polygon", (ring(value["points"]) * scale,), line)
     start = np.array([finite(value["x"]), finite(value["y"])]) * scale
     extent = np.array([finite(value["width"]), finite(value["height"])]) * scale
+    if (extent < 0).any():
+        raise ValueError("a width or height below 0")
     if not value.get("rotation"):
         return Shape(label, "box", (np.stack([start, start + extent]),), line)
     corners = start + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * extent

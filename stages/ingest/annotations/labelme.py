@@ -24,7 +24,8 @@ def read_labelme(content: bytes) -> Labels:
             film.shapes.append(labelme_shape(item, line))
         except SHAPES as error:
             reason = f"{error_text(error)} (shapes[{index}])"
-            labels.problems.append(Problem("a rectangle or polygon", reason, "correct the annotation", line))
+            label = str(item.get("label", "")) if isinstance(item, dict) else ""
+            film.problems.append((label, Problem("a rectangle or polygon", reason, "correct the annotation", line)))
     labels.films[""] = film
     return labels
 

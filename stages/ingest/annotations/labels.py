@@ -17,18 +17,23 @@ class FilmLabels:
     """The shapes of one film as its annotation file gives them.
 
     `size` is the film's width and height as the file states it, if it does. Where `in_shares` is True, coordinates
-    are shares of the film's sides and not pixels (YOLO).
+    are shares of the film's sides and not pixels (YOLO). `problems` are shapes that cannot be read, each with its
+    class: they count only where the class does.
     """
 
     shapes: list[Shape] = field(default_factory=list)
     size: tuple[float, float] | None = None
     in_shares: bool = False
     line: int = 0
+    problems: list[tuple[str, Problem]] = field(default_factory=list)
 
 
 @dataclass
 class Labels:
-    """One annotation file: its films by the name that it gives them ('' in a file of one film), and its problems."""
+    """One annotation file: its films by the name that it gives them ('' in a file of one film).
+
+    `problems` are those of the file and of what belongs to no film.
+    """
 
     films: dict[str, FilmLabels] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -52,7 +57,10 @@ def fit_to_film(
         orientation: that EXIF orientation, 1..8. Annotation tools draw on the turned or on the unturned picture;
             the size that the file states tells which, where it can.
     """
-    shapes, notes = labels.shapes, []
+    shapes = labels.shapes
+    notes: list[str] = []
+    if problems := [problem for shape in shapes for problem in swapped(shape)]:
+        return [], problems, notes
     if labels.in_shares:
         shapes = [shape.mapped(Affine(width, height)) for shape in shapes]
     turned = orientation in (5, 6, 7, 8)
@@ -90,6 +98,15 @@ def turn(shape: Shape, orientation: int, width: int, height: int) -> Shape:
         7: swapped.flipped(width=width, height=height),
         8: swapped.flipped(height=height),
     }[orientation]
+
+
+def swapped(shape: Shape) -> list[Problem]:
+    """Why the corners of a box are not those that its format asks for; an empty list if they are."""
+    if shape.kind != "box" or not (shape.rings[0][0] > shape.rings[0][1]).any():
+        return []
+    stated = "[{:g}, {:g}, {:g}, {:g}]".format(*shape.rings[0].ravel())
+    expected = "left before right and top above bottom"
+    return [Problem(expected, f"{stated} (left, top, right, bottom)", "correct the annotation", shape.line)]
 
 
 def misplaced(shape: Shape, width: int, height: int) -> list[Problem]:

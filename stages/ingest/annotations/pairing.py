@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -12,7 +13,7 @@ from stages.common.core.errors import UserError
 from stages.ingest.annotations.coco import read_coco
 from stages.ingest.annotations.csv_table import read_csv
 from stages.ingest.annotations.cvat import read_cvat
-from stages.ingest.annotations.film_names import LEVELS, by_spelling, films_named, index_films, nearest
+from stages.ingest.annotations.film_names import LEVELS, by_spelling, films_named, index_films, nearest, prefix_of
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
 from stages.ingest.annotations.labels import FilmLabels, Labels
@@ -65,6 +66,8 @@ def pair(files: FileAccess, films: list[str], entry: AnnotatedSource) -> Pairs:
     format_ = entry.annotations
     if format_ == "none":
         return Pairs()
+    if format_ == "yolo":
+        refuse_pose(files)
     pairs = files_of_one(files, films, format_) if format_ in OF_ONE else files_of_many(files, films, format_)
     nothing = not pairs.labels and not pairs.file_of and not pairs.problems
     if films and nothing and entry.unlabelled == "no_fracture":
@@ -85,9 +88,10 @@ def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
     named = {name[: -len(suffix)]: name for name in labels}
     folders = {PurePosixPath(film).parent for film in films}
     left_films, left_labels = dict.fromkeys(films), dict.fromkeys(named)
+    prefix = prefix_of(named)
     for level in LEVELS:
-        of_labels = by_spelling(left_labels, False, level)
-        for key, same in by_spelling(left_films, True, level).items():
+        of_labels = by_spelling(left_labels, prefix, level)
+        for key, same in by_spelling(left_films, None, level).items():
             films_left = [film for film in same if film in left_films]
             labels_left = [label for label in of_labels.get(key, []) if label in left_labels]
             for film, chosen in pair_same_name(films_left, labels_left, folders).items():
@@ -180,8 +184,9 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
             pairs.problems.append((file, error.problem))
             continue
         pairs.problems += [(file, problem) for problem in labels.problems]
+        prefix = prefix_of(labels.films)
         for key, film_labels in labels.films.items():
-            film = films_named(key, file, index)
+            film = films_named(key, file, index, prefix)
             problem = enter(pairs, film, key, film_labels)
             if problem:
                 pairs.problems.append((file, problem))
@@ -227,16 +232,35 @@ def class_names(files: FileAccess) -> tuple[str, dict[str, str]]:
     """
     for name in files.names():
         file = PurePosixPath(name).name.lower()
-        try:
-            if file.endswith((".yaml", ".yml")):
-                listed = YAML(typ="safe").load(text_of(files.read(name)))
-                names = listed.get("names") if isinstance(listed, dict) else None
-                if names:
-                    pairs = names.items() if isinstance(names, dict) else enumerate(names)
-                    return name, {str(number): str(label) for number, label in pairs}
-            elif file == "classes.txt" or file.endswith(".names"):
+        names = data_yaml(files, name).get("names")
+        if names and isinstance(names, (dict, list)):
+            pairs = names.items() if isinstance(names, dict) else enumerate(names)
+            return name, {str(number): str(label) for number, label in pairs}
+        if file == "classes.txt" or file.endswith(".names"):
+            try:
                 lines = text_of(files.read(name)).split("\n")
-                return name, {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
-        except (YAMLError, Unreadable):
-            continue
+            except Unreadable:
+                continue
+            return name, {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
     return "", {}
+
+
+def data_yaml(files: FileAccess, name: str) -> dict[str, Any]:
+    """The mapping in a file such as YOLO's data.yaml; empty where the file is none."""
+    if not name.lower().endswith((".yaml", ".yml")):
+        return {}
+    try:
+        content = YAML(typ="safe").load(text_of(files.read(name)))
+    except (YAMLError, Unreadable):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def refuse_pose(files: FileAccess) -> None:
+    """Raise a UserError where a data.yaml says that YOLO labels are key points: they read like polygons."""
+    for name in files.names():
+        if "kpt_shape" in data_yaml(files, name):
+            raise UserError(
+                f"{PurePosixPath(name).name}: expected YOLO labels of boxes or polygons, found `kpt_shape`, which says "
+                "that they are key points (YOLO pose); export detection or segmentation labels"
+            )

@@ -22,17 +22,19 @@ def read_via(content: bytes) -> Labels:
         line = line_of_key(text, key)
         film = FilmLabels(line=line)
         for index, region in enumerate(regions.values() if isinstance(regions, dict) else regions):
+            label = ""
             try:
-                film.shapes.append(via_shape(region, line))
+                label = via_label(region.get("region_attributes") or {})
+                film.shapes.append(via_shape(region["shape_attributes"], label, line))
             except SHAPES as error:
                 reason = f"{error_text(error)} (region {index} of {name!s:.80})"
-                labels.problems.append(Problem("a rectangle or polygon", reason, "correct the annotation", line))
+                problem = Problem("a rectangle or polygon", reason, "correct the annotation", line)
+                film.problems.append((label, problem))
         labels.add_film(str(name), film)
     return labels
 
 
-def via_shape(region: dict[str, Any], line: int) -> Shape:
-    drawn, label = region["shape_attributes"], via_label(region.get("region_attributes") or {})
+def via_shape(drawn: dict[str, Any], label: str, line: int) -> Shape:
     if drawn["name"] == "rect":
         x, y, width, height = (finite(drawn[name]) for name in ("x", "y", "width", "height"))
         return box_shape(x, y, x + width, y + height, label, line)

@@ -26,13 +26,17 @@ def read_voc(content: bytes, devkit: bool = False) -> Labels:
         try:
             film.shapes.append(voc_shape(item, float(devkit)))
         except Unreadable as error:
-            labels.problems.append(error.problem)
+            film.problems.append((name_of(item), error.problem))
     labels.films[""] = film
     return labels
 
 
+def name_of(item: Element) -> str:
+    return (item.findtext("name") or "").strip()
+
+
 def voc_shape(item: Element, origin: float) -> Shape:
-    name, line = (item.findtext("name") or "").strip(), line_of(item)
+    name, line = name_of(item), line_of(item)
     drawn, box = item.find("polygon"), item.find("bndbox")
     if drawn is not None and drawn.find("x3") is not None:
         points: list[list[float]] = []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from globox import AnnotationSet, BoundingBox, BoxFormat
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
@@ -25,7 +25,7 @@ from stages.ingest.annotations.rle import decode_counts, outline, unpack_counts
 from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
 from stages.ingest.annotations.yolo import read_yolo
-from stages.ingest.problems import Unreadable
+from stages.ingest.problems import Problem, Unreadable
 from tests.helpers.paths import FRACATLAS, needs
 
 TRIANGLE = [[1.0, 2.0], [9.0, 2.5], [4.0, 8.0]]
@@ -35,10 +35,15 @@ def js(content: Any) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
+def all_problems(labels: Labels) -> list[Problem]:
+    """Those of the file and those of single shapes."""
+    return labels.problems + [problem for film in labels.films.values() for _, problem in film.problems]
+
+
 def boxes(labels: Labels, film: str = "", width: int = 200, height: int = 400) -> list[list[float]]:
     shapes, problems, _ = fit_to_film(labels.films[film], width, height)
     assert not problems
-    assert not labels.problems
+    assert not all_problems(labels)
     return [shape.box.tolist() for shape in shapes]
 
 
@@ -156,15 +161,18 @@ def test_only_a_submitted_label_studio_task_says_that_there_is_no_fracture(annot
     task = studio() | {"annotations": annotations, "drafts": [{"result": []}], "predictions": [{"result": []}]}
     labels = read_label_studio(js([task]))
     assert bool(labels.films) == listed
-    assert not labels.problems
+    assert not all_problems(labels)
 
 
 def test_lines_never_cost_an_annotation() -> None:
     """A list of the same name that stands before the films' own is shorter than theirs."""
     images = [{"id": number, "file_name": f"{number}.png"} for number in range(3)]
     boxes_ = [{"image_id": number, "bbox": [1, 1, 5, 5]} for number in range(3)]
-    content = {"info": {"annotations": [1], "images": []}, "images": images, "annotations": boxes_}
-    assert [len(film.shapes) for film in read_coco(js(content)).films.values()] == [1, 1, 1]
+    for others in ([1], [1, 2, 3]):
+        content = {"info": {"annotations": others, "images": []}, "images": images, "annotations": boxes_}
+        films = read_coco(js(content)).films.values()
+        text = js(content).decode().splitlines()
+        assert [text[film.shapes[0].line].strip(" ,") for film in films] == [f'"image_id": {n}' for n in range(3)]
 
 
 def test_coordinates_that_look_like_shares_are_no_pixels() -> None:
@@ -288,6 +296,102 @@ def test_coco_run_lengths_are_read(packed: bool) -> None:
     np.testing.assert_array_equal(fill_polygon(shape.rings, mask.shape), mask)
 
 
+corners = st.tuples(st.integers(-3, 40), st.integers(-3, 30)).map(list)
+polygons = st.lists(st.lists(corners, min_size=3, max_size=6), min_size=1, max_size=4)
+
+
+@given(polygons)
+def test_polygons_of_one_coco_annotation_are_their_union(drawn: list[list[list[int]]]) -> None:
+    alone = [fill_polygon((np.array(polygon, dtype=float) + 3,), (40, 50)) for polygon in drawn]
+    assume(all(mask.sum() > 1 for mask in alone))  # a polygon without a pixel's centre marks one all the same
+    item = {"image_id": 7, "category_id": 1, "segmentation": [np.ravel(polygon).tolist() for polygon in drawn]}
+    (shape,) = read_coco(coco(item)).films["a.png"].shapes
+    moved = tuple(ring + 3 for ring in shape.rings)
+    np.testing.assert_array_equal(fill_polygon(moved, (40, 50)), np.any(alone, axis=0))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+@pytest.mark.parametrize(
+    "second", [[], [10, 10, 24, 9, 26, 22, 11, 25], [20, 15, 40, 14, 38, 30], [14, 14, 18, 14, 16, 18]]
+)
+def test_polygons_of_one_coco_annotation_are_merged_as_pycocotools_does(second: list[float]) -> None:
+    """The same polygon again, one that overlaps, and one within (no hole)."""
+    drawn = [[10, 10, 24, 9, 26, 22, 11, 25], *([second] if second else [])]
+    (shape,) = read_coco(coco({"image_id": 7, "category_id": 1, "segmentation": drawn})).films["a.png"].shapes
+    theirs = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(drawn, 400, 200))).astype(bool)
+    ours = fill_polygon(shape.rings, (400, 200))
+    assert ours.sum() > 200
+    # pycocotools rounds an edge to the pixels that it touches
+    assert (ours & theirs).sum() > 0.99 * ours.sum()
+    assert (theirs & ~ours).sum() < 0.15 * ours.sum()
+
+
+def test_polygons_of_one_coco_annotation_that_span_no_film_are_refused() -> None:
+    far = [[0, 0, 1, 0, 1, 1], [1e8, 1e8, 2e8, 1e8, 2e8, 2e8]]
+    ((_, problem),) = read_coco(coco({"image_id": 7, "category_id": 1, "segmentation": far})).films["a.png"].problems
+    assert "span" in problem.actual
+
+
+SWAPPED: list[tuple[Any, bytes, str]] = [
+    (read_yolo, b"0 0.5 0.5 -0.2 0.1", ""),
+    (read_voc, voc(VOC_BOX.replace(">1<", ">8<")), ""),
+    (read_coco, coco({"image_id": 7, "category_id": 1, "bbox": [50, 60, -30, 20]}), "a.png"),
+    (read_cvat, cvat('<box label="f" xtl="50" ytl="20" xbr="10" ybr="40"/>'), "s/a.png"),
+    (read_cvat, cvat('<box label="f" xtl="50" ytl="20" xbr="10" ybr="40" rotation="30"/>'), "s/a.png"),
+    (read_via, js(via(name="rect", x=50, y=20, width=30, height=-4)), "a.png"),
+    (read_csv, b"filename,xmin,ymin,xmax,ymax\na.png,9,2,1,8\n", "a.png"),
+    (
+        read_label_studio,
+        js([studio(value={"x": 50, "y": 25, "width": -20, "height": 10, "rectanglelabels": ["f"]})]),
+        "0123abcd-a.png",
+    ),
+    (
+        read_label_studio,
+        js([studio(value={"x": 50, "y": 25, "width": -20, "height": 10, "rotation": 9, "rectanglelabels": ["f"]})]),
+        "0123abcd-a.png",
+    ),
+]
+
+
+@pytest.mark.parametrize(("read", "content", "film"), SWAPPED)
+def test_swapped_corners_are_refused_in_every_format(
+    read: Callable[[bytes], Labels], content: bytes, film: str
+) -> None:
+    labels = read(content)
+    _, placed, _ = fit_to_film(labels.films[film], 200, 400)
+    (problem,) = placed or all_problems(labels)
+    assert "left before right" in problem.expected or "below 0" in problem.actual
+
+
+# --- key points, and polygons that look like them ---
+
+POSE = "0 0.5 0.5 0.4 0.4 0.4 0.4 2 0.6 0.6 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (POSE, "pose"),
+        ("0 0.5 0.5 0.4 0.4 0.4 0.4 2.000000 0.6 0.6 1.000000", "pose"),
+        ("0 0.5 0.5 0.4 0.4 0 0 0 0.6 0.6 1", "pose"),
+        ("0 0.5 0.5 0.4 0.4 0.4 0.4 2", "pose"),  # one key point
+        ("0 0.5 0.5 0.4 0.4 0.4 0.4 0.5 0.6 0.6 0.3", "polygon"),
+        ("0 0 0 1 0 1 1 0 1", "polygon"),  # the whole film
+        ("0 0.2 0.1 0.3 0.1 0 0.9 0 1 0.1 1", "polygon"),  # at two edges of the film
+        ("0 0.5 0.5 0.2 0.1", "box"),
+    ],
+)
+def test_key_points_with_visibility_are_no_polygons(line: str, kind: str) -> None:
+    film = read_yolo(f"{line}\n".encode()).films[""]
+    if kind == "pose":
+        assert not film.shapes
+        ((label, problem),) = film.problems
+        assert (label, problem.line, "YOLO pose" in problem.actual) == ("0", 1, True)
+    else:
+        assert [shape.kind for shape in film.shapes] == [kind]
+        assert not film.problems
+
+
 # --- wrong in one fit_to_film, and told where ---
 
 Read = Callable[[bytes], Labels]
@@ -366,7 +470,7 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
 
 @pytest.mark.parametrize(("read", "content", "line", "why"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
 def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: int, why: str) -> None:
-    (problem,) = read(content).problems
+    (problem,) = all_problems(read(content))
     assert problem.line == line
     assert why in problem.actual
     assert problem.sentence("f.x").startswith(f"f.x, line {line}: expected ")

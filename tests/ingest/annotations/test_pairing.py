@@ -38,6 +38,8 @@ def paired(films: str, content: dict[str, str], annotations: str = "yolo", **ent
         ("a.png a.jpg", "a.png.txt a.jpg.txt", {"a.png": "a.png.txt", "a.jpg": "a.jpg.txt"}),
         ("a_0000.png", "a.txt", {"a_0000.png": "a.txt"}),
         ("a.png", "8c5f0a1b-a.txt", {"a.png": "8c5f0a1b-a.txt"}),
+        ("b.png c.png", "20230412-b.txt 8c5f0a1b-c.txt", {"b.png": "20230412-b.txt", "c.png": "8c5f0a1b-c.txt"}),
+        ("b.png c.png", "20230412-b.txt c.txt", {"c.png": "c.txt"}),
         ("8c5f0a1b-a.png a.png", "8c5f0a1b-a.txt", {"8c5f0a1b-a.png": "8c5f0a1b-a.txt"}),
         ("hand%20b.png", "hand%20b.txt", {"hand%20b.png": "hand%20b.txt"}),
         ("handgelenk_ü.png", "handgelenk_u\u0308.txt", {"handgelenk_ü.png": "handgelenk_u\u0308.txt"}),
@@ -87,6 +89,21 @@ def test_a_folder_that_is_stated_must_agree(films: str, file: str, name: str, fi
     result = paired(films, {file: table}, "csv")
     assert list(result.labels) == ([film] if film else [])
     assert bool(result.problems) == (not film)
+
+
+def test_a_number_before_a_name_is_an_exporters_only_among_others() -> None:
+    head = "filename,xmin,ymin,xmax,ymax\n"
+    own = paired("a.png", {"boxes.csv": f"{head}20230412-a.png,1,1,9,9\n"}, "csv")
+    assert not own.labels
+    assert "missing image" in own.problems[0][1].actual
+    exported = f"{head}20230412-a.png,1,1,9,9\n8c5f0a1b-b.png,1,1,9,9\n"
+    assert list(paired("a.png b.png", {"boxes.csv": exported}, "csv").labels) == ["a.png", "b.png"]
+
+
+def test_labels_that_data_yaml_calls_key_points_are_refused() -> None:
+    files = {"a.txt": "0 0.5 0.5 0.2 0.2 0.4 0.4 0.6 0.6", "data.yaml": "kpt_shape: [2, 2]\nnames: [wrist]\n"}
+    with pytest.raises(UserError, match=r"data\.yaml: expected YOLO labels of boxes or polygons, found `kpt_shape`"):
+        paired("a.png", files)
 
 
 @pytest.mark.parametrize("annotations", ["voc", "labelme", "yolo"])
