@@ -30,6 +30,7 @@ from stages.ingest.problems import Problem, Refusal
 from stages.ingest.process_film import process_film
 from stages.ingest.quality.duplicates import groups, near_pairs
 from stages.ingest.quality.expectations import manifest_facts, manifest_suite
+from stages.ingest.quality.labels import label_sentences
 from stages.ingest.quality.page import quality_report
 from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.hospital import hospital_films
@@ -57,14 +58,15 @@ def main(settings: Params) -> str:
         manifest, pairs = write_tables(settings, results, refusals, out)
         synthetic = any(isinstance(entry, Sample) for entry in settings.sources)
         accounts = [account_for(plan, results) for plan in plans]
-        report = quality_report(manifest, refusals, plans, results, pairs, accounts, synthetic)
+        labels = label_sentences(plans, results)
+        report = quality_report(manifest, refusals, plans, results, pairs, accounts, labels, synthetic)
     write_text(QUALITY, report)
     patients, fractures = manifest["patient_id"].nunique(), manifest["fractures"].sum()
     summary = (
         f"{len(manifest)} films of {patients} patients, {fractures} fractures, "
         f"{len(refusals)} files refused, {len(pairs)} pairs of copies -> {RAW}, {QUALITY}"
     )
-    return "\n  ".join([summary, *(account.sentence for account in accounts)])
+    return "\n  ".join([summary, *(account.sentence for account in accounts), *labels])
 
 
 def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[SourcePlan]:

@@ -47,10 +47,16 @@ class AnnotatedSource(SourceParams):
     """Films with annotations that people made."""
 
     annotations: Format = param(..., "format of the annotations; none: no film has a fracture")
-    classes: list[str] = param([], "labels that are fractures; [] takes every label for one")
+    classes: list[str] = param([], "labels that are fractures; [] takes all but other_classes")
     other_classes: list[str] = param([], "labels that are known and left out; any other label is an error")
     unlabelled: Literal["no_fracture", "refuse"] = param("refuse", "what a film without annotation is")
     licence: str = param("unknown", "carried into the manifest and the report", min_length=1)
+
+    @model_validator(mode="after")
+    def check_classes(self) -> "AnnotatedSource":
+        if both := sorted(set(self.classes) & set(self.other_classes)):
+            raise ValueError(f"classes and other_classes both list {', '.join(both)}; leave it in one of them")
+        return self
 
 
 class Folder(AnnotatedSource):

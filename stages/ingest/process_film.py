@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,8 @@ from stages.ingest.pictures import decode_picture
 from stages.ingest.problems import Problem, Unreadable
 from stages.ingest.quality.duplicates import perceptual_hashes, pixel_hash
 from stages.ingest.types import FilmResult, SourceFilm, annotation_row
+
+FRACTURE = "fracture"
 
 
 def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path) -> FilmResult:
@@ -90,12 +92,20 @@ def read_labels(film: SourceFilm, result: FilmResult) -> FilmLabels:
     unknown: dict[str, int] = {}
     for shape in labels.shapes:
         name = film.class_names.get(shape.label, shape.label)
-        if not film.entry.classes or name in film.entry.classes:
-            shapes.append(Shape(name, shape.kind, shape.rings, shape.line))
-        elif name not in film.entry.other_classes:
+        if name in film.entry.other_classes:
+            result.other_labels[name] += 1
+        elif name in film.entry.classes:
+            shapes.append(replace(shape, label=name))
+        elif not film.entry.classes:
+            # What a hospital's annotator wrote is free text, until params name it as a class.
+            shapes.append(replace(shape, label=FRACTURE if film.hospital else name))
+        else:
             unknown.setdefault(name, shape.line)
     for label, problem in labels.problems:
-        if film.class_names.get(label, label) not in film.entry.other_classes:
+        name = film.class_names.get(label, label)
+        if name in film.entry.other_classes:
+            result.other_labels[name] += 1
+        else:
             result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
     for name, line in unknown.items():
         expected = f"one of the classes {', '.join(film.entry.classes)}"

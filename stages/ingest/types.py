@@ -1,6 +1,7 @@
 """What the sources hand to the workers, one SourceFilm each, and what comes back."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,13 +48,17 @@ class SourceFilm:
 
 @dataclass
 class FilmResult:
-    """A film that was taken, with its rows for the tables, or the reasons why it was not."""
+    """A film that was taken, with its rows for the tables, or the reasons why it was not.
+
+    other_labels: how many of its shapes were left out, by class.
+    """
 
     image_id: str
     source: str
     public_name: str
     row: ManifestRow | None = None
     shapes: list[AnnotationRow] = field(default_factory=list)
+    other_labels: Counter[str] = field(default_factory=Counter)
     files: list[FileRow] = field(default_factory=list)
     hashes: np.ndarray = field(default_factory=lambda: np.zeros((8, 32), dtype=np.uint8))
     refusals: list[Refusal] = field(default_factory=list)

@@ -235,8 +235,16 @@ def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
         main(folder("yolo", classes=["0"]))
     main(folder("yolo", classes=["0"], other_classes=["1"]))
     assert manifest().loc["a", "fractures"] == 1
-    main(folder("yolo"))
+    assert "folder: 2 labels taken as fractures (0 1, 1 1); every label is one, since `classes` is empty" in main(
+        folder("yolo")
+    )
     assert manifest().loc["a", "fractures"] == 2
+    put(inbox, b_dot_png=png(1), b_dot_txt="1 0.5 0.5 0.1 0.1\n")
+    for classes in ({"classes": ["1"], "other_classes": ["0"]}, {"other_classes": ["0"]}):
+        text = main(folder("yolo", **classes))
+        assert "folder: 2 labels taken as fractures (1 2); " in text
+        assert "1 left out (0 1)" in text
+        assert "## Labels: 1\n\n- folder: 2 labels taken as fractures (1 2)" in QUALITY.read_text()
 
 
 def cvat_image(name: str, *shapes: str) -> str:
@@ -323,6 +331,10 @@ def test_image_ids_are_safe_file_names() -> None:
     ("change", "why"),
     [
         ({"sources": [{"source": "folder", "annotations": "supervisely"}]}, r"annotations\n.*should be 'yolo', "),
+        (
+            {"sources": [{"source": "folder", "annotations": "voc", "classes": ["f"], "other_classes": ["f", "g"]}]},
+            "both list f;",
+        ),
         ({"sources": [{"source": "folder"}]}, r"annotations\n.*Field required"),
         ({"sources": [{"source": "folder", "annotations": "voc", "burned_in": "refuse"}]}, "keys of another entry"),
         ({"sources": [{"source": "kaggle", "handle": "owner/set"}]}, r"licence\n.*Field required"),

@@ -77,6 +77,7 @@ def quality_report(
     results: list[FilmResult],
     pairs: list[tuple[int, int, int]],
     accounts: list[Account],
+    labels: list[str],
     synthetic: bool,
 ) -> str:
     """The page as Markdown: first what a person must decide, each with what to do about it; then what came in.
@@ -88,6 +89,7 @@ def quality_report(
         results: of all films.
         pairs: of copies, see `near_pairs`.
         accounts: of all sources.
+        labels: of `label_sentences`.
         synthetic: whether the sample is among the sources.
     """
     stated = {name: row for plan in plans for name, row in plan.stated.items()}
@@ -117,6 +119,7 @@ def quality_report(
     parts += [f"A person must look at: {', '.join(open_ones)}." if open_ones else "Nothing needs a decision.", ""]
     parts += [line for title, findings, advice in decisions for line in section(title, findings, advice)]
     parts += ["## What came in", "", *came_in(manifest), *account_table(accounts)]
+    parts += section("Labels", labels, "")
     parts += section("Left out", [reason for account in accounts for reason in account.reasons], "")
     parts += section("How it was read", [note for plan in plans for note in plan.notes], "")
     return "\n".join(parts) + "\n"

@@ -12,7 +12,7 @@ from pydicom.uid import generate_uid
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png
-from stages.common.data.layout import RAW
+from stages.common.data.layout import QUALITY, RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
 from stages.ingest.dicom.pseudonyms import Key, read_key
@@ -270,6 +270,17 @@ def test_labels_of_another_class_are_refused_without_their_name(inbox: Path) -> 
     assert "expected one of the classes wrist, found another class" in said
     main(settings(hospital={"classes": ["wrist"], "other_classes": ["fracture"]}))
     assert manifest()["fractures"].sum() == 0
+
+
+def test_a_name_that_is_written_as_a_class_reaches_no_output(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    path = inbox / "DOE/1.xml"
+    path.write_bytes(path.read_bytes().replace(b"<name>fracture<", b"<name>ANNA BERG 12.03.1960<"))
+    assert b"ANNA" in path.read_bytes()
+    text = main(settings())
+    assert "2 labels taken as fractures (fracture 2)" in text
+    outputs = b"".join(file.read_bytes() for file in [*RAW.rglob("*"), QUALITY] if file.is_file())
+    assert b"ANNA" not in outputs
 
 
 def test_a_file_beyond_the_limit_is_not_opened(inbox: Path) -> None:
