@@ -15,8 +15,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
+from stages.ingest.dicom.grey_scale import PADDING, lut_entries, padding_values
 from stages.ingest.dicom.pseudonyms import Key
-from stages.ingest.dicom.read import multi
+from stages.ingest.dicom.values import multi, signed
 
 # Made from the original by the key alone: the same UID becomes the same UID in every file.
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -25,7 +26,7 @@ EMPTY = ("PatientBirthDate", "PatientSex", "StudyTime", "AccessionNumber", "Refe
 # Whole numbers and decimals that say how pixels are stored, shown and placed.
 NUMBERS = (
     *("Rows", "Columns", "BitsStored", "PixelRepresentation", "SamplesPerPixel"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept"),
+    *("RescaleSlope", "RescaleIntercept"),
     *("WindowCenter", "WindowWidth", "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"),
     *("ImageOrientationPatient", "ImagePositionPatient"),
 )
@@ -79,7 +80,7 @@ def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) ->
     keep_codes(header, data)
     for name, texts in LUTS.items():
         if header.get(name):
-            setattr(data, name, Sequence([lut(item, texts) for item in header[name].value]))
+            setattr(data, name, Sequence([lut(item, texts, header) for item in header[name].value]))
     write_pixels(data, stored)
     declare(data, masked, masked or header.get("BurnedInAnnotation") == "NO")
     return data
@@ -91,6 +92,8 @@ def keep_numbers(header: Dataset, data: Dataset) -> None:
         values = [shortest(float(value)) for value in multi(header.get(name))]
         if values:
             setattr(data, name, values if len(values) > 1 else values[0])
+    for name, value in zip(PADDING, padding_values(header), strict=False):
+        setattr(data, name, value)
 
 
 def shortest(value: float) -> int | float:
@@ -109,13 +112,18 @@ def keep_codes(header: Dataset, data: Dataset) -> None:
         data.ImageType = kinds
 
 
-def lut(item: Dataset, texts: Iterable[str]) -> Dataset:
-    """A lookup table without its explanation, which is free text."""
+def lut(item: Dataset, texts: Iterable[str], header: Dataset) -> Dataset:
+    """A lookup table without its explanation, which is free text.
+
+    Args:
+        item: of the LUT's sequence.
+        texts: attributes of it that may be passed on.
+        header: of the film.
+    """
     out = Dataset()
-    out.LUTDescriptor = [int(value) for value in item.LUTDescriptor]
-    values = item.LUTData if isinstance(item.LUTData, bytes) else [int(value) for value in multi(item.LUTData)]
-    vr = "OW" if isinstance(values, bytes) else "US"
-    out.add_new("LUTData", vr, values)
+    negative = int(header.PixelRepresentation) == 1  # which decides the VR of all three numbers
+    out.LUTDescriptor = [signed(value, 16) if negative else int(value) & 0xFFFF for value in item.LUTDescriptor]
+    out.add_new("LUTData", "OW", lut_entries(item, header).astype("<u2").tobytes())
     for name in texts:
         if str(item.get(name) or "") in CODES["RescaleType"]:
             setattr(out, name, str(item[name].value))

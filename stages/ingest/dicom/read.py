@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from imagecodecs import jpeg_decode
 from pydicom import Dataset, dcmread
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.encaps import generate_frames
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -38,12 +38,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from stages.ingest.dicom.grey_scale import display_pixels
+from stages.ingest.dicom.values import multi, number, unreadable, why_no_numbers
 from stages.ingest.params import BurnedIn, CtWindow, MaskCorners, RefuseBurnedIn
 from stages.ingest.pictures import SMALLEST
 from stages.ingest.problems import Unreadable
 
-HOW_TO_FIX = "export it again or leave it out"
-READABLE = "a readable DICOM film"
 # Deflated is left out: it unpacks to a thousand times its size before a header can be looked at.
 SYNTAXES = {
     *(ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless),
@@ -96,7 +96,7 @@ def read_film(content: bytes, megapixels: int, ct_window: CtWindow, burned_in: B
     Raises:
         Unreadable: damaged, or not one grey film of CR, DX or CT.
     """
-    with refuse_damaged("reading it"):
+    with refuse_damaged("a header with values that DICOM does not allow"):
         check_syntax(content[:65536])
         header = read_header(BytesIO(content))
         state = str(header.get("BurnedInAnnotation", "NO") or "").strip().upper()
@@ -106,12 +106,11 @@ def read_film(content: bytes, megapixels: int, ct_window: CtWindow, burned_in: B
             says = "YES" if state == "YES" else "neither NO nor YES"
             unfit = f"text burned into its pixels (BurnedInAnnotation is {says}; see burned_in in ingest.sources)"
         if unfit:
-            raise Unreadable(READABLE, unfit, HOW_TO_FIX)
+            raise unreadable(unfit)
         stored = stored_values(header)
         corner = burned_in.corner if burned and isinstance(burned_in, MaskCorners) else 0.0
         if corner:
-            black = 2 ** int(header.BitsStored) - 1 if header.PhotometricInterpretation == "MONOCHROME1" else 0
-            stored = mask_corners(stored, corner, black)
+            stored = mask_corners(stored, corner, black(header))
         return DicomFilm(
             header=header,
             stored=stored,
@@ -124,11 +123,13 @@ def read_film(content: bytes, megapixels: int, ct_window: CtWindow, burned_in: B
 
 
 @contextmanager
-def refuse_damaged(action: str) -> Iterator[None]:
+def refuse_damaged(actual: str) -> Iterator[None]:
     """Refuse a file for whatever is raised in the block.
 
     pydicom and each codec raise a dozen types on damaged files, and their messages and warnings quote header text.
 
+    Args:
+        actual: what is there in place of a readable film.
     Raises:
         Unreadable: always, where anything but MemoryError is raised.
     """
@@ -138,8 +139,8 @@ def refuse_damaged(action: str) -> Iterator[None]:
             yield
     except (Unreadable, MemoryError):
         raise
-    except Exception as error:
-        raise Unreadable(READABLE, f"{type(error).__name__} while {action}", HOW_TO_FIX) from None
+    except Exception:
+        raise unreadable(actual) from None
 
 
 def is_dicom(head: bytes) -> bool:
@@ -154,13 +155,13 @@ def check_syntax(head: bytes) -> None:
         Unreadable: no DICOM, or a transfer syntax that is not taken.
     """
     if not is_dicom(head):
-        raise Unreadable(READABLE, "no DICM after 128 bytes", HOW_TO_FIX)
+        raise unreadable("no DICM after 128 bytes")
     try:
         syntax = transfer_syntax(head)
     except (struct.error, ValueError):
-        raise Unreadable(READABLE, "file meta information that ends too early", HOW_TO_FIX) from None
+        raise unreadable("file meta information that ends too early") from None
     if syntax not in SYNTAXES:
-        raise Unreadable(READABLE, f"the transfer syntax {name_of(syntax)}", HOW_TO_FIX)
+        raise unreadable(f"the transfer syntax {name_of(syntax)}")
 
 
 def read_header(source: BytesIO | Path, pixels: bool = True) -> Dataset:
@@ -169,7 +170,7 @@ def read_header(source: BytesIO | Path, pixels: bool = True) -> Dataset:
     Raises:
         Unreadable: damaged.
     """
-    with refuse_damaged("reading its header"):
+    with refuse_damaged("a header that is no DICOM data set"):
         return dcmread(source, stop_before_pixels=not pixels)
 
 
@@ -187,7 +188,7 @@ def transfer_syntax(content: bytes) -> UID:
         if element == 0x0010:
             return UID(content[offset : offset + length].decode("ascii").strip("\0 "))
         offset += length
-    raise Unreadable(READABLE, "no TransferSyntaxUID in its file meta information", HOW_TO_FIX)
+    raise unreadable("no TransferSyntaxUID in its file meta information")
 
 
 def name_of(syntax: UID) -> str:
@@ -202,7 +203,7 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
         return REFUSED[modality]
     if modality not in CLASSES:
         return "a Modality other than CR, DX and CT"
-    why = why_no_film(header, CLASSES[modality])
+    why = why_no_film(header, CLASSES[modality]) or why_no_numbers(header)
     if why:
         return why
     frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel", 1))
@@ -218,7 +219,7 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
     least = 1 if header.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-6
     if any(float(width) < least for width in multi(header.get("WindowWidth"))[:1]):
         return "a WindowWidth below 1 (PS3.3 C.11.2.1.2)"
-    return why_too_large(header, megapixels)
+    return why_too_large(header, megapixels) or why_no_layout(header)
 
 
 def why_no_film(header: Dataset, classes: set[UID]) -> str:
@@ -240,13 +241,29 @@ def why_too_large(header: Dataset, megapixels: int) -> str:
         return f"{rows} x {columns} pixels where ingest.limits.megapixels allows {megapixels} million"
     if min(rows, columns) < SMALLEST:
         return f"{rows} x {columns} pixels, smaller than any film"
-    if int(header.get("BitsAllocated", 0)) not in (8, 16):
-        return "BitsAllocated other than 8 and 16"
     coded = (
         codestream_size(bytes(header.PixelData[:4096])) if header.file_meta.TransferSyntaxUID.is_compressed else None
     )
     if coded not in (None, (rows, columns)):
         return "a codestream of another size than Rows and Columns"
+    return ""
+
+
+def why_no_layout(header: Dataset) -> str:
+    """Attributes that contradict each other, or the pixel data, on where the bits of a value lie (PS3.5 8.1.1)."""
+    allocated, bits = int(header.BitsAllocated), int(header.BitsStored)
+    if allocated not in (8, 16):
+        return "BitsAllocated other than 8 and 16"
+    if not 1 <= bits <= allocated:
+        return f"BitsStored {bits} with BitsAllocated {allocated}"
+    if int(number(header, "HighBit", bits - 1)) != bits - 1:
+        return f"HighBit {header.HighBit} with BitsStored {bits}, which puts values where no reader agrees"
+    if int(header.PixelRepresentation) not in (0, 1):
+        return "a PixelRepresentation other than 0 and 1"
+    if not header.file_meta.TransferSyntaxUID.is_compressed:
+        need, length = int(header.Rows) * int(header.Columns) * allocated // 8, len(header.PixelData)
+        if not need <= length < 2 * need:
+            return f"{length} bytes of PixelData where Rows, Columns and BitsAllocated make {need}"
     return ""
 
 
@@ -271,17 +288,34 @@ def stored_values(header: Dataset) -> np.ndarray:
     """The decoded pixels as stored, int32 (Rows, Columns), without the bits above BitsStored.
 
     Raises:
-        Unreadable: no decoder reads them, or they are another number than Rows x Columns.
+        Unreadable: no decoder reads them, they are another number than Rows x Columns, or a codestream has values of
+            more bits than BitsStored.
     """
-    with refuse_damaged("decoding its pixels"), no_stderr():
-        values = np.asarray(header.pixel_array).astype(np.int32)
-        bits = int(header.BitsStored)
-        if values.shape != (header.Rows, header.Columns) or not 1 <= bits <= int(header.BitsAllocated):
-            raise ValueError
-        values &= (1 << bits) - 1  # old overlays live in the bits above (PS3.5 8.1.1)
-        if int(header.PixelRepresentation) == 1:
-            values -= (values >> (bits - 1)) << bits
+    with refuse_damaged("pixel data that no decoder reads, damaged or cut off"), no_stderr():
+        values = decoded(header).astype(np.int32)
+    if values.shape != (header.Rows, header.Columns):
+        raise unreadable("pixel data of another size than Rows and Columns")
+    bits, syntax = int(header.BitsStored), header.file_meta.TransferSyntaxUID
+    negative = int(header.PixelRepresentation) == 1
+    if syntax.is_compressed and syntax != RLELossless:  # which have no unused bits (PS3.5 8.2)
+        lowest, highest = int(values.min()), int(values.max())
+        if highest >= 1 << bits or lowest < (-(1 << (bits - 1)) if negative else 0):
+            raise unreadable(f"a codestream with values of more bits than BitsStored, which is {bits}")
+    values &= (1 << bits) - 1  # old overlays live in the bits above (PS3.5 8.1.1)
+    if negative:
+        values -= (values >> (bits - 1)) << bits
     return values
+
+
+def decoded(header: Dataset) -> np.ndarray:
+    """The pixels of a data set as its codec gives them, (Rows, Columns).
+
+    JPEG Extended of 12 bits is left to imagecodecs: pydicom's plugins read it not at all, or are under the GPL.
+    """
+    if header.file_meta.TransferSyntaxUID == JPEGExtended12Bit and int(header.BitsStored) > 8:
+        frame = next(generate_frames(header.PixelData, number_of_frames=1))
+        return np.asarray(jpeg_decode(frame, bitspersample=12))
+    return np.asarray(header.pixel_array)
 
 
 @contextmanager
@@ -295,66 +329,6 @@ def no_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def display_pixels(header: Dataset, stored: np.ndarray, ct_window: CtWindow) -> np.ndarray:
-    """Display pixels uint16 (H, W) over the full range, bone bright, padding black.
-
-    Modality LUT or rescale, then VOI LUT (a sequence before a window; LINEAR, LINEAR_EXACT and SIGMOID), then one
-    inversion for MONOCHROME1. The grey scale is the header's (LUT depth, window, or stored bits), never the film's
-    own minimum and maximum, so that films compare. CT slices are shown in `ct_window`.
-
-    Raises:
-        Unreadable: its LUTs or window cannot be applied.
-    """
-    with refuse_damaged("applying its LUTs or window"):
-        share = shares(header, stored, ct_window)
-    if header.PhotometricInterpretation == "MONOCHROME1":
-        share = 1 - share
-    share[padding(header, stored)] = 0
-    return np.round(share * 65535).astype(np.uint16)
-
-
-def shares(header: Dataset, stored: np.ndarray, ct_window: CtWindow) -> np.ndarray:
-    """Values after Modality and VOI LUT as shares 0..1 of the grey scale that they belong to, float64 (H, W).
-
-    Args:
-        stored: int32 (H, W).
-    """
-    kind = np.uint16 if int(header.PixelRepresentation) == 0 else np.int16
-    values = np.asarray(apply_modality_lut(stored.astype(kind), header), dtype=np.float64)
-    low, high = output_range(header)
-    if header.Modality == "CT":
-        centre, width = ct_window.centre, ct_window.width
-        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
-    elif header.get("VOILUTSequence"):
-        low, high = 0.0, float(2 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-        whole = values.astype(np.int32) if (values == np.round(values)).all() else np.round(values).astype(np.int32)
-        values = np.asarray(apply_voi_lut(whole, header, index=0), dtype=np.float64)
-    elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
-        values = np.asarray(apply_voi_lut(values, header, index=0), dtype=np.float64)
-    shown: np.ndarray = np.clip((values - low) / (high - low), 0, 1)
-    return shown
-
-
-def output_range(header: Dataset) -> tuple[float, float]:
-    """The values that the Modality LUT can give, black and white of what has no window (PS3.3 C.11.2.1.2)."""
-    if header.get("ModalityLUTSequence"):
-        return 0.0, float(2 ** int(header.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
-    bits, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    slope, intercept = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
-    return low * slope + intercept, high * slope + intercept
-
-
-def padding(header: Dataset, stored: np.ndarray) -> np.ndarray:
-    """Where nothing was exposed: PixelPaddingValue, or the range to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2)."""
-    value = header.get("PixelPaddingValue")
-    if value is None:
-        return np.zeros(stored.shape, dtype=bool)
-    limit = header.get("PixelPaddingRangeLimit", value)
-    low, high = sorted((int(value), int(limit)))
-    return np.asarray((stored >= low) & (stored <= high))
 
 
 def display_flips(header: Dataset) -> tuple[bool, bool]:
@@ -394,6 +368,14 @@ def spacing(header: Dataset, attribute: str) -> tuple[float, float] | None:
     return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
 
 
+def black(header: Dataset) -> int:
+    """The stored value that is shown as black where no LUT says otherwise."""
+    bits, negative = int(header.BitsStored), int(header.PixelRepresentation) == 1
+    lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if negative else (0, 2**bits - 1)
+    falling = (header.PhotometricInterpretation == "MONOCHROME1") != (number(header, "RescaleSlope", 1) < 0)
+    return highest if falling else lowest
+
+
 def mask_corners(stored: np.ndarray, share: float, value: int) -> np.ndarray:
     """A copy of int32 (H, W) with a rectangle in each corner set to `value`: where scanners burn names in.
 
@@ -406,10 +388,3 @@ def mask_corners(stored: np.ndarray, share: float, value: int) -> np.ndarray:
         for horizontal in (slice(0, columns), slice(width - columns, width)):
             out[vertical, horizontal] = value
     return out
-
-
-def multi(value: Any) -> list[Any]:
-    """The values of a DICOM attribute of any multiplicity."""
-    if value is None or value == "":
-        return []
-    return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]

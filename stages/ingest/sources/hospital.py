@@ -20,7 +20,8 @@ from stages.ingest.account import LABELS, REFUSED
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
 from stages.ingest.annotations.pairing import pair
 from stages.ingest.dicom.pseudonyms import Key
-from stages.ingest.dicom.read import HOW_TO_FIX, check_syntax, depth, is_dicom, multi, read_header
+from stages.ingest.dicom.read import check_syntax, depth, is_dicom, read_header
+from stages.ingest.dicom.values import HOW_TO_FIX, multi
 from stages.ingest.file_access import Folder
 from stages.ingest.params import Hospital, Limits
 from stages.ingest.problems import Problem, Refusal, Unreadable

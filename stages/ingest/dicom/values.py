@@ -1,0 +1,59 @@
+"""Attributes of a DICOM header as numbers."""
+
+from math import isfinite
+from typing import Any
+
+from pydicom import Dataset
+
+from stages.ingest.problems import Unreadable
+
+HOW_TO_FIX = "export it again or leave it out"
+LAYOUT = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
+"""Whole numbers without which pixels cannot be read."""
+NUMBERS = (
+    *LAYOUT,
+    *("HighBit", "SamplesPerPixel", "NumberOfFrames"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept"),
+    *("WindowCenter", "WindowWidth", "PixelSpacing", "ImagerPixelSpacing"),
+    *("ImageOrientationPatient", "ImagePositionPatient"),
+)
+"""Attributes that are read as numbers: how pixels are stored, shown and placed."""
+
+
+def unreadable(actual: str) -> Unreadable:
+    """The refusal of a DICOM file for what is there in place of a film."""
+    return Unreadable("a readable DICOM film", actual, HOW_TO_FIX)
+
+
+def multi(value: Any) -> list[Any]:
+    """The values of a DICOM attribute of any multiplicity."""
+    if value is None or value == "":
+        return []
+    return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+
+
+def number(header: Dataset, name: str, default: float) -> float:
+    """The first value of an attribute; the default where it is absent or empty."""
+    values = multi(header.get(name))
+    return float(values[0]) if values else default
+
+
+def signed(value: int, bits: int) -> int:
+    """The number that the lowest `bits` bits of `value` are in two's complement."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def why_no_numbers(header: Dataset) -> str:
+    """The attribute that is missing or no number, in words without its value; '' if all are sound."""
+    for name in NUMBERS:
+        try:
+            numbers = [float(value) for value in multi(header.get(name))]
+            whole = len(numbers) == 1 and numbers[0] == int(numbers[0]) >= 0
+        except Exception:  # pydicom turns text to numbers when it is asked, and raises a dozen types
+            return f"a {name} that is no number"
+        if not all(map(isfinite, numbers)):
+            return f"a {name} that is no number"
+        if name in LAYOUT and not whole:
+            return f"a {name} that is no whole number" if numbers else f"no {name}"
+    return ""
