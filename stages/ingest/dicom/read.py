@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from imagecodecs import jpeg_decode
+from imagecodecs import jpeg8_decode, jpegls_decode
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.uid import (
@@ -33,8 +33,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
     RLELossless,
 )
 
@@ -44,10 +43,11 @@ from stages.ingest.params import BurnedIn, CtWindow, MaskCorners, RefuseBurnedIn
 from stages.ingest.pictures import SMALLEST
 from stages.ingest.problems import Unreadable
 
+JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 # Deflated is left out: it unpacks to a thousand times its size before a header can be looked at.
 SYNTAXES = {
     *(ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless),
-    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
+    *(*JPEG, *JPEGLSTransferSyntaxes),
     *(JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL),
 }
 CLASSES = {
@@ -310,12 +310,19 @@ def stored_values(header: Dataset) -> np.ndarray:
 def decoded(header: Dataset) -> np.ndarray:
     """The pixels of a data set as its codec gives them, (Rows, Columns).
 
-    JPEG Extended of 12 bits is left to imagecodecs: pydicom's plugins read it not at all, or are under the GPL.
+    JPEG is left to imagecodecs: of pydicom's plugins for it one reads no 12 bits and aborts the process on odd streams,
+    and the other is under the GPL.
+
+    Raises:
+        Unreadable: a JPEG stream without its end, of which the codec would fill the rest with grey.
     """
-    if header.file_meta.TransferSyntaxUID == JPEGExtended12Bit and int(header.BitsStored) > 8:
-        frame = next(generate_frames(header.PixelData, number_of_frames=1))
-        return np.asarray(jpeg_decode(frame, bitspersample=12))
-    return np.asarray(header.pixel_array)
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax not in (*JPEG, *JPEGLSTransferSyntaxes):
+        return np.asarray(header.pixel_array)
+    frame = next(generate_frames(header.PixelData, number_of_frames=1))
+    if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
+        raise unreadable("a codestream that is cut off")
+    return np.asarray(jpeg8_decode(frame) if syntax in JPEG else jpegls_decode(frame))
 
 
 @contextmanager
