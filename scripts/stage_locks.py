@@ -28,7 +28,7 @@ PROJECT = {"stages", "tools"}
 
 # What a library loads by itself, without an import in our code or a requirement of its own. Patterns of names.
 LOADED = {
-    "pydicom": ("pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"),  # decoders of compressed pixels
+    "pydicom": ("pylibjpeg", "pylibjpeg-openjpeg"),  # decoders of compressed pixels
     "pandas": ("pyarrow",),  # keeps text columns
     "torch": ("cuda-*", "nvidia-cu*", "nvidia-nc*", "nvidia-nv*", "triton"),  # a build for the CPU requires none
 }

@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"stages", "tools", "scripts", "tests", "benchmarks"}
 # What is declared and not imported, by what uses it.
 NOT_IMPORTED = {
-    "pydicom, to decode pixels": {"pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"},
+    "pydicom, to decode pixels": {"pylibjpeg", "pylibjpeg-openjpeg"},
     "torch, to export a network": {"onnx", "onnxscript"},
     "DVC, for its remotes": {"dvc-s3", "dvc-ssh"},
     "MLflow, to record the use of GPUs": {"nvidia-ml-py"},

@@ -55,7 +55,7 @@ Overrides = Annotated[
 @app.command()
 def predict(
     films: Annotated[
-        list[str], typer.Argument(help="Files, folders, patterns: PNG, JPEG, TIFF or DICOM (CR, DX, CT).")
+        list[str], typer.Argument(help="Files, folders, patterns: PNG, JPEG, TIFF, WebP, BMP or DICOM (CR, DX, CT).")
     ],
     model: Annotated[
         str, typer.Option(help="adaptive, baseline, a run below models/, or an exported folder.")

@@ -11,6 +11,8 @@ from stages.ingest.sources.presets import complete
 
 Format = Literal["yolo", "voc", "voc_devkit", "labelme", "coco", "label_studio", "cvat", "via", "csv", "none"]
 
+OnTruncated = Literal["refuse", "accept"]
+
 
 class Limits(Strict):
     """What is larger is refused before it is opened."""
@@ -60,7 +62,7 @@ class AnnotatedSource(SourceParams):
 
 
 class Folder(AnnotatedSource):
-    """Pictures (PNG, JPEG, TIFF) with annotations anywhere below the inbox."""
+    """Pictures (PNG, JPEG, TIFF, WebP, BMP) with annotations anywhere below the inbox."""
 
     source: Literal["folder"] = "folder"
     unlabelled: Literal["no_fracture", "refuse"] = param("no_fracture", "what a film without annotation is")
@@ -126,6 +128,9 @@ class Params(Strict):
     inbox: str = param(str(INBOX), "folder that hospital and folder read; absolute, or from the root", min_length=1)
     on_error: Literal["stop", "quarantine"] = param(
         "stop", "a bad file ends the stage, or is listed in data/raw/quarantine.csv"
+    )
+    on_truncated: OnTruncated = param(
+        "refuse", "a JPEG that lacks its last bytes is refused, or taken with a note where a row of blocks is missing"
     )
     near_duplicate_bits: int = param(
         32, "perceptual hashes that differ in no more belong to copies of one film", unit="bits of 256", ge=0, le=64

@@ -22,9 +22,11 @@ from stages.ingest.params import Params
 from stages.ingest.pictures import decode_picture
 from stages.ingest.problems import Problem, Unreadable
 from stages.ingest.quality.duplicates import perceptual_hashes, pixel_hash
+from stages.ingest.quality.missing_rows import missing_rows
 from stages.ingest.types import FilmResult, SourceFilm, annotation_row
 
 FRACTURE = "fracture"
+PART_MISSING = "the lower part is missing, one block repeats down to the edge: get the film again"
 
 
 def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path) -> FilmResult:
@@ -130,21 +132,22 @@ def read_label_file(film: SourceFilm, result: FilmResult) -> FilmLabels:
 def process_picture(
     film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, out: Path, result: FilmResult
 ) -> None:
-    """Take a PNG, JPEG or TIFF, which states neither modality (hence OT, DICOM's "other") nor spacing.
+    """Take a picture, which states neither modality (hence OT, DICOM's "other") nor spacing.
 
     Args:
         film: whose picture it is.
         content: bytes of the file.
         labels: of the film.
-        settings: for limits.
+        settings: for limits and what happens to truncated files.
         out: the folder that becomes data/raw.
         result: receives rows, refusals and notes.
     """
-    pixels, orientation = decode_picture(content, settings.limits.megapixels)
-    shapes = shapes_on_film(film, labels, pixels, orientation, result)
+    picture = decode_picture(content, settings.limits.megapixels, settings.on_truncated)
+    result.notes += picture.notes
+    shapes = shapes_on_film(film, labels, picture.pixels, picture.orientation, result)
     patient = PUBLIC.name("patient", f"{film.source}/{film.patient}")
     if not result.refusals:
-        write_film(film, pixels, shapes, FilmFacts(patient, "OT", "MONOCHROME2"), out, result)
+        write_film(film, picture.pixels, shapes, FilmFacts(patient, "OT", "MONOCHROME2"), out, result)
 
 
 def process_dicom(
@@ -227,6 +230,10 @@ def write_film(
     """
     picture = image_file(out, film.image_id)
     write_png(picture, pixels)
+    if missing := missing_rows(pixels):
+        result.notes.append(PART_MISSING)
+        if any(shape.box[3] > len(pixels) - missing for shape in shapes):
+            result.notes.append("a label lies in the part of the film that is missing")
     result.hashes = perceptual_hashes(pixels)
     result.shapes = [annotation_row(film, shape) for shape in shapes]
     result.row = {

@@ -30,7 +30,11 @@ def test_a_stage_depends_on_its_lock(stage: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "inside", "outside"),
     [
-        ("ingest", {"opencv-python-headless", "pydicom", "python-gdcm", "pyjpegls"}, {"torch", "matplotlib"}),
+        (
+            "ingest",
+            {"opencv-python-headless", "imagecodecs", "tifffile", "pylibjpeg-openjpeg"},
+            {"torch", "matplotlib"},
+        ),
         ("preprocess", {"opencv-python-headless", "numpy", "scipy", "pillow", "pyarrow"}, {"pydicom", "scikit-image"}),
         ("threshold", {"numpy", "pandas", "pillow"}, {"opencv-python-headless", "scipy"}),
         ("annotate", {"scikit-learn", "scipy", "pillow"}, {"opencv-python-headless", "torch"}),
@@ -101,7 +105,7 @@ def test_dvc_reruns_the_stages_whose_libraries_changed(tmp_path: Path, monkeypat
             return set(repo.status())
 
     assert changed("opencv-python-headless") == {"ingest", "preprocess"}
-    assert changed("python-gdcm") == {"ingest"}
+    assert changed("imagecodecs") == {"ingest"}
     assert changed("nvidia-cudnn-cu13") == {"train", "evaluate"}
     assert changed("matplotlib") == {"report"}
     assert changed("tqdm", "typer", "mlflow", "pytest", "dvc") == set()

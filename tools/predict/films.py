@@ -58,7 +58,9 @@ def find_films(names: Sequence[str]) -> tuple[list[tuple[Path, Path]], list[Path
             inside = [file for file in files if file == source or looks_like_a_film(file)]
             others += sorted(set(files) - set(inside))
             if not inside:
-                raise UserError(f"{source}: expected films (PNG, JPEG, TIFF, DICOM) in this folder, found none")
+                raise UserError(
+                    f"{source}: expected films (PNG, JPEG, TIFF, WebP, BMP, DICOM) in this folder, found none"
+                )
             for film in inside:
                 output = film.relative_to(source) if source.is_dir() else Path(film.name)
                 if films.setdefault(output, film).resolve() != film.resolve():
@@ -89,7 +91,7 @@ def looks_like_a_film(path: Path) -> bool:
 
 
 def decode(content: bytes, megapixels: int, ct_window: CtWindow) -> DecodedFilm:
-    """The film in a file's bytes: PNG, JPEG, TIFF or DICOM (CR, DX, CT), whatever the file is called.
+    """The film in a file's bytes: PNG, JPEG, TIFF, WebP, BMP or DICOM (CR, DX, CT), whatever the file is called.
 
     Args:
         megapixels: what is larger is refused before it is opened.
@@ -98,7 +100,7 @@ def decode(content: bytes, megapixels: int, ct_window: CtWindow) -> DecodedFilm:
         Unreadable: it is none of them, or damaged.
     """
     if not is_dicom(content[:132]):
-        return DecodedFilm(decode_picture(content, megapixels)[0])
+        return DecodedFilm(decode_picture(content, megapixels).pixels)
     film = read_film(content, megapixels, ct_window)
     spacings = {"PixelSpacing": film.pixel_spacing, "ImagerPixelSpacing": film.imager_pixel_spacing}
     attribute = next((name for name, spacing in spacings.items() if spacing), "")

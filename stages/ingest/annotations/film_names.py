@@ -11,7 +11,7 @@ from stages.ingest.pictures import SUFFIXES
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 # What may stand behind a film's name; a UID's last number is none of these.
-FILM_SUFFIXES = (*SUFFIXES, *DICOM_SUFFIXES, ".jpe", ".jfif", ".bmp", ".webp")
+FILM_SUFFIXES = (*SUFFIXES, *DICOM_SUFFIXES)
 # Which Label Studio puts before the name of an uploaded file. Eight decimal digits alone may be the name's own (a date,
 # a number of the hospital), unless other names of the same export have one with letters.
 EXPORTED = re.compile("^(?=[0-9]*[a-f])[0-9a-f]{8}-")

@@ -615,9 +615,10 @@ def test_labels_of_the_unturned_picture_turn_with_it(orientation: int) -> None:
     exif, buffer = Image.Exif(), BytesIO()
     exif[0x0112] = orientation
     Image.fromarray(stored).save(buffer, "PNG", exif=exif)
-    pixels, orientation = decode_picture(buffer.getvalue(), 64)
+    picture = decode_picture(buffer.getvalue(), 64)
+    pixels = picture.pixels
     drawn = labelled(box_shape(20, 10, 32, 15), size=(60, 40))
-    (shape,), problems, notes = fit_to_film(drawn, pixels.shape[1], pixels.shape[0], orientation)
+    (shape,), problems, notes = fit_to_film(drawn, pixels.shape[1], pixels.shape[0], picture.orientation)
     assert not problems
     assert "unturned" in notes[0]
     left, top, right, bottom = shape.box.astype(int)
