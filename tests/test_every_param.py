@@ -68,7 +68,7 @@ CHANGES: list[tuple[str, Any]] = [
 # step (tests/preprocess) and of every weighting, which epoch is kept, weights that sum to 1 already, several processes
 # (tests/train), a given split (tests/annotate). The baseline's weights are read by the same code as adaptive's.
 ELSEWHERE = {
-    *("ingest.inbox", "ingest.on_error", "ingest.near_duplicate_bits"),
+    *("ingest.inbox", "ingest.on_error", "ingest.on_truncated", "ingest.near_duplicate_bits"),
     *(f"ingest.limits.{name}" for name in ("megapixels", "file_mb", "archive_gb", "archive_ratio")),
     *("annotate.split.by", "train.seeds", "evaluate.folds"),
     *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),

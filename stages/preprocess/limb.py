@@ -45,6 +45,8 @@ def limb_box(image: np.ndarray, level: float, margin: float) -> Box:
 def look(image: np.ndarray) -> np.ndarray:
     """A small smooth picture of a film with a dark ground: where most of the film and of its rim is light, inverted.
 
+    It is scaled to its own range, so that bits which a film does not use change nothing.
+
     Args:
         image: float32 (H, W) in 0..1.
     Returns:
@@ -54,6 +56,8 @@ def look(image: np.ndarray) -> np.ndarray:
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (3, 3), 0.7)
+    low, high = float(small.min()), float(small.max())
+    small = (small - low) / (high - low) if high > low else np.zeros_like(small)
     rim = max(2, min(size) // 20)
     edges = [small[:rim].ravel(), small[-rim:].ravel(), small[:, :rim].ravel(), small[:, -rim:].ravel()]
     middle = sum(quantiles(small, (0.01, 0.99))) / 2

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.ingest.params import Sample
 from stages.ingest.sources.sample import draw, plan_films
@@ -125,6 +126,28 @@ def test_the_samples_fractures_are_kept(level: float) -> None:
             total += 1
     assert (kept, total) == (total, total)
     assert total > 40
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_bits_that_a_film_does_not_use_change_nothing(bits: int) -> None:
+    """The same film with its values in 16 bits and over the whole scale of 16 bits."""
+    values = np.round(film() * (2**bits - 1))
+    full = limb_box((np.round(values * 65535 / (2**bits - 1)) / 65535).astype(np.float32), LEVEL, MARGIN)
+    assert limb_box((values / 65535).astype(np.float32), LEVEL, MARGIN) == full
+    assert limb_box((1 - values / 65535).astype(np.float32), LEVEL, MARGIN) == full
+
+
+@needs(FRACATLAS)
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_real_films_are_cropped_alike_with_unused_bits(bits: int) -> None:
+    moved = []
+    for path in sorted(FRACATLAS.rglob("*.jpg"))[::4]:
+        pixels = np.asarray(Image.open(path).convert("L")).astype(np.float32)
+        full, part = (limb_box(pixels / 255 * scale, LEVEL, MARGIN) for scale in (1, (2**bits - 1) / 65535))
+        moved.append(np.abs(np.subtract(full, part)).max() / max(pixels.shape))
+    assert max(moved) <= 0.03  # a pixel of the small picture, by rounding
+    assert np.mean(np.array(moved) == 0) >= 0.9
 
 
 @needs(FRACATLAS)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stages.common.analysis.overlays import FALSE_POSITIVE
+from stages.common.analysis.overlays import FALSE_POSITIVE, stretched
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, write_bytes, write_json
 from tools.predict.films import PREDICTION, DecodedFilm
@@ -163,8 +163,7 @@ def is_done(folder: Path, facts: FilmFacts) -> bool:
 
 def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:
     """The film with the mask in colour and what must be said about it below; uint8 RGB."""
-    grey = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
-    colour = cv2.cvtColor(np.ascontiguousarray(grey), cv2.COLOR_GRAY2RGB)
+    colour = cv2.cvtColor(np.ascontiguousarray(stretched(pixels)), cv2.COLOR_GRAY2RGB)
     cv2.copyTo(cv2.LUT(colour, TINTED), mask.astype(np.uint8), colour)
     return np.vstack([colour, notice(pixels.shape[1], familiar)])
 

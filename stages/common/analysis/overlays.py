@@ -39,6 +39,20 @@ def outline(mask: np.ndarray, width: int = 2) -> np.ndarray:
     return np.asarray(mask & ~binary_erosion(mask, iterations=width))
 
 
+def stretched(pixels: np.ndarray) -> np.ndarray:
+    """A film for the eye, uint8 (H, W): its own darkest and brightest level become 0 and 255.
+
+    A film of 12 bits that are stored in 16 would else be black.
+
+    Args:
+        pixels: uint8 or uint16 (H, W).
+    """
+    low, high = int(pixels.min()), int(pixels.max())
+    levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64)
+    shown = np.clip((levels - low) * (255 / max(high - low, 1)), 0, 255)
+    return np.asarray(np.round(shown).astype(np.uint8)[pixels])
+
+
 def layer(kinds: np.ndarray, paints: tuple[tuple[int, int, int], ...] = PAINT) -> str:
     """A PNG data URI that is clear where `kinds` is 0 and has the n-th of `paints` where it is n."""
     image = Image.fromarray(kinds, mode="P")
@@ -47,8 +61,8 @@ def layer(kinds: np.ndarray, paints: tuple[tuple[int, int, int], ...] = PAINT) -
 
 
 def picture(pixels: np.ndarray, side: int = 256) -> str:
-    """uint8 or uint16 (H, W) as a JPEG data URI of at most `side` pixels."""
-    image = Image.fromarray((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels)
+    """uint8 or uint16 (H, W), over its own range, as a JPEG data URI of at most `side` pixels."""
+    image = Image.fromarray(stretched(pixels))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return uri(image, "JPEG", quality=88)
 

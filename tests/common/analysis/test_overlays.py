@@ -12,6 +12,7 @@ from stages.common.analysis.overlays import (
     layer,
     outline,
     overlay,
+    stretched,
 )
 
 PRED, REF = np.array([[True, True, False, False]]), np.array([[True, False, True, False]])
@@ -37,3 +38,11 @@ def test_outline_draws_the_border_only() -> None:
     assert outline(mask, 1).sum() == 16
     assert outline(mask).sum() == 24
     assert not outline(mask)[4, 4]
+
+
+def test_a_film_is_shown_over_its_own_range_whatever_bits_it_leaves_unused() -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(stretched(grey), grey)
+    for scale, offset in ((1, 0), (4, 100), (16, 0), (257, 0)):
+        np.testing.assert_array_equal(stretched((grey.astype(np.uint16) * scale + offset).astype(np.uint16)), grey)
+    assert (stretched(np.full((4, 4), 900, np.uint16)) == 0).all()

@@ -199,6 +199,7 @@ def entry(number: int, count: int, bits: int) -> int:
     return number * 2 * top // count if 2 * number < count else top - (2 * number - count) * top // (2 * count)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_every_grey_film_has_simpleitks_values() -> None:
     compared, refused, differ = 0, set(), set()
@@ -217,6 +218,7 @@ def test_every_grey_film_has_simpleitks_values() -> None:
     assert compared >= 70
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(not shutil.which("dcmj2pnm"), reason="dcmj2pnm (Debian: dcmtk) is absent")
 def test_every_grey_film_is_shown_as_dcmtk_shows_it(tmp_path: Path) -> None:
@@ -351,6 +353,7 @@ def grey_levels(content: bytes) -> tuple[Dataset, np.ndarray, np.ndarray]:
     return header, stored, display_pixels(header, stored, WINDOW)
 
 
+@pytest.mark.slow
 def test_the_grey_scale_is_that_of_the_formulas() -> None:
     count = 0
     for name, content in grey_scales():
@@ -386,6 +389,7 @@ def test_the_grey_scale_is_dcmtks(tmp_path: Path) -> None:
     assert differ == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_passed_on_shows_the_same() -> None:
     for name, content in islice(grey_scales(), 0, None, 9):

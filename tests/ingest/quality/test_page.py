@@ -12,6 +12,8 @@ from stages.common.data.layout import RAW
 from stages.common.data.tables import ANNOTATIONS, MANIFEST
 from stages.ingest.main import main
 from stages.ingest.params import Params, Sample
+from stages.ingest.pictures import decode_picture
+from stages.ingest.process_film import PART_MISSING
 from stages.ingest.sources.sample import SampleFilm, draw
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import FRACATLAS, ROOT, needs
@@ -89,6 +91,31 @@ def test_truncated_files_are_told(here: Path) -> None:
     film(2).save(buffer, "JPEG")
     Path("in/cut.jpg").write_bytes(buffer.getvalue()[:-300])
     assert "cut.jpg: expected a whole grey PNG, JPEG, TIFF, WebP or BMP" in report(on_error="quarantine")
+
+
+def test_truncated_files_are_taken_with_a_note_where_that_is_accepted(here: Path) -> None:
+    no_fracture("good")
+    save(film(1), "good.png")
+    buffer = BytesIO()
+    film(2).save(buffer, "JPEG")
+    Path("in/cut.jpg").write_bytes(buffer.getvalue()[:-12])
+    said = report(on_truncated="accept")
+    assert "the file is cut off and its last pixels are grey (ingest.on_truncated): cut" in said
+    assert set(MANIFEST.read(RAW)["image_id"]) == {"cut", "good"}
+
+
+def test_films_whose_lower_part_is_missing_are_told_with_labels_that_lie_there(here: Path) -> None:
+    buffer = BytesIO()
+    film(2).save(buffer, "JPEG", quality=95)
+    half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
+    broken = Image.fromarray(decode_picture(half + b"\xff\xd9", 64).pixels)  # a codec takes this for whole
+    save(broken, "lost.jpg", quality=80)
+    save(broken, "labelled.png")
+    save(film(1), "whole.png")
+    Path("in/labelled.txt").write_text("0 0.5 0.9 0.1 0.1")
+    said = report()
+    assert f"{PART_MISSING}: labelled, lost" in said
+    assert "a label lies in the part of the film that is missing: labelled" in said
 
 
 @pytest.mark.parametrize("turned", [True, False])
