@@ -21,7 +21,7 @@ from stages.ingest.dicom.read import DicomFilm, flip, read_film, refuse_damaged
 from stages.ingest.params import Params
 from stages.ingest.pictures import decode_picture
 from stages.ingest.problems import Problem, Unreadable
-from stages.ingest.quality.duplicates import perceptual_hashes, pixel_hash
+from stages.ingest.quality.duplicates import perceptual_hashes, pixel_hash, small_picture
 from stages.ingest.quality.missing_rows import missing_rows
 from stages.ingest.types import FilmResult, SourceFilm, annotation_row
 
@@ -231,10 +231,12 @@ def write_film(
     picture = image_file(out, film.image_id)
     write_png(picture, pixels)
     if missing := missing_rows(pixels):
+        result.missing = missing / len(pixels)
         result.notes.append(PART_MISSING)
         if any(shape.box[3] > len(pixels) - missing for shape in shapes):
             result.notes.append("a label lies in the part of the film that is missing")
-    result.hashes = perceptual_hashes(pixels)
+    result.small = small_picture(pixels)
+    result.hashes = perceptual_hashes(result.small)
     result.shapes = [annotation_row(film, shape) for shape in shapes]
     result.row = {
         "image_id": film.image_id,

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 SIDE = 64  # imagehash's own working size for 256 bits, so that the eight turned films cost next to nothing
 BLOCK = 1024
+LEAST_ROWS = 16  # of a small picture; on fewer there is no film to be told by
 
 
 def pixel_hash(pixels: np.ndarray) -> str:
@@ -18,18 +19,49 @@ def pixel_hash(pixels: np.ndarray) -> str:
     return hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).hexdigest()
 
 
-def perceptual_hashes(pixels: np.ndarray) -> np.ndarray:
-    """256-bit perceptual hashes of a film in its eight orientations (turned by 90 degrees, mirrored), uint8 (8, 32).
-
-    The film is stretched to 8 bits first, so that brightness and depth do not matter.
-    """
+def small_picture(pixels: np.ndarray) -> np.ndarray:
+    """A film squeezed to uint8 (64, 64), stretched to 8 bits first, so that brightness and depth do not matter."""
     values = pixels.astype(np.float32)
     low, high = float(values.min()), float(values.max())
     grey = np.round((values - low) * (255 / max(high - low, 1.0))).astype(np.uint8)
-    small = np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def perceptual_hashes(small: np.ndarray) -> np.ndarray:
+    """256-bit perceptual hashes of a film in its eight orientations (turned by 90 degrees, mirrored), uint8 (8, 32).
+
+    Args:
+        small: of `small_picture`.
+    """
     turned = [np.rot90(side, k) for side in (small, small[:, ::-1]) for k in range(4)]
     bits = [imagehash.phash(Image.fromarray(np.ascontiguousarray(one)), hash_size=16).hash for one in turned]
     return np.packbits(np.stack(bits).reshape(8, 256), axis=1)
+
+
+def pairs_with_missing_rows(smalls: np.ndarray, missing: list[float], most: int) -> list[tuple[int, int, int]]:
+    """Pairs of a film whose lower part is missing and one whose upper part has a near hash, upright or inverted.
+
+    Args:
+        smalls: uint8 (n, 64, 64), of `small_picture`.
+        missing: the share of rows that each film lacks.
+        most: bits of 256 that may differ.
+    Returns:
+        (first, second, bits that differ), first < second, as of `near_pairs`.
+    """
+    pairs: dict[tuple[int, int], int] = {}
+    for i in np.flatnonzero(missing).tolist():
+        rows = round(SIDE * (1 - missing[i]))
+        if rows >= LEAST_ROWS:
+            upper = np.stack([upright_hash(small[:rows]) for small in smalls])
+            apart = (np.unpackbits(upper, axis=1) != np.unpackbits(upper[i])).sum(axis=1)
+            apart = np.minimum(apart, 256 - apart)
+            pairs |= {(min(i, j), max(i, j)): int(apart[j]) for j in np.flatnonzero(apart <= most).tolist() if j != i}
+    return sorted((i, j, bits) for (i, j), bits in pairs.items())
+
+
+def upright_hash(part: np.ndarray) -> np.ndarray:
+    """The 256-bit perceptual hash of rows of a small picture, uint8 (32,)."""
+    return np.packbits(imagehash.phash(Image.fromarray(part).resize((SIDE, SIDE)), hash_size=16).hash)
 
 
 def near_pairs(hashes: np.ndarray, most: int) -> list[tuple[int, int, int]]:

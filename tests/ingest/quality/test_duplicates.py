@@ -1,56 +1,28 @@
 """Copies: what the perceptual hash catches and what it does not, on constructed sets and on real films."""
 
-from io import BytesIO
-
 import imagehash
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance
+from PIL import Image
 
-from stages.ingest.params import Sample
 from stages.ingest.pictures import decode_picture
-from stages.ingest.quality.duplicates import groups, near_pairs, perceptual_hashes, pixel_hash
-from stages.ingest.sources.sample import SampleFilm, draw
+from stages.ingest.quality.duplicates import (
+    groups,
+    near_pairs,
+    pairs_with_missing_rows,
+    perceptual_hashes,
+    pixel_hash,
+    small_picture,
+)
+from tests.helpers.copies import COPIES, films
 from tests.helpers.paths import FRACATLAS, GRAZPEDWRI, needs
 
 
-def recompressed(image: Image.Image) -> Image.Image:
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=40)
-    return Image.open(buffer)
-
-
-def cropped(image: Image.Image, share: float) -> Image.Image:
-    x, y = round(image.width * share / 2), round(image.height * share / 2)
-    return image.crop((x, y, image.width - x, image.height - y))
-
-
-# The table of docs/explanation/ingest.md: what is done to a film, and whether the copy is caught.
-COPIES = {
-    "recompressed as JPEG, quality 40": (recompressed, True),
-    "half the size": (lambda image: image.resize((image.width // 2, image.height // 2)), True),
-    "mirrored": (lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), True),
-    "upside down": (lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM), True),
-    "turned by 90 degrees": (lambda image: image.transpose(Image.Transpose.ROTATE_90), True),
-    "inverted": (lambda image: Image.fromarray(255 - np.asarray(image)), True),
-    "brightness x 0.7": (lambda image: ImageEnhance.Brightness(image).enhance(0.7), True),
-    "gamma 0.8": (lambda image: image.point([round(255 * (v / 255) ** 0.8) for v in range(256)]), True),
-    "cropped by 5 %": (lambda image: cropped(image, 0.05), False),
-    "turned by 3 degrees": (lambda image: image.rotate(3), False),
-}
-
-
-def films(number: int) -> list[Image.Image]:
-    settings = Sample(seed=3, films=16, width=256)
-    drawn = [draw(SampleFilm(n, n, "kaggle", "CR"), settings).density for n in range(number)]
-    return [Image.fromarray(np.round(density * 255).astype(np.uint8)) for density in drawn]
-
-
 def distances(originals: list[Image.Image], copies: list[Image.Image]) -> list[int]:
-    both = np.stack([perceptual_hashes(np.asarray(image)) for image in originals + copies])
+    both = np.stack([perceptual_hashes(small_picture(np.asarray(image))) for image in originals + copies])
     found = {(i, j): bits for i, j, bits in near_pairs(both, 128)}
     return [found.get((i, i + len(originals)), 129) for i in range(len(originals))]
 
@@ -65,7 +37,7 @@ def test_which_copies_are_caught(name: str) -> None:
 
 @pytest.mark.slow
 def test_no_two_films_of_the_sample_are_taken_for_copies() -> None:
-    hashes = np.stack([perceptual_hashes(np.asarray(image)) for image in films(40)])
+    hashes = np.stack([perceptual_hashes(small_picture(np.asarray(image))) for image in films(40)])
     assert near_pairs(hashes, 32) == []
 
 
@@ -73,7 +45,9 @@ def test_no_two_films_of_the_sample_are_taken_for_copies() -> None:
 @needs(FRACATLAS)
 def test_no_false_alarm_on_real_films_and_their_copies_are_caught() -> None:
     paths = sorted(FRACATLAS.rglob("*.jpg"))
-    hashes = np.stack([perceptual_hashes(decode_picture(path.read_bytes(), 64).pixels) for path in paths])
+    hashes = np.stack(
+        [perceptual_hashes(small_picture(decode_picture(path.read_bytes(), 64).pixels)) for path in paths]
+    )
     assert len(hashes) == 196
     assert near_pairs(hashes, 45) == []
     originals = [Image.open(path).convert("L") for path in paths[::20]]
@@ -87,7 +61,7 @@ def test_the_first_orientation_is_imagehashs_own() -> None:
     stretched = np.asarray(image).astype(np.float32)
     stretched = np.round((stretched - stretched.min()) * (255 / (stretched.max() - stretched.min()))).astype(np.uint8)
     theirs = imagehash.phash(Image.fromarray(stretched), hash_size=16).hash.ravel()
-    ours = np.unpackbits(perceptual_hashes(np.asarray(image))[0]).astype(bool)
+    ours = np.unpackbits(perceptual_hashes(small_picture(np.asarray(image)))[0]).astype(bool)
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -119,7 +93,7 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_empty_films_are_as_many_pairs_and_not_their_square() -> None:
-    hashes = np.repeat(perceptual_hashes(np.zeros((40, 40), np.uint8))[None], 3000, axis=0)
+    hashes = np.repeat(perceptual_hashes(small_picture(np.zeros((40, 40), np.uint8)))[None], 3000, axis=0)
     assert near_pairs(hashes, 32) == [(0, i, 0) for i in range(1, 3000)]
 
 
@@ -158,3 +132,15 @@ def test_twenty_thousand_patients_of_graz_group_and_split_in_seconds() -> None:
     assert frame.groupby("group")["image_id"].size().sum() == 20_327
     both = side.replace("validation", "train").groupby(frame["group"]).agg(set)
     assert not any({"train", "test"} <= sides for sides in both)
+
+
+def test_a_film_that_lacks_its_lower_part_meets_its_whole_copy_by_the_upper_part() -> None:
+    whole = [np.asarray(image) for image in films(5)]
+    cut = whole[2].copy()
+    cut[len(cut) * 2 // 3 :] = 128
+    smalls = np.stack([small_picture(pixels) for pixels in [*whole, cut]])
+    assert near_pairs(np.stack([perceptual_hashes(small) for small in smalls]), 32) == []
+    (pair,) = pairs_with_missing_rows(smalls, [0.0] * 5 + [1 / 3], 32)
+    assert pair[:2] == (2, 5)
+    assert pairs_with_missing_rows(smalls, [0.0] * 5 + [0.9], 32) == [], "too little is left"
+    assert pairs_with_missing_rows(smalls, [0.0] * 6, 32) == []

@@ -66,6 +66,24 @@ def test_the_same_film_stored_twice_is_one_group(here: Path) -> None:
     assert "near copies" not in Path("reports/data_quality.md").read_text()
 
 
+def test_a_copy_that_lacks_its_lower_part_is_one_group_and_a_film_of_other_details_is_none(here: Path) -> None:
+    no_fracture("a")
+    whole = np.asarray(film(1))
+    broken = whole.copy()
+    broken[len(whole) * 2 // 3 :] = 128
+    base = np.asarray(film(2)) * 0.7 + 30
+    noise = np.random.default_rng(0).normal(0, 12, (2, *base.shape))
+    one, other = (np.clip(base + layer, 0, 255).astype(np.uint8) for layer in noise)
+    for name, pixels in (("a", whole), ("b", broken), ("c", one), ("d", other)):
+        save(Image.fromarray(pixels), f"{name}.png")
+    said = report()
+    groups = MANIFEST.read(RAW).set_index("image_id")["group"]
+    assert groups["a"] == groups["b"]
+    assert groups["c"] != groups["d"]
+    assert "## The same film more than once: 1" in said
+    assert "1 pairs of films have near hashes and other details: they are no copies" in said
+
+
 def test_opposite_labels_on_copies_are_told(here: Path) -> None:
     for name in "ab":
         save(film(1), f"{name}.png")
