@@ -1,13 +1,15 @@
 """Files that are written whole or not at all, with bytes that depend on their content only."""
 
+import fcntl
 import json
+import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -15,45 +17,96 @@ from PIL import Image
 
 from stages.common.core.errors import UserError
 
+WRITERS = 4  # processes that may write one folder at a time, the last of which wins
+
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A folder that becomes `target` when the block ends well, and vanishes when it does not.
 
-    It is built beside `target`, so that the last step is a rename on one file system. What an earlier, killed call left
+    It is built beside `target`, so that the last step is a rename on one file system. Two calls for one target, such as
+    that of a process whose parent was killed and its successor's, build apart from one another. What killed calls left
     is removed first, and what a killed worker left in it, before it gets its name.
     """
-    parent = target.parent.resolve()  # workers may stand elsewhere
-    scratch, former = (parent / f".{target.name}-partial-{side}" for side in ("new", "old"))
-    for stale in (scratch, former):
-        shutil.rmtree(stale, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    target = target.parent.resolve() / target.name  # workers may stand elsewhere
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(target) as scratch:
+        former = scratch.with_name(f"{scratch.name}-old")
+        try:
+            yield scratch
+            for rest in sorted(scratch.rglob(".*-partial-*")):
+                rest.unlink()
+            if target.exists():
+                target.rename(former)  # deleting it here would leave nothing for as long as that takes
+            scratch.rename(target)
+        finally:
+            if former.exists() and not target.exists():
+                former.rename(target)
+            for stale in (scratch, former):
+                shutil.rmtree(stale, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target` that no other call uses as long as the block and this process last.
+
+    Raises:
+        UserError: too many processes write `target`.
+    """
+    folders = [target.with_name(f".{target.name}-partial-{number}") for number in range(1, WRITERS + 1)]
+    for folder in folders:
+        remove_unless_in_use(folder)
+        remove_unless_in_use(folder.with_name(f"{folder.name}-old"))
+    for folder in folders:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            lock(handle, fcntl.LOCK_SH)
+            if folder.exists():  # else another call took it for what a killed one left, before it was locked
+                yield folder
+                return
+        finally:
+            os.close(handle)
+    raise UserError(f"{target}: {WRITERS} other processes write it now; wait for them, or end them")
+
+
+def remove_unless_in_use(folder: Path) -> None:
+    """Remove what a killed call left; Linux releases its lock, however it ended."""
     try:
-        yield scratch
-        for rest in sorted(scratch.rglob(".*-partial-*")):
-            rest.unlink()
-        if target.exists():
-            target.rename(former)  # deleting it here would leave nothing for as long as that takes
-        scratch.rename(target)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # there is none
+        return
+    try:
+        if lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(folder, ignore_errors=True)  # while it is locked: its maker may be about to lock it
     finally:
-        if former.exists() and not target.exists():
-            former.rename(target)
-        for stale in (scratch, former):
-            shutil.rmtree(stale, ignore_errors=True)
+        os.close(handle)
+
+
+def lock(handle: int, kind: int) -> bool:
+    """Lock an open folder; False if another process has it. On a file system without such locks nobody can tell."""
+    try:
+        fcntl.flock(handle, kind)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file by renaming a finished one into its place."""
+    """Write a file by renaming a finished one into its place; who may read it is up to the user's umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-partial-", delete=False) as file:
-        scratch = Path(file.name)
-        try:
+    scratch = path.with_name(f".{path.name}-partial-{uuid4().hex[:8]}")
+    try:
+        with scratch.open("xb") as file:
             file.write(content)
-            file.close()
-            scratch.chmod(0o644)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:

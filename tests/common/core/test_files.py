@@ -1,4 +1,7 @@
 import errno
+import os
+import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stages.common.core.errors import UserError, error_list
-from stages.common.core.files import new_folder, read_json, read_png, write_json, write_png, write_table, write_text
+from stages.common.core.files import (
+    WRITERS,
+    new_folder,
+    read_json,
+    read_png,
+    write_json,
+    write_png,
+    write_table,
+    write_text,
+)
 
 
 def test_a_failed_folder_leaves_the_last_good_one_and_no_rest(tmp_path: Path) -> None:
@@ -30,10 +42,40 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_call_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".out-partial-new").mkdir()
+    (tmp_path / ".out-partial-1").mkdir()
+    (tmp_path / ".out-partial-1-old").mkdir()
     with new_folder(tmp_path / "out"):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_calls_for_one_folder_build_apart(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out") as orphan:
+        (orphan / "a").write_text("orphan")
+        with new_folder(tmp_path / "out") as successor:
+            assert list(successor.iterdir()) == []
+            (successor / "a").write_text("successor")
+        assert (tmp_path / "out/a").read_text() == "successor"
+        assert (orphan / "a").read_text() == "orphan"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_too_many_writers_of_one_folder_are_refused(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        for _ in range(WRITERS):
+            stack.enter_context(new_folder(tmp_path / "out"))
+        with pytest.raises(UserError, match="4 other processes write it now"), new_folder(tmp_path / "out"):
+            pass
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_the_umask_is_kept(mask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "a.csv", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.csv").stat().st_mode) == mode
 
 
 def test_what_a_killed_worker_left_is_no_output(tmp_path: Path) -> None:
@@ -67,7 +109,7 @@ def test_a_new_folder_that_cannot_get_its_name_leaves_the_old_one(
     real = Path.rename
 
     def full(self: Path, target: Path) -> Path:
-        if self.name == ".out-partial-new":
+        if self.name == ".out-partial-1":
             raise OSError(errno.ENOSPC, "no space")
         return real(self, target)
 

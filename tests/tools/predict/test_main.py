@@ -141,7 +141,7 @@ def test_a_second_call_does_only_what_is_missing_or_changed(
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     victim = tmp_path / Path(names[1]).name
     shutil.rmtree(victim)
-    (tmp_path / f".{victim.name}-partial-new").mkdir()  # what a killed call leaves
+    (tmp_path / f".{victim.name}-partial-1").mkdir()  # what a killed call leaves
     capsys.readouterr()
     assert wrist("predict", *call) == 0
     assert capsys.readouterr().out.count("done before") == 3  # two films and the closing line
