@@ -3,9 +3,11 @@
 Imports run one way: common.core <- common.data <- common.model <- common.analysis <- stages <- tools.
 """
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,8 @@ def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda par
         add_arguments: adds the command's own arguments, which become arguments of `main`.
     """
     begin_loading(stage)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text of the terminal's encoding
     purpose = str(import_module(f"{__name__}.{stage}").__doc__).splitlines()[0]
     parser = ArgumentParser(
         prog=f"python -m stages.{stage}",

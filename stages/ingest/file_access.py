@@ -1,5 +1,6 @@
 """Where files come from: a folder, or a zip archive that is taken for hostile until shown otherwise."""
 
+import lzma
 import os
 import stat
 import unicodedata
@@ -51,7 +52,12 @@ class Folder:
 
     def all_names(self) -> list[str]:
         names = []
-        for folder, _, files in os.walk(self.path, onerror=self.refuse):
+        for folder, folders, files in os.walk(self.path, onerror=self.refuse):
+            if any((Path(folder) / name).is_symlink() for name in folders):
+                raise UserError(
+                    f"{self.label or 'the inbox'}: expected folders, found a link to one, whose films neither ingest "
+                    "nor DVC looks for; put the folder itself in its place"
+                )
             names += [(Path(folder) / file).relative_to(self.path).as_posix() for file in files]
         return sorted(names)
 
@@ -63,14 +69,22 @@ class Folder:
         )
 
     def read(self, name: str) -> bytes:
-        most = self.limits.file_mb
+        return self.head(name, -1)
+
+    def head(self, name: str, size: int) -> bytes:
+        """The first bytes of a file, all of them for -1; raises as `read` does."""
+        most, path = self.limits.file_mb, self.path / name
         try:
-            size = (self.path / name).stat().st_size
-            if size <= most * 2**20:
-                return (self.path / name).read_bytes()
+            facts = path.stat()
+            if not stat.S_ISREG(facts.st_mode):  # a pipe that nobody writes to is waited for, a device has no end
+                raise Unreadable("a file", "a pipe, socket or device", "remove it")
+            if facts.st_size > most * 2**20:
+                actual = f"{facts.st_size / 2**20:.0f} MB"
+                raise Unreadable(f"a file of at most {most} MB", actual, "raise ingest.limits.file_mb")
+            with path.open("rb") as file:
+                return file.read(size)
         except OSError as error:  # whose text holds the path, and that a patient's name
             raise Unreadable("a file that can be read", f"{error.strerror}", "make it readable") from None
-        raise Unreadable(f"a file of at most {most} MB", f"{size / 2**20:.0f} MB", "raise ingest.limits.file_mb")
 
 
 @dataclass(frozen=True)
@@ -98,8 +112,10 @@ class Archive:
                 content = file.read(info.file_size + 1)
             if len(content) != info.file_size:
                 raise EOFError(f"{len(content)} of {info.file_size} bytes")
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-            raise Unreadable("a whole archive member", f"{error}", "download the archive again") from None
+        except NotImplementedError:
+            raise Unreadable("a zip member", "a way of compression that Python cannot read", "pack it again") from None
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError):
+            raise Unreadable("a whole archive member", "a damaged one", "download the archive again") from None
         return content
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes, write_png
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import dicom_file, image_file
@@ -47,6 +48,10 @@ def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path)
             process_picture(film, content, labels, settings, out, result)
     except Unreadable as error:
         result.refuse(error.problem)
+    except (OSError, UserError):
+        raise  # the machine's, which ends the stage
+    except Exception as error:  # one odd film does not end the stage; its text may hold what the film says
+        result.refuse(Problem("a film", f"one that cannot be processed ({type(error).__name__})", "export it again"))
     return result
 
 

@@ -87,9 +87,10 @@ def fuzz(folder: Path) -> dict[str, int]:
             label_file=f"film.{kind}" if label else "",
         )  # fmt: skip
         if hospital:
-            assert look(folder, Key(b"k" * 32), params.limits.file_mb, film.name).kind in ("film", "refused", "other")
+            assert look(Folder(folder, params.limits), Key(b"k" * 32), film.name).kind in ("film", "refused", "other")
         result = process_film(film, params, Key(b"k" * 32), folder)
         assert bool(result.row) != bool(result.refusals), "either taken or refused with a reason"
+        assert not any("cannot be processed" in refusal.reason for refusal in result.refusals), "what is it, then?"
         counts["taken" if result.row else "refused"] += 1
     return counts
 

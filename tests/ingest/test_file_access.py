@@ -1,5 +1,6 @@
 """Archives are hostile until shown otherwise."""
 
+import os
 import stat
 import struct
 import warnings
@@ -124,3 +125,33 @@ def test_a_folder_is_listed_and_its_large_files_are_refused(tmp_path: Path) -> N
     assert folder.read("b/x.png") == b"1"
     with pytest.raises(Unreadable, match="a file of at most 4 MB"):
         folder.read("a.png")
+
+
+def test_a_link_to_a_folder_is_refused_since_its_films_would_vanish(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/DOE").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="found a link to one") as fault:
+        Folder(tmp_path / "in", LIMITS).names()
+    assert "DOE" not in str(fault.value)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in Folder(tmp_path, LIMITS).names():
+        with pytest.raises(Unreadable) as refused:
+            Folder(tmp_path, LIMITS).read(name)
+        assert refused.value.problem.actual == "a pipe, socket or device"
+
+
+def test_a_damaged_member_is_named_without_the_words_of_a_library(tmp_path: Path) -> None:
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(tmp_path / f"{method}.zip", "w", method) as target:
+            target.writestr("a.txt", os.urandom(1000))
+        content = bytearray((tmp_path / f"{method}.zip").read_bytes())
+        content[200:300] = bytes(100)
+        (tmp_path / f"{method}.zip").write_bytes(content)
+        with pytest.raises(Unreadable) as refused:
+            Archive(tmp_path / f"{method}.zip", LIMITS).read("a.txt")
+        assert refused.value.problem.actual == "a damaged one"

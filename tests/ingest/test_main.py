@@ -16,9 +16,10 @@ from stages.common.data.layout import QUALITY, RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import class_names, pair
-from stages.ingest.main import main
+from stages.ingest.main import main, plan_sources, write_tables
 from stages.ingest.params import AnnotatedSource, Params
 from stages.ingest.problems import Unreadable
+from stages.ingest.process_film import process_film
 from stages.ingest.sources.film_tables import table_rows
 from stages.ingest.types import image_id
 from tests.helpers.files import tree_hash
@@ -404,3 +405,39 @@ def test_a_folder_of_oddities_adds_up(inbox: Path, capsys: pytest.CaptureFixture
 def test_a_tilde_is_refused_since_dvc_looks_for_a_folder_of_that_name() -> None:
     with pytest.raises(ValidationError, match="DVC does not expand `~` in ~/in"):
         settings("voc", inbox="~/in")
+
+
+def test_pipes_devices_and_odd_names_cost_their_own_film_only(inbox: Path) -> None:
+    put(inbox, a_dot_png=png(1), a_dot_xml=FORMATS["voc"][1], **{f"{'x' * 200}_dot_png": png(2)})
+    os.mkfifo(inbox / "pipe.png")
+    (inbox / "zero.png").symlink_to("/dev/zero")
+    Path(os.fsdecode(bytes(inbox) + b"/\xe4.png")).write_bytes(png(3))  # ISO 8859-1, as old archives unpack
+    main(settings("voc", on_error="quarantine"))
+    assert len(MANIFEST.read(RAW)) == 2
+    assert "\\udce4.png" in (RAW / "manifest.csv").read_text()
+    reasons = " ".join(QUARANTINE.read(RAW)["reason"])
+    assert reasons.count("found a pipe, socket or device; remove it") == 2
+    assert "expected a file name of at most 180 characters, found 200; rename it" in reasons
+
+
+def test_a_film_that_arrives_meanwhile_ends_the_stage(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(inbox, a_dot_png=png(1), a_dot_xml=FORMATS["voc"][1])
+
+    real = write_tables
+
+    def copying(*arguments: Any) -> Any:
+        put(inbox, b_dot_png=png(2))
+        return real(*arguments)
+
+    monkeypatch.setattr("stages.ingest.main.write_tables", copying)
+    with pytest.raises(UserError, match="its files changed while they were read"):
+        main(settings("voc"))
+    assert not RAW.exists()
+
+
+def test_a_film_that_no_code_foresaw_is_refused_by_itself(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(inbox, a_dot_png=png(1), a_dot_xml=FORMATS["voc"][1])
+    film = plan_sources(settings("voc"), inbox, None)[0].films[0]  # type: ignore[arg-type]
+    monkeypatch.setattr("stages.ingest.process_film.decode_picture", lambda *arguments: {}["DOE"])
+    (refusal,) = process_film(film, settings("voc"), None, inbox).refusals
+    assert refusal.reason == "a.png: expected a film, found one that cannot be processed (KeyError); export it again"

@@ -61,7 +61,7 @@ def picture_films(
             label_file=label_file,
             label_public_name=public_name(files, label_file) if label_file else "",
             class_names=names,
-            patient=stated.get("patient_id") or without_suffix(path.name),
+            patient=stated.get("patient_id") or without_suffix(printable(path.name)),
             split=stated.get("split", ""),
             pinned={file: pins[file] for file in (name, label_file) if file in pins},
         )
@@ -96,4 +96,9 @@ def uses_of(
 
 def public_name(files: FileAccess, name: str) -> str:
     """What messages and tables call a file."""
-    return f"{files.label}/{name}" if files.label else name
+    return f"{files.label}/{printable(name)}" if files.label else printable(name)
+
+
+def printable(name: str) -> str:
+    """A file's name, with escapes such as \\udce4 for bytes that are no UTF-8."""
+    return name.encode(errors="backslashreplace").decode()

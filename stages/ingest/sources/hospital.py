@@ -47,12 +47,12 @@ USES = {
 class HeaderFacts:
     """What a look at one file's header shows, in pseudonyms.
 
-    reason: why it is refused, blank where it is not. references: the files that a DICOMDIR lists. depth: of a CT slice
+    problem: why it is refused. references: the files that a DICOMDIR lists. depth: of a CT slice
     in its series, mm.
     """
 
     kind: Literal["film", "directory", "other", "refused"]
-    reason: str = ""
+    problem: Problem | None = None
     image_id: str = ""
     series: str = ""
     depth: float = 0.0
@@ -73,10 +73,10 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     files = Folder(folder, limits)
     names, every = files.names(), files.all_names()
     public = {name: f"file {number} of the export (sorted by path)" for number, name in enumerate(every, start=1)}
-    looks = track(pool, partial(look, folder, key, limits.file_mb), names, "look through the export")
+    looks = track(pool, partial(look, files, key), names, "look through the export")
     headers = dict(zip(names, looks, strict=True))
-    films, refused = one_each(headers, public)
-    problems = refused + incomplete_directories(headers)
+    films, problems = one_each(headers, public)
+    problems += incomplete_directories(headers)
     pairs = pair(files, films, entry)
     problems += [(file, problem.redacted()) for file, problem in pairs.problems]
     chosen = films if entry.ct_slices == "all" else middle_slices(films, headers)
@@ -102,44 +102,44 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     return plan
 
 
-def look(folder: Path, key: Key, most_mb: int, name: str) -> HeaderFacts:
+def look(files: Folder, key: Key, name: str) -> HeaderFacts:
     """Read one file's header, without its pixels.
 
     Args:
-        folder: of the export.
+        files: of the export.
         key: makes the pseudonyms.
-        most_mb: MB; larger files are refused.
-        name: of the file in that folder.
+        name: of the file.
     """
-    path = folder / name
     try:
-        if path.stat().st_size > most_mb * 2**20:
-            return HeaderFacts("refused", f"more than the {most_mb} MB of ingest.limits.file_mb")
-        with path.open("rb") as file:
-            head = file.read(65536)
-    except OSError as error:  # whose text holds the path
-        return HeaderFacts("refused", f"a file that cannot be read ({error.strerror})")
+        head = files.head(name, 65536)
+    except Unreadable as error:
+        return HeaderFacts("refused", error.problem)
     if not is_dicom(head):
-        return HeaderFacts("other") if is_other(name, head) else HeaderFacts("refused", "no DICM after 128 bytes")
+        return HeaderFacts("other") if is_other(name, head) else refused("no DICM after 128 bytes")
     try:
         check_syntax(head)
-        header = read_header(path, pixels=False)
+        header = read_header(files.path / name, pixels=False)
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             records = header.get("DirectoryRecordSequence") or []
             paths = ["/".join(map(str, multi(record.get("ReferencedFileID")))) for record in records]
             return HeaderFacts("directory", references=[path for path in paths if path])
         film, series = str(header.get("SOPInstanceUID") or ""), str(header.get("SeriesInstanceUID") or "")
         if not film or not str(header.get("PatientID") or "").strip():
-            return HeaderFacts("refused", "PatientID or SOPInstanceUID empty")
+            return refused("PatientID or SOPInstanceUID empty")
         image_id = f"h-{key.name('film', film)}"
         if header.get("Modality") != "CT":
             return HeaderFacts("film", image_id=image_id)
         series = key.name("series", series) if series else ""
         return HeaderFacts("film", image_id=image_id, series=series, depth=depth(header))
     except Unreadable as error:
-        return HeaderFacts("refused", error.problem.actual)
+        return HeaderFacts("refused", error.problem)
     except Exception as error:  # pydicom raises a dozen types on damaged files
-        return HeaderFacts("refused", f"{type(error).__name__} while reading its header")
+        return refused(f"{type(error).__name__} while reading its header")
+
+
+def refused(actual: str) -> HeaderFacts:
+    """Facts of a file that is no DICOM film."""
+    return HeaderFacts("refused", Problem("a DICOM film", actual, HOW_TO_FIX))
 
 
 def is_other(name: str, head: bytes) -> bool:
@@ -161,13 +161,13 @@ def one_each(headers: dict[str, HeaderFacts], public: dict[str, str]) -> tuple[l
     first: dict[str, str] = {}
     problems = []
     for name, header in headers.items():
-        reason = header.reason
+        problem = header.problem
         if header.kind == "film" and header.image_id in first:
-            reason = f"the same SOPInstanceUID as {public[first[header.image_id]]}"
+            problem = refused(f"the same SOPInstanceUID as {public[first[header.image_id]]}").problem
         elif header.kind == "film":
             first[header.image_id] = name
-        if reason:
-            problems.append((name, Problem("a DICOM film", reason, HOW_TO_FIX)))
+        if problem:
+            problems.append((name, problem))
     return list(first.values()), problems
 
 

@@ -269,8 +269,9 @@ def test_a_key_does_not_show_itself() -> None:
 def test_the_stage_prints_no_warning_of_a_library(tmp_path: Path) -> None:
     script = (
         "from stages.ingest.sources.hospital import look; from stages.ingest.dicom.pseudonyms import Key; "
-        "from pathlib import Path;"
-        f"print(look(Path({str(tmp_path)!r}), Key(b'k' * 32), 512, 'x'))"
+        "from pathlib import Path; from stages.ingest.file_access import Folder; "
+        "from stages.ingest.params import Limits; "
+        f"print(look(Folder(Path({str(tmp_path)!r}), Limits()), Key(b'k' * 32), 'x'))"
     )
     data = dcmread(BytesIO(film()))
     data.StudyDate, data.PatientName = "not a date of JANE", "x" * 500  # pydicom warns of both, and quotes them
