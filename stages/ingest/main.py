@@ -31,6 +31,7 @@ from stages.ingest.process_film import process_film
 from stages.ingest.quality.copies import are_copies
 from stages.ingest.quality.duplicates import groups, near_pairs, pairs_with_missing_rows
 from stages.ingest.quality.expectations import manifest_facts, manifest_suite
+from stages.ingest.quality.kin import kin_of
 from stages.ingest.quality.labels import label_sentences
 from stages.ingest.quality.page import quality_report
 from stages.ingest.sources.folder import picture_films
@@ -66,13 +67,14 @@ def main(settings: Params) -> str:
         pairs, others = find_copies(taken, settings.near_duplicate_bits, out, pool)
         if others:
             plans[0].notes.append(f"{others} pairs of films have near hashes and other details: they are no copies")
-        manifest = write_tables(taken, pairs, refusals, out)
+        kin, one_patient = kin_of(taken)
+        manifest = write_tables(taken, kin + [(i, j) for i, j, _ in pairs], refusals, out)
         synthetic = any(isinstance(entry, Sample) for entry in settings.sources)
         if listing(settings) != before:
             raise UserError(f"{settings.inbox}: its files changed while they were read; rerun when all are there")
         accounts = [account_for(plan, results) for plan in plans]
         labels = label_sentences(plans, results)
-        report = quality_report(manifest, refusals, plans, results, pairs, accounts, labels, synthetic)
+        report = quality_report(manifest, refusals, plans, results, pairs, one_patient, accounts, labels, synthetic)
     write_text(QUALITY, report)
     patients, fractures = manifest["patient_id"].nunique(), manifest["fractures"].sum()
     summary = (
@@ -214,19 +216,21 @@ def find_copies(taken: list[FilmResult], most: int, out: Path, pool: Executor) -
     return sorted(pair for pair in candidates if pair[:2] not in no_copies), len(no_copies)
 
 
-def write_tables(taken: list[FilmResult], pairs: Pairs, refusals: list[Refusal], out: Path) -> pd.DataFrame:
+def write_tables(
+    taken: list[FilmResult], pairs: list[tuple[int, int]], refusals: list[Refusal], out: Path
+) -> pd.DataFrame:
     """Write manifest, annotations, files, quarantine and checks; returns the manifest.
 
     Args:
         taken: films in the order of the manifest.
-        pairs: of copies.
+        pairs: of films that belong together.
         refusals: of all files.
         out: the folder that becomes data/raw.
     Raises:
         UserError: the manifest is not what it must be.
     """
     manifest = MANIFEST.frame([result.row for result in taken if result.row])
-    manifest["group"] = groups(list(manifest["patient_id"]), [(i, j) for i, j, _ in pairs])
+    manifest["group"] = groups(list(manifest["patient_id"]), pairs)
     annotations = ANNOTATIONS.frame([row for result in taken for row in result.shapes])
     MANIFEST.write(out, manifest)
     ANNOTATIONS.write(out, annotations)

@@ -14,9 +14,10 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import dicom_file, image_file
 from stages.common.data.shapes import Shape
 from stages.common.data.tables import FileRow
+from stages.ingest.annotations.film_names import original_of
 from stages.ingest.annotations.labels import FilmLabels, fit_to_film
 from stages.ingest.annotations.pairing import OF_ONE
-from stages.ingest.dicom.deidentify import deidentified, patient_of, to_bytes
+from stages.ingest.dicom.deidentify import deidentified, patient_of, plain_number, to_bytes
 from stages.ingest.dicom.pseudonyms import PUBLIC, Key
 from stages.ingest.dicom.read import DicomFilm, flip, read_film, refuse_damaged
 from stages.ingest.params import Params
@@ -151,6 +152,7 @@ def process_picture(
     result.notes += picture.notes
     shapes = shapes_on_film(film, labels, picture.pixels, picture.orientation, result)
     patient = PUBLIC.name("patient", f"{film.source}/{film.patient}")
+    result.original = original_of(film.name)
     if not result.refusals:
         write_film(film, picture.pixels, shapes, FilmFacts(patient, "OT", "MONOCHROME2"), out, result)
 
@@ -170,6 +172,10 @@ def process_dicom(
     with refuse_damaged("a header with values that DICOM does not allow"):
         deidentified_file = to_bytes(deidentified(dicom.header, dicom.stored, key, dicom.masked))
         facts = dicom_facts(dicom, key)
+        number, issuer = plain_number(dicom.header)
+        result.number = (key.name("number", number) if number else "", key.name("issuer", issuer) if issuer else "")
+        study = str(dicom.header.get("StudyInstanceUID") or "")
+        result.study = key.name("study", study) if study else ""
     if dicom.masked:
         result.notes.append("text is burned in; corners were masked")
     elif "BurnedInAnnotation" not in dicom.header:

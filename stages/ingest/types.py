@@ -50,7 +50,9 @@ class SourceFilm:
 class FilmResult:
     """A film that was taken, with its rows for the tables, or the reasons why it was not.
 
-    other_labels: how many of its shapes were left out, by class.
+    other_labels: how many of its shapes were left out, by class. number, study: pseudonyms of the patient's number and
+    its issuer without punctuation, and of the study; blank where a film states none. original: the film that this one
+    is an augmented copy of.
     """
 
     image_id: str
@@ -65,6 +67,9 @@ class FilmResult:
     missing: float = 0.0
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    number: tuple[str, str] = ("", "")
+    study: str = ""
+    original: str = ""
 
     def refuse(self, problem: Problem, cause: str = "") -> None:
         """Enter a reason to refuse the film; `cause` is the public name of another file that has the problem."""

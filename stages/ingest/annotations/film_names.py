@@ -17,6 +17,8 @@ FILM_SUFFIXES = (*SUFFIXES, *DICOM_SUFFIXES)
 EXPORTED = re.compile("^(?=[0-9]*[a-f])[0-9a-f]{8}-")
 EXPORTED_AMONG_OTHERS = re.compile("^[0-9a-f]{8}-")
 FIRST_CHANNEL = re.compile("_0000$")  # which nnU-Net puts behind it
+# How Roboflow names the copies that it makes of hand.png: hand_png.rf.0b9d4...jpg
+AUGMENTED = re.compile(r"(.+)_(?:png|jpe?g|jfif|webp|bmp|tiff?)\.rf\.[0-9a-z]+", re.IGNORECASE)
 
 Index = list[dict[str, list[str]]]
 
@@ -25,6 +27,12 @@ def without_suffix(name: str) -> str:
     """The name without the suffix of a film."""
     suffix = next((suffix for suffix in FILM_SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(suffix)] or name
+
+
+def original_of(name: str) -> str:
+    """The name without suffix of the film that a film is an augmented copy of (Roboflow); blank where it is none."""
+    copy = AUGMENTED.fullmatch(without_suffix(PurePosixPath(name).name))
+    return copy[1] if copy else ""
 
 
 def suffix_of(name: str) -> str:

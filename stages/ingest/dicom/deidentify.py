@@ -6,6 +6,7 @@ set receives the attributes below, each checked or made anew, and the pixels, de
 text, no name, no number of the hospital, no overlay, no private block, no preamble has a way in.
 """
 
+import re
 from collections.abc import Iterable
 from io import BytesIO
 
@@ -58,6 +59,12 @@ def patient_of(header: Dataset) -> str:
     """What names a patient in a hospital: issuer and number, stripped."""
     issuer, number = (str(header.get(name) or "").strip() for name in ("IssuerOfPatientID", "PatientID"))
     return f"{issuer}|{number}" if issuer and number else number
+
+
+def plain_number(header: Dataset) -> tuple[str, str]:
+    """The patient's number without punctuation, case and leading zeros, and its issuer: 00-12-34 and 001234 are one."""
+    issuer, number = (str(header.get(name) or "").strip() for name in ("IssuerOfPatientID", "PatientID"))
+    return re.sub(r"[\W_]", "", number).casefold().lstrip("0"), issuer.casefold()
 
 
 def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) -> FileDataset:

@@ -76,6 +76,7 @@ def quality_report(
     plans: list[SourcePlan],
     results: list[FilmResult],
     pairs: list[tuple[int, int, int]],
+    one_patient: list[str],
     accounts: list[Account],
     labels: list[str],
     synthetic: bool,
@@ -88,6 +89,7 @@ def quality_report(
         plans: what the sources held.
         results: of all films.
         pairs: of copies, see `near_pairs`.
+        one_patient: findings of `kin_of`.
         accounts: of all sources.
         labels: of `label_sentences`.
         synthetic: whether the sample is among the sources.
@@ -106,6 +108,11 @@ def quality_report(
             "The same film more than once",
             duplicate_findings(manifest, pairs),
             "Each group of copies stays on one side of the split. Copies with opposite labels need a decision.",
+        ),
+        (
+            "One patient under several ids",
+            one_patient,
+            "They share a group, which stays on one side of the split. Correct the ids, or tell why they differ.",
         ),
         ("The source's own split leaks", split_findings(manifest), "Use annotate.split.by: drawn, or fix the table."),
         ("Tables against labels", table_findings(manifest, stated), "Look at the films and correct one side."),

@@ -2,13 +2,14 @@
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import PurePosixPath
 
 from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS
-from stages.ingest.annotations.film_names import films_named, index_films
+from stages.ingest.annotations.film_names import films_named, folded, index_films, original_of
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.file_access import FileAccess
 from stages.ingest.problems import Problem, Unreadable
@@ -41,9 +42,15 @@ def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
     """Merge all tables of a source column by column; a table that gives no film its patient is refused."""
     tables, index = FilmTables(), index_films(films)
     said_by: dict[tuple[str, str], str] = {}
+    copies: dict[str, list[str]] = defaultdict(list)  # a table that names originals speaks for their augmented copies
+    for film in films:
+        if original := original_of(film):
+            copies[folded(original)].append(film)
     for name in files.names():
         if name.lower().endswith(WORKBOOKS):
-            tables.notes.append(f"{PurePosixPath(name).name} is not read; save its tables as CSV if they list patients")
+            tables.problems.append(
+                (name, Problem("tables as CSV or TSV", "a workbook", "save it as CSV, or remove it"))
+            )
         if not name.lower().endswith((".csv", ".tsv")):
             continue
         try:
@@ -54,9 +61,9 @@ def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
         met = 0
         for key, row in rows.items():
             named = films_named(key, name, index)
-            if len(named) == 1:
+            for film in named if len(named) == 1 else copies.get(folded(PurePosixPath(key).name), []):
                 met += 1
-                merge_row(tables, said_by, named[0], name, row)
+                merge_row(tables, said_by, film, name, row)
         if met:
             tables.used.append(name)
         gives = [column for column in ("patient_id", "split") if any(column in row for row in rows.values())]

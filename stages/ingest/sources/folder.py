@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from stages.ingest.account import LABELS, TABLES
-from stages.ingest.annotations.film_names import suffix_of, without_suffix
+from stages.ingest.annotations.film_names import original_of, suffix_of, without_suffix
 from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, pair
 from stages.ingest.file_access import FileAccess
 from stages.ingest.params import AnnotatedSource
@@ -61,13 +61,19 @@ def picture_films(
             label_file=label_file,
             label_public_name=public_name(files, label_file) if label_file else "",
             class_names=names,
-            patient=stated.get("patient_id") or without_suffix(printable(path.name)),
+            patient=stated.get("patient_id") or original_of(name) or without_suffix(printable(path.name)),
             split=stated.get("split", ""),
             pinned={file: pins[file] for file in (name, label_file) if file in pins},
         )
         plan.films.append(film)
         if stated:
             plan.stated[film.image_id] = stated
+    originals = [original for film in plan.films if (original := original_of(film.name))]
+    if originals:
+        plan.notes.append(
+            f"{source}: {len(originals)} films are Roboflow's augmented copies of {len(set(originals))} films; the "
+            "copies of a film stay on one side of the split"
+        )
     if entry.annotations in OF_MANY:
         shared = sorted({film.label_public_name for film in plan.films if film.label_public_name})
         plan.notes.append(f"{source}: labels of {len(pairs.labels)} films from {', '.join(shared) or 'no file'}")

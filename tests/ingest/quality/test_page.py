@@ -49,6 +49,19 @@ def no_fracture(name: str) -> None:
     Path(f"in/{name}.txt").write_text("")
 
 
+def test_augmented_copies_of_one_film_are_one_group(here: Path) -> None:
+    for number, name in enumerate(["a_png.rf.1a2b", "a_png.rf.3C4d", "a_jpg.rf.5e6f", "b_png.rf.1a2b", "c"], start=1):
+        save(film(number), f"{name}.jpg")
+        no_fracture(name)
+    Path("in/t.csv").write_text("filename,patient_id\na_png.rf.1a2b.jpg,7\n")
+    said = report()
+    assert "4 films are Roboflow's augmented copies of 2 films" in said
+    assert "a_jpg.rf.5e6f and a_png.rf.1a2b: augmented copies of one film with several patient ids" in said
+    group = MANIFEST.read(RAW).set_index("image_id")["group"]
+    assert len({group[name] for name in group.index if name.startswith("a_")}) == 1
+    assert group.nunique() == 3
+
+
 def test_the_same_film_stored_twice_is_one_group(here: Path) -> None:
     no_fracture("a")
     save(film(1), "a.png")

@@ -68,10 +68,19 @@ def test_a_table_of_patients_that_gives_none_is_refused(text: str, why: str) -> 
     assert why in problem.expected
 
 
-def test_a_workbook_is_said_and_a_table_of_something_else_is_passed_over() -> None:
+def test_a_workbook_is_refused_and_a_table_of_something_else_is_passed_over() -> None:
     found = tables(list_dot_xlsx="", weather_dot_csv="day,rain\n1,2\n")
-    assert found.notes == ["list.xlsx is not read; save its tables as CSV if they list patients"]
-    assert not found.problems
+    ((file, problem),) = found.problems
+    assert problem.sentence(file) == (
+        "list.xlsx: expected tables as CSV or TSV, found a workbook; save it as CSV, or remove it"
+    )
+
+
+def test_a_table_of_originals_speaks_for_their_augmented_copies() -> None:
+    films = ["a_png.rf.1a2b.jpg", "a_png.rf.3C4d.jpg", "b_jpg.rf.ff.jpg"]
+    text = "filename,patient_id\na.png,7\nb.jpg,8\n"
+    found = read_tables(MemoryFiles({"t.csv": text}), films)  # type: ignore[arg-type]
+    assert [found.rows[film]["patient_id"] for film in films] == ["7", "7", "8"]
 
 
 @pytest.mark.parametrize("cell", ["12", "12.0", "012", " 12", "12 "])

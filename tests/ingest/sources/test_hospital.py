@@ -283,6 +283,37 @@ def test_a_name_that_is_written_as_a_class_reaches_no_output(inbox: Path) -> Non
     assert b"ANNA" not in outputs
 
 
+def named(number: str, study: str, issuer: str = "") -> Callable[[Dataset], None]:
+    def change(data: Dataset) -> None:
+        data.PatientID, data.StudyInstanceUID = number, study
+        if issuer:
+            data.IssuerOfPatientID = issuer
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "groups", "why"),
+    [
+        (named("1", "1.2.3", "KH"), named("1", "1.2.4"), 1, "an issuer that one header lacks"),
+        (named("00-12-34", "1.2.3"), named("001234", "1.2.4"), 1, "punctuation"),
+        (named("1", "1.2.3"), named("2", "1.2.3"), 1, "one study with several patient ids"),
+        (named("1", "1.2.3", "KH"), named("1", "1.2.4", "UK"), 2, ""),
+        (named("1", "1.2.3"), named("2", "1.2.4"), 2, ""),
+    ],
+)
+def test_one_patient_under_two_ids_is_one_group(
+    inbox: Path, one: Callable[[Dataset], None], other: Callable[[Dataset], None], groups: int, why: str
+) -> None:
+    bring(inbox, "A/1", 1, change=one)
+    bring(inbox, "A/2", 2, change=other)
+    main(settings())
+    films = manifest()
+    assert (films["patient_id"].nunique(), films["group"].nunique()) == (2, groups)
+    assert (f"{' and '.join(films['image_id'])}: " in QUALITY.read_text()) == bool(why)
+    assert why in QUALITY.read_text()
+
+
 def test_a_file_beyond_the_limit_is_not_opened(inbox: Path) -> None:
     bring(inbox, "DOE/1", 1)
     with (inbox / "DOE/2").open("wb") as file:
