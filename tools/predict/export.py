@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import new_folder, write_json
+from stages.common.core.files import check_replaceable, new_folder, write_json
 from stages.common.data.dataset import load_films
 from stages.common.data.layout import DATASET
 from stages.common.data.records import read_model_record
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import load_model
 from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs, run_folders
-from tools.predict.recipe import RECIPE, ExportRecord
+from tools.predict.recipe import MODEL, RECIPE, ExportRecord
 
 TOLERANCE = 1e-4  # of a probability, on the films that the network was tested on
 
@@ -39,7 +39,7 @@ def export_model(name: str, target: Path) -> None:
     record = read_model_record(folder)
     films = load_films(DATASET, "test", record["network"]["input"], record["fold"])
     difference = export(folder, target, films.inputs)
-    size = (target / "model.onnx").stat().st_size / 1e6
+    size = (target / MODEL).stat().st_size / 1e6
     print(
         f"export: {size:.0f} MB, probabilities within {difference:.1g} of torch on {len(films.ids)} test films "
         f"(allowed {TOLERANCE:g}) -> {target}"
@@ -53,8 +53,9 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         folder: a run below models/.
         films: uint8 (N, C, S, S), to compare on.
     Raises:
-        UserError: the two differ by more than TOLERANCE; nothing is written then.
+        UserError: the two differ by more than TOLERANCE, or `target` holds something else; nothing is written then.
     """
+    check_replaceable(target, (MODEL, RECIPE))
     model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
     size, channels = model.recipe.preprocess.size, films.shape[1]
     with new_folder(target) as out, warnings.catch_warnings():
@@ -63,7 +64,7 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         torch.onnx.export(
             OneLogit(network).eval(),
             (torch.zeros(2, channels, size, size),),
-            str(out / "model.onnx"),
+            str(out / MODEL),
             input_names=[ONNX_INPUT],
             output_names=[ONNX_OUTPUT],
             dynamic_shapes={ONNX_INPUT: {0: torch.export.Dim("films")}},

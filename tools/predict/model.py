@@ -21,7 +21,7 @@ from stages.common.model.calibration import LogitFunction, mean_probabilities
 from stages.common.model.out_of_distribution import distances
 from stages.preprocess.steps import Frame, prepare
 from stages.threshold.process_film import level_map
-from tools.predict.recipe import Recipe, read_export, read_recipe
+from tools.predict.recipe import MODEL, Recipe, read_export, read_recipe
 
 ONNX_INPUT, ONNX_OUTPUT = "film", "logit"
 
@@ -94,7 +94,7 @@ def open_model(
         UserError: there is none, or it is damaged.
     """
     folder = Path(name)
-    if name not in VARIANTS and (folder / "model.onnx").is_file():
+    if name not in VARIANTS and (folder / MODEL).is_file():
         model = from_onnx(folder, threads)
     elif name in VARIANTS:
         model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads)
@@ -159,15 +159,13 @@ def onnx_network(folder: Path, threads: int | None = None) -> LogitFunction:
     options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
     providers = ["CPUExecutionProvider"]
     try:
-        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own types, which it does not export
-        raise UserError(
-            f"{folder / 'model.onnx'}: expected an ONNX model, found {error!s:.120}; export it again"
-        ) from None
+        raise UserError(f"{folder / MODEL}: expected an ONNX model, found {error!s:.120}; export it again") from None
     outputs = [output.name for output in session.get_outputs()]
     if outputs != [ONNX_OUTPUT]:
         raise UserError(
-            f"{folder / 'model.onnx'}: expected the output {ONNX_OUTPUT}, found {', '.join(outputs)}; export it again"
+            f"{folder / MODEL}: expected the output {ONNX_OUTPUT}, found {', '.join(outputs)}; export it again"
         )
 
     def logits(inputs: np.ndarray) -> np.ndarray:

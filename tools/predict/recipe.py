@@ -20,6 +20,7 @@ from stages.ingest.params import Params as Ingest
 from stages.preprocess.params import Params as Preprocess
 from stages.threshold.params import Params as Threshold
 
+MODEL = "model.onnx"
 RECIPE = "recipe.json"
 Section = TypeVar("Section", bound=Strict)
 

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -95,6 +95,23 @@ def lock(handle: int, kind: int) -> bool:
     except OSError:
         pass
     return True
+
+
+def check_replaceable(target: Path, own: Container[str]) -> None:
+    """Refuse to replace what a user's command did not write.
+
+    Args:
+        target: a folder that is to be replaced, if there is one.
+        own: names of the files that the command writes into it.
+    Raises:
+        UserError: it is a file, or holds anything else.
+    """
+    if not target.exists():
+        return
+    foreign = [path.name for path in sorted(target.iterdir()) if path.name not in own] if target.is_dir() else []
+    if foreign or not target.is_dir():
+        actual = f"one with {foreign[0]!r}" if foreign else "a file"
+        raise UserError(f"{target}: expected a new folder or one of this command's, found {actual}; name another")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

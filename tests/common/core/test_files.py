@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import (
     WRITERS,
+    check_replaceable,
     new_folder,
     read_json,
     read_png,
@@ -58,6 +59,19 @@ def test_two_calls_for_one_folder_build_apart(tmp_path: Path) -> None:
         assert (tmp_path / "out/a").read_text() == "successor"
         assert (orphan / "a").read_text() == "orphan"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_only_a_commands_own_folder_is_replaced(tmp_path: Path) -> None:
+    check_replaceable(tmp_path / "new", ("a",))
+    (tmp_path / "new").mkdir()
+    check_replaceable(tmp_path / "new", ("a",))
+    (tmp_path / "new/a").touch()
+    check_replaceable(tmp_path / "new", ("a",))
+    (tmp_path / "new/thesis.odt").touch()
+    with pytest.raises(UserError, match=r"new: expected a new folder or one of this command's, found one with 'thesis"):
+        check_replaceable(tmp_path / "new", ("a",))
+    with pytest.raises(UserError, match="found a file; name another"):
+        check_replaceable(tmp_path / "new/a", ("a",))
 
 
 def test_too_many_writers_of_one_folder_are_refused(tmp_path: Path) -> None:

@@ -226,6 +226,16 @@ def test_an_exported_model_predicts_the_same_without_torch(
         assert hashes[0] == hashes[1]
 
 
+def test_an_export_replaces_an_export_and_nothing_else(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text("{}")
+    (tmp_path / "letter.txt").write_text("dear")
+    for target in (str(tmp_path), "models"):
+        with pytest.raises(UserError, match="expected a new folder or one of this command's"):
+            wrist("export", "--output", target)
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+    assert (project / "models/adaptive").is_dir()
+
+
 def test_an_export_of_probabilities_is_refused(tmp_path: Path) -> None:
     # Exports gave probabilities once, to which no temperature can be applied.
     film, probability = (onnx.helper.make_tensor_value_info(name, 1, ["n"]) for name in ("film", "probability"))
