@@ -21,8 +21,10 @@ def load(content: bytes, what: str) -> tuple[str, Any]:
         return text, json.loads(text)
     except json.JSONDecodeError as error:
         raise Unreadable(what, f"no JSON ({error.msg})", HOW_TO_FIX, error.lineno) from None
-    except (RecursionError, ValueError) as error:
-        raise Unreadable(what, f"JSON that cannot be read ({type(error).__name__})", HOW_TO_FIX) from None
+    except RecursionError:
+        raise Unreadable(what, "JSON that is nested too deeply", HOW_TO_FIX) from None
+    except ValueError:  # Python's limit
+        raise Unreadable(what, "JSON with a number of thousands of digits", HOW_TO_FIX) from None
 
 
 def with_lines(text: str, key: str, items: list[Any]) -> list[tuple[Any, int]]:

@@ -13,13 +13,13 @@ def read_labelme(content: bytes) -> Labels:
     text, data = load(content, "LabelMe JSON")
     labels = Labels()
     try:
-        shapes = data["shapes"]
+        shapes = with_lines(text, "shapes", data["shapes"])
         film = FilmLabels()
         if data.get("imageWidth"):
             film.size = (finite(data["imageWidth"]), finite(data["imageHeight"]))
     except SHAPES as error:
         raise Unreadable("LabelMe JSON with shapes", error_text(error), HOW_TO_FIX) from None
-    for index, (item, line) in enumerate(with_lines(text, "shapes", shapes)):
+    for index, (item, line) in enumerate(shapes):
         try:
             film.shapes.append(labelme_shape(item, line))
         except SHAPES as error:

@@ -30,10 +30,10 @@ def parse(content: bytes, root: str, what: str) -> Element:
         element: Element = parser.close()
     except ParseError as error:
         raise Unreadable(what, f"no well-formed XML ({error})", fix, error.position[0]) from None
-    except DefusedXmlException as error:
-        raise Unreadable(what, f"{type(error).__name__}, which no annotation needs", fix) from None
-    except (ValueError, LookupError) as error:  # an encoding that Python does not know
-        raise Unreadable(what, f"an unreadable file ({type(error).__name__})", fix) from None
+    except DefusedXmlException:
+        raise Unreadable(what, "a document type with entities, which no annotation needs", fix) from None
+    except (ValueError, LookupError):
+        raise Unreadable(what, "XML in an encoding that cannot be read", fix) from None
     if element.tag != root:
         raise Unreadable(what, f"a root element <{element.tag[:40]}>", fix, line_of(element))
     return element
