@@ -505,6 +505,7 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><annotation>&d;</anno
         (read_coco, b'{"images": []}', "no 'annotations'"),
         (read_coco, b"[" * 100_000, "JSON that is nested too deeply"),
         (read_label_studio, b"{}", "dict"),
+        (read_labelme, b'{"shapes": null}', "NoneType"),
         (read_labelme, b"{}", "no 'shapes'"),
         (read_via, b"[]", "'list' object"),
         (read_via, b'{"a": 1}', "'int' object"),
