@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
@@ -47,10 +48,10 @@ class Lock:
     """
 
     def __init__(self, text: str, names: set[str] | None = None) -> None:
-        entries = (YAML(typ="safe").load(text) or {}).get("stages", {})
-        wanted_names = set(entries) if names is None else names
-        self.stages = {name: read_stage(name, entry) for name, entry in entries.items() if name in wanted_names}
-        self.lacking = sorted(wanted_names - set(entries))
+        stages = read_stages(text)
+        wanted = set(stages) if names is None else names
+        self.stages = {name: stage for name, stage in stages.items() if name in wanted}
+        self.lacking = sorted(wanted - set(stages))
 
     @cached_property
     def makers(self) -> dict[str, Stage]:
@@ -65,6 +66,22 @@ class Lock:
     def output_of(self, path: str) -> str | None:
         """The output that a path is or lies in."""
         return next((out for out in self.hashes if path == out or path.startswith(f"{out}/")), None)
+
+
+def read_stages(text: str) -> dict[str, Stage]:
+    """What a dvc.lock says of each stage.
+
+    Raises:
+        UserError: a write of it was cut off, by a full disk or a kill. DVC refuses every command then.
+    """
+    try:
+        entries = YAML(typ="safe").load(text)["stages"]
+        return {name: read_stage(name, entry) for name, entry in entries.items()}
+    except (YAMLError, TypeError, KeyError, AttributeError):
+        raise UserError(
+            "dvc.lock: expected the stages that ran, found a damaged file; `git checkout dvc.lock` brings back the "
+            "committed one, and `dvc repro` runs what it lacks"
+        ) from None
 
 
 def read_stage(name: str, entry: dict[str, Any]) -> Stage:

@@ -8,17 +8,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import need, read_json
 from stages.common.core.params import Strict, section_errors
-from stages.common.data.layout import EVALUATION, METRICS, MODELS, PARAMS, Input
+from stages.common.data.layout import EVALUATION, METRICS, MODELS, Input
 from stages.common.data.records import ModelRecord, Reference, TestMetrics
 from stages.ingest.params import CtWindow
 from stages.ingest.params import Params as Ingest
 from stages.preprocess.params import Params as Preprocess
 from stages.threshold.params import Params as Threshold
+from tools.audit.dvc_lock import LOCK, Stage, read_stages
 
 MODEL = "model.onnx"
 RECIPE = "recipe.json"
@@ -96,7 +96,7 @@ def read_recipe(folders: list[Path], record: ModelRecord, root: Path) -> Recipe:
     Raises:
         UserError: another version of the project ran a stage, or a run was not evaluated.
     """
-    lock = YAML(typ="safe").load(need(root / "dvc.lock").read_text())["stages"]
+    lock = read_stages(need(root / LOCK).read_text())
     ingest = ran_with(lock, "ingest", Ingest)
     runs = [folder.resolve().relative_to((root / MODELS).resolve()) for folder in folders]
     scores: list[TestMetrics] = [read_json(root / EVALUATION / run / METRICS) for run in runs]
@@ -112,7 +112,7 @@ def read_recipe(folders: list[Path], record: ModelRecord, root: Path) -> Recipe:
     )
 
 
-def ran_with(lock: dict[str, Any], stage: str, model: type[Section]) -> Section:
+def ran_with(lock: dict[str, Stage], stage: str, model: type[Section]) -> Section:
     """The section of params.yaml that a stage ran with; all keys, so that an export is whole.
 
     Args:
@@ -122,7 +122,7 @@ def ran_with(lock: dict[str, Any], stage: str, model: type[Section]) -> Section:
     Raises:
         UserError: another version of the project ran the stage.
     """
-    content = lock[stage]["params"][str(PARAMS)][stage]
+    content = lock[stage].params[stage]
     if errors := section_errors(stage, model, content):
         raise error_list("dvc.lock: another version of the project made this model; run `dvc repro`", errors)
     return model.model_validate(content)

@@ -1,0 +1,26 @@
+"""dvc.lock as DVC writes it, and as a kill or a full disk leaves it."""
+
+import pytest
+
+from stages.common.core.errors import UserError
+from tests.helpers.paths import ROOT
+from tools.audit.dvc_lock import Lock
+
+TEXT = (ROOT / "dvc.lock").read_text()
+
+
+def test_a_lock_that_was_cut_off_anywhere_is_damaged_or_lacks_stages() -> None:
+    names = set(Lock(TEXT).stages)
+    damaged = 0
+    for length in range(0, len(TEXT) - 2, 97):
+        try:
+            Lock(TEXT[:length], names)
+        except UserError:
+            damaged += 1
+    assert damaged > 20
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 4096, "schema: '2.0'\n", "stages: 3\n", "stages:\n  ingest: x\n", "[1]"])
+def test_what_is_no_lock_is_one_sentence(text: str) -> None:
+    with pytest.raises(UserError, match=r"dvc\.lock: expected the stages that ran, found a damaged file"):
+        Lock(text)
