@@ -152,7 +152,7 @@ def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
         for name in archive.names()
     }
     compare(entry, pins, hashes)
-    return picture_films(archive, f"kaggle {entry.handle} v{entry.version}", entry, entry.include, pins)
+    return picture_films(archive, f"kaggle {entry.handle} v{entry.version}", entry, pins)
 
 
 def refuse_long_names(plan: SourcePlan) -> None:

@@ -9,7 +9,9 @@ from stages.common.core.params import Alternative, ByName, Strict, param
 from stages.common.data.layout import INBOX
 from stages.ingest.sources.presets import complete
 
-Format = Literal["yolo", "voc", "voc_devkit", "labelme", "coco", "label_studio", "cvat", "via", "csv", "none"]
+Format = Literal[
+    "yolo", "voc", "voc_devkit", "labelme", "masks", "coco", "label_studio", "cvat", "via", "csv", "none", "auto"
+]
 
 OnTruncated = Literal["refuse", "accept"]
 
@@ -48,7 +50,7 @@ class Sample(SourceParams):
 class AnnotatedSource(SourceParams):
     """Films with annotations that people made."""
 
-    annotations: Format = param(..., "format of the annotations; none: no film has a fracture")
+    annotations: Format = param(..., "format of the annotations; none: no film has a fracture; auto: as the files look")
     classes: list[str] = param([], "labels that are fractures; [] takes all but other_classes")
     other_classes: list[str] = param([], "labels that are known and left out; any other label is an error")
     unlabelled: Literal["no_fracture", "refuse"] = param("refuse", "what a film without annotation is")
@@ -61,7 +63,14 @@ class AnnotatedSource(SourceParams):
         return self
 
 
-class Folder(AnnotatedSource):
+class PictureSource(AnnotatedSource):
+    """Pictures with annotations."""
+
+    include: list[str] = param(["*"], "patterns of file names that are films", min_length=1)
+    exclude: list[str] = param([], "patterns of files that are passed over")
+
+
+class Folder(PictureSource):
     """Pictures (PNG, JPEG, TIFF, WebP, BMP) with annotations anywhere below the inbox."""
 
     source: Literal["folder"] = "folder"
@@ -96,14 +105,13 @@ class Hospital(AnnotatedSource):
     ct_slices: Literal["middle", "all"] = param("middle", "which slices of a CT series are taken")
 
 
-class Kaggle(AnnotatedSource):
+class Kaggle(PictureSource):
     """One Kaggle data set at one version; for the sets of `presets`, the handle is enough."""
 
     source: Literal["kaggle"] = "kaggle"
     handle: str = param(..., "owner/name", pattern=r"^[\w-]+/[\w-]+$")
     version: int = param(..., "of the data set; a version never changes", ge=1)
     licence: str = param(..., "carried into the manifest and the report", min_length=1)
-    include: list[str] = param(["*"], "patterns of file names that are films")
     archive: str = param("", "a zip in the inbox in place of the connection")
     warning: str = param("", "what must be accepted before the set is used")
     accept_licence: bool = param(False, "uses a set in spite of its warning")

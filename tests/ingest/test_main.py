@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from stages.common.core.errors import UserError
+from stages.common.data.geometry import fill_polygon
 from stages.common.data.layout import QUALITY, RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
@@ -265,6 +266,94 @@ def test_shapes_of_other_classes_are_not_judged_by_their_type(inbox: Path) -> No
     main(settings("cvat", {"classes": ["f"]}, on_error="quarantine"))
     assert list(manifest().index) == ["b"], "a film with a shape that cannot be read is none without a fracture"
     assert list(QUARANTINE.read(RAW)["file"]) == ["a.png"]
+
+
+def mask(values: Any, mode: str | None = None) -> bytes:
+    buffer = BytesIO()
+    pixels = np.zeros((30, 40), np.uint8)
+    for value, (top, left, bottom, right) in values:
+        pixels[top:bottom, left:right] = value
+    image = Image.fromarray(pixels)
+    if mode == "P":
+        image = image.convert("P")
+        image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    elif mode:
+        image = image.convert(mode)
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+TWO = [(1, (2, 3, 8, 9)), (1, (20, 20, 25, 30)), (2, (12, 12, 15, 15))]
+
+
+@pytest.mark.parametrize("name", ["masks__a", "a_mask", "SegmentationClass__a", "labelsTr__a", "films__a-seg"])
+def test_masks_beside_films_are_labels(name: str, inbox: Path) -> None:
+    put(inbox, films__a_dot_png=png(1), films__b_dot_png=png(2), **{f"{name}_dot_png": mask(TWO)})
+    text = main(folder("masks"))
+    assert "3 labels taken as fractures (1 2, 2 1)" in text
+    assert "folder: 3 files = 2 films + 1 label files + 0 tables + 0 refused + 0 left out" in text
+    main(folder("masks", classes=["2"], other_classes=["1"]))
+    assert list(ANNOTATIONS.read(RAW)["label"]) == ["2"]
+    marked = fill_polygon(read_points(ANNOTATIONS.read(RAW)["points"][0]), (30, 40))
+    assert marked.sum() == 9
+    assert marked[12:15, 12:15].all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "labels"), [("1", ["255"]), ("P", ["0,128,0", "128,0,0"]), ("RGB", ["1", "2"]), ("I;16", ["1", "2"])]
+)
+def test_the_values_of_masks_are_classes(mode: str, labels: list[str], inbox: Path) -> None:
+    put(inbox, a_dot_png=png(1), a_mask_dot_png=mask([(255, (2, 3, 8, 9))] if mode == "1" else TWO, mode))
+    main(folder("masks"))
+    assert sorted(set(ANNOTATIONS.read(RAW)["label"])) == labels
+
+
+def test_masks_that_cannot_be_labels_are_refused(inbox: Path) -> None:
+    smooth = [(value, (0, value, 9, value + 1)) for value in range(1, 40)]
+    put(inbox, a_dot_png=png(1), a_mask_dot_png=mask(smooth), b_dot_png=png(2, 50, 30), b_mask_dot_png=mask(TWO))
+    put(inbox, c_dot_png=png(3), c_mask_dot_png=b"no mask", lost_mask_dot_png=mask(TWO))
+    put(inbox, d_dot_png=png(4), d_mask_dot_png=mask(TWO), d_seg_dot_png=mask(TWO))
+    with pytest.raises(UserError) as fault:
+        main(folder("masks"))
+    for part in (
+        "a_mask.png, line 1: expected a mask of at most 32 values, found 39 values",
+        "b_mask.png: expected labels of a film of 50 x 30 pixels, found labels of one of 40 x 30",
+        "c_mask.png, line 1: expected a mask stored as PNG, TIFF or BMP",
+        "lost_mask.png, line 1: expected a film of the same name, found none",
+        "d_seg.png: expected one mask of a film, found a second one",
+    ):
+        assert part.replace(", line 1", "") in str(fault.value).replace(", line 1", "")
+
+
+def test_patterns_choose_films_and_pass_over_files(inbox: Path) -> None:
+    put(inbox, a_dot_png=png(1), a_dot_txt="", old__a_dot_png=png(2), old__a_dot_txt="0 0.5 0.5 0.1 0.1")
+    put(inbox, thumb__b_dot_png=png(3))
+    text = main(folder("yolo", include=["*a.png"], exclude=["old/*"]))
+    assert "folder: 5 files = 1 films + 1 label files + 0 tables + 0 refused + 3 left out" in text
+    assert "- folder: 2 files that a pattern of `exclude` takes" in QUALITY.read_text()
+    assert "- folder: 1 file that no pattern of `include` takes" in QUALITY.read_text()
+    for key in ("include", "exclude"):
+        with pytest.raises(UserError, match=rf"the pattern 'odl/\*' of `{key}` matches, found none"):
+            main(folder("yolo", **{key: ["odl/*"]}))
+
+
+@pytest.mark.parametrize("format_", [*(name for name in FORMATS if name != "voc_devkit"), "masks"])
+def test_the_format_is_detected_and_said(format_: str, inbox: Path) -> None:
+    name, content = FORMATS.get(format_, ("a_mask_dot_png", ""))
+    put(inbox, a_dot_png=png(1), b_dot_png=png(2), **{name: content or mask(TWO)})
+    main(folder("auto"))
+    assert len(ANNOTATIONS.read(RAW)) == (3 if format_ == "masks" else 1)
+    assert f"- folder: labels are read as {format_}\n" in QUALITY.read_text()
+
+
+def test_a_format_that_is_not_clear_is_refused_with_both_names(inbox: Path) -> None:
+    put(inbox, a_dot_png=png(1))
+    with pytest.raises(UserError, match="found none that is known; write the format"):
+        main(folder("auto"))
+    for format_ in ("yolo", "voc"):
+        put(inbox, **{FORMATS[format_][0]: FORMATS[format_][1]})
+    with pytest.raises(UserError, match=r"expected labels in one format for `annotations: auto`, found yolo and voc;"):
+        main(folder("auto"))
 
 
 def test_a_film_without_labels_is_refused_when_told(inbox: Path) -> None:

@@ -17,6 +17,8 @@ from stages.ingest.annotations.film_names import LEVELS, by_spelling, films_name
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
 from stages.ingest.annotations.labels import FilmLabels, Labels
+from stages.ingest.annotations.mask import SUFFIXES as MASK_SUFFIXES
+from stages.ingest.annotations.mask import film_of, is_mask, read_mask
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
@@ -32,6 +34,7 @@ OF_ONE: dict[Format, tuple[str, Reader]] = {
     "voc": (".xml", read_voc),
     "voc_devkit": (".xml", partial(read_voc, devkit=True)),
     "labelme": (".json", read_labelme),
+    "masks": (".png", read_mask),
 }
 # Files of many films, known by what must stand in them.
 OF_MANY: dict[Format, tuple[str, tuple[bytes, ...], Reader]] = {
@@ -84,8 +87,10 @@ def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
     """One label file for one film: of its name, and of all of that name the nearest folder's."""
     suffix, reader = OF_ONE[format_]
     pairs = Pairs()
-    labels = [name for name in files.names() if name.lower().endswith(suffix)]
-    named = {name[: -len(suffix)]: name for name in labels}
+    if format_ == "masks":
+        named = masks_by_film(files, films, pairs)
+    else:
+        named = {name[: -len(suffix)]: name for name in files.names() if name.lower().endswith(suffix)}
     folders = {PurePosixPath(film).parent for film in films}
     left_films, left_labels = dict.fromkeys(films), dict.fromkeys(named)
     prefix = prefix_of(named)
@@ -107,6 +112,35 @@ def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
             problem = Problem("a film of the same name", "none", "add the film or remove its labels", 1)
             pairs.problems.append((named[label], problem))
     return pairs
+
+
+def masks_by_film(files: FileAccess, films: list[str], pairs: Pairs) -> dict[str, str]:
+    """The pictures that are no films, by the film that they belong to; `pairs` gets what is one too many."""
+    named: dict[str, str] = {}
+    own = set(films)
+    for name in files.names():
+        if name.lower().endswith(MASK_SUFFIXES) and name not in own:
+            first = named.setdefault(film_of(name), name)
+            if first != name:
+                pairs.problems.append((name, Problem("one mask of a film", "a second one", "remove all but one")))
+    return named
+
+
+def detected(files: FileAccess) -> Format:
+    """The format of a source's labels, as its files look. Files of voc_devkit look like those of voc.
+
+    Raises:
+        UserError: they look like none, or like several.
+    """
+    candidates = [format_ for format_ in (*OF_ONE, *OF_MANY) if format_ != "voc_devkit"]
+    alike = [format_ for format_ in candidates if looks_like(files, format_, None)]
+    if len(alike) == 1:
+        return alike[0]
+    raise UserError(
+        f"{files.label or 'the inbox'}: expected labels in one format for `annotations: auto`, found "
+        f"{' and '.join(alike) or 'none that is known'}; write the format in `annotations` (none: no film has a "
+        "fracture)"
+    )
 
 
 def one_of(count: int) -> Problem:
@@ -145,10 +179,13 @@ def may_serve(label: str, film: str, film_folders: set[PurePosixPath]) -> bool:
     return here not in film_folders or here == there or here in there.parents or there in here.parents
 
 
-def looks_like(files: FileAccess, format_: Format) -> bool:
-    """Whether one of the first files with the format's suffix holds labels in it."""
+def looks_like(files: FileAccess, format_: Format, looks: int | None = LOOKS) -> bool:
+    """Whether one of the first `looks` files with the format's suffix holds labels in it; None for all."""
     suffix, *marks, reader = OF_ONE.get(format_) or OF_MANY[format_]
-    candidates = [name for name in files.names() if name.lower().endswith(suffix)][:LOOKS]
+    candidates = [name for name in files.names() if name.lower().endswith(suffix)]
+    if format_ == "masks":
+        return any(map(is_mask, candidates))
+    candidates = candidates[:looks]
     if format_ in OF_ONE:
         return any(holds_shapes(files, name, reader) for name in candidates)
     return any(has_marks(files, name, marks[0]) for name in candidates)

@@ -22,10 +22,10 @@ def label_sentences(plans: Iterable[SourcePlan], results: Iterable[FilmResult]) 
         fractures = Counter(row["label"] for result in own for row in result.shapes)
         others = sum((result.other_labels for result in own), Counter[str]())
         parts = [f"{fractures.total()} labels taken as fractures ({counts(fractures)})"]
-        if fractures and not entry.classes:
-            parts.append("every label is one, since `classes` is empty")
         if others:
             parts.append(f"{others.total()} left out ({counts(others)})")
+        if fractures and not entry.classes:
+            parts.append(f"every {'other ' if others else ''}label is one, since `classes` is empty")
         sentences.append(f"{plan.source}: {'; '.join(parts)}")
     return sentences
 

@@ -1,25 +1,28 @@
 """Ordinary pictures: a folder of films, or an archive of a public data set."""
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
+import fnmatch
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from stages.common.core.errors import UserError
 from stages.ingest.account import LABELS, TABLES
 from stages.ingest.annotations.film_names import original_of, suffix_of, without_suffix
-from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, pair
+from stages.ingest.annotations.mask import is_mask
+from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, detected, pair
 from stages.ingest.file_access import FileAccess
-from stages.ingest.params import AnnotatedSource
+from stages.ingest.params import PictureSource
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Refusal
 from stages.ingest.sources.film_tables import FilmTables, read_tables
 from stages.ingest.types import SourceFilm, SourcePlan, image_id
 
+EXCLUDED = "that a pattern of `exclude` takes"
+
 
 def picture_films(
     files: FileAccess,
     source: str,
-    entry: AnnotatedSource,
-    include: Iterable[str] = ("*",),
+    entry: PictureSource,
     pinned: dict[str, str] | None = None,
 ) -> SourcePlan:
     """Every picture that a pattern of `include` matches, with its labels, patient and split.
@@ -30,22 +33,28 @@ def picture_films(
         files: the folder or archive.
         source: its name in the manifest.
         entry: of params.yaml.
-        include: patterns of file names.
         pinned: SHA-256 that files must have, by name.
     """
     pins = pinned or {}
+    excluded = matching(files, entry.exclude, "exclude")
+    included = matching(files, entry.include, "include") - excluded
+    read = Selected(files, excluded)
+    took = detected(read) if entry.annotations == "auto" else entry.annotations
+    entry = entry.model_copy(update={"annotations": took})
     pictures = [name for name in files.names() if name.lower().endswith(SUFFIXES)]
-    pairs = pair(files, pictures, entry)
-    names_file, names = class_names(files) if entry.annotations == "yolo" else ("", {})
-    tables = read_tables(files, pictures)
-    uses = uses_of(files, pictures, pairs, tables, names_file)
+    if took == "masks":
+        pictures = [name for name in pictures if name in included and not is_mask(name)]
+    pairs = pair(read, pictures, entry)
+    names_file, names = class_names(read) if took == "yolo" else ("", {})
+    tables = read_tables(read, pictures)
+    uses = uses_of(files, pictures, pairs, tables, names_file) | dict.fromkeys(excluded, EXCLUDED)
     plan = SourcePlan(source, {public_name(files, name): use for name, use in uses.items()})
     problems = pairs.problems + tables.problems
     plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in problems]
     plan.notes += [f"{source}: {note}" for note in tables.notes]
-    patterns = list(include)
+    plan.notes.append(f"{source}: labels are read as {took}")
     for name in pictures:
-        if not any(fnmatchcase(name, pattern) for pattern in patterns):
+        if name not in included:
             continue
         path = PurePosixPath(name)
         stated = tables.rows.get(name, {})
@@ -78,6 +87,43 @@ def picture_films(
         shared = sorted({film.label_public_name for film in plan.films if film.label_public_name})
         plan.notes.append(f"{source}: labels of {len(pairs.labels)} films from {', '.join(shared) or 'no file'}")
     return plan
+
+
+def matching(files: FileAccess, patterns: list[str], key: str) -> set[str]:
+    """The files that a pattern of `include` or `exclude` matches.
+
+    Raises:
+        UserError: a pattern matches none, as one with a slip in it does.
+    """
+    names, matched = files.names(), set[str]()
+    for pattern in patterns:
+        those = fnmatch.filter(names, pattern)
+        if names and not those:
+            where = files.label or "the inbox"
+            raise UserError(f"{where}: expected files that the pattern {pattern!r} of `{key}` matches, found none")
+        matched |= set(those)
+    return matched
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The files of a source without those that a pattern of `exclude` names."""
+
+    files: FileAccess
+    excluded: set[str]
+
+    @property
+    def label(self) -> str:
+        return self.files.label
+
+    def names(self) -> list[str]:
+        return [name for name in self.files.names() if name not in self.excluded]
+
+    def system_files(self) -> list[str]:
+        return self.files.system_files()
+
+    def read(self, name: str) -> bytes:
+        return self.files.read(name)
 
 
 def uses_of(

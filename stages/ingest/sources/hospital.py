@@ -18,7 +18,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from stages.common.core.parallel import track
 from stages.ingest.account import LABELS, REFUSED
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
-from stages.ingest.annotations.pairing import pair
+from stages.ingest.annotations.pairing import detected, pair
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import check_syntax, depth, is_dicom, read_header
 from stages.ingest.dicom.values import HOW_TO_FIX, multi
@@ -77,6 +77,8 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     headers = dict(zip(names, looks, strict=True))
     films, problems = one_each(headers, public)
     problems += incomplete_directories(headers)
+    took = detected(files) if entry.annotations == "auto" else entry.annotations
+    entry = entry.model_copy(update={"annotations": took})
     pairs = pair(files, films, entry)
     problems += [(file, problem.redacted()) for file, problem in pairs.problems]
     chosen = films if entry.ct_slices == "all" else middle_slices(films, headers)
@@ -84,6 +86,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     uses |= {name: USES[header.kind] for name, header in headers.items()}
     uses |= dict.fromkeys(pairs.file_of.values(), LABELS)
     plan = SourcePlan(source, {public[name]: uses[name] for name in every}, key=key)
+    plan.notes.append(f"{source}: labels are read as {took}")
     plan.refusals += [Refusal(source, public[name], problem) for name, problem in problems]
     for name in chosen:
         label_file = pairs.file_of.get(name, "")

@@ -251,7 +251,9 @@ def test_what_to_take_and_what_unlabelled_means(server: Server) -> None:
     assert main(settings(entry(include=["*"], unlabelled="no_fracture"))).startswith("3 films")
     with pytest.raises(UserError, match=r"a\.txt, line 2: expected one of the classes fracture, found 'text'"):
         main(settings(entry(other_classes=[])))
-    assert main(settings(entry(classes=[]))).startswith("2 films of 1 patients, 2 fractures")
+    assert main(settings(entry(classes=[]))).startswith("2 films of 1 patients, 1 fractures")
+    every = entry(classes=[], other_classes=[])
+    assert main(settings(every)).startswith("2 films of 1 patients, 2 fractures")
 
 
 @pytest.mark.parametrize("handle", READY)

@@ -1,0 +1,82 @@
+"""Masks: a picture per film, whose pixels above 0 are marked."""
+
+import re
+from io import BytesIO
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from stages.common.data.shapes import Shape
+from stages.ingest.annotations.labels import FilmLabels, Labels
+from stages.ingest.annotations.rle import MAX_PIXELS, outline
+from stages.ingest.problems import Unreadable
+
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+MOST_VALUES = 32  # a picture has more, and so has a mask whose edges were smoothed
+FOLDERS = {
+    *("mask", "masks", "label", "labels", "labelstr", "labelsts", "gt", "groundtruth"),
+    *("segmentation", "segmentations", "segmentationclass"),
+}
+NAME = re.compile(r"(.+)[ _.-](?:masks?|seg|segmentation|labels?|gt|groundtruth)", re.IGNORECASE)
+WHAT = "a mask stored as PNG, TIFF or BMP"
+
+
+def is_mask(name: str) -> bool:
+    """Whether a picture is a mask by its name (hand_mask.png) or by a folder of it (masks/hand.png)."""
+    path = PurePosixPath(name)
+    return bool(NAME.fullmatch(path.stem)) or not FOLDERS.isdisjoint(part.lower() for part in path.parts[:-1])
+
+
+def film_of(name: str) -> str:
+    """The path of a mask without suffix and without what makes its name a mask's."""
+    path = PurePosixPath(name)
+    marked = NAME.fullmatch(path.stem)
+    return path.with_name(marked[1] if marked else path.stem).as_posix()
+
+
+def read_mask(content: bytes) -> Labels:
+    """A mask as large as its film; each connected region of one value is a shape, and the value its class.
+
+    The class of grey values is the value (`1`, `255`), that of colours `red,green,blue`. Black and what is transparent
+    is background.
+    """
+    codes = values_of(content)
+    values = np.unique(codes[codes > 0])
+    if len(values) > MOST_VALUES:
+        actual = f"{len(values)} values, as a film has or a mask with smooth edges"
+        raise Unreadable(f"a mask of at most {MOST_VALUES} values", actual, "export it without smoothing", 1)
+    film = FilmLabels(size=(codes.shape[1], codes.shape[0]), line=1)
+    for value in values:
+        regions, _ = ndimage.label(codes == value, structure=np.ones((3, 3)))
+        for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
+            corner = np.array([columns.start, rows.start])
+            rings = tuple(ring + corner for ring in outline(regions[rows, columns] == number))
+            film.shapes.append(Shape(name_of(int(value)), "polygon", rings, 1))
+    return Labels({"": film})
+
+
+def values_of(content: bytes) -> np.ndarray:
+    """The values of a mask's pixels, int64 (H, W); a colour is red, green and blue in one number above 2^24."""
+    try:
+        with Image.open(BytesIO(content), formats=("PNG", "TIFF", "BMP")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError("too large")
+            if image.mode in ("1", "L"):
+                return np.asarray(image.convert("L")).astype(np.int64)
+            if image.mode.startswith("I"):
+                return np.asarray(image).astype(np.int64)
+            colours = np.asarray(image.convert("RGBA")).astype(np.int64)
+    except Exception:  # Pillow's decoders raise more than a dozen types, whose messages hold addresses in memory
+        raise Unreadable(WHAT, "another file, or a damaged one", "export the mask again", 1) from None
+    red, green, blue, opacity = np.moveaxis(colours, 2, 0)
+    grey = (red == green) & (green == blue)
+    codes = np.where(grey, red, 2**24 + (red << 16) + (green << 8) + blue)
+    return np.where(opacity > 0, codes, 0)
+
+
+def name_of(code: int) -> str:
+    if code < 2**24:
+        return str(code)
+    return f"{code >> 16 & 255},{code >> 8 & 255},{code & 255}"
