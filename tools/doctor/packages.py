@@ -4,6 +4,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from stages.common.core.errors import first_few
 from tools.doctor.findings import CheckResult, Severity
 
 LOCK = Path(__file__).parents[2] / "requirements.lock"
@@ -21,10 +22,9 @@ def packages(lock: Path = LOCK) -> list[CheckResult]:
     names = differences(lock)
     if not names:
         return [CheckResult("packages", Severity.GOOD, "as requirements.lock pins them")]
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     message = (
-        f"not as requirements.lock pins them, so that outputs may differ in their bytes: {', '.join(names[:SHOWN])}"
-        f"{rest}; run `pip install --requirement requirements.lock`"
+        f"not as requirements.lock pins them, so that outputs may differ in their bytes: {first_few(names, SHOWN)}; "
+        "run `pip install --requirement requirements.lock`"
     )
     return [CheckResult("packages", Severity.WARN, message)]
 

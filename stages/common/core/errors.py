@@ -1,6 +1,6 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and lists in its sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -9,6 +9,11 @@ class UserError(Exception):
     The message is one clear sentence or list: which file, what was expected, what was found, how to fix it.
     `run_stage` prints it without a traceback and exits with code 1.
     """
+
+
+def first_few(names: Sequence[str], most: int = 6) -> str:
+    """Many names in one line: the first of them, and how many there are beyond."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def error_list(heading: str, findings: Iterable[str], shown: int = 20) -> UserError:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
+from stages.common.core.errors import first_few
 from stages.ingest.account import COLUMNS, Account
 from stages.ingest.problems import Refusal
 from stages.ingest.types import FilmResult, SourcePlan
@@ -41,15 +42,10 @@ def split_findings(manifest: pd.DataFrame) -> list[str]:
     sides = given.groupby("group")["split"].agg(lambda split: sorted(set(split)))
     ids = given.groupby("group")["image_id"].agg(list)
     return [
-        f"group {group}: films in {' and '.join(names)} ({listed(members)})"
+        f"group {group}: films in {' and '.join(names)} ({first_few(members)})"
         for group, names, members in zip(sides.index, sides, ids, strict=True)
         if len(names) > 1
     ]
-
-
-def listed(ids: list[str], most: int = 6) -> str:
-    """The first few of many names."""
-    return ", ".join(ids[:most]) + (f" and {len(ids) - most} more" if len(ids) > most else "")
 
 
 def table_findings(manifest: pd.DataFrame, stated: dict[str, dict[str, str]]) -> list[str]:
@@ -118,7 +114,7 @@ def quality_report(
         ("Tables against labels", table_findings(manifest, stated), "Look at the films and correct one side."),
         (
             "To look at",
-            [f"{note}: {listed(ids)}" for note, ids in sorted(notes.items())],
+            [f"{note}: {first_few(ids)}" for note, ids in sorted(notes.items())],
             "Nothing was changed without a word here.",
         ),
     ]
