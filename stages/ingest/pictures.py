@@ -5,15 +5,15 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 
-import cv2
 import numpy as np
 import tifffile
-from imagecodecs import jpeg8_decode
+from imagecodecs import jpeg8_decode, png_decode
 from PIL import Image, UnidentifiedImageError
 
 from stages.ingest.params import OnTruncated
 from stages.ingest.problems import Unreadable
 from stages.ingest.quality.missing_rows import missing_rows
+from stages.ingest.silence import NO_STDERR
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # that Pillow reads; TIFF is left to tifffile
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp")
@@ -59,7 +59,7 @@ def decode_picture(content: bytes, megapixels: int, on_truncated: OnTruncated = 
         Unreadable: another format, truncated, animated, a colour photograph, too small, or more than `megapixels`.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), NO_STDERR:
             warnings.simplefilter("ignore")
             if content.startswith(TIFF):
                 values, orientation = read_tiff(content, megapixels)
@@ -112,9 +112,9 @@ def values_of(image: Image.Image, content: bytes) -> np.ndarray:
         Unfit: a colour mode that no film has.
     """
     if content.startswith(b"\x89PNG") and content[24] == 16 and not image.mode.startswith("I"):
-        # Pillow keeps the high byte only of 16 bits in several channels; OpenCV keeps both, as blue, green, red.
-        channels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        return np.asarray(channels)[:, :, 2::-1]
+        # Pillow keeps the high byte only of 16 bits in several channels.
+        channels = np.asarray(png_decode(content))
+        return channels if channels.shape[2] > 2 else channels[:, :, 0]
     if image.mode.startswith(("I", "F")):
         return np.asarray(image)
     if image.mode in ("1", "L", "LA"):

@@ -3,7 +3,6 @@
 Nothing here passes header text on: messages hold names of attributes and numbers, since values may be a patient's.
 """
 
-import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 from imagecodecs import jpeg8_decode, jpegls_decode
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -42,6 +42,7 @@ from stages.ingest.dicom.values import multi, number, unreadable, why_no_numbers
 from stages.ingest.params import BurnedIn, CtWindow, MaskCorners, RefuseBurnedIn
 from stages.ingest.pictures import SMALLEST
 from stages.ingest.problems import Unreadable
+from stages.ingest.silence import NO_STDERR
 
 JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 # Deflated is left out: it unpacks to a thousand times its size before a header can be looked at.
@@ -291,7 +292,7 @@ def stored_values(header: Dataset) -> np.ndarray:
         Unreadable: no decoder reads them, they are another number than Rows x Columns, or a codestream has values of
             more bits than BitsStored.
     """
-    with refuse_damaged("pixel data that no decoder reads, damaged or cut off"), no_stderr():
+    with refuse_damaged("pixel data that no decoder reads, damaged or cut off"), NO_STDERR:
         values = decoded(header).astype(np.int32)
     if values.shape != (header.Rows, header.Columns):
         raise unreadable("pixel data of another size than Rows and Columns")
@@ -310,32 +311,20 @@ def stored_values(header: Dataset) -> np.ndarray:
 def decoded(header: Dataset) -> np.ndarray:
     """The pixels of a data set as its codec gives them, (Rows, Columns).
 
-    JPEG is left to imagecodecs: of pydicom's plugins for it one reads no 12 bits and aborts the process on odd streams,
-    and the other is under the GPL.
+    JPEG is left to imagecodecs: of pydicom's plugins for it GDCM reads no 12 bits, and the other is under the GPL. GDCM
+    also aborts the process on odd streams, so the plugin for the rest is named, whatever is installed.
 
     Raises:
         Unreadable: a JPEG stream without its end, of which the codec would fill the rest with grey.
     """
     syntax = header.file_meta.TransferSyntaxUID
     if syntax not in (*JPEG, *JPEGLSTransferSyntaxes):
-        return np.asarray(header.pixel_array)
+        plugin = "pydicom" if syntax == RLELossless else "pylibjpeg" if syntax.is_compressed else ""
+        return np.asarray(pixel_array(header, decoding_plugin=plugin))
     frame = next(generate_frames(header.PixelData, number_of_frames=1))
     if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
         raise unreadable("a codestream that is cut off")
     return np.asarray(jpeg8_decode(frame) if syntax in JPEG else jpegls_decode(frame))
-
-
-@contextmanager
-def no_stderr() -> Iterator[None]:
-    """Codecs written in C print their complaints past Python, into the middle of a log."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def display_flips(header: Dataset) -> tuple[bool, bool]:
