@@ -51,9 +51,9 @@ def coco(file: str, number: int) -> bytes:
         "info": {"description": ""}, "licenses": [{"id": 1, "name": "", "url": ""}],
         "categories": [{"id": 0, "name": "bones", "supercategory": "none"},
                        {"id": number, "name": "fracture", "supercategory": "bones"}],
-        "images": [{"id": 0, "license": 1, "file_name": file, "height": HEIGHT, "width": WIDTH, "date_captured": ""}],
+        "images": [{"id": 0, "license": 1, "file_name": file, "height": HEIGHT, "width": WIDTH}],
         "annotations": [{"id": 0, "image_id": 0, "category_id": number,
-                         "bbox": [left, top, right - left, bottom - top], "area": 240, "segmentation": [], "iscrowd": 0}],
+                         "bbox": [left, top, right - left, bottom - top], "area": 240, "iscrowd": 0}],
     })  # fmt: skip
 
 
@@ -68,7 +68,7 @@ STUDIO = [{
 CVAT = (
     b'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta><task><id>1</id></task>'
     b'</meta>\n  <image id="0" name="hand.png" width="40" height="30">\n    <box label="fracture" source="manual" '
-    b'occluded="0" xtl="10.00" ytl="6.00" xbr="30.00" ybr="18.00" z_order="0">\n    </box>\n  </image>\n</annotations>\n'
+    b'occluded="0" xtl="10.00" ytl="6.00" xbr="30.00" ybr="18.00">\n    </box>\n  </image>\n</annotations>\n'
 )
 VIA = {
     "_via_settings": {"ui": {}}, "_via_attributes": {"region": {"label": {"type": "text"}}, "file": {}},
@@ -84,7 +84,7 @@ LABELME = {
                                      "description": "", "shape_type": "rectangle", "flags": {}, "mask": None}],
 }  # fmt: skip
 VOC = (
-    b"<annotation>\n\t<folder>my-project</folder>\n\t<filename>hand.png</filename>\n\t<path>/my-project/hand.png</path>"
+    b"<annotation>\n\t<folder>my-project</folder>\n\t<filename>hand.png</filename>\n\t<path>/hand.png</path>"
     b"\n\t<source>\n\t\t<database>Unspecified</database>\n\t</source>\n\t<size>\n\t\t<width>40</width>\n\t\t"
     b"<height>30</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<object>\n\t\t<name>fracture</name>\n\t\t<pose>Unspecified"
     b"</pose>\n\t\t<truncated>0</truncated>\n\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>10</xmin>\n\t\t\t"
