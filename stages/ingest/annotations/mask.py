@@ -61,15 +61,15 @@ def values_of(content: bytes) -> np.ndarray:
     """The values of a mask's pixels, int64 (H, W); a colour is red, green and blue in one number above 2^24."""
     try:
         with Image.open(BytesIO(content), formats=("PNG", "TIFF", "BMP")) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError("too large")
+            if image.width * image.height > MAX_PIXELS or getattr(image, "n_frames", 1) > 1:
+                raise ValueError("too large, or several pictures")
             if image.mode in ("1", "L"):
                 return np.asarray(image.convert("L")).astype(np.int64)
             if image.mode.startswith("I"):
                 return np.asarray(image).astype(np.int64)
             colours = np.asarray(image.convert("RGBA")).astype(np.int64)
     except Exception:  # Pillow's decoders raise more than a dozen types, whose messages hold addresses in memory
-        raise Unreadable(WHAT, "another file, or a damaged one", "export the mask again", 1) from None
+        raise Unreadable(WHAT, "another file, several pictures, or a damaged one", "export the mask again", 1) from None
     red, green, blue, opacity = np.moveaxis(colours, 2, 0)
     grey = (red == green) & (green == blue)
     codes = np.where(grey, red, 2**24 + (red << 16) + (green << 8) + blue)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from globox import AnnotationSet, BoundingBox, BoxFormat
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from stages.common.data.geometry import fill_polygon
@@ -21,6 +23,7 @@ from stages.ingest.annotations.cvat import read_cvat
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
 from stages.ingest.annotations.labels import FilmLabels, Labels, fit_to_film
+from stages.ingest.annotations.mask import read_mask
 from stages.ingest.annotations.rle import decode_counts, outline, unpack_counts
 from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
@@ -392,6 +395,24 @@ def test_key_points_with_visibility_are_no_polygons(line: str, kind: str) -> Non
         assert not film.problems
 
 
+@given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3)))
+def test_the_shapes_of_a_mask_filled_again_are_the_mask(pixels: np.ndarray) -> None:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    again = np.zeros_like(pixels)
+    for shape in read_mask(buffer.getvalue()).films[""].shapes:
+        again[fill_polygon(shape.rings, pixels.shape)] = int(shape.label)
+    np.testing.assert_array_equal(again, pixels)
+
+
+def test_a_mask_of_several_pictures_is_refused() -> None:
+    buffer = BytesIO()
+    page = Image.fromarray(np.ones((5, 5), np.uint8))
+    page.save(buffer, "TIFF", save_all=True, append_images=[page])
+    with pytest.raises(Unreadable):
+        read_mask(buffer.getvalue())
+
+
 # --- wrong in one fit_to_film, and told where ---
 
 Read = Callable[[bytes], Labels]
@@ -522,7 +543,7 @@ def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes, wh
 
 
 readers = st.sampled_from(
-    [read_yolo, read_voc, read_cvat, read_coco, read_label_studio, read_labelme, read_via, read_csv]
+    [read_yolo, read_voc, read_cvat, read_coco, read_label_studio, read_labelme, read_via, read_csv, read_mask]
 )
 json_like = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
