@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from imagecodecs import jpeg8_encode
 from PIL import Image
 
 from stages.ingest.dicom.pseudonyms import Key
@@ -29,12 +30,17 @@ def seeds() -> dict[str, bytes]:
     drawn = draw(plan, SAMPLE)
     grey = Image.fromarray(np.round(drawn.density * 255).astype(np.uint8))
     out = {"dcm": dicom_file(plan, drawn, 3), "xml": voc_file(plan, drawn), "txt": b"0 0.5 0.5 0.1 0.1\n" * 3}
-    for name, options in {"png": {"format": "PNG"}, "jpg": {"format": "JPEG"}, "tif": {"format": "TIFF"}}.items():
+    for name, options in {
+        "png": {"format": "PNG"},
+        "jpg": {"format": "JPEG"},
+        "tif": {"format": "TIFF", "compression": "tiff_lzw"},
+    }.items():
         buffer = BytesIO()
         grey.save(buffer, **options)
         out[name] = buffer.getvalue()
     from pydicom import dcmread
-    from pydicom.uid import JPEG2000Lossless, RLELossless
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
     for name, syntax in {"rle": RLELossless, "j2k": JPEG2000Lossless}.items():
         data = dcmread(BytesIO(out["dcm"]))
@@ -42,6 +48,12 @@ def seeds() -> dict[str, bytes]:
         buffer = BytesIO()
         data.save_as(buffer)
         out[name] = buffer.getvalue()
+    data = dcmread(BytesIO(out["dcm"]))
+    data.PixelData = encapsulate([jpeg8_encode(data.pixel_array, lossless=True, bitspersample=int(data.BitsStored))])
+    data["PixelData"].VR, data.file_meta.TransferSyntaxUID = "OB", JPEGLosslessSV1
+    buffer = BytesIO()
+    data.save_as(buffer)
+    out["jpl"] = buffer.getvalue()
     return out
 
 
@@ -80,7 +92,7 @@ def fuzz(folder: Path) -> dict[str, int]:
         picture = "dcm" if kind == "xml" else "png" if kind == "txt" else kind
         (folder / f"film.{picture}").write_bytes(whole[picture] if label else mutated(whole[kind], rng))
         (folder / f"film.{kind}").write_bytes(mutated(whole[kind], rng)) if label else None
-        hospital = picture in ("dcm", "rle", "j2k")
+        hospital = picture in ("dcm", "rle", "j2k", "jpl")
         entry = (Hospital if hospital else FolderSource)(annotations=format_, unlabelled="no_fracture")
         film = SourceFilm(
             f"f{number % 4}", "fuzz", entry, Folder(folder, params.limits), f"film.{picture}", f"film.{picture}",
