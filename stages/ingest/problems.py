@@ -23,11 +23,16 @@ class Problem:
         """This problem without anything that the file holds."""
         return replace(self, actual=self.public)
 
+    @property
+    def words(self) -> str:
+        """This problem without its file."""
+        what = f"expected {self.expected}, found {self.actual}" if self.expected else self.actual
+        return f"{what}; {self.fix}"
+
     def sentence(self, file: str) -> str:
         """This problem of a file of that name, in words."""
         where = f"{file}, line {self.line}" if self.line else file
-        what = f"expected {self.expected}, found {self.actual}" if self.expected else self.actual
-        return f"{where}: {what}; {self.fix}"
+        return f"{where}: {self.words}"
 
 
 class Unreadable(Exception):

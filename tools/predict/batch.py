@@ -1,15 +1,17 @@
 """Predict many films: each by a worker, its folder written whole, its outcome printed in a line."""
 
 import hashlib
+import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import cv2
 
@@ -17,8 +19,10 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
+from stages.ingest.dicom.read import no_stderr
 from stages.ingest.problems import Unreadable
-from tools.predict.films import decode, find_films
+from tools.predict.films import INDEX, Named, decode, find_films, readable
+from tools.predict.index import LEFT_OUT, write_pages
 from tools.predict.model import Model, Prediction, open_model, predict
 from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_prediction
 
@@ -35,7 +39,6 @@ class PredictionResult:
     how: Literal["predicted", "done before", "failed"]
 
 
-Named = tuple[Path, Path]  # a film, and where its folder lies below the output
 Work = Callable[[Named], PredictionResult]
 
 
@@ -52,25 +55,62 @@ def predict_films(
         average: over all seeds and folds of the variant.
         flip: average over each film and its mirror image.
     """
-    network = open_model(model, average=average, flip=flip, threads=1)
     films, others = find_films(names)
+    refuse_files(output, films)
+    network = open_model(model, average=average, flip=flip, threads=1)
     if others:
-        shown = ", ".join(map(str, others[:SHOWN])) + (", ..." if len(others) > SHOWN else "")
+        shown = ", ".join(readable(path) for path, _ in others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
     facts = facts_of(network, git_commit(), {"average": average, "tta": flip, "format": formats})
     print(f"predict: {WARNING}", file=sys.stderr)
-    counts = Counter[str]()
+    counts, refused = Counter[str](), {name.as_posix(): LEFT_OUT for _, name in others}
     # Each film goes all the way by itself on one core: the result does not depend on the films beside it, no core
     # waits for another, and a folder is done as fast as by batches that are each spread over all cores.
-    with ThreadPoolExecutor(count_workers()) as pool:
+    with own_stderr() as errors, ThreadPoolExecutor(count_workers()) as pool:
         work = partial(predict_film, model=network, output=output, facts=facts, formats=formats)
         for number, result in enumerate(in_order(pool, work, films), start=1):
             counts[result.how] += 1
-            stream = sys.stderr if result.how == "failed" else sys.stdout
-            print(f"{number}/{len(films)} {result.path}: {result.message}", file=stream, flush=True)
+            if result.how == "failed":
+                refused[films[number - 1][1].as_posix()] = result.message
+            stream = errors if result.how == "failed" else sys.stdout
+            print(f"{number}/{len(films)} {readable(result.path)}: {result.message}", file=stream, flush=True)
+    write_pages(output, refused)
     skipped = f", {counts['done before']} done before" if counts["done before"] else ""
-    print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}")
+    print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}, {output / INDEX}")
     return counts["failed"]
+
+
+@contextmanager
+def own_stderr() -> Iterator[TextIO]:
+    """Standard error for what this program says, while the decoders of all its threads are silent.
+
+    Each decoder would else silence the whole process for itself, and swallow what is said at that moment.
+    """
+    with ExitStack() as stack:
+        stream = sys.stderr
+        with suppress(OSError):  # of a stream without a descriptor
+            descriptor = os.dup(stream.fileno())
+            stream = stack.enter_context(os.fdopen(descriptor, "w", encoding=stream.encoding, errors=stream.errors))
+        stack.enter_context(no_stderr())
+        yield stream
+
+
+def refuse_files(output: Path, films: list[Named]) -> None:
+    """Refuse an output that would put a film's folder where a file is, which may be the film itself.
+
+    Args:
+        output: the folder to write to.
+        films: each with where its folder lies below the output.
+    Raises:
+        UserError: a file lies there.
+    """
+    for place in (output, *output.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"--output {output}: expected a folder, found the file {place}; choose another")
+    for _, name in films:
+        file = next((output / part for part in (name, *name.parents) if (output / part).is_file()), None)
+        if file:
+            raise UserError(f"--output {output}: the outputs of a film would replace the file {file}; choose another")
 
 
 def in_order(pool: ThreadPoolExecutor, work: Work, films: list[Named]) -> Iterator[PredictionResult]:
@@ -102,11 +142,11 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
         decoded = decode(content, model.recipe.megapixels, model.recipe.ct_window)
         prediction = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:
-        return PredictionResult(path, error.problem.sentence(str(path)), "failed")
+        return PredictionResult(path, error.problem.words, "failed")
     except UserError as error:
-        return PredictionResult(path, f"{path}: {error}", "failed")
+        return PredictionResult(path, str(error), "failed")
     except OSError as error:
-        return PredictionResult(path, f"expected a readable file, found: {error.strerror}", "failed")
+        return PredictionResult(path, f"expected a file that can be read, found: {error.strerror}", "failed")
     try:
         with new_folder(folder) as out:
             problem = write_prediction(out, decoded, prediction, film_facts, formats)

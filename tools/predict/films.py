@@ -1,5 +1,6 @@
 """Which films a user means, and their pixels, by the code with which the pipeline reads its own."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -11,10 +12,12 @@ from pydicom import Dataset
 from stages.common.core.errors import UserError
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES
 from stages.ingest.dicom.read import flip, is_dicom, read_film
+from stages.ingest.file_access import is_system_file
 from stages.ingest.params import CtWindow
 from stages.ingest.pictures import SUFFIXES, decode_picture
 
 PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
+SUMMARY, INDEX = "summary.csv", "index.html"  # lie above these folders
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,21 @@ class DecodedFilm:
         return flip(picture, self.flips)
 
 
-def find_films(names: Sequence[str]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+Named = tuple[Path, Path]
+"""A file, and its name below the output: that of its folder if it is a film."""
+
+
+def find_films(names: Sequence[str]) -> tuple[list[Named], list[Named]]:
     """Every file that is meant: files, folders (all films below them) and globs.
 
     Returns:
-        Each film with the name of its output, and what a folder holds besides films. Folders that this program wrote
-        are neither.
+        The films, and what a folder holds besides films. What this program wrote, and
+        files of operating systems, are neither.
     Raises:
-        UserError: a name that matches nothing, or two films with one output.
+        UserError: a name that matches nothing, a folder that cannot be listed, or two films with one output.
     """
     films: dict[Path, Path] = {}
-    others: list[Path] = []
+    others: list[Named] = []
     for name in names:
         path = Path(name)
         paths = [path] if path.exists() else sorted(Path(match) for match in glob(name, recursive=True))  # noqa: PTH207
@@ -55,8 +62,8 @@ def find_films(names: Sequence[str]) -> tuple[list[tuple[Path, Path]], list[Path
             raise UserError(f"{name}: expected a file, a folder or a pattern of films, found nothing")
         for source in paths:
             files = files_below(source) if source.is_dir() else [source]
-            inside = [file for file in files if file == source or looks_like_a_film(file)]
-            others += sorted(set(files) - set(inside))
+            inside = [file for file in files if file == source or looks_like_a_film(file, source)]
+            others += [(file, file.relative_to(source)) for file in files if file not in set(inside)]
             if not inside:
                 raise UserError(
                     f"{source}: expected films (PNG, JPEG, TIFF, WebP, BMP, DICOM) in this folder, found none"
@@ -67,19 +74,42 @@ def find_films(names: Sequence[str]) -> tuple[list[tuple[Path, Path]], list[Path
                     raise UserError(
                         f"{film} and {films[output]}: expected films of different names; run them one by one"
                     )
+    for output, film in films.items():
+        if above := films.keys() & set(output.parents):
+            raise UserError(f"{film} and {films[above.pop()]}: expected films of different names; run them one by one")
     return [(film, output) for output, film in films.items()], others
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, without what `wrist predict` wrote there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """All files below a folder, and links to folders, without what `wrist predict` or an operating system put there."""
+    files = []
+    for place, folders, names in os.walk(folder, onerror=refuse_folder):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        files += [Path(place) / name for name in (*names, *links)]
     written = {path.parent for path in files if path.name == PREDICTION}
-    return [path for path in files if path.parent not in written]
+    above = {parent for path in written for parent in path.parents}
+    own = {path for path in files if path.parent in written or (path.name in (SUMMARY, INDEX) and path.parent in above)}
+    return sorted(path for path in files if path not in own and not is_system_file(path.relative_to(folder).as_posix()))
 
 
-def looks_like_a_film(path: Path) -> bool:
-    """By its suffix or, since exports have none or name files by their UIDs, by its first bytes."""
-    if path.name.startswith(".") or path.name == "DICOMDIR":
+def readable(name: object) -> str:
+    """A name of a file for print and tables, also where its bytes are no UTF-8."""
+    return str(name).encode(errors="backslashreplace").decode()
+
+
+def refuse_folder(error: OSError) -> None:
+    """A folder that cannot be listed would lose its films without a word."""
+    raise UserError(f"{error.filename}: expected a folder that can be read ({error.strerror}); make it readable")
+
+
+def looks_like_a_film(path: Path, folder: Path) -> bool:
+    """By its suffix or, since exports have none or name files by their UIDs, by its first bytes.
+
+    Args:
+        folder: in which the file was looked for; what lies hidden below it is no film, such as half a prediction.
+    """
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    if hidden or path.name == "DICOMDIR" or path.is_dir():
         return False
     if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES):
         return True

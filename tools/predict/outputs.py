@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
+from math import ceil
 from pathlib import Path
-from textwrap import wrap
 from typing import TypedDict
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from stages.common.analysis.overlays import FALSE_POSITIVE, stretched
 from stages.common.core.errors import UserError
@@ -20,8 +20,10 @@ from tools.predict.model import Model, Prediction, Region
 WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
 UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
-# What a grey level becomes in each channel where the mask lies on it, (1, 256, 3) for OpenCV.
-TINTED = (0.45 * np.arange(256)[None, :, None] + 0.55 * np.array(FALSE_POSITIVE)).astype(np.uint8)
+OVERLAY, SEGMENTATION = "overlay.jpg", "segmentation.dcm"
+LETTERS, SMALLEST_FONT = 40, 10  # the notice's font is a 40th of the film's width, and at least 10 pixels
+LINES = 500  # outlines are a 500th of the film's longer side
+WHITE, BLACK, BAND = (230, 230, 230), (0, 0, 0), (240, 228, 66)  # the band's yellow is Okabe and Ito's
 
 
 class ModelFacts(TypedDict):
@@ -82,14 +84,12 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
         write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), fast)
         write_picture(out / "mask.png", mask.astype(np.uint8) * 255, fast)
         sheet = film_overlay(film.as_stored(film.pixels), mask, prediction.familiar)
-        write_picture(out / "overlay.jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        write_picture(out / OVERLAY, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     if "dicom-seg" in formats and film.header is not None:
         from tools.predict.seg import write_seg  # highdicom takes a second to import
 
         try:
-            write_seg(
-                out / "segmentation.dcm", film.header, np.ascontiguousarray(mask), facts["model"]["name"], WARNING
-            )
+            write_seg(out / SEGMENTATION, film.header, np.ascontiguousarray(mask), facts["model"]["name"], WARNING)
         except UserError as fault:
             problem = str(fault)
     height, width = prediction.mask.shape
@@ -162,17 +162,47 @@ def is_done(folder: Path, facts: FilmFacts) -> bool:
 
 
 def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:
-    """The film with the mask in colour and what must be said about it below; uint8 RGB."""
+    """The film with the marked regions outlined and what must be said about it below, uint8 RGB.
+
+    It is wider than the film only where a word of the notice is.
+
+    Args:
+        pixels: uint8 or uint16 (H, W).
+        mask: bool (H, W).
+        familiar: whether the film looks like those of training.
+    """
+    height, width = pixels.shape
     colour = cv2.cvtColor(np.ascontiguousarray(stretched(pixels)), cv2.COLOR_GRAY2RGB)
-    cv2.copyTo(cv2.LUT(colour, TINTED), mask.astype(np.uint8), colour)
-    return np.vstack([colour, notice(pixels.shape[1], familiar)])
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(colour, contours, -1, FALSE_POSITIVE, max(1, round(max(height, width) / LINES)))
+    below = notice(width, familiar)
+    return np.vstack([cv2.copyMakeBorder(colour, 0, 0, 0, below.shape[1] - width, cv2.BORDER_CONSTANT), below])
 
 
 @lru_cache(maxsize=256)
 def notice(width: int, familiar: bool) -> np.ndarray:
     """The words below a film of that width, uint8 RGB; drawn once, since the font alone takes longer than the film."""
-    lines = [WARNING] if familiar else [WARNING, UNFAMILIAR]
-    text = [part for line in lines for part in wrap(line, max(12, width // 6))]
-    strip = Image.new("RGB", (width, 12 * len(text)), (0, 0, 0))
-    ImageDraw.Draw(strip).text((2, 0), "\n".join(text), fill=(230, 230, 230), font_size=10)
-    return np.asarray(strip)
+    size = max(SMALLEST_FONT, round(width / LETTERS))
+    font, margin = ImageFont.load_default(size), size // 2
+    words = [word for text in (WARNING, UNFAMILIAR) for word in text.split()]
+    width = max(width, 2 * margin + ceil(max(map(font.getlength, words))))
+    bands = [(WARNING, WHITE, BLACK)] if familiar else [(UNFAMILIAR, BLACK, BAND), (WARNING, WHITE, BLACK)]
+    strips = []
+    for text, ink, ground in bands:
+        lines = "\n".join(measured_lines(text, width - 2 * margin, font))
+        bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((0, margin), lines, font)[3]
+        strip = Image.new("RGB", (width, ceil(bottom) + margin), ground)
+        ImageDraw.Draw(strip).multiline_text((margin, margin), lines, ink, font)
+        strips.append(np.asarray(strip))
+    return np.vstack(strips)
+
+
+def measured_lines(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+    """A text's words in lines of at most `width` pixels in that font."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

@@ -8,15 +8,25 @@ import highdicom
 import numpy as np
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import dcmwrite
 from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import DA, TM
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes
+from stages.ingest.dicom.values import multi
 
 FRACTURE = highdicom.sr.CodedConcept("125605004", "SCT", "Fracture of bone")
+UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+# What a segmentation shares with its film's patient and study: type 2, so that each is present and may be empty.
+TEXTS = ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID", "ReferringPhysicianName")
+DATES: dict[str, type[DA] | type[TM]] = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
+SEXES = ("M", "F", "O")
+# Where a CT slice lies in the patient: a segmentation of it must say the same.
+GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
 
 
 def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning: str) -> None:
@@ -42,28 +52,87 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
         algorithm_identification=algorithm,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it quotes names that it thinks unusual
-        try:
-            segmentation = Segmentation(
-                source_images=[header],
-                pixel_array=mask[None].astype(np.uint8),
-                segmentation_type=SegmentationTypeValues.BINARY,
-                segment_descriptions=[segment],
-                series_instance_uid=generate_uid(),
-                series_number=9000,
-                sop_instance_uid=generate_uid(),
-                instance_number=1,
-                manufacturer="wrist-fracture-segmentation",
-                manufacturer_model_name="U-Net",
-                software_versions=version("wrist-fracture-segmentation"),
-                device_serial_number="0",
-                series_description="Fracture segmentation: research only",
-                content_description="Research, not a medical device",
-                omit_empty_frames=False,
-            )
-        except (AttributeError, ValueError, TypeError) as error:  # what highdicom says to a header that lacks something
-            raise UserError(f"expected a film that DICOM SEG can refer to, found: {error}") from None
-    segmentation.ImageComments = warning
-    buffer = DicomBytesIO()
-    dcmwrite(buffer, segmentation, enforce_file_format=True)
+        warnings.simplefilter("ignore")  # they quote values of the header
+        segmentation = Segmentation(
+            source_images=[reference_to(header)],
+            pixel_array=mask[None].astype(np.uint8),
+            segmentation_type=SegmentationTypeValues.BINARY,
+            segment_descriptions=[segment],
+            series_instance_uid=generate_uid(),
+            series_number=9000,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer="wrist-fracture-segmentation",
+            manufacturer_model_name="U-Net",
+            software_versions=version("wrist-fracture-segmentation"),
+            device_serial_number="0",
+            series_description="Fracture segmentation: research only",
+            content_description="Research, not a medical device",
+            omit_empty_frames=False,
+        )
+        segmentation.ImageComments = warning
+        if header.Modality != "CT":  # type 2C: where no position in the patient is stated
+            segmentation.PatientOrientation = orientation(header)
+        buffer = DicomBytesIO()
+        dcmwrite(buffer, segmentation, enforce_file_format=True)
     write_bytes(path, buffer.getvalue())
+
+
+def reference_to(header: Dataset) -> Dataset:
+    """What a segmentation takes from its film, as a data set of its own in UTF-8.
+
+    highdicom refuses films for attributes that the standard lets be empty, or that other programs write otherwise
+    (character sets, big endian, dates in words); such a value is empty in the copy.
+
+    Args:
+        header: the film's data set.
+    Raises:
+        UserError: the film lacks what a segmentation must refer to.
+    """
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SpecificCharacterSet = "ISO_IR 192"
+    data.Modality, data.Rows, data.Columns = str(header.Modality), int(header.Rows), int(header.Columns)
+    in_patient = header.Modality == "CT"
+    for name in (*UIDS, "FrameOfReferenceUID"):
+        uid = UID(text_of(header, name))
+        if uid and uid.is_valid:
+            setattr(data, name, uid)
+        elif in_patient or name in UIDS:
+            raise UserError(f"the film has no valid {name}, to which a segmentation must refer")
+    for name in TEXTS:
+        setattr(data, name, text_of(header, name))
+    if data.PatientSex not in SEXES:
+        data.PatientSex = ""
+    for name, kind in DATES.items():
+        setattr(data, name, moment(text_of(header, name), kind))
+    for name in GEOMETRY if in_patient else ():
+        values = [float(value) for value in multi(header.get(name))]
+        if values:
+            setattr(data, name, values if len(values) > 1 else values[0])
+        else:
+            raise UserError(f"the film has no {name}, to which a segmentation must refer")
+    return data
+
+
+def orientation(header: Dataset) -> list[str]:
+    """PatientOrientation, empty where it is not the two directions of the standard (PS3.3 C.7.6.1.1.1)."""
+    values = text_of(header, "PatientOrientation").strip("[]").replace("'", "").split(", ")
+    return values if len(values) == 2 and all(value and set(value) <= set("ALPRHF") for value in values) else []
+
+
+def text_of(header: Dataset, name: str) -> str:
+    """An attribute's value as text, blank where it is absent or cannot be decoded."""
+    try:
+        return str(header.get(name) or "").strip("\0 ")
+    except Exception:  # pydicom decodes when it is asked, and raises a dozen types
+        return ""
+
+
+def moment(value: str, kind: type[DA] | type[TM]) -> str:
+    """A date or time by the standard's form (PS3.5 6.2), blank where it has another."""
+    try:
+        return str(kind(value) or "")
+    except ValueError:
+        return ""

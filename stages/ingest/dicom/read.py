@@ -207,7 +207,7 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
     why = why_no_film(header, CLASSES[modality]) or why_no_numbers(header)
     if why:
         return why
-    frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel", 1))
+    frames, samples = (int(number(header, name, 1)) for name in ("NumberOfFrames", "SamplesPerPixel"))
     if frames != 1 or samples != 1:
         return f"{frames} frames of {samples} samples per pixel where one grey frame is needed"
     photometric, shape = header.get("PhotometricInterpretation"), header.get("PresentationLUTShape")

@@ -1,5 +1,6 @@
 """Attributes of a DICOM header as numbers."""
 
+import logging
 from math import isfinite
 from typing import Any
 
@@ -7,12 +8,16 @@ from pydicom import Dataset
 
 from stages.ingest.problems import Unreadable
 
+for library in ("pydicom", "highdicom"):  # whose logs quote what headers hold
+    logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 HOW_TO_FIX = "export it again or leave it out"
-LAYOUT = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
+LAYOUT = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 """Whole numbers without which pixels cannot be read."""
+SINGLE = ("HighBit", "NumberOfFrames")
+"""Whole numbers that may be absent."""
 NUMBERS = (
     *LAYOUT,
-    *("HighBit", "SamplesPerPixel", "NumberOfFrames"),
+    *SINGLE,
     *("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept"),
     *("WindowCenter", "WindowWidth", "PixelSpacing", "ImagerPixelSpacing"),
     *("ImageOrientationPatient", "ImagePositionPatient"),
@@ -54,6 +59,8 @@ def why_no_numbers(header: Dataset) -> str:
             return f"a {name} that is no number"
         if not all(map(isfinite, numbers)):
             return f"a {name} that is no number"
-        if name in LAYOUT and not whole:
-            return f"a {name} that is no whole number" if numbers else f"no {name}"
+        if not numbers and name in LAYOUT:
+            return f"no {name}"
+        if name in (*LAYOUT, *SINGLE) and numbers and not whole:
+            return f"a {name} that is no whole number"
     return ""

@@ -1,0 +1,368 @@
+"""A ward's folder: odd headers, odd names, its own outputs; what is written about all of them."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pydicom
+import pytest
+from highdicom.seg import segread
+from PIL import Image, ImageFont
+from playwright.sync_api import Browser
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_json
+from stages.ingest.dicom.values import NUMBERS
+from stages.ingest.params import CtWindow, Sample
+from stages.ingest.sources.sample import SampleFilm, dicom_file, draw
+from stages.preprocess.params import Params as Preprocess
+from stages.threshold.params import Params as Threshold
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
+from tools.predict import batch
+from tools.predict.films import find_films
+from tools.predict.model import Model
+from tools.predict.outputs import BAND, UNFAMILIAR, WARNING, film_overlay, measured_lines
+from tools.predict.recipe import Recipe
+
+FORMATS = ["dicom-seg", "json", "png"]
+NAME = "SURNAME^GIVEN"
+
+
+def bright_is_fracture(inputs: np.ndarray) -> np.ndarray:
+    """A network that marks what is bright; logits float32 (N, S, S)."""
+    return np.where(inputs[:, 0] > 180, 4, -4).astype(np.float32)
+
+
+def stub() -> Model:
+    params = read_yaml(ROOT / "params.yaml")
+    recipe = Recipe(
+        megapixels=64,
+        ct_window=CtWindow(centre=400, width=2000),
+        preprocess=Preprocess.model_validate(params["preprocess"]),
+        threshold=Threshold.model_validate(params["threshold"]),
+        input="image",
+        temperatures=[1.0],
+        cut=0.5,
+        familiar={"mean": [0.0] * 16, "precision": np.eye(16).tolist(), "limit": 2.0},
+    )
+    return Model("stub", [bright_is_fracture], recipe, "0")
+
+
+@pytest.fixture(autouse=True)
+def model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model without training in place of the one that a user names."""
+    made = stub()
+    monkeypatch.setattr(batch, "open_model", lambda *_, **__: made)
+    return made
+
+
+def sample_film(**changes: bytes | str | list[str]) -> bytes:
+    """A DX film of the sample with these values; bytes stand in it as they are, whatever the standard says."""
+    plan = SampleFilm(5, 3, "hospital", "DX")
+    data = dcmread(BytesIO(dicom_file(plan, draw(plan, Sample(seed=3, films=16, width=96)), 3)))
+    for name, value in changes.items():
+        if not isinstance(value, bytes):
+            setattr(data, name, value)
+            continue
+        tag = Tag(tag_for_keyword(name) or 0)
+        vr = dictionary_VR(tag).split(" or ")[0]
+        data[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+    buffer = BytesIO()
+    data.save_as(buffer)
+    return buffer.getvalue()
+
+
+def run(folder: Path, output: Path, formats: list[str] = FORMATS) -> int:
+    return batch.predict_films([str(folder)], "stub", output, formats)
+
+
+def summary(output: Path) -> dict[str, dict[str, str]]:
+    with (output / "summary.csv").open(newline="") as file:
+        return {row["film"]: row for row in csv.DictReader(file)}
+
+
+PADDING = {"PixelPaddingValue", "PixelPaddingRangeLimit"}  # two bytes of any text are a number
+ODD = {"text": b"12 Maret 1960 ", "comma": b"0,14\\0,14 ", "empty": b"", "nan": b"nan ", "name": NAME.encode() + b" "}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_odd_number_in_a_header_ends_one_film_with_the_attributes_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in NUMBERS:
+        for kind, value in ODD.items():
+            (tmp_path / f"{name}-{kind}").write_bytes(sample_film(**{name: value}))
+    (tmp_path / "sound").write_bytes(sample_film())
+    failed = run(tmp_path, tmp_path / "out", ["json"])
+    rows, said = summary(tmp_path / "out"), capsys.readouterr()
+    refused = {name: row["reason"] for name, row in rows.items() if row["result"] == "refused"}
+    assert failed == len(refused)
+    assert len(rows) == len(NUMBERS) * len(ODD) + 1
+    assert {name.split("-")[0] for name in refused} == set(NUMBERS) - PADDING
+    for film, reason in refused.items():
+        assert film.split("-")[0] in reason, reason
+        assert f"{film}: {reason}" in said.err
+    whole = said.out + said.err + caplog.text + "".join(map(str, rows.values()))
+    assert not [word for word in ("Maret", "SURNAME", "Error", "0x") if word in whole]
+
+
+NAMES = {"Japanese": "Yamada^Tarou=山田^太郎", "Chinese": "Wang^XiaoDong=王^小东", "Russian": "Люкceмбypг"}
+LEGAL: dict[str, dict[str, bytes | str | list[str]]] = {
+    "birth date in words": {"PatientBirthDate": b"12 Maret 1960 "},
+    "no name": {"PatientName": b""},
+    "no numbers": {"AccessionNumber": b"", "StudyID": b"", "StudyDate": b"", "StudyTime": b"", "PatientID": b""},
+    "another sex": {"PatientSex": b"W "},
+    "Latin 9": {"SpecificCharacterSet": b"ISO_IR 203", "PatientName": b"M\xfcller^J\xf6rg "},
+    "Japanese": {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": NAMES["Japanese"]},
+    "Chinese": {"SpecificCharacterSet": "GB18030", "PatientName": NAMES["Chinese"]},
+    "Russian": {"SpecificCharacterSet": "ISO_IR 144", "PatientName": NAMES["Russian"]},
+    "unknown set": {"SpecificCharacterSet": b"LATIN-X ", "PatientName": b"M\xfcller"},
+    "no set": {"SpecificCharacterSet": b"", "PatientName": b"M\xfcller"},
+    "long name": {"PatientName": NAME.encode() * 20},
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_rare_headers_keep_their_segmentation_and_reach_no_other_output(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, changes in LEGAL.items():
+        (tmp_path / name).write_bytes(sample_film(**changes))
+    big = dcmread(BytesIO(sample_film()))
+    big.PixelData = big.pixel_array.astype(">u2").tobytes()
+    big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, big, implicit_vr=False, little_endian=False, force_encoding=True)
+    (tmp_path / "big endian").write_bytes(buffer.getvalue())
+    assert run(tmp_path, tmp_path / "out") == 0
+    said = "".join(capfd.readouterr())
+    for film in (*LEGAL, "big endian"):
+        folder = tmp_path / "out" / film
+        assert read_json(folder / "prediction.json")["no_dicom_seg"] is None, film
+        data, original = segread(folder / "segmentation.dcm"), dcmread(tmp_path / film)
+        mask = np.asarray(Image.open(folder / "mask.png")) > 0
+        np.testing.assert_array_equal(dcmread(folder / "segmentation.dcm").pixel_array.squeeze() > 0, mask)
+        assert mask.any()
+        for name in ("StudyInstanceUID", "AccessionNumber", "PatientID"):
+            assert (data.get(name) or "") == (original.get(name) or ""), film
+        if film in NAMES:
+            assert str(data.PatientName) == NAMES[film]
+        said += (folder / "prediction.json").read_text()
+    assert not [word for word in ("Maret", "SURNAME", "ller", "Yamada", "Warning") if word in said]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_segmentations_are_what_the_standard_asks(tmp_path: Path) -> None:
+    judge = shutil.which("dciodvfy")
+    if judge is None:
+        pytest.skip("no dciodvfy on this machine; Debian's package dicom3tools brings it")
+    for name in ("birth date in words", "no numbers", "Japanese"):
+        (tmp_path / name).write_bytes(sample_film(**LEGAL[name]))
+    shutil.copy(str(pydicom.data.get_testdata_file("CT_small.dcm")), tmp_path)
+    assert run(tmp_path, tmp_path / "out") == 0
+    segmentations = sorted((tmp_path / "out").rglob("segmentation.dcm"))
+    assert len(segmentations) == 4
+    for path in segmentations:
+        done = subprocess.run([judge, str(path)], capture_output=True, text=True, check=False)
+        assert "Error" not in done.stdout + done.stderr
+
+
+def test_a_header_without_a_study_keeps_the_other_outputs(tmp_path: Path) -> None:
+    (tmp_path / "film").write_bytes(sample_film(StudyInstanceUID=NAME.encode() + b"\0"))
+    assert run(tmp_path, tmp_path / "out") == 0
+    problem = read_json(tmp_path / "out/film/prediction.json")["no_dicom_seg"]
+    assert problem == "the film has no valid StudyInstanceUID, to which a segmentation must refer"
+    assert summary(tmp_path / "out")["film"]["reason"].endswith(f"no DICOM SEG: {problem}")
+
+
+def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(tmp_path: Path, browser: Browser) -> None:
+    inbox = tmp_path / "films"
+    (inbox / "ward 1 #2").mkdir(parents=True)
+    odd = 'a?b"<b>&é.dcm'
+    (inbox / "ward 1 #2" / odd).write_bytes(sample_film())
+    Image.new("L", (100, 80)).save(inbox / "black.png")
+    (inbox / "cut.png").write_bytes(b"no film")
+    (inbox / "notes.txt").write_text("text")
+    for name in (".DS_Store", "._black.png", "Thumbs.db"):
+        (inbox / name).write_bytes(b"x")
+    output = inbox / "out"
+    earlier = {"regions": [], "probability_max": 0.1, "no_dicom_seg": None, "familiar": {"is": True}}
+    (output / "earlier.png").mkdir(parents=True)
+    (output / "earlier.png/prediction.json").write_text(json.dumps(earlier))
+    assert run(inbox, output) == 1
+    first = {path: path.read_bytes() for path in (output / "summary.csv", output / "index.html")}
+    rows = summary(output)
+    assert {name: row["result"] for name, row in rows.items()} == {
+        "cut.png": "refused",
+        "black.png": "unfamiliar",
+        f"ward 1 #2/{odd}": "marked",
+        "earlier.png": "not marked",
+        "notes.txt": "left out",
+    }
+    assert list(rows) == ["cut.png", "black.png", f"ward 1 #2/{odd}", "earlier.png", "notes.txt"]
+    assert run(inbox, output) == 1  # what it wrote itself is no film
+    assert {path: path.read_bytes() for path in first} == first
+    assert str(tmp_path) not in "".join(content.decode() for content in first.values())
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((output / "index.html").as_uri())
+    assert page.locator("img").evaluate_all("all => all.every(one => one.complete && one.naturalWidth > 0)")
+    for link in page.locator("a").evaluate_all("all => all.map(one => one.href)"):
+        assert Path(unquote(link.removeprefix("file://"))).is_file()
+    assert all(url.startswith("file://") for url in asked)
+    text = page.inner_text("body")
+    assert WARNING in text
+    assert odd in text
+    assert text.index("cut.png") < text.index("black.png") < text.index(odd) < text.index("notes.txt")
+    page.close()
+
+
+def test_an_output_where_a_file_lies_is_refused_and_the_file_stays(tmp_path: Path) -> None:
+    film = tmp_path / "a.png"
+    Image.new("L", (100, 80)).save(film)
+    before = film.read_bytes()
+    with pytest.raises(UserError, match=r"--output .*expected a folder, found the file .*a\.png; choose another"):
+        run(film, film)
+    with pytest.raises(UserError, match=r"expected a folder, found the file .*a\.png"):
+        run(film, film / "below")
+    with pytest.raises(UserError, match=r"would replace the file .*a\.png; choose another"):
+        run(tmp_path, tmp_path)
+    assert film.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [film]
+
+
+def test_films_whose_folders_would_lie_in_one_another_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "y/a.png").mkdir(parents=True)
+    for path in (tmp_path / "a.png", tmp_path / "y/a.png/1.png"):
+        Image.new("L", (100, 80)).save(path)
+    with pytest.raises(UserError, match="expected films of different names"):
+        find_films([str(tmp_path / "a.png"), str(tmp_path / "y")])
+
+
+def test_half_a_prediction_and_links_to_folders_are_no_films_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "in/.a.png-partial-x").mkdir(parents=True)
+    for path in (tmp_path / "in/a.png", tmp_path / "in/.a.png-partial-x/mask.png"):
+        Image.new("L", (100, 80)).save(path)
+    (tmp_path / "in/elsewhere").symlink_to(tmp_path, target_is_directory=True)
+    films, others = find_films([str(tmp_path / "in")])
+    assert [name.as_posix() for _, name in films] == ["a.png"]
+    assert sorted(name.as_posix() for _, name in others) == [".a.png-partial-x/mask.png", "elsewhere"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_closed_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    with pytest.raises(UserError, match=r"closed: expected a folder that can be read"):
+        find_films([str(tmp_path)])
+
+
+def test_a_name_that_is_no_text_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (100, 80)).save(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.png"), "PNG")
+    assert run(tmp_path, tmp_path / "out") == 0
+    assert "a\\udcff.png" in capsys.readouterr().out
+    assert list(summary(tmp_path / "out")) == ["a\\udcff.png"]
+
+
+@pytest.mark.parametrize("width", [16, 96, 420, 4000])
+def test_the_notice_is_whole_and_as_large_as_its_film_needs(width: int) -> None:
+    film = np.zeros((20, width), np.uint8)
+    plain, strange = (film_overlay(film, film > 0, familiar)[20:].astype(int) for familiar in (True, False))
+    assert plain.shape[1] == (width if width > 90 else plain.shape[1])
+    for notice in (plain, strange[: len(strange) - len(plain)]):
+        ground = notice[0, 0]
+        ink = (np.abs(notice - ground).sum(axis=2) > 100).nonzero()
+        for axis, positions in enumerate(ink):
+            assert positions.min() > 0, "no letter is cut"
+            assert positions.max() < notice.shape[axis] - 1
+    assert (strange[0, 0] == BAND).all()
+    assert len(plain) >= width / 40, "readable on the whole film"
+    font = ImageFont.load_default(12)
+    for text in (WARNING, UNFAMILIAR):
+        lines = measured_lines(text, 120, font)
+        assert " ".join(lines) == text
+        assert all(font.getlength(line) <= 120 for line in lines)
+
+
+def test_marked_regions_are_outlined_and_what_they_hold_stays_to_be_seen() -> None:
+    film = np.random.default_rng(1).integers(0, 255, (400, 300), dtype=np.uint8)
+    film[0, :2] = 0, 255
+    mask = np.zeros(film.shape, dtype=bool)
+    mask[100:200, 100:200] = True
+    sheet = film_overlay(film, mask, familiar=True)[:400]
+    grey = (sheet == sheet[:, :, :1]).all(axis=2)
+    np.testing.assert_array_equal(sheet[103:197, 103:197, 0], film[103:197, 103:197])
+    assert not grey[100, 100:200].any()
+    assert not grey[100:200, 199].any()
+    assert grey[:97].all()
+
+
+def refused_files() -> dict[str, bytes]:
+    """Files of every kind that predict refuses, by name."""
+    files = {f"{name}-{kind}": sample_film(**{name: value}) for name in NUMBERS for kind, value in ODD.items()}
+    codes = ("Modality", "PhotometricInterpretation", "SOPClassUID", "ImageType", "VOILUTFunction", "ConversionType")
+    files |= {name: sample_film(**{name: NAME.encode() + b" "}) for name in codes}
+    sound = sample_film()
+    files |= {f"cut-{size}.dcm": sound[:size] for size in (0, 100, 140, 400, 1200, len(sound) - 100)}
+    heads = {"png": b"\x89PNG\r\n\x1a\n", "jpg": b"\xff\xd8\xff\xe0", "tif": b"II*\0", "bmp": b"BM", "webp": b"RIFF"}
+    files |= {f"junk.{kind}": head + b"junk" * 9 for kind, head in heads.items()}
+    colours: dict[str, tuple[int, ...] | float] = {"RGB": (255, 0, 0), "CMYK": (255, 0, 0, 9), "F": 0.5}
+    for mode, colour in colours.items():
+        buffer = BytesIO()
+        Image.new(mode, (60, 50), colour).save(buffer, "TIFF")
+        files[f"{mode}.tif"] = buffer.getvalue()
+    return files
+
+
+TWICE = """
+from tests.tools.predict.test_ward import FORMATS, stub
+from pathlib import Path
+from tools.predict import batch
+batch.open_model = lambda *_, **__: stub()
+batch.predict_films(["films"], "stub", Path("out"), ["json", "png"])
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_refusal_is_the_same_bytes_in_another_folder_and_process(tmp_path: Path) -> None:
+    content, written = refused_files(), []
+    for seed in ("1", "2"):
+        here = tmp_path / f"run{seed}"
+        (here / "films").mkdir(parents=True)
+        for name, data in content.items():
+            (here / "films" / name).write_bytes(data)
+        place = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+        done = subprocess.run(
+            [sys.executable, "-c", TWICE], cwd=here, env=place, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        files = {path.relative_to(here).as_posix(): path.read_bytes() for path in (here / "out").rglob("*.*")}
+        written.append(files | {"out": done.stdout.encode(), "err": done.stderr.encode()})
+    assert written[0] == written[1]
+    texts = [data for name, data in written[0].items() if name.endswith(("json", "csv", "html", "out", "err"))]
+    assert len([line for line in written[0]["err"].decode().splitlines() if ": expected" in line]) > 60
+    hidden = (str(tmp_path), "0x", "SURNAME", "Maret", "Warning", "Traceback")
+    assert not [word for word in hidden if word.encode() in b"".join(texts)]
+
+
+def test_the_data_set_that_highdicom_sees_holds_nothing_else() -> None:
+    from tools.predict.seg import reference_to
+
+    header = dcmread(BytesIO(sample_film()))
+    header.PatientComments, header.StudyDescription = NAME, NAME
+    data: Dataset = reference_to(header)
+    assert "PatientComments" not in data
+    assert "StudyDescription" not in data

@@ -1,0 +1,133 @@
+"""What a folder of predictions holds: a table, and a page to look through, what needs a look first."""
+
+import csv
+import os
+from html import escape
+from io import StringIO
+from pathlib import Path
+from typing import TypedDict
+from urllib.parse import quote
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_json, write_text
+from tools.predict.films import INDEX, PREDICTION, SUMMARY, readable
+from tools.predict.outputs import OVERLAY, SEGMENTATION, WARNING
+
+LEFT_OUT = "no film"
+ORDER = ("refused", "unfamiliar", "marked", "not marked", "left out")
+HEADINGS = {
+    "refused": "Refused: no prediction",
+    "unfamiliar": "Unfamiliar: unlike the films that the model was trained on",
+    "marked": "With marked regions, the most probable first",
+    "not marked": "Without a marked region",
+    "left out": "Left out: no films",
+}
+STYLE = """
+body { font: 15px/1.4 sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em }
+.warning { background: #f0e442; padding: .5em 1em; font-weight: bold }
+table { border-collapse: collapse; width: 100% }
+td, th { border-bottom: 1px solid #ccc; padding: .4em; text-align: left; vertical-align: top; overflow-wrap: anywhere }
+td:first-child { width: 170px }
+img { width: 160px; max-height: 240px; object-fit: contain }
+"""
+
+
+class SummaryRow(TypedDict):
+    """A row of summary.csv. result: of ORDER. regions, probability_max: blank without a prediction."""
+
+    film: str
+    result: str
+    regions: str
+    probability_max: str
+    dicom_seg: str
+    reason: str
+
+
+def write_pages(output: Path, refused: dict[str, str]) -> None:
+    """Write summary.csv and index.html over all predictions below a folder.
+
+    Args:
+        output: the folder.
+        refused: reasons why files have no prediction, by their names; LEFT_OUT for what is no film.
+    """
+    rows = [row_of_refused(name, reason) for name, reason in refused.items()]
+    for path in sorted(output.rglob(PREDICTION)):
+        name = path.parent.relative_to(output).as_posix()
+        if name not in refused and not any(part.startswith(".") for part in Path(name).parts):
+            rows += row_of(path, name)
+    rows.sort(key=lambda row: (ORDER.index(row["result"]), -float(row["probability_max"] or 0), row["film"]))
+    table = StringIO()
+    writer = csv.DictWriter(table, list(SummaryRow.__annotations__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / SUMMARY, readable(table.getvalue()))
+    write_text(output / INDEX, readable(page(rows, output)))
+
+
+def row_of_refused(name: str, reason: str) -> SummaryRow:
+    """The row of a file without a prediction."""
+    result = "left out" if reason == LEFT_OUT else "refused"
+    return SummaryRow(film=name, result=result, regions="", probability_max="", dicom_seg="", reason=reason)
+
+
+def row_of(path: Path, name: str) -> list[SummaryRow]:
+    """The row of a prediction; none where its file is damaged, which the next call writes again.
+
+    Args:
+        path: of prediction.json.
+        name: of its film.
+    """
+    try:
+        found = read_json(path)
+        regions, familiar = found["regions"], found["familiar"]["is"]
+        reasons = [] if familiar else ["unlike the films that the model was trained on"]
+        reasons += [f"no DICOM SEG: {found['no_dicom_seg']}"] if found["no_dicom_seg"] else []
+        result = "unfamiliar" if not familiar else "marked" if regions else "not marked"
+        return [
+            SummaryRow(
+                film=name,
+                result=result,
+                regions=str(len(regions)),
+                probability_max=f"{found['probability_max']:.4f}",
+                dicom_seg="yes" if (path.parent / SEGMENTATION).exists() else "no",
+                reason="; ".join(reasons),
+            )
+        ]
+    except (UserError, ValueError, KeyError, TypeError):
+        return []
+
+
+def page(rows: list[SummaryRow], output: Path) -> str:
+    """index.html: a section for each of ORDER, which opens from its folder without a network."""
+    counts = {result: [row for row in rows if row["result"] == result] for result in ORDER}
+    total = ", ".join(f"{len(those)} {result}" for result, those in counts.items() if those)
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><title>Predictions</title>',
+        f"<style>{STYLE}</style></head><body><h1>Predictions</h1>",
+        f'<p class="warning">{escape(WARNING)}</p><p>{total or "no files"}. <a href="{SUMMARY}">{SUMMARY}</a></p>',
+    ]
+    for result, those in counts.items():
+        if those:
+            parts += [f"<h2>{HEADINGS[result]} ({len(those)})</h2>", *section(those, output)]
+    return "\n".join([*parts, "</body></html>"]) + "\n"
+
+
+def section(rows: list[SummaryRow], output: Path) -> list[str]:
+    """The films of one result: a list where none has a prediction, else a table."""
+    if not any(row["regions"] for row in rows):
+        return ["<ul>", *(f"<li>{escape(row['film'])}: {escape(row['reason'])}</li>" for row in rows), "</ul>"]
+    head = "<tr><th></th><th>film</th><th>regions</th><th>highest probability</th><th>note</th></tr>"
+    return ["<table>", head, *(table_row(row, output) for row in rows), "</table>"]
+
+
+def table_row(row: SummaryRow, output: Path) -> str:
+    """A row of the page, with the film's overlay as a link where there is one."""
+    folder, picture = quote(os.fsencode(row["film"])), ""
+    if (output / row["film"] / OVERLAY).exists():
+        source = f"{folder}/{OVERLAY}"
+        picture = f'<a href="{source}"><img src="{source}" alt="overlay" loading="lazy"></a>'
+    name = f'<a href="{folder}/{PREDICTION}">{escape(row["film"])}</a>'
+    cells = [picture, name, row["regions"], row["probability_max"], escape(row["reason"])]
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
