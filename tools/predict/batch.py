@@ -55,9 +55,9 @@ def predict_films(
         average: over all seeds and folds of the variant.
         flip: average over each film and its mirror image.
     """
+    network = open_model(model, average=average, flip=flip, threads=1)
     films, others = find_films(names)
     refuse_files(output, films)
-    network = open_model(model, average=average, flip=flip, threads=1)
     if others:
         shown = ", ".join(readable(path) for path, _ in others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
