@@ -19,7 +19,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
-from stages.ingest.dicom.read import no_stderr
+from  import no_stderr
 from stages.ingest.problems import Unreadable
 from tools.predict.films import INDEX, Named, decode, find_films, readable
 from tools.predict.index import LEFT_OUT, write_pages
