@@ -1,15 +1,17 @@
 """Predict many films: each by a worker, its folder written whole, its outcome printed in a line."""
 
 import hashlib
+import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import cv2
 
@@ -18,6 +20,7 @@ from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
 from stages.ingest.problems import Unreadable
+from stages.ingest.silence import NO_STDERR
 from tools.predict.films import INDEX, Named, decode, find_films, readable
 from tools.predict.index import LEFT_OUT, write_pages
 from tools.predict.model import Model, Prediction, open_model, predict
@@ -63,18 +66,33 @@ def predict_films(
     counts, refused = Counter[str](), {name.as_posix(): LEFT_OUT for _, name in others}
     # Each film goes all the way by itself on one core: the result does not depend on the films beside it, no core
     # waits for another, and a folder is done as fast as by batches that are each spread over all cores.
-    with ThreadPoolExecutor(count_workers()) as pool:
+    with own_stderr() as errors, ThreadPoolExecutor(count_workers()) as pool:
         work = partial(predict_film, model=network, output=output, facts=facts, formats=formats)
         for number, result in enumerate(in_order(pool, work, films), start=1):
             counts[result.how] += 1
             if result.how == "failed":
                 refused[films[number - 1][1].as_posix()] = result.message
-            stream = sys.stderr if result.how == "failed" else sys.stdout
+            stream = errors if result.how == "failed" else sys.stdout
             print(f"{number}/{len(films)} {readable(result.path)}: {result.message}", file=stream, flush=True)
     write_pages(output, refused)
     skipped = f", {counts['done before']} done before" if counts["done before"] else ""
     print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}, {output / INDEX}")
     return counts["failed"]
+
+
+@contextmanager
+def own_stderr() -> Iterator[TextIO]:
+    """Standard error for what this program says, while the decoders of all its threads are silent.
+
+    Each decoder would else silence the whole process for itself, and swallow what is said at that moment.
+    """
+    with ExitStack() as stack:
+        stream = sys.stderr
+        with suppress(OSError):  # of a stream without a descriptor
+            descriptor = os.dup(stream.fileno())
+            stream = stack.enter_context(os.fdopen(descriptor, "w", encoding=stream.encoding, errors=stream.errors))
+        stack.enter_context(NO_STDERR)
+        yield stream
 
 
 def refuse_files(output: Path, films: list[Named]) -> None:
