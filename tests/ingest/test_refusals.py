@@ -6,12 +6,12 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.odd_films import NAME, refused_files, sample_film
 from tests.helpers.paths import ROOT
-from tests.ingest.test_main import png
-from tests.tools.predict.test_ward import NAME, refused_files, sample_film
 
 LABELS: dict[str, bytes] = {
     "yolo": b"0 0.5 0.5 0.1 0.1",
@@ -33,6 +33,13 @@ try:
 except UserError as error:
     print(error)
 """
+
+
+def png(seed: int) -> bytes:
+    """A film of noise, 40 x 30 pixels."""
+    buffer = BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 65535, (30, 40), dtype=np.uint16)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def pictures() -> dict[str, bytes]:

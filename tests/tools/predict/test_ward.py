@@ -17,18 +17,15 @@ from highdicom.seg import segread
 from PIL import Image, ImageFont
 from playwright.sync_api import Browser
 from pydicom import Dataset, dcmread
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.ingest.dicom.values import NUMBERS
-from stages.ingest.params import CtWindow, Sample
-from stages.ingest.sources.sample import SampleFilm, dicom_file, draw
+from stages.ingest.params import CtWindow
 from stages.preprocess.params import Params as Preprocess
 from stages.threshold.params import Params as Threshold
+from tests.helpers.odd_films import NAME, ODD, refused_files, sample_film
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tools.predict import batch
@@ -38,7 +35,6 @@ from tools.predict.outputs import BAND, UNFAMILIAR, WARNING, film_overlay, measu
 from tools.predict.recipe import Recipe
 
 FORMATS = ["dicom-seg", "json", "png"]
-NAME = "SURNAME^GIVEN"
 
 
 def bright_is_fracture(inputs: np.ndarray) -> np.ndarray:
@@ -69,22 +65,6 @@ def model(monkeypatch: pytest.MonkeyPatch) -> None:
     return made
 
 
-def sample_film(**changes: bytes | str | list[str]) -> bytes:
-    """A DX film of the sample with these values; bytes stand in it as they are, whatever the standard says."""
-    plan = SampleFilm(5, 3, "hospital", "DX")
-    data = dcmread(BytesIO(dicom_file(plan, draw(plan, Sample(seed=3, films=16, width=96)), 3)))
-    for name, value in changes.items():
-        if not isinstance(value, bytes):
-            setattr(data, name, value)
-            continue
-        tag = Tag(tag_for_keyword(name) or 0)
-        vr = dictionary_VR(tag).split(" or ")[0]
-        data[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
-    buffer = BytesIO()
-    data.save_as(buffer)
-    return buffer.getvalue()
-
-
 def run(folder: Path, output: Path, formats: list[str] = FORMATS) -> int:
     return batch.predict_films([str(folder)], "stub", output, formats)
 
@@ -95,7 +75,6 @@ def summary(output: Path) -> dict[str, dict[str, str]]:
 
 
 PADDING = {"PixelPaddingValue", "PixelPaddingRangeLimit"}  # two bytes of any text are a number
-ODD = {"text": b"12 Maret 1960 ", "comma": b"0,14\\0,14 ", "empty": b"", "nan": b"nan ", "name": NAME.encode() + b" "}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -310,25 +289,8 @@ def test_marked_regions_are_outlined_and_what_they_hold_stays_to_be_seen() -> No
     assert grey[:97].all()
 
 
-def refused_files() -> dict[str, bytes]:
-    """Files of every kind that predict refuses, by name."""
-    files = {f"{name}-{kind}": sample_film(**{name: value}) for name in NUMBERS for kind, value in ODD.items()}
-    codes = ("Modality", "PhotometricInterpretation", "SOPClassUID", "ImageType", "VOILUTFunction", "ConversionType")
-    files |= {name: sample_film(**{name: NAME.encode() + b" "}) for name in codes}
-    sound = sample_film()
-    files |= {f"cut-{size}.dcm": sound[:size] for size in (0, 100, 140, 400, 1200, len(sound) - 100)}
-    heads = {"png": b"\x89PNG\r\n\x1a\n", "jpg": b"\xff\xd8\xff\xe0", "tif": b"II*\0", "bmp": b"BM", "webp": b"RIFF"}
-    files |= {f"junk.{kind}": head + b"junk" * 9 for kind, head in heads.items()}
-    colours: dict[str, tuple[int, ...] | float] = {"RGB": (255, 0, 0), "CMYK": (255, 0, 0, 9), "F": 0.5}
-    for mode, colour in colours.items():
-        buffer = BytesIO()
-        Image.new(mode, (60, 50), colour).save(buffer, "TIFF")
-        files[f"{mode}.tif"] = buffer.getvalue()
-    return files
-
-
-TWICE = """
-from tests.tools.predict.test_ward import FORMATS, stub
+TWICE = f"""
+from {__name__} import stub
 from pathlib import Path
 from tools.predict import batch
 batch.open_model = lambda *_, **__: stub()
