@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from stages.common.core.errors import UserError
@@ -29,6 +30,8 @@ from stages.ingest.types import FilmResult, SourceFilm, annotation_row
 
 FRACTURE = "fracture"
 PART_MISSING = "the lower part is missing, one block repeats down to the edge: get the film again"
+
+MOST = 0.5  # of a film; a fracture covers a percent of it
 
 
 def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path) -> FilmResult:
@@ -202,7 +205,18 @@ def shapes_on_film(
     for problem in problems:  # coordinates are no secret, and a hospital's engineer needs them to find the box
         result.refuse(problem, film.label_public_name)
     result.notes += notes
+    if any(area(shape) > MOST * height * width for shape in shapes):
+        result.notes.append("a label covers more than half of the film: look whether its mask is inverted")
     return shapes
+
+
+def area(shape: Shape) -> float:
+    """The area of a shape in pixels, holes left out."""
+    if shape.kind == "box":
+        left, top, right, bottom = shape.box
+        return float((right - left) * (bottom - top))
+    largest, *holes = sorted((cv2.contourArea(ring.astype(np.float32)) for ring in shape.rings), reverse=True)
+    return float(largest - sum(holes))
 
 
 @dataclass(frozen=True)

@@ -308,6 +308,14 @@ def test_the_values_of_masks_are_classes(mode: str, labels: list[str], inbox: Pa
     assert sorted(set(ANNOTATIONS.read(RAW)["label"])) == labels
 
 
+def test_a_mask_that_may_be_inverted_is_named(inbox: Path) -> None:
+    inverted = [(255, (0, 0, 30, 40)), (0, (5, 5, 9, 12))]
+    put(inbox, a_dot_png=png(1), a_mask_dot_png=mask(inverted), b_dot_png=png(2), b_mask_dot_png=mask(TWO))
+    main(folder("masks"))
+    page = QUALITY.read_text()
+    assert "- a label covers more than half of the film: look whether its mask is inverted: a\n" in page
+
+
 def test_masks_that_cannot_be_labels_are_refused(inbox: Path) -> None:
     smooth = [(value, (0, value, 9, value + 1)) for value in range(1, 40)]
     put(inbox, a_dot_png=png(1), a_mask_dot_png=mask(smooth), b_dot_png=png(2, 50, 30), b_mask_dot_png=mask(TWO))
