@@ -54,9 +54,13 @@ lint: $(READY) ## check style and types
 format: $(READY) ## fix style
 	@ruff check --fix . ; ruff format .
 
-pins: $(READY) ## resolve the packages of pyproject.toml into requirements.lock; UPGRADE=--upgrade takes new versions
+# Not after a set-up from pyproject.toml and the lock, which does not hold a package yet that was just added.
+pins: | $(VENV)/bin/uv ## resolve the packages of pyproject.toml into requirements.lock; UPGRADE=--upgrade takes new versions
 	@uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --no-header --quiet $(UPGRADE) \
 	  --python-version 3.11 --output-file requirements.lock
+
+$(VENV)/bin/uv:
+	@$(MAKE) --no-print-directory setup
 
 locks: $(READY) ## pin the libraries of each stage after a change of imports
 	@python scripts/stage_locks.py
