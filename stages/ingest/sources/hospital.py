@@ -4,6 +4,7 @@ File and folder names of an export hold names and dates. Outside this module a f
 and in messages by its number in the list of the export's files, sorted by path as `find -type f | LC_ALL=C sort` does.
 """
 
+import warnings
 from codecs import getincrementaldecoder
 from collections import defaultdict
 from concurrent.futures import Executor
@@ -113,6 +114,7 @@ def look(files: Folder, key: Key, name: str) -> HeaderFacts:
         key: makes the pseudonyms.
         name: of the file.
     """
+    warnings.simplefilter("ignore")  # pydicom's quote values of the header
     try:
         head = files.head(name, 65536)
     except Unreadable as error:
