@@ -125,6 +125,11 @@ def is_system_file(name: str) -> bool:
     return path.name in SYSTEM_NAMES or path.name.startswith("._") or not SYSTEM_FOLDERS.isdisjoint(path.parts[:-1])
 
 
+def printable(name: str) -> str:
+    """A file's name, with escapes such as \\udce4 for bytes that are no UTF-8."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def stamp(path: Path) -> int:
     """When an archive was last written, so that what is remembered of it goes with it."""
     return path.stat().st_mtime_ns if path.exists() else 0

@@ -253,6 +253,8 @@ def write_film(
         shapes: in pixels of that picture.
         out: the folder that becomes data/raw.
     """
+    if pixels.min() == pixels.max():
+        result.notes.append("a film of one grey level shows nothing")
     picture = image_file(out, film.image_id)
     write_png(picture, pixels)
     if missing := missing_rows(pixels):

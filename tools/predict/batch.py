@@ -15,13 +15,14 @@ from typing import Literal, TextIO
 
 import cv2
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
+from stages.ingest.file_access import printable
 from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
-from tools.predict.films import INDEX, Named, decode, find_films, readable
+from tools.predict.films import INDEX, Named, decode, find_films
 from tools.predict.index import LEFT_OUT, write_pages
 from tools.predict.model import Model, Prediction, open_model, predict
 from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_prediction
@@ -59,7 +60,7 @@ def predict_films(
     films, others = find_films(names)
     refuse_files(output, films)
     if others:
-        shown = ", ".join(readable(path) for path, _ in others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+        shown = first_few([printable(str(path)) for path, _ in others], SHOWN)
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
     facts = facts_of(network, git_commit(), {"average": average, "tta": flip, "format": formats})
     print(f"predict: {WARNING}", file=sys.stderr)
@@ -73,7 +74,7 @@ def predict_films(
             if result.how == "failed":
                 refused[films[number - 1][1].as_posix()] = result.message
             stream = errors if result.how == "failed" else sys.stdout
-            print(f"{number}/{len(films)} {readable(result.path)}: {result.message}", file=stream, flush=True)
+            print(f"{number}/{len(films)} {printable(str(result.path))}: {result.message}", file=stream, flush=True)
     write_pages(output, refused)
     skipped = f", {counts['done before']} done before" if counts["done before"] else ""
     print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}, {output / INDEX}")

@@ -92,11 +92,6 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in files if path not in own and not is_system_file(path.relative_to(folder).as_posix()))
 
 
-def readable(name: object) -> str:
-    """A name of a file for print and tables, also where its bytes are no UTF-8."""
-    return str(name).encode(errors="backslashreplace").decode()
-
-
 def refuse_folder(error: OSError) -> None:
     """A folder that cannot be listed would lose its films without a word."""
     raise UserError(f"{error.filename}: expected a folder that can be read ({error.strerror}); make it readable")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, write_text
-from tools.predict.films import INDEX, PREDICTION, SUMMARY, readable
+from tools.predict.films import INDEX, PREDICTION, SUMMARY
 from tools.predict.outputs import OVERLAY, SEGMENTATION, WARNING
 
 LEFT_OUT = "no film"
@@ -61,8 +61,8 @@ def write_pages(output: Path, refused: dict[str, str]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     output.mkdir(parents=True, exist_ok=True)
-    write_text(output / SUMMARY, readable(table.getvalue()))
-    write_text(output / INDEX, readable(page(rows, output)))
+    write_text(output / SUMMARY, table.getvalue())
+    write_text(output / INDEX, page(rows, output))
 
 
 def row_of_refused(name: str, reason: str) -> SummaryRow:

@@ -9,7 +9,7 @@ from stages.ingest.account import LABELS, TABLES
 from stages.ingest.annotations.film_names import original_of, suffix_of, without_suffix
 from stages.ingest.annotations.mask import is_mask
 from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, detected, pair
-from stages.ingest.file_access import FileAccess
+from stages.ingest.file_access import FileAccess, printable
 from stages.ingest.params import PictureSource
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Refusal
@@ -149,8 +149,3 @@ def uses_of(
 def public_name(files: FileAccess, name: str) -> str:
     """What messages and tables call a file."""
     return f"{files.label}/{printable(name)}" if files.label else printable(name)
-
-
-def printable(name: str) -> str:
-    """A file's name, with escapes such as \\udce4 for bytes that are no UTF-8."""
-    return name.encode(errors="backslashreplace").decode()
