@@ -20,6 +20,7 @@ from stages.common.data.tables import MANIFEST, PER_IMAGE
 from stages.common.model.calibration import to_probabilities
 from stages.preprocess.params import Clahe
 from stages.preprocess.params import Params as Preprocess
+from tools.audit.dvc_lock import Stage
 from tools.predict.export import TOLERANCE, export
 from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
 from tools.predict.recipe import ran_with, read_export
@@ -174,7 +175,7 @@ def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: P
 def test_a_recipe_has_all_keys_and_one_of_another_version_is_refused() -> None:
     steps = ["imresize", "clahe"]
     section: dict[str, Any] = {"size": 64, "steps": steps}
-    lock = {"preprocess": {"params": {"params.yaml": {"preprocess": section}}}}
+    lock = {"preprocess": Stage("preprocess", "", {}, {"preprocess": section}, {})}
     assert ran_with(lock, "preprocess", Preprocess).steps[1] == Clahe(clip=2.0, tiles=8)
     section["clahe"] = {"clip": 2.0}
     with pytest.raises(UserError, match=r"another version .*\n.*preprocess\.clahe: there is no such parameter"):
