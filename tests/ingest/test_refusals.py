@@ -85,6 +85,7 @@ def export() -> dict[str, bytes]:
     return files | {f"{NAME}/unlabelled": sample_film(SOPInstanceUID="1.2.6"), "lost.xml": names}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("on_error", ["quarantine", "stop"])
 @pytest.mark.parametrize("source", ["folder", "hospital"])
