@@ -28,27 +28,26 @@ class FileAccess(Protocol):
     def label(self) -> str:
         """What messages call it."""
 
+    def all_names(self) -> list[str]:
+        """All files, sorted."""
+
     def names(self) -> list[str]:
         """All files but those of operating systems, sorted."""
+        return [name for name in self.all_names() if not is_system_file(name)]
 
     def system_files(self) -> list[str]:
         """The files that an operating system put there by itself."""
+        return [name for name in self.all_names() if is_system_file(name)]
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; raises Unreadable when it is damaged or too large."""
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(FileAccess):
     path: Path
     limits: Limits
     label: str = ""
-
-    def names(self) -> list[str]:
-        return [name for name in self.all_names() if not is_system_file(name)]
-
-    def system_files(self) -> list[str]:
-        return [name for name in self.all_names() if is_system_file(name)]
 
     def all_names(self) -> list[str]:
         names = []
@@ -88,18 +87,12 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Archive:
+class Archive(FileAccess):
     """A zip, read member by member in memory: nothing is unpacked, so no name in it can point anywhere."""
 
     path: Path
     limits: Limits
     label: str = ""
-
-    def names(self) -> list[str]:
-        return [name for name in self.all_names() if not is_system_file(name)]
-
-    def system_files(self) -> list[str]:
-        return [name for name in self.all_names() if is_system_file(name)]
 
     def all_names(self) -> list[str]:
         return sorted(members(self.path, self.limits, stamp(self.path)))

@@ -30,7 +30,6 @@ from stages.ingest.types import FilmResult, SourceFilm, annotation_row
 
 FRACTURE = "fracture"
 PART_MISSING = "the lower part is missing, one block repeats down to the edge: get the film again"
-
 MOST = 0.5  # of a film; a fracture covers a percent of it
 
 
@@ -117,13 +116,18 @@ def read_labels(film: SourceFilm, result: FilmResult) -> FilmLabels:
         if name in film.entry.other_classes:
             result.other_labels[name] += 1
         else:
-            result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
+            refuse_labels(film, problem, result)
     for name, line in unknown.items():
         expected = f"one of the classes {', '.join(film.entry.classes)}"
         fix = "add it to `classes` or `other_classes`"
         problem = Problem(expected, f"{name!r:.60}", fix, line, public="another class")
-        result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
+        refuse_labels(film, problem, result)
     return FilmLabels(shapes, labels.size, labels.in_shares, labels.line)
+
+
+def refuse_labels(film: SourceFilm, problem: Problem, result: FilmResult) -> None:
+    """Refuse a film for a problem of its labels; what a hospital's labels hold is free text and not quoted."""
+    result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
 
 
 def read_label_file(film: SourceFilm, result: FilmResult) -> FilmLabels:
@@ -134,7 +138,7 @@ def read_label_file(film: SourceFilm, result: FilmResult) -> FilmLabels:
     except Unreadable as error:
         labels, problems = None, [error.problem]
     for problem in problems:
-        result.refuse(problem.redacted() if film.hospital else problem, film.label_public_name)
+        refuse_labels(film, problem, result)
     return labels.films[""] if labels else FilmLabels()
 
 

@@ -48,8 +48,8 @@ def find_films(names: Sequence[str]) -> tuple[list[Named], list[Named]]:
     """Every file that is meant: files, folders (all films below them) and globs.
 
     Returns:
-        The films, and what a folder holds besides films. What this program wrote, and
-        files of operating systems, are neither.
+        The films, and what a folder holds besides films. What this program wrote, and files of operating systems, are
+        neither.
     Raises:
         UserError: a name that matches nothing, a folder that cannot be listed, or two films with one output.
     """

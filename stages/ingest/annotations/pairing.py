@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -28,6 +28,7 @@ from stages.ingest.params import AnnotatedSource, Format
 from stages.ingest.problems import Problem, Unreadable
 
 Reader = Callable[[bytes], Labels]
+Entry = TypeVar("Entry", bound=AnnotatedSource)
 # A file per film, of the film's name.
 OF_ONE: dict[Format, tuple[str, Reader]] = {
     "yolo": (".txt", read_yolo),
@@ -124,6 +125,16 @@ def masks_by_film(files: FileAccess, films: list[str], pairs: Pairs) -> dict[str
             if first != name:
                 pairs.problems.append((name, Problem("one mask of a film", "a second one", "remove all but one")))
     return named
+
+
+def with_format(files: FileAccess, entry: Entry) -> Entry:
+    """An entry of params.yaml with the format of its labels: what it states, or for `auto` as its files look.
+
+    Raises:
+        UserError: they look like none, or like several.
+    """
+    took = detected(files) if entry.annotations == "auto" else entry.annotations
+    return entry.model_copy(update={"annotations": took})
 
 
 def detected(files: FileAccess) -> Format:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from stages.common.core.files import read_png
+from stages.ingest.quality.duplicates import orientations
 
 SIDE = 256  # pixels of the pictures that are compared
 COARSE = 32  # pixels of those by which the orientation is chosen
@@ -60,12 +61,12 @@ def turned_alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Args:
         first, second: of `square`.
     """
-    ways = [np.rot90(side, k) for side in (second, second[:, ::-1]) for k in range(4)]
-    coarse = [cv2.resize(np.ascontiguousarray(way), (COARSE, COARSE), interpolation=cv2.INTER_AREA) for way in ways]
+    ways = orientations(second)
+    coarse = [cv2.resize(way, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for way in ways]
     target = cv2.resize(first, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
     products = [float((way * target).mean()) for way in coarse]
     best = int(np.argmax(np.abs(products)))
-    return np.ascontiguousarray(ways[best] * np.float32(np.sign(products[best])))
+    return np.asarray(ways[best] * np.float32(np.sign(products[best])))
 
 
 def details(picture: np.ndarray) -> np.ndarray:

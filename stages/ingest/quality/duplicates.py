@@ -27,14 +27,18 @@ def small_picture(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
+def orientations(picture: np.ndarray) -> list[np.ndarray]:
+    """A square picture (N, N) turned by 0, 90, 180 and 270 degrees, then its mirror image likewise."""
+    return [np.ascontiguousarray(np.rot90(side, k)) for side in (picture, picture[:, ::-1]) for k in range(4)]
+
+
 def perceptual_hashes(small: np.ndarray) -> np.ndarray:
     """256-bit perceptual hashes of a film in its eight orientations (turned by 90 degrees, mirrored), uint8 (8, 32).
 
     Args:
         small: of `small_picture`.
     """
-    turned = [np.rot90(side, k) for side in (small, small[:, ::-1]) for k in range(4)]
-    bits = [imagehash.phash(Image.fromarray(np.ascontiguousarray(one)), hash_size=16).hash for one in turned]
+    bits = [imagehash.phash(Image.fromarray(one), hash_size=16).hash for one in orientations(small)]
     return np.packbits(np.stack(bits).reshape(8, 256), axis=1)
 
 

@@ -8,7 +8,7 @@ from stages.common.core.errors import UserError
 from stages.ingest.account import LABELS, TABLES
 from stages.ingest.annotations.film_names import original_of, suffix_of, without_suffix
 from stages.ingest.annotations.mask import is_mask
-from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, detected, pair
+from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, pair, with_format
 from stages.ingest.file_access import FileAccess, printable
 from stages.ingest.params import PictureSource
 from stages.ingest.pictures import SUFFIXES
@@ -39,20 +39,19 @@ def picture_films(
     excluded = matching(files, entry.exclude, "exclude")
     included = matching(files, entry.include, "include") - excluded
     read = Selected(files, excluded)
-    took = detected(read) if entry.annotations == "auto" else entry.annotations
-    entry = entry.model_copy(update={"annotations": took})
+    entry = with_format(read, entry)
     pictures = [name for name in files.names() if name.lower().endswith(SUFFIXES)]
-    if took == "masks":
+    if entry.annotations == "masks":
         pictures = [name for name in pictures if name in included and not is_mask(name)]
     pairs = pair(read, pictures, entry)
-    names_file, names = class_names(read) if took == "yolo" else ("", {})
+    names_file, names = class_names(read) if entry.annotations == "yolo" else ("", {})
     tables = read_tables(read, pictures)
     uses = uses_of(files, pictures, pairs, tables, names_file) | dict.fromkeys(excluded, EXCLUDED)
     plan = SourcePlan(source, {public_name(files, name): use for name, use in uses.items()})
     problems = pairs.problems + tables.problems
     plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in problems]
     plan.notes += [f"{source}: {note}" for note in tables.notes]
-    plan.notes.append(f"{source}: labels are read as {took}")
+    plan.notes.append(f"{source}: labels are read as {entry.annotations}")
     for name in pictures:
         if name not in included:
             continue
@@ -106,7 +105,7 @@ def matching(files: FileAccess, patterns: list[str], key: str) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Selected:
+class Selected(FileAccess):
     """The files of a source without those that a pattern of `exclude` names."""
 
     files: FileAccess
@@ -116,11 +115,8 @@ class Selected:
     def label(self) -> str:
         return self.files.label
 
-    def names(self) -> list[str]:
-        return [name for name in self.files.names() if name not in self.excluded]
-
-    def system_files(self) -> list[str]:
-        return self.files.system_files()
+    def all_names(self) -> list[str]:
+        return [name for name in self.files.all_names() if name not in self.excluded]
 
     def read(self, name: str) -> bytes:
         return self.files.read(name)

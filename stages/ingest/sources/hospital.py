@@ -19,7 +19,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from stages.common.core.parallel import track
 from stages.ingest.account import LABELS, REFUSED
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
-from stages.ingest.annotations.pairing import detected, pair
+from stages.ingest.annotations.pairing import pair, with_format
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import check_syntax, depth, is_dicom, read_header
 from stages.ingest.dicom.values import HOW_TO_FIX, multi
@@ -33,8 +33,6 @@ NOT_DICOM = (
     *(b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"PK\3\4", b"MZ", b"\x7fELF", b"{\\rtf"),
     *(b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"),
 )
-
-
 KNOWN = MimeTypes().types_map[True]  # Python's own suffixes of documents, films and programs, DICOM's not among them
 USES = {
     "film": "with CT slices beside the middle of their series (ct_slices in ingest.sources)",
@@ -48,8 +46,7 @@ USES = {
 class HeaderFacts:
     """What a look at one file's header shows, in pseudonyms.
 
-    problem: why it is refused. references: the files that a DICOMDIR lists. depth: of a CT slice
-    in its series, mm.
+    problem: why it is refused. references: the files that a DICOMDIR lists. depth: of a CT slice in its series, mm.
     """
 
     kind: Literal["film", "directory", "other", "refused"]
@@ -78,8 +75,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     headers = dict(zip(names, looks, strict=True))
     films, problems = one_each(headers, public)
     problems += incomplete_directories(headers)
-    took = detected(files) if entry.annotations == "auto" else entry.annotations
-    entry = entry.model_copy(update={"annotations": took})
+    entry = with_format(files, entry)
     pairs = pair(files, films, entry)
     problems += [(file, problem.redacted()) for file, problem in pairs.problems]
     chosen = films if entry.ct_slices == "all" else middle_slices(films, headers)
@@ -87,7 +83,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     uses |= {name: USES[header.kind] for name, header in headers.items()}
     uses |= dict.fromkeys(pairs.file_of.values(), LABELS)
     plan = SourcePlan(source, {public[name]: uses[name] for name in every}, key=key)
-    plan.notes.append(f"{source}: labels are read as {took}")
+    plan.notes.append(f"{source}: labels are read as {entry.annotations}")
     plan.refusals += [Refusal(source, public[name], problem) for name, problem in problems]
     for name in chosen:
         label_file = pairs.file_of.get(name, "")

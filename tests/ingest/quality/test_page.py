@@ -115,21 +115,24 @@ def test_an_official_split_that_leaks_is_told(here: Path) -> None:
     assert "films in test and train (c, d)" in said
 
 
+def save_cut(missing: int) -> None:
+    """A JPEG whose last bytes are missing, as cut.jpg."""
+    buffer = BytesIO()
+    film(2).save(buffer, "JPEG")
+    Path("in/cut.jpg").write_bytes(buffer.getvalue()[:-missing])
+
+
 def test_truncated_files_are_told(here: Path) -> None:
     no_fracture("good")
     save(film(1), "good.png")
-    buffer = BytesIO()
-    film(2).save(buffer, "JPEG")
-    Path("in/cut.jpg").write_bytes(buffer.getvalue()[:-300])
+    save_cut(300)
     assert "cut.jpg: expected a whole grey PNG, JPEG, TIFF, WebP or BMP" in report(on_error="quarantine")
 
 
 def test_truncated_files_are_taken_with_a_note_where_that_is_accepted(here: Path) -> None:
     no_fracture("good")
     save(film(1), "good.png")
-    buffer = BytesIO()
-    film(2).save(buffer, "JPEG")
-    Path("in/cut.jpg").write_bytes(buffer.getvalue()[:-12])
+    save_cut(12)
     said = report(on_truncated="accept")
     assert "the file is cut off and its last pixels are grey (ingest.on_truncated): cut" in said
     assert set(MANIFEST.read(RAW)["image_id"]) == {"cut", "good"}
