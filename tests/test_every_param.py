@@ -39,11 +39,16 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.loss.dice_over", "image"),
     ("train.loss.smooth", 10.0),
     ("train.augment.flip", 0.0),
+    ("train.augment.flip_up_down", 0.5),
+    ("train.augment.gamma", 0.5),
+    ("train.augment.noise", 0.1),
     ("train.augment.rotate_deg", 0.0),
     ("train.augment.scale", 0.0),
     ("train.augment.shift", 0.0),
     ("train.augment.contrast", 0.0),
     ("train.optimiser.learning_rate", 0.001),
+    ("train.optimiser.encoder_factor", 0.5),
+    ("train.optimiser.frozen_epochs", 1),
     ("train.optimiser.schedule", "constant"),
     ("train.optimiser.warmup", 0.0),
     ("train.optimiser.weight_decay", 0.5),
@@ -62,17 +67,25 @@ CHANGES: list[tuple[str, Any]] = [
     ("train.adaptive.clock", "iteration"),
     ("evaluate.threshold", 0.3),
     ("evaluate.temperature", "validation"),
+    ("evaluate.mirror", True),
     ("evaluate.boundary_px", 9.0),
 ]
 # Shown elsewhere: what ingest does with other sources than the sample (tests/ingest), every key of every
-# step (tests/preprocess) and of every weighting, which epoch is kept, weights that sum to 1 already, several processes
-# (tests/train), a given split (tests/annotate). The baseline's weights are read by the same code as adaptive's.
+# step (tests/preprocess) and of every weighting, which epoch is kept, weights that sum to 1 already, several processes,
+# pretrained encoders (tests/train), a given split (tests/annotate). The baseline's weights are read by the same code as
+# adaptive's.
 ELSEWHERE = {
     *("ingest.inbox", "ingest.on_error", "ingest.on_truncated", "ingest.near_duplicate_bits"),
     *(f"ingest.limits.{name}" for name in ("megapixels", "file_mb", "archive_gb", "archive_ratio")),
     *("annotate.split.by", "train.seeds", "evaluate.folds"),
     *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),
-    *("train.network.compile", "train.loop.select", "train.loop.devices", "train.loop.accelerator"),
+    *(
+        "train.network.weights",
+        "train.network.compile",
+        "train.loop.select",
+        "train.loop.devices",
+        "train.loop.accelerator",
+    ),
     "train.adaptive.normalise",
 }
 OUTPUTS = {

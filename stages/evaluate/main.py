@@ -5,7 +5,7 @@ Run: python -m stages.evaluate adaptive 1 1     (dvc repro evaluate@adaptive-1-1
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from stages.common.data.records import DetectionSummary, TestMetrics, read_model
 from stages.common.data.run_id import Run
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT, SplitRow
-from stages.common.model.calibration import to_probabilities
+from stages.common.model.calibration import mean_probabilities
 from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import log_test_metrics
@@ -86,9 +86,8 @@ def main(
     torch.set_num_threads(record["machine"]["threads"])
     films = load_films(source, "test", record["network"]["input"], this.fold)
     with lock_devices(cpu_cores(), record["machine"]["threads"]):
-        logits = predict_logits(network, films.inputs)
         temperature, threshold = calibrate(settings, network, source, this.fold, record["network"]["input"])
-    predicted = to_probabilities(logits, temperature)
+        predicted = probabilities(network, temperature, films, settings.mirror)
     rows = {row["image_id"]: row for row in SPLIT.rows(SPLIT.read(source))}
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
     table = score(films, predicted, levels, threshold, settings.boundary_px, [rows[image_id] for image_id in films.ids])
@@ -103,6 +102,7 @@ def main(
         "calibration": {"ece": calibration_error(diagram), "brier": float(table["brier"].mean())},
         "threshold": {"value": threshold, "from": origin},
         "temperature": {"value": temperature, "from": settings.temperature},
+        "mirror": settings.mirror,
     }
     with new_folder(out_folder) as out:
         PER_IMAGE.write(out, table)
@@ -122,6 +122,8 @@ def main(
 def calibrate(settings: Params, network: nn.Module, source: Path, fold: int, what: Input) -> tuple[float, float]:
     """Temperature and threshold, each as params.yaml says or as the validation films do.
 
+    The temperature fits the network's logits of the films alone, the threshold what the test films get.
+
     Args:
         settings: which of the two they are.
         network: that was trained.
@@ -132,12 +134,18 @@ def calibrate(settings: Params, network: nn.Module, source: Path, fold: int, wha
     temperature, threshold = 1.0, settings.threshold
     if "validation" in (settings.temperature, threshold):
         validation = load_films(source, "validation", what, fold)
-        logits = predict_logits(network, validation.inputs)
         if settings.temperature == "validation":
+            logits = predict_logits(network, validation.inputs)
             temperature = best_temperature(logits.numpy(), validation.masks)
         if threshold == "validation":
-            threshold = best_threshold(levels_of(to_probabilities(logits, temperature), validation.masks))
+            predicted = probabilities(network, temperature, validation, settings.mirror)
+            threshold = best_threshold(levels_of(predicted, validation.masks))
     return temperature, float(threshold)
+
+
+def probabilities(network: nn.Module, temperature: float, films: Films, mirror: bool) -> np.ndarray:
+    """Of fracture in every pixel of the films, float32 (N, H, W), as `predict` computes them."""
+    return mean_probabilities([partial(predict_logits, network)], [temperature], films.inputs, mirror)
 
 
 def score(

@@ -19,6 +19,7 @@ class Params(Strict):
     temperature: Literal["none", "validation"] = param(
         "none", "validation: probabilities are scaled by what fits the validation films best"
     )
+    mirror: bool = param(False, "probabilities are means over a film and its mirror image, left to right")
     boundary_px: float = param(
         3.0, "outlines no further apart agree (normalised surface Dice)", unit="pixels", ge=0, le=1000
     )

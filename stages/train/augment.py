@@ -1,5 +1,7 @@
 """Augmentation whose every draw follows from (seed, epoch, film): a resumed or reordered run sees the same films."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -7,14 +9,18 @@ from torch import Tensor
 
 from stages.train.params import Augment
 
+DRAWS = 11  # random numbers of a film: flip, angle, zoom, two shifts, gain, offset, up-down flip, gamma, two of noise
+
 
 def augment(images: Tensor, masks: Tensor, draws: np.ndarray, settings: Augment) -> tuple[Tensor, Tensor]:
-    """Flip, rotate, scale, shift and change the contrast of a batch on its own device.
+    """Flip, rotate, scale, shift a batch on its own device, change its contrast and gamma, and add noise.
+
+    What a strength of 0 leaves out changes no bit of the rest.
 
     Args:
         images: float32 (N, 1, H, W) in -1..1; beyond the border lies -1, black.
         masks: float32 (N, 1, H, W) of 0 and 1.
-        draws: float64 (N, 7) uniform in 0..1, from `draw`.
+        draws: float64 (N, DRAWS) uniform in 0..1, from `draw`.
     Returns:
         both, transformed alike; masks stay 0 and 1 (nearest neighbour).
     """
@@ -22,24 +28,49 @@ def augment(images: Tensor, masks: Tensor, draws: np.ndarray, settings: Augment)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     moved = F.grid_sample(images + 1, grid, padding_mode="zeros", align_corners=False) - 1
     moved_masks = F.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    changed = moved * gain[:, None, None, None] + offset[:, None, None, None]
-    return changed.clamp(-1, 1).contiguous(memory_format=torch.channels_last), moved_masks
+    changed = (moved * gain[:, None, None, None] + offset[:, None, None, None]).clamp(-1, 1)
+    if settings.gamma > 0:
+        exponents = torch.from_numpy(np.exp(settings.gamma * (2 * draws[:, 8] - 1)).astype(np.float32)).to(images)
+        changed = ((changed + 1) / 2) ** exponents[:, None, None, None] * 2 - 1
+    if settings.noise > 0:
+        changed = (changed + torch.from_numpy(noise(draws, changed.shape[1:], settings.noise)).to(images)).clamp(-1, 1)
+    return changed.contiguous(memory_format=torch.channels_last), moved_masks
 
 
 def draw(seed: int, epoch: int, films: np.ndarray) -> np.ndarray:
-    """The random numbers of each film in an epoch, float64 (len(films), 7) in 0..1."""
-    return np.stack([np.random.default_rng([seed, epoch, int(film)]).random(7) for film in films])
+    """The random numbers of each film in an epoch, float64 (len(films), DRAWS) in 0..1.
+
+    A further one is drawn after all others, so that these stay what they are.
+    """
+    return np.stack([np.random.default_rng([seed, epoch, int(film)]).random(DRAWS) for film in films])
+
+
+def noise(draws: np.ndarray, film: Sequence[int], strength: float) -> np.ndarray:
+    """Gaussian noise for films in -1..1, float32 (N, *film).
+
+    Args:
+        draws: of `draw`; two of each film are its standard deviation and the seed of its pixels.
+        film: the shape of one, (C, H, W).
+        strength: the largest standard deviation, as a share of the grey scale, which is 2 wide.
+    """
+    fields = [
+        2 * strength * row[9] * np.random.default_rng(int(row[10] * 2**53)).standard_normal(film, np.float32)
+        for row in draws
+    ]
+    return np.stack(fields).astype(np.float32)
 
 
 def transforms(draws: np.ndarray, settings: Augment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Output-to-input affines float32 (N, 2, 3) in normalised coordinates, contrast gains and offsets float32 (N,)."""
     spread = 2 * draws - 1
     flip = np.where(draws[:, 0] < settings.flip, -1.0, 1.0)
+    turn = np.where(draws[:, 7] < settings.flip_up_down, -1.0, 1.0)
     angle = np.deg2rad(settings.rotate_deg) * spread[:, 1]
     zoom = 1 / (1 + settings.scale * spread[:, 2])
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
     # A shift is a share of the side, and the normalised side is 2 long.
-    rows = [[cos * flip, -sin, 2 * settings.shift * spread[:, 3]], [sin * flip, cos, 2 * settings.shift * spread[:, 4]]]
+    shifts = (2 * settings.shift * spread[:, 3], 2 * settings.shift * spread[:, 4])
+    rows = [[cos * flip, -sin * turn, shifts[0]], [sin * flip, cos * turn, shifts[1]]]
     theta = np.stack([np.stack(row, axis=1) for row in rows], axis=1)
     gain = 1 + settings.contrast * spread[:, 5]
     return theta.astype(np.float32), gain.astype(np.float32), (settings.contrast * spread[:, 6]).astype(np.float32)

@@ -220,12 +220,18 @@ def sync_batch_norm(network: nn.Module, film: tuple[int, ...], fabric: Fabric) -
     """
     if fabric.world_size == 1:
         return network
+    from stages.train.timm_layers import BatchNormAct2d, SharedBatchNormAct, convert_sync_batchnorm
+
     leave_out_unused(network, film)
     if fabric.device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
+        # timm's conversion, since torch's own would drop the activation that is part of timm's layers.
+        return convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
+    shared: dict[type[nn.Module], type[nn.Module]] = {
+        nn.BatchNorm2d: SharedBatchNorm,
+        BatchNormAct2d: SharedBatchNormAct,
+    }
     for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SharedBatchNorm
+        module.__class__ = shared.get(type(module), type(module))
     return network
 
 
@@ -245,24 +251,28 @@ class SharedBatchNorm(nn.BatchNorm2d):
     """Batch normalisation over all processes where torch's own SyncBatchNorm, which is for GPUs, refuses."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        if not self.training:
-            return super().forward(input)
-        wide, dims = input.float(), (0, 2, 3)
-        count = sum_over_processes(torch.tensor([float(wide.numel() // wide.shape[1])], device=wide.device))
-        mean = sum_over_processes(wide.sum(dims)) / count
-        centred = wide - mean[None, :, None, None]
-        variance = sum_over_processes((centred * centred).sum(dims)) / count
-        self.update(mean.detach(), variance.detach() * count / (count - 1))
-        scaled = centred * (torch.rsqrt(variance + self.eps) * self.weight)[None, :, None, None]
-        return (scaled + self.bias[None, :, None, None]).to(input.dtype)
+        return normalise_shared(self, input) if self.training else super().forward(input)
 
-    @torch.no_grad()
-    def update(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics as torch does."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
-        self.num_batches_tracked += 1
+
+def normalise_shared(layer: nn.BatchNorm2d, films: Tensor) -> Tensor:
+    """Films normalised over all processes by a layer whose running statistics move."""
+    wide, dims = films.float(), (0, 2, 3)
+    count = sum_over_processes(torch.tensor([float(wide.numel() // wide.shape[1])], device=wide.device))
+    mean = sum_over_processes(wide.sum(dims)) / count
+    centred = wide - mean[None, :, None, None]
+    variance = sum_over_processes((centred * centred).sum(dims)) / count
+    update(layer, mean.detach(), variance.detach() * count / (count - 1))
+    scaled = centred * (torch.rsqrt(variance + layer.eps) * layer.weight)[None, :, None, None]
+    return (scaled + layer.bias[None, :, None, None]).to(films.dtype)
+
+
+@torch.no_grad()
+def update(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """Move the running statistics of a layer as torch does."""
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    assert layer.num_batches_tracked is not None
+    assert layer.momentum is not None
+    layer.running_mean.lerp_(mean, layer.momentum)
+    layer.running_var.lerp_(variance, layer.momentum)
+    layer.num_batches_tracked += 1

@@ -177,8 +177,9 @@ def fit_step(
     )
     check_finite(step, state)
     done = state.epoch * state.steps + state.step
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(done, settings.loop.epochs * state.steps, settings.optimiser)
+    rate = learning_rate(done, settings.loop.epochs * state.steps, settings.optimiser)
+    for group, factor in zip(state.optimiser.param_groups, rate_factors(state.epoch, settings.optimiser), strict=True):
+        group["lr"] = rate * factor
     state.optimiser.step()
     if state.average is not None:
         state.average.update_parameters(state.network)
@@ -249,6 +250,11 @@ def learning_rate(step: int, total: int, settings: Optimiser) -> float:
     if settings.schedule == "constant":
         return settings.learning_rate
     return settings.learning_rate * (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
+
+
+def rate_factors(epoch: int, settings: Optimiser) -> tuple[float, float]:
+    """What the learning rate is multiplied by for the encoder and for the rest; AdamW moves nothing at a rate of 0."""
+    return (0.0 if epoch < settings.frozen_epochs else settings.encoder_factor), 1.0
 
 
 @torch.no_grad()

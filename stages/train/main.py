@@ -38,6 +38,7 @@ from stages.train.devices import environment_record, explain_errors, lock_traini
 from stages.train.loop import Preempted, epochs
 from stages.train.mlflow_model import mlflow_model
 from stages.train.params import Params
+from stages.train.pretrained import origin
 from stages.train.progress import reporting
 from stages.train.state import Row, Snapshot, TrainingState, init_state, to_device
 
@@ -149,6 +150,7 @@ def training_record(training: Training) -> TrainingRecord:
     settings, run = training.settings, training.run
     return {
         "network": settings.network.model_dump(),  # type: ignore[typeddict-item]
+        "pretrained": origin(settings.network),
         "loss": settings.loss.model_dump(),
         "augment": settings.augment.model_dump(),
         "optimiser": settings.optimiser.model_dump(),

@@ -211,14 +211,21 @@ class Loss(Strict):
 
 class Augment(Strict):
     flip: Share = param(0.5, "probability of a left-right flip")
+    flip_up_down: Share = param(0.0, "probability of an up-down flip")
     rotate_deg: float = param(15.0, "uniform in +- this", unit="degrees", ge=0, le=180)
     scale: float = param(0.15, "zoom uniform in 1 +- this", ge=0, lt=1)
     shift: float = param(0.08, "uniform in +- this", unit="share of the side", ge=0, le=0.5)
     contrast: float = param(0.2, "gain uniform in 1 +- this, brightness in +- this", ge=0, lt=1)
+    gamma: float = param(0.0, "exponent of the grey scale, its logarithm uniform in +- this", ge=0, le=2)
+    noise: float = param(
+        0.0, "standard deviation of Gaussian noise, uniform in 0 to this", unit="share of the grey scale", ge=0, le=0.5
+    )
 
 
 class Optimiser(Strict):
     learning_rate: Rate = param(0.002, "the highest rate of AdamW")
+    encoder_factor: Rate = param(1.0, "the encoder's learning rate as a share of this rate")
+    frozen_epochs: int = param(0, "at the start, in which the encoder's learning rate is 0", unit="epochs", ge=0)
     schedule: Literal["cosine", "constant"] = param("cosine", "of the learning rate after the warm-up")
     warmup: float = param(0.3, "the rate rises in a line", unit="share of all steps", ge=0, lt=1)
     weight_decay: Share = param(0.01, "AdamW's")
@@ -263,6 +270,8 @@ class Params(Strict):
             raise ValueError("seeds names one twice; the same training twice shows nothing")
         if self.network.compile and self.portable:
             raise ValueError("network.compile makes code for the processor at hand; set loop.precision to another")
+        if self.optimiser.frozen_epochs > self.loop.epochs:
+            raise ValueError("optimiser.frozen_epochs exceeds loop.epochs")
         if self.loop.batch < self.loop.devices:
             raise ValueError("loop.batch is shared by loop.devices processes and must not be smaller")
         return self

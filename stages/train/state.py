@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.common.data.dataset import Films
-from stages.common.model.network import build, logit_layer, to_input
+from stages.common.model.network import build, encoder_and_rest, logit_layer, to_input
 from stages.train.devices import sync_batch_norm
 from stages.train.params import Method, Params
+from stages.train.pretrained import load_pretrained
 from stages.train.strided_convolution import make_portable
 from stages.train.weighting import Weighting, make_weighting
 
@@ -163,7 +164,7 @@ def to_device(fabric: Fabric, films: Films) -> DeviceFilms:
 
 
 def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[int, ...], seed: int) -> TrainingState:
-    """Everything as it stands before the first step; initial weights follow from the seed.
+    """Everything as it stands before the first step; initial weights follow from the seed, or are the pretrained ones.
 
     Args:
         fabric: of `make_fabric`, launched.
@@ -173,7 +174,9 @@ def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[
         seed: of the training.
     """
     torch.manual_seed(seed)
-    network = build(settings.network).to(fabric.device).to(memory_format=torch.channels_last)
+    network = build(settings.network)
+    load_pretrained(network, settings.network)
+    network = network.to(fabric.device).to(memory_format=torch.channels_last)
     network = sync_batch_norm(network, inputs[1:], fabric)
     if settings.portable and fabric.device.type == "cpu":
         network = make_portable(network)
@@ -184,7 +187,7 @@ def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[
     if settings.network.compile:
         network.compile()
     optimiser = torch.optim.AdamW(
-        network.parameters(),
+        [{"params": parameters} for parameters in encoder_and_rest(network)],
         settings.optimiser.learning_rate,
         weight_decay=settings.optimiser.weight_decay,
         fused=True,

@@ -56,7 +56,11 @@ class PortableConv2d(nn.Conv2d):
 
 def make_portable(network: nn.Module) -> nn.Module:
     """The same network, its strided convolutions in the form above; weights and forward pass stay as they are."""
+    from stages.train.timm_layers import Conv2dSame, PortableConv2dSame  # timm is there, since the network is built
+
+    portable: dict[type[nn.Module], type[nn.Conv2d]] = {nn.Conv2d: PortableConv2d, Conv2dSame: PortableConv2dSame}
     for module in network.modules():
-        if type(module) is nn.Conv2d and max(module.stride) > 1 and module.padding_mode == "zeros":
-            module.__class__ = PortableConv2d
+        kind = portable.get(type(module))
+        if kind and isinstance(module, nn.Conv2d) and max(module.stride) > 1 and module.padding_mode == "zeros":
+            module.__class__ = kind
     return network

@@ -41,7 +41,7 @@ def project(here: Path) -> Path:
 
 
 def test_what_it_writes_can_be_recomputed(project: Path) -> None:
-    main(Params(folds=[1], threshold=0.5, temperature="none", boundary_px=3.0), "adaptive")
+    main(Params(folds=[1], threshold=0.5, temperature="none", mirror=False, boundary_px=3.0), "adaptive")
     out = project / "reports/evaluation/adaptive/seed-1-fold-1"
     table, found = pd.read_csv(out / "per_image.csv"), json.loads((out / "metrics.json").read_text())
     assert list(table["image_id"]) == ["test0", "test1", "test2", "test3"]
@@ -58,7 +58,7 @@ def test_what_it_writes_can_be_recomputed(project: Path) -> None:
 
 
 def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
-    main(Params(folds=[1], threshold="validation", temperature="none", boundary_px=3.0), "adaptive")
+    main(Params(folds=[1], threshold="validation", temperature="none", mirror=False, boundary_px=3.0), "adaptive")
     found = json.loads((project / "reports/evaluation/adaptive/seed-1-fold-1/metrics.json").read_text())["threshold"]
     films = load_films(Path("data/dataset"), "validation")
     logits = predict_logits(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)
@@ -67,12 +67,28 @@ def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
     assert expected != 0.5
 
 
+def test_mirrored_probabilities_are_means_over_film_and_mirror_image_also_for_the_threshold(project: Path) -> None:
+    main(Params(folds=[1], threshold="validation", temperature="none", mirror=True, boundary_px=3.0), "adaptive")
+    out, network = Path("reports/evaluation/adaptive/seed-1-fold-1"), load_model(Path("models/adaptive/seed-1-fold-1"))
+
+    def mirrored(films: np.ndarray) -> np.ndarray:
+        plain, other = (to_probabilities(predict_logits(network, one.copy())) for one in (films, films[..., ::-1]))
+        return (plain + other[..., ::-1]) / 2
+
+    validation, test = (load_films(Path("data/dataset"), side) for side in ("validation", "test"))
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["mirror"] is True
+    assert found["threshold"]["value"] == best_threshold(levels_of(mirrored(validation.inputs), validation.masks))
+    for name, chances in zip(test.ids, mirrored(test.inputs), strict=True):
+        np.testing.assert_array_equal(read_png(out / f"probability/{name}.png"), np.round(chances * 255))
+
+
 def test_a_temperature_from_validation_scales_probabilities_and_leaves_masks(project: Path) -> None:
     out = project / "reports/evaluation/adaptive/seed-1-fold-1"
-    main(Params(folds=[1], threshold=0.5, temperature="none", boundary_px=3.0), "adaptive")
+    main(Params(folds=[1], threshold=0.5, temperature="none", mirror=False, boundary_px=3.0), "adaptive")
     read = [read_png(out / f"mask/test{i}.png") for i in range(4)]
     plain = pd.read_csv(out / "per_image.csv")
-    main(Params(folds=[1], threshold=0.5, temperature="validation", boundary_px=3.0), "adaptive")
+    main(Params(folds=[1], threshold=0.5, temperature="validation", mirror=False, boundary_px=3.0), "adaptive")
     found = json.loads((out / "metrics.json").read_text())["temperature"]
     films = load_films(Path("data/dataset"), "validation")
     logits = predict_logits(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs)

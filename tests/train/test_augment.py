@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
+from skimage.exposure import adjust_gamma
 
 from stages.train.augment import augment, draw
 from stages.train.params import Augment
@@ -39,10 +41,50 @@ def test_image_and_mask_move_together_and_masks_stay_binary() -> None:
     assert ((moved > 0).float() - moved_masks).abs().mean() < 0.01
 
 
-@pytest.mark.parametrize("field", ["flip", "rotate_deg", "scale", "shift", "contrast"])
+def test_a_certain_up_down_flip_mirrors() -> None:
+    images, masks = films()
+    found = augment(images, masks, draw(0, 0, np.arange(3)), NONE.model_copy(update={"flip_up_down": 1.0}))
+    torch.testing.assert_close(found[0], images.flip(-2), atol=1e-5, rtol=0)
+    assert torch.equal(found[1], masks.flip(-2))
+
+
+def test_gamma_is_that_of_scikit_image() -> None:
+    images, masks = films()
+    draws = draw(0, 0, np.arange(3))
+    found, _ = augment(images, masks, draws, NONE.model_copy(update={"gamma": 0.7}))
+    for image, changed, row in zip(images, found, draws, strict=True):
+        expected = adjust_gamma((image[0].numpy() + 1) / 2, np.exp(0.7 * (2 * row[8] - 1)))
+        np.testing.assert_allclose((changed[0] + 1) / 2, expected, atol=1e-5)
+
+
+def test_noise_is_gaussian_of_the_drawn_strength_and_another_on_each_film() -> None:
+    grey, masks = torch.zeros(4, 1, 256, 256), torch.zeros(4, 1, 256, 256)
+    draws = draw(3, 1, np.arange(4))
+    found, moved = augment(grey, masks, draws, NONE.model_copy(update={"noise": 0.1}))
+    for film, row in zip(found, draws, strict=True):
+        assert film.std().item() == pytest.approx(0.2 * row[9], rel=0.02)  # the grey scale is 2 wide
+        assert kstest(film.flatten()[::7].numpy() / film.std().item(), "norm").pvalue > 1e-3
+    assert torch.equal(moved, masks)
+    again, _ = augment(grey[:2], masks[:2], draw(3, 1, np.array([3, 0])), NONE.model_copy(update={"noise": 0.1}))
+    assert torch.equal(again, found[[3, 0]])
+    assert abs(np.corrcoef(found[0].flatten(), found[1].flatten())[0, 1]) < 0.02
+
+
+def test_draws_of_later_knobs_leave_the_others_as_they_were() -> None:
+    expected = np.random.default_rng([1, 2, 5]).random(7)  # flip, angle, zoom, two shifts, gain, offset
+    np.testing.assert_array_equal(draw(1, 2, np.array([5]))[0, :7], expected)
+    images, masks = films()
+    strong = FULL.model_copy(update={"gamma": 1.0, "noise": 0.3})
+    plain, moved = (augment(images, masks, draw(1, 2, np.arange(3)), one)[1] for one in (FULL, strong))
+    assert torch.equal(plain, moved)
+
+
+@pytest.mark.parametrize(
+    "field", ["flip", "flip_up_down", "rotate_deg", "scale", "shift", "contrast", "gamma", "noise"]
+)
 def test_every_knob_changes_something(field: str) -> None:
     images, masks = films()
-    value = 1.0 if field == "flip" else getattr(FULL, field)
+    value = getattr(FULL, field) if field in FULL.model_fields_set and field != "flip" else 1.0
     found = augment(images, masks, draw(1, 2, np.arange(3)), NONE.model_copy(update={field: value}))
     assert not torch.allclose(found[0], images, atol=1e-3)
 

@@ -2,16 +2,29 @@ import os
 import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from stages.common.core.device_lock import lock_devices
 from stages.common.core.errors import UserError
-from stages.train.devices import explain_errors, has_gpu, lock_training_devices, make_fabric, visible_gpus
+from stages.common.model.architecture import Pyramid
+from stages.common.model.network import build
+from stages.train.devices import (
+    SharedBatchNorm,
+    explain_errors,
+    has_gpu,
+    lock_training_devices,
+    make_fabric,
+    sync_batch_norm,
+    visible_gpus,
+)
 from stages.train.params import Params
+from stages.train.timm_layers import SharedBatchNormAct
 from tests.helpers.params import merge
 
 
@@ -92,11 +105,11 @@ def test_deterministic_algorithms_are_on_and_memory_is_not_filled(settings: Para
     assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
 
 
-def test_batch_normalisation_of_ours_is_that_of_torch() -> None:
-    from stages.train.devices import SharedBatchNorm
-
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(nn.BatchNorm2d(3), SharedBatchNorm(3)), (BatchNormAct2d(3), SharedBatchNormAct(3))]
+)
+def test_batch_normalisation_of_ours_is_that_of_torch_and_timm(theirs: nn.BatchNorm2d, ours: nn.BatchNorm2d) -> None:
     generator = torch.Generator().manual_seed(0)
-    theirs, ours = nn.BatchNorm2d(3), SharedBatchNorm(3)
     for _ in range(3):
         x = torch.randn(4, 3, 5, 6, generator=generator) * 2 + 1
         a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -108,6 +121,19 @@ def test_batch_normalisation_of_ours_is_that_of_torch() -> None:
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize(("device", "kind"), [("cpu", "SharedBatchNormAct"), ("cuda", "SyncBatchNormAct")])
+def test_layers_of_timm_share_their_statistics_and_keep_their_activation(device: str, kind: str) -> None:
+    """Torch's own conversion drops it without a word."""
+    network = build(Pyramid(encoder="tu-tf_efficientnet_lite0", channels=[16, 8, 8]))
+    before = [(str(layer.act), layer.running_mean) for layer in network.modules() if isinstance(layer, BatchNormAct2d)]
+    several: Any = SimpleNamespace(world_size=2, device=torch.device(device))
+    shared = sync_batch_norm(network, (1, 64, 64), several)
+    after = [(str(layer.act), layer.running_mean) for layer in shared.modules() if type(layer).__name__ == kind]
+    assert len(before) == len(after) > 40
+    assert all(old[0] == new[0] and old[1] is new[1] for old, new in zip(before, after, strict=True))
+    assert {act for act, _ in after} == {"Identity()", "ReLU6(inplace=True)"}
 
 
 def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
+from timm.layers import Conv2dSame
 from torch import nn
 
 from stages.common.core.arithmetic import TORCH
 from stages.common.core.errors import UserError
 from stages.common.data.tables import HISTORY
-from stages.common.model.network import build, logit_layer
+from stages.common.model.network import build, encoder_and_rest, logit_layer
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
 from stages.train.devices import environment_record, make_fabric
 from stages.train.loop import Preempted, gradient_norms, learning_rate, losses_of_share
@@ -234,6 +235,45 @@ def test_a_moving_average_is_that_of_the_steps(settings: Params) -> None:
     assert not same(state.kept, weights(state))
 
 
+def test_a_frozen_encoder_stays_and_the_rest_learns(settings: Params) -> None:
+    longer = change(settings, loop={"epochs": 3, "select": "last"}, optimiser={"frozen_epochs": 2})
+    state, rows, _ = start(longer)
+    encoder, rest = encoder_and_rest(state.network)
+    before = [[parameter.clone() for parameter in part] for part in (encoder, rest)]
+    next(rows)
+    next(rows)
+    assert all(torch.equal(*pair) for pair in zip(encoder, before[0], strict=True))
+    assert not any(torch.equal(*pair) for pair in zip(rest, before[1], strict=True))
+    next(rows)
+    assert not all(torch.equal(*pair) for pair in zip(encoder, before[0], strict=True))
+
+
+def test_a_frozen_training_that_was_cut_goes_on_to_the_same_bits(settings: Params, tmp_path: Path) -> None:
+    longer = change(settings, loop={"epochs": 3}, optimiser={"frozen_epochs": 1, "encoder_factor": 0.1})
+    whole, rest = run(longer), cut(longer, 3, tmp_path / "c")
+    assert same(weights(whole), weights(rest))
+
+
+def test_the_encoder_has_its_own_share_of_the_learning_rate(settings: Params) -> None:
+    """AdamW's first step is as long as the rate, whatever the gradient."""
+    one = change(settings, loop={"epochs": 1, "batch": 8}, optimiser={"encoder_factor": 0.25, "weight_decay": 0.0})
+    state, rows, _ = start(one)
+    parts = encoder_and_rest(state.network)
+    before = [[parameter.clone() for parameter in part] for part in parts]
+    (row,) = rows
+    moved = [
+        max((new - old).abs().max().item() for new, old in zip(part, was, strict=True))
+        for part, was in zip(parts, before, strict=True)
+    ]
+    assert moved[1] == pytest.approx(row["learning_rate"], rel=1e-3)
+    assert moved[0] == pytest.approx(row["learning_rate"] / 4, rel=1e-3)
+
+
+def test_an_encoder_that_is_frozen_beyond_the_last_epoch_is_refused(settings: Params) -> None:
+    with pytest.raises(ValidationError, match=r"frozen_epochs exceeds loop\.epochs"):
+        change(settings, optimiser={"frozen_epochs": 9})
+
+
 def test_gradients_are_clipped(settings: Params) -> None:
     state = run(change(settings, optimiser={"clip": 0.01}))
     norms = [
@@ -294,14 +334,18 @@ def test_precision_is_what_was_asked(precision: str, recorded: str, settings: Pa
     assert environment_record(fabric, 1)["precision"] == recorded
 
 
-def test_portable_gradients_are_those_of_torch(settings: Params) -> None:
+@pytest.mark.parametrize("encoder", ["tu-resnet10t", "tu-tf_efficientnet_lite0"])
+def test_portable_gradients_are_those_of_torch(encoder: str, settings: Params) -> None:
     """In double precision, so that only another formula could differ."""
+    settings = change(settings, network={"encoder": encoder})
     films = torch.rand(2, 1, 64, 64, dtype=torch.float64)
     gradients = []
     for change_network in (lambda network: network, make_portable):
         torch.manual_seed(1)
         network = change_network(build(settings.network).double())
         network(films).square().mean().backward()
+        strided = {type(m) for m in network.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1}
+        assert not (strided & {nn.Conv2d, Conv2dSame}) or change_network is not make_portable
         gradients.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
     plain, portable = gradients
     assert list(plain) == list(portable)

@@ -32,18 +32,16 @@ class Model:
 
     recipe: how films are prepared and judged; it holds a temperature for each network.
     weights: SHA-256 of the weights, of several networks one after the other.
-    mirror: whether films are averaged with their mirror images, too.
     """
 
     name: str
     networks: list[LogitFunction]
     recipe: Recipe
     weights: str
-    mirror: bool = False
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Of fracture in every pixel: float32 (N, S, S) for uint8 inputs (N, C, S, S)."""
-        return mean_probabilities(self.networks, self.recipe.temperatures, inputs, self.mirror)
+        return mean_probabilities(self.networks, self.recipe.temperatures, inputs, self.recipe.mirror)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,8 @@ def open_model(
             `export` wrote, which needs no torch.
         root: the repository.
         average: the mean probability over all seeds and folds of a variant, each of which costs a forward pass.
-        flip: the mean over the film and its mirror image, which costs another.
+        flip: the mean over the film and its mirror image, which costs another pass, also where the model was
+            evaluated without.
         threads: of one forward pass, in this process from now on; None: as the training had, or ONNX Runtime chooses.
     Raises:
         UserError: there is none, or it is damaged.
@@ -107,7 +106,7 @@ def open_model(
         model = from_runs(name, [folder], root, threads)
     if average and name not in VARIANTS:
         raise UserError(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
-    return replace(model, mirror=flip)
+    return replace(model, recipe=replace(model.recipe, mirror=True)) if flip else model
 
 
 def run_folders(variant: str, root: Path) -> list[Path]:

@@ -30,7 +30,8 @@ class Recipe:
     """All that decides a prediction beside the film and the weights.
 
     megapixels: larger films are refused. temperatures: of each network. cut: the probability from which a pixel is
-    marked; of several networks the mean. familiar: what the training films look like.
+    marked; of several networks the mean. mirror: whether probabilities are means over a film and its mirror image.
+    familiar: what the training films look like.
     """
 
     megapixels: int
@@ -40,6 +41,7 @@ class Recipe:
     input: Input
     temperatures: list[float]
     cut: float
+    mirror: bool
     familiar: Reference
 
     def as_json(self) -> dict[str, Any]:
@@ -108,6 +110,7 @@ def read_recipe(folders: list[Path], record: ModelRecord, root: Path) -> Recipe:
         input=record["network"]["input"],
         temperatures=[score["temperature"]["value"] for score in scores],
         cut=float(np.mean([score["threshold"]["value"] for score in scores])),
+        mirror=scores[0]["mirror"],
         familiar=record["familiar"],
     )
 

@@ -16,6 +16,7 @@ PARAMS = Path("params.yaml")
 INBOX = Path("data/incoming")  # unless params.yaml names another
 PINS = Path("data/pins")
 WITHDRAWN_PINS = PINS / "withdrawn.csv"
+ENCODERS = Path("data/weights")  # of pretrained encoders, below the project's root also in a queued experiment
 RAW, PREPROCESSED, LEVELS, DATASET = (Path("data", name) for name in ("raw", "preprocessed", "levels", "dataset"))
 MODELS, REPORTS = Path("models"), Path("reports")
 VALIDATION, EVALUATION, CURVES = (REPORTS / name for name in ("validation", "evaluation", "curves"))

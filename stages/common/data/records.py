@@ -37,18 +37,29 @@ class NetworkRecord(TypedDict, total=False):
 
     architecture: str
     encoder: str
+    weights: str
     input: Input
     channels: list[int]
     compile: bool
 
 
+class PretrainedRecord(TypedDict):
+    """The weights that an encoder started from. sha256: of their file."""
+
+    source: str
+    licence: str
+    sha256: str
+
+
 class TrainingRecord(TypedDict):
     """What decides the weights of a training besides code and data.
 
-    network, loss, augment, optimiser, loop: these sections of `train`. weights: the section `train.<variant>`.
+    network, loss, augment, optimiser, loop: these sections of `train`. pretrained: None where the encoder started from
+    random weights. weights: the section `train.<variant>`.
     """
 
     network: NetworkRecord
+    pretrained: PretrainedRecord | None
     loss: dict[str, Any]
     augment: dict[str, Any]
     optimiser: dict[str, Any]
@@ -126,7 +137,10 @@ Choice = TypedDict("Choice", {"value": float, "from": str})
 
 
 class TestMetrics(PixelSummary):
-    """metrics.json of an evaluation. auprc: of all pixels. boundary: means of nsd, hd95_px and hd95_mm over films."""
+    """metrics.json of an evaluation. auprc: of all pixels. boundary: means of nsd, hd95_px and hd95_mm over films.
+
+    mirror: whether probabilities are means over each film and its mirror image.
+    """
 
     auprc: float | None
     boundary: dict[str, float | None]
@@ -134,3 +148,4 @@ class TestMetrics(PixelSummary):
     calibration: CalibrationSummary
     threshold: Choice
     temperature: Choice
+    mirror: bool

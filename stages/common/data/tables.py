@@ -433,6 +433,18 @@ class PaperAuditRow(RowName):
     everything_accuracy: float
 
 
+class WeightPinRow(TypedDict):
+    """Weights of a pretrained encoder. file: from the project's root. source: what served it, or the user's file."""
+
+    file: str
+    sha256: str
+    source: str
+    licence: str
+
+
+# data/pins
+WEIGHT_PINS = Table("weights.csv", WeightPinRow)
+
 # data/raw
 MANIFEST = Table("manifest.csv", ManifestRow)
 ANNOTATIONS = Table("annotations.csv", AnnotationRow)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from stages.common.core.params import Alternative, ByName, param
 from stages.common.data.layout import CHANNELS, Input
@@ -12,12 +12,18 @@ ENCODER = "any encoder of segmentation-models-pytorch, or of timm behind tu-"
 
 
 class Network(Alternative):
-    """An architecture of segmentation-models-pytorch, by the name of its class, with random initial weights."""
+    """An architecture of segmentation-models-pytorch, by the name of its class."""
 
     tag: ClassVar[str] = "architecture"
 
     architecture: str
     encoder: str = param("resnet18", ENCODER, min_length=1)
+    weights: str = param(
+        "none",
+        "what the encoder starts from: none (random) | imagenet | a file of weights; `wrist fetch weights` brings or "
+        "pins what the installation lacks",
+        min_length=1,
+    )
     input: Input = param("image", "the film, its multilevel map, or both as two channels (the paper: unclear)")
     compile: bool = param(False, "torch.compile; a minute of warm-up, and slower on a CPU")
 
@@ -25,6 +31,17 @@ class Network(Alternative):
     def in_channels(self) -> int:
         """Channels of a film: one for each kind of picture."""
         return len(CHANNELS[self.input])
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the encoder starts from weights that saw photographs, and so from films in three channels."""
+        return self.weights != "none"
+
+    @model_validator(mode="after")
+    def check_weights(self) -> "Network":
+        if self.pretrained and self.in_channels > 1:
+            raise ValueError(f"input {self.input} has no weights to start from; set input: image, or weights: none")
+        return self
 
 
 class Pyramid(Network):

@@ -16,9 +16,37 @@ from stages.common.data.layout import WEIGHTS
 from stages.common.data.records import read_model_record
 from stages.common.model.architecture import Network, Pyramid, read_network
 
+RGB = 3
+
+
+class Scaling(nn.Module):
+    """A film as the photograph for which an encoder was trained: the grey in three channels, each scaled as theirs was.
+
+    The numbers are part of the weights. They come with those of the encoder; until then they change nothing.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1, RGB, 1, 1))
+        self.register_buffer("shift", torch.zeros(1, RGB, 1, 1))
+
+    def forward(self, films: Tensor) -> Tensor:
+        """float32 (N, 1, H, W) in -1..1 to (N, 3, H, W)."""
+        return (films * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
+
+
+def scaled(network: nn.Module, films: tuple[Tensor]) -> tuple[Tensor]:
+    """What a network with a `Scaling` does before its encoder."""
+    return (network.get_submodule("scaling")(*films),)
+
 
 def build(settings: Network) -> nn.Module:
     """A network with random weights: `settings.in_channels` grey channels in, one logit per pixel out.
+
+    That of a pretrained encoder begins with a `Scaling`.
 
     Raises:
         UserError: the architecture refuses the encoder or its depth. Weights are never downloaded.
@@ -26,7 +54,8 @@ def build(settings: Network) -> nn.Module:
     decoder: dict[str, Any] = {}
     if isinstance(settings, Pyramid):
         decoder = {"encoder_depth": len(settings.channels), "decoder_channels": settings.channels}
-    fixed = {"encoder_weights": None, "in_channels": settings.in_channels, "classes": 1}
+    channels = RGB if settings.pretrained else settings.in_channels
+    fixed = {"encoder_weights": None, "in_channels": channels, "classes": 1}
     try:
         network: nn.Module = smp.create_model(settings.architecture, settings.encoder, **fixed, **decoder)
     except Exception as error:  # the library and timm raise whatever comes to hand
@@ -35,6 +64,9 @@ def build(settings: Network) -> nn.Module:
             f"train.network: {settings.architecture} of segmentation-models-pytorch refuses the encoder "
             f"{settings.encoder!r}{depth}: {' '.join(str(error).split())[:160]}"
         ) from None
+    if settings.pretrained:
+        network.add_module("scaling", Scaling())
+        network.register_forward_pre_hook(scaled)
     return network
 
 
@@ -59,6 +91,13 @@ def check_shape(settings: Network, films: int, side: int) -> None:
 def logit_layer(network: nn.Module) -> nn.Conv2d:
     """The convolution that makes the logits: in every architecture the last of its head, enlarged to the film after."""
     return [layer for layer in network.get_submodule("segmentation_head").modules() if isinstance(layer, nn.Conv2d)][-1]
+
+
+def encoder_and_rest(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters of the encoder, and those of decoder and head, each in the order of the network."""
+    encoder = list(network.get_submodule("encoder").parameters())
+    known = {id(parameter) for parameter in encoder}
+    return encoder, [parameter for parameter in network.parameters() if id(parameter) not in known]
 
 
 def to_input(inputs: Tensor) -> Tensor:

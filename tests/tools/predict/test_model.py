@@ -18,6 +18,8 @@ from stages.common.data.geometry import Affine
 from stages.common.data.layout import RAW, Input
 from stages.common.data.tables import MANIFEST, PER_IMAGE
 from stages.common.model.calibration import to_probabilities
+from stages.evaluate.main import main as evaluate
+from stages.evaluate.params import Params as Evaluate
 from stages.preprocess.params import Clahe
 from stages.preprocess.params import Params as Preprocess
 from tools.audit.dvc_lock import Stage
@@ -61,6 +63,29 @@ def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(pr
     assert read_json(tmp_path / "onnx/recipe.json")["output"] == "logit"
     assert mild.recipe.sha256 != plain.recipe.sha256 == open_model("adaptive").recipe.sha256
     assert exported.recipe == mild.recipe
+
+
+def test_a_model_that_was_evaluated_with_mirror_images_predicts_with_them_also_as_an_export(
+    project: Path, tmp_path: Path
+) -> None:
+    kept, out = tmp_path / "kept", RUN
+    shutil.copytree(out, kept)
+    try:
+        evaluate(Evaluate(folds=[1], threshold=0.3, temperature="none", mirror=True, boundary_px=3.0), "adaptive")
+        model = open_model("adaptive")
+        names = list(PER_IMAGE.read(RUN)["image_id"])
+        grids = [predict(film, model).grid for film in raw_films(names)]
+        for name, grid in zip(names, grids, strict=True):
+            np.testing.assert_array_equal(grid >= 0.3, read_png(RUN / "mask" / f"{name}.png") > 0)
+        inputs = np.stack([prepared(film, model)[1] for film in raw_films(names[:2])])
+        export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", inputs)
+    finally:
+        shutil.rmtree(out)
+        shutil.copytree(kept, out)
+    exported, plain = open_model(str(tmp_path / "onnx")), open_model("adaptive")
+    np.testing.assert_allclose(exported.probabilities(inputs), np.stack(grids[:2]), atol=TOLERANCE)
+    assert np.abs(plain.probabilities(inputs) - np.stack(grids[:2])).max() > 1e-3
+    np.testing.assert_array_equal(open_model("adaptive", flip=True).probabilities(inputs), np.stack(grids[:2]))
 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
