@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test lint format locks pins reference readme clean
+.PHONY: help setup repro fracatlas quick test lint format locks pins reference readme clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ repro: $(READY) ## run the pipeline and print the comparison
 	@wrist audit page
 	@echo && wrist report
 	@wrist audit compare || true
+
+fracatlas: $(READY) ## fetch the wrists of FracAtlas and run the pipeline on them; FILMS=folder takes them from there
+	@wrist fracatlas $(if $(FILMS),--films '$(FILMS)')
 
 quick: lint ## run what matters before a commit: style, types, fast tests of readers, metrics, losses, split and layers
 	@python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow" tests/common/data tests/annotate \

@@ -100,7 +100,9 @@ class Schema:
             return " | ".join(self.values(part) for part in node["anyOf"])
         if node["type"] == "array":
             count = interval(node.get("minItems"), node.get("maxItems"))
-            return f"list{f' ({count})' if count else ''} of {self.values(node['items'])}"
+            items = self.resolve(node["items"])
+            what = "mappings" if "properties" in items else self.values(items)
+            return f"list{f' ({count})' if count else ''} of {what}"
         words = {"boolean": "true | false", "string": "text", "object": "mapping"}
         return words.get(node["type"]) or numbers(node)
 

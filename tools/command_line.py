@@ -134,6 +134,26 @@ def report() -> None:
     print(f"{COMPARISON_MD.read_text()}The page: {PAGE.resolve()}")
 
 
+@app.command()
+def fracatlas(
+    films: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the 171 films and FracAtlas's COCO file, in place of the archive."),
+    ] = None,
+) -> None:
+    """Fetch the 171 fractured wrists of FracAtlas, train and test on them, and print the comparison.
+
+    It changes ingest.sources and annotate.split in params.yaml. Rerun it to resume.
+    """
+    from tools.audit.actions import write_page
+    from tools.fetch.fracatlas import compare_on_fracatlas
+
+    begin_working()
+    compare_on_fracatlas(films)
+    write_page(AUDIT_PAGE)
+    report()
+
+
 @app.command("send-run")
 def send_run(run_id: Annotated[str, typer.Argument(help="Id of a run in the local store mlflow.db.")]) -> None:
     """Copy a run that was kept locally to the server that MLFLOW_TRACKING_URI names."""
@@ -148,10 +168,22 @@ def kaggle() -> None:
     """Fetch the Kaggle data sets of params.yaml and pin every file by SHA-256 in data/pins."""
     from stages import read_params
     from stages.ingest.params import Params
-    from tools.fetch.kaggle import fetch_kaggle
+    from tools.fetch.data_sets import fetch_kaggle
 
     begin_working()
     files = fetch_kaggle(Params.model_validate(read_params(PARAMS)["ingest"]))
+    print(f"{files} files fetched and pinned; commit data/pins, then run `dvc repro`")
+
+
+@fetch.command()
+def url() -> None:
+    """Fetch the data sets of params.yaml that need no account, and pin every file by size and SHA-256 in data/pins."""
+    from stages import read_params
+    from stages.ingest.params import Params
+    from tools.fetch.data_sets import fetch_urls
+
+    begin_working()
+    files = fetch_urls(Params.model_validate(read_params(PARAMS)["ingest"]))
     print(f"{files} files fetched and pinned; commit data/pins, then run `dvc repro`")
 
 

@@ -112,6 +112,33 @@ class Archive(FileAccess):
         return content
 
 
+@dataclass(frozen=True)
+class Joined(FileAccess):
+    """Files of one folder; the members of an archive lie below its name without `.zip`."""
+
+    folder: Path
+    files: tuple[str, ...]
+    limits: Limits
+    label: str = ""
+
+    def all_names(self) -> list[str]:
+        plain = [name for name in self.files if name not in self.archives]
+        members = [f"{top}/{name}" for top, archive in self.by_top.items() for name in archive.all_names()]
+        return sorted(plain + members)
+
+    def read(self, name: str) -> bytes:
+        top, _, member = name.partition("/")
+        return self.by_top[top].read(member) if member else Folder(self.folder, self.limits).read(name)
+
+    @property
+    def archives(self) -> list[str]:
+        return [name for name in self.files if name.lower().endswith(".zip")]
+
+    @property
+    def by_top(self) -> dict[str, Archive]:
+        return {name[: -len(".zip")]: Archive(self.folder / name, self.limits) for name in self.archives}
+
+
 def is_system_file(name: str) -> bool:
     """Whether an operating system, and no person, put a file of this name into a folder."""
     path = PurePosixPath(name.lower())

@@ -24,7 +24,7 @@ from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.pseudonyms import Key, read_key
 from stages.ingest.file_access import Archive, Folder
 from stages.ingest.params import Folder as FolderSource
-from stages.ingest.params import Hospital, Kaggle, Params, Sample, Source
+from stages.ingest.params import Hospital, Kaggle, Params, Sample, Source, Url
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Problem, Refusal
 from stages.ingest.process_film import process_film
@@ -34,9 +34,9 @@ from stages.ingest.quality.expectations import manifest_facts, manifest_suite
 from stages.ingest.quality.kin import kin_of
 from stages.ingest.quality.labels import label_sentences
 from stages.ingest.quality.page import quality_report
+from stages.ingest.sources import kaggle, url
 from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.hospital import hospital_films
-from stages.ingest.sources.kaggle import compare, obtain, read_pins
 from stages.ingest.sources.sample import write_sample
 from stages.ingest.types import FilmResult, SourceFilm, SourcePlan
 from stages.ingest.withdrawn import leave_out
@@ -135,6 +135,9 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
         yield hospital_films(scratch / "export", "sample-hospital", export, limits, SAMPLE_KEY, pool)
     elif isinstance(entry, Kaggle):
         yield plan_kaggle(entry, inbox, settings)
+    elif isinstance(entry, Url):
+        files = url.obtain(entry, inbox, limits)
+        yield picture_films(files, f"url {entry.name} v{entry.version}", entry)
     elif isinstance(entry, Hospital):
         yield hospital_films(inbox, "hospital", entry, limits, read_key(), pool)
     else:
@@ -143,15 +146,15 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
 
 def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
     """The films of one Kaggle data set, which must be what was pinned."""
-    pins = read_pins(entry)
-    archive = obtain(entry, inbox, settings.limits)
+    pins = kaggle.read_pins(entry)
+    archive = kaggle.obtain(entry, inbox, settings.limits)
     # Films and label files of one film are hashed by the worker that reads them; what many share is hashed here.
     own = (*SUFFIXES, OF_ONE[entry.annotations][0]) if entry.annotations in OF_ONE else SUFFIXES
     hashes = {
         name: "" if name.lower().endswith(own) else hashlib.sha256(archive.read(name)).hexdigest()
         for name in archive.names()
     }
-    compare(entry, pins, hashes)
+    kaggle.check_pins(entry, hashes)
     return picture_films(archive, f"kaggle {entry.handle} v{entry.version}", entry, pins)
 
 

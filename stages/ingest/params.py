@@ -13,6 +13,10 @@ Format = Literal[
     "yolo", "voc", "voc_devkit", "labelme", "masks", "coco", "label_studio", "cvat", "via", "csv", "none", "auto"
 ]
 
+PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+
+Subset = Literal["all", "fracatlas_wrist", "fracatlas_wrist_with_normals"]
+
 OnTruncated = Literal["refuse", "accept"]
 
 
@@ -68,6 +72,11 @@ class PictureSource(AnnotatedSource):
 
     include: list[str] = param(["*"], "patterns of file names that are films", min_length=1)
     exclude: list[str] = param([], "patterns of files that are passed over")
+    subset: Subset = param(
+        "all",
+        "all films, or those of a table of this project, with its groups and sides: the wrists of FracAtlas with a "
+        "fracture, or with 25 free of fractures as well",
+    )
 
 
 class Folder(PictureSource):
@@ -127,8 +136,63 @@ class Kaggle(PictureSource):
             raise ValueError(f"{self.handle}: {self.warning}; set accept_licence: true to use it all the same")
         return self
 
+    @property
+    def title(self) -> str:
+        """The data set and its version, as messages call it."""
+        return f"{self.handle} version {self.version}"
 
-Source = Annotated[Sample | Folder | Hospital | Kaggle, Field(discriminator="source"), ByName("source")]
+
+class RemoteFile(Strict):
+    """A file of a data set."""
+
+    name: str = param(..., "of the file; a .zip is read as an archive", pattern=r"^[A-Za-z0-9][\w.-]*$")
+    address: str = param(..., "where it is fetched", pattern=r"^https://\S+$")
+    bytes: int = param(0, "its size, where it is known; 0: unknown", ge=0)
+    sha256: str = param("", "its SHA-256, where it is known", pattern="^([0-9a-f]{64})?$")
+
+    @field_validator("name")
+    @classmethod
+    def check_name(cls, name: str) -> str:
+        if name.lower().endswith(PACKED):
+            raise ValueError(f"{name}: of archives only .zip is read; unpack it, and use the source folder")
+        return name
+
+
+class Url(PictureSource):
+    """One version of a data set whose files anybody can fetch; for the sets of `presets`, the name is enough."""
+
+    source: Literal["url"] = "url"
+    name: str = param(..., "of the data set", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = param(..., "of the data set; a version never changes", ge=1)
+    files: list[RemoteFile] = param(..., "name, address and, where known, bytes and sha256 of each file", min_length=1)
+    licence: str = param(..., "carried into the manifest and the report", min_length=1)
+    downloaded: str = param("", "a folder in the inbox that holds the files, in place of the connection")
+
+    @model_validator(mode="before")
+    @classmethod
+    def with_preset(cls, entry: Any) -> Any:
+        return complete(entry)
+
+    @model_validator(mode="after")
+    def check_files(self) -> "Url":
+        if twice := [name for name, count in Counter(file.name for file in self.files).items() if count > 1]:
+            raise ValueError(f"files must name {', '.join(twice)} once")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The data set and its version, as messages call it."""
+        return f"{self.name} version {self.version}"
+
+
+Source = Annotated[Sample | Folder | Hospital | Kaggle | Url, Field(discriminator="source"), ByName("source")]
+
+
+def identity(entry: Source) -> str:
+    """What may stand among the sources once."""
+    if isinstance(entry, Kaggle):
+        return entry.handle
+    return entry.name if isinstance(entry, Url) else entry.source
 
 
 class Params(Strict):
@@ -155,7 +219,7 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def check_sources(self) -> "Params":
-        counts = Counter(entry.handle if isinstance(entry, Kaggle) else entry.source for entry in self.sources)
+        counts = Counter(identity(entry) for entry in self.sources)
         if twice := [name for name, count in counts.items() if count > 1]:
             raise ValueError(f"sources must name {', '.join(twice)} once: its films would be read twice")
         return self

@@ -81,7 +81,9 @@ def read_file(film: SourceFilm, name: str, result: FilmResult, role: Literal["fi
     }
     result.files.append(row)
     if film.pinned.get(name, digest) != digest:
-        raise Unreadable("the bytes that data/pins pins", "others", "find out why the data set changed")
+        raise Unreadable(
+            "the bytes that data/pins, or the table of a subset, states", "others", "find out why the data set changed"
+        )
     return content
 
 

@@ -14,9 +14,11 @@ from stages.ingest.params import PictureSource
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Refusal
 from stages.ingest.sources.film_tables import FilmTables, read_tables
+from stages.ingest.sources.subsets import read_subset
 from stages.ingest.types import SourceFilm, SourcePlan, image_id
 
 EXCLUDED = "that a pattern of `exclude` takes"
+NOT_IN_SUBSET = "that the subset leaves out"
 
 
 def picture_films(
@@ -35,7 +37,6 @@ def picture_films(
         entry: of params.yaml.
         pinned: SHA-256 that files must have, by name.
     """
-    pins = pinned or {}
     excluded = matching(files, entry.exclude, "exclude")
     included = matching(files, entry.include, "include") - excluded
     read = Selected(files, excluded)
@@ -47,6 +48,14 @@ def picture_films(
     names_file, names = class_names(read) if entry.annotations == "yolo" else ("", {})
     tables = read_tables(read, pictures)
     uses = uses_of(files, pictures, pairs, tables, names_file) | dict.fromkeys(excluded, EXCLUDED)
+    pins = pinned or {}
+    if entry.subset != "all":
+        subset = read_subset(entry.subset, pictures)
+        for name, row in subset.items():
+            tables.rows[name] = tables.rows.get(name, {}) | {"patient_id": row.group, "split": row.split}
+        pins = pins | {name: row.sha256 for name, row in subset.items()}
+        uses |= dict.fromkeys(set(pictures) - set(subset), NOT_IN_SUBSET)
+        included &= set(subset)
     plan = SourcePlan(source, {public_name(files, name): use for name, use in uses.items()})
     problems = pairs.problems + tables.problems
     plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in problems]

@@ -8,22 +8,26 @@ Run, to fetch and pin the Kaggle data sets of `ingest.sources`: wrist fetch kagg
 
 import hashlib
 import logging
-import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from stages.common.core.errors import UserError, error_list
+from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
 from stages.common.data.layout import PINS
 from stages.ingest.file_access import Archive
 from stages.ingest.params import Kaggle, Limits
+from stages.ingest.sources.download import Broken, explain, persist
+from stages.ingest.sources.pins import compare, need_pins
 
-TRIES = 4
-AGAIN = "run the same command again: it goes on where it stopped"
 LOGIN = "put a token from kaggle.com/settings into KAGGLE_API_TOKEN or ~/.kaggle/access_token"
+ANSWERS = {
+    401: f"expected valid Kaggle credentials, found none or expired ones (401); {LOGIN}",
+    403: "expected permission, found none (403); open its page on kaggle.com as this user and accept its rules",
+    404: "expected this data set and version, found neither (404); correct handle and version in ingest.sources",
+}
 
 
 def pin_file(entry: Kaggle, pins: Path = PINS) -> Path:
@@ -36,12 +40,7 @@ def read_pins(entry: Kaggle, pins: Path = PINS) -> dict[str, str]:
     Raises:
         UserError: the data set was never fetched and pinned.
     """
-    path = pin_file(entry, pins)
-    if not path.exists():
-        raise UserError(
-            f"{path}: expected the hashes of {entry.handle} version {entry.version}, found no such file; "
-            "run `wrist fetch kaggle`, look at what it says, and commit the file"
-        )
+    path = need_pins(pin_file(entry, pins), entry.title, "wrist fetch kaggle")
     lines = path.read_text().splitlines()
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
@@ -54,23 +53,14 @@ def write_pins(entry: Kaggle, archive: Archive, pins: Path = PINS) -> int:
     """
     hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in tqdm(archive.names(), disable=None)}
     if pin_file(entry, pins).exists():
-        compare(entry, read_pins(entry, pins), hashes)
+        check_pins(entry, hashes, pins)
     write_text(pin_file(entry, pins), "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items())))
     return len(hashes)
 
 
-def compare(entry: Kaggle, pinned: dict[str, str], hashes: dict[str, str]) -> None:
+def check_pins(entry: Kaggle, hashes: dict[str, str], pins: Path = PINS) -> None:
     """Raise a UserError that names what is new, gone or changed since a data set was pinned; a hash '' is unknown."""
-    findings = [f"{name}: gone" for name in sorted(pinned.keys() - hashes.keys())]
-    findings += [f"{name}: new" for name in sorted(hashes.keys() - pinned.keys())]
-    both = sorted(pinned.keys() & hashes.keys())
-    findings += [f"{name}: changed" for name in both if hashes[name] and hashes[name] != pinned[name]]
-    if findings:
-        raise error_list(
-            f"{entry.handle} version {entry.version} is not what {pin_file(entry).name} pins; find out why, and remove "
-            "the pin file to accept it",
-            findings,
-        )
+    compare(pin_file(entry, pins), entry.title, read_pins(entry, pins), hashes)
 
 
 def obtain(entry: Kaggle, inbox: Path, limits: Limits) -> Archive:
@@ -107,24 +97,9 @@ def download(entry: Kaggle) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("kagglehub").setLevel(logging.ERROR)
-    for left in reversed(range(TRIES)):
-        try:
-            fetch(handle, path)
-            break
-        except Broken as cut:
-            if not left:
-                size = path.stat().st_size if path.exists() else 0
-                raise UserError(
-                    f"{entry.handle}: expected a whole download, found the connection cut {TRIES} times "
-                    f"({size / 2**20:.1f} MB are here; {cut}); {AGAIN}"
-                ) from None
-            time.sleep(0.5 * (TRIES - left))
+    persist(entry.handle, path, partial(fetch, handle, path))
     done.touch()
     return path
-
-
-class Broken(Exception):
-    """A connection that ended too early."""
 
 
 def fetch(handle: Any, path: Path) -> None:
@@ -143,7 +118,7 @@ def fetch(handle: Any, path: Path) -> None:
             response = handle_call(lambda: api.download_dataset(request), handle)
             download_file(response, str(path), handle)
     except requests.HTTPError as error:
-        raise UserError(f"{handle}: {explain(error.response)}") from None
+        raise UserError(f"{handle}: {explain(error.response, ANSWERS, 'Kaggle')}") from None
     except DataCorruptionError:
         raise UserError(
             f"{handle}: expected the MD5 that Kaggle states, found another; the file was removed, run it again"
@@ -156,24 +131,3 @@ def fetch(handle: Any, path: Path) -> None:
         raise UserError(
             f"{handle}: expected Kaggle's credentials or answer, found {type(error).__name__}; {LOGIN}"
         ) from None
-
-
-def explain(response: Any) -> str:
-    """A sentence for what Kaggle answered; neither its text nor the request is quoted, since they hold credentials."""
-    status, waits = response.status_code, response.headers.get("Retry-After", "")
-    sentences = {
-        401: f"expected valid Kaggle credentials, found none or expired ones (401); {LOGIN}",
-        403: "expected permission, found none (403); open its page on kaggle.com as this user and accept its rules",
-        404: "expected this data set and version, found neither (404); correct handle and version in ingest.sources",
-        429: "expected to be served, found too many requests (429); "
-        f"wait {waits + ' seconds' if waits.isdecimal() else 'some minutes'}, then {AGAIN}",
-    }
-    return sentences.get(status, f"expected an answer, found an error of Kaggle's ({status}); try again later")
-
-
-def statements(entries: list[Kaggle]) -> Iterator[str]:
-    """What a person should know of the chosen sets before their first byte is fetched."""
-    for entry in entries:
-        yield f"{entry.handle} version {entry.version}, licence: {entry.licence}"
-        if entry.warning:
-            yield f"  warning: {entry.warning}"

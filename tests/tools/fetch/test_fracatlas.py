@@ -1,0 +1,80 @@
+"""One command from a folder, or from nothing, to the report: what it changes, fetches and runs."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import read_params
+from stages.common.core.errors import UserError
+from stages.common.data.layout import PARAMS
+from stages.ingest.params import Folder, Params, Url
+from stages.ingest.sources.presets import READY
+from tests.helpers.file_server import serving, write_certificate
+from tests.helpers.fracatlas_archive import archive_of, drawn_members
+from tests.helpers.paths import ROOT
+from tools.fetch.fracatlas import compare_on_fracatlas
+
+
+@pytest.fixture
+def ran(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """The programs that were run, of which none is."""
+    shutil.copy(ROOT / PARAMS, here)
+    words: list[Sequence[str]] = []
+
+    def note(program: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        words.append(program)
+        return subprocess.CompletedProcess(program, 7 if Path("broken").exists() else 0)
+
+    monkeypatch.setattr(subprocess, "run", note)
+    return words
+
+
+def test_a_folder_of_films_is_the_only_source(ran: list[Sequence[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my films").mkdir()
+    compare_on_fracatlas(Path("my films"))
+    params = read_params(PARAMS)
+    (entry,) = Params.model_validate(params["ingest"]).sources
+    assert isinstance(entry, Folder)
+    assert (entry.annotations, entry.classes, entry.subset) == ("coco", ["fractured"], "fracatlas_wrist")
+    assert "Abedeen" in entry.licence
+    assert params["ingest"]["inbox"] == str(Path("my films").resolve())
+    assert params["annotate"]["split"] == "given"
+    assert ran == [["dvc", "repro"]]
+    assert "annotate.split=given" in capsys.readouterr().out
+    assert "# what is larger is refused" in PARAMS.read_text().lower(), "comments stay"
+
+
+def test_without_a_folder_the_archive_is_fetched_and_pinned(
+    ran: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certificate = write_certificate(tmp_path)
+    for name, value in {"REQUESTS_CA_BUNDLE": certificate, "WRIST_DOWNLOADS": "cache", "no_proxy": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, str(value))
+    with serving({"FracAtlas.zip": archive_of(drawn_members(["a.jpg"], []))}, certificate) as server:
+        files: list[dict[str, str | int]] = [{"name": "FracAtlas.zip", "address": server.address("FracAtlas.zip")}]
+        monkeypatch.setitem(READY["fracatlas"], "files", files)
+        compare_on_fracatlas(None)
+    (entry,) = Params.model_validate(read_params(PARAMS)["ingest"]).sources
+    assert isinstance(entry, Url)
+    assert Path("cache/fracatlas/v7/FracAtlas.zip").is_file()
+    assert Path("data/pins/fracatlas--v7.csv").is_file()
+    assert ran == [["dvc", "repro"]]
+
+
+def test_a_folder_that_is_not_there_changes_nothing(ran: list[Sequence[str]]) -> None:
+    before = PARAMS.read_text()
+    with pytest.raises(UserError, match="--films: expected a folder of films, found none at nowhere"):
+        compare_on_fracatlas(Path("nowhere"))
+    assert PARAMS.read_text() == before
+    assert ran == []
+
+
+def test_a_stage_that_fails_ends_the_command(ran: list[Sequence[str]]) -> None:
+    Path("broken").touch()
+    Path("films").mkdir()
+    with pytest.raises(UserError, match="`dvc repro` ended with 7, see above"):
+        compare_on_fracatlas(Path("films"))
