@@ -18,9 +18,8 @@ from stages.ingest.main import main
 from stages.ingest.params import Params, Url
 from stages.ingest.sources.presets import READY
 from stages.ingest.sources.subsets import TABLE
-from tests.helpers import fracatlas_archive
 from tests.helpers.file_server import FileServer, serving, write_certificate
-from tests.helpers.fracatlas_archive import archive_of, drawn_members
+from tests.helpers.fracatlas_archive import archive_of, drawn_members, shared_members
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import FRACATLAS, ROOT, needs
 from tools.fetch.data_sets import fetch_urls
@@ -290,7 +289,7 @@ def test_a_film_of_a_subset_that_is_not_the_publishers_is_refused(server: FileSe
 
 @needs(FRACATLAS)
 def test_fracatlas_as_it_is_packed(server: FileServer) -> None:
-    server.files["FracAtlas.zip"] = archive_of(fracatlas_archive.shared_members())
+    server.files["FracAtlas.zip"] = archive_of(shared_members())
     ready = {"source": "url", "name": "fracatlas", "files": entry(server)["files"]}
     params = settings(ready | {"subset": "fracatlas_wrist"})
     fetch_urls(params)
