@@ -4,7 +4,6 @@ import csv
 import json
 import zipfile
 from io import BytesIO, StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,10 +69,3 @@ def others(fractured: list[str], normal: list[str]) -> dict[str, bytes]:
         "FracAtlas/dataset.csv": text.getvalue().encode(),
         "FracAtlas/Utilities/Fracture Split/train.csv": split.encode(),
     }
-
-
-def write_unpacked(members: dict[str, bytes], folder: Path) -> None:
-    for name, content in members.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
