@@ -157,10 +157,11 @@ def fracatlas(
 @app.command("send-run")
 def send_run(run_id: Annotated[str, typer.Argument(help="Id of a run in the local store mlflow.db.")]) -> None:
     """Copy a run that was kept locally to the server that MLFLOW_TRACKING_URI names."""
-    from stages.common.model.tracking import chosen_uri, send
+    from stages.common.model.tracking import chosen_uri, shown
+    from tools.mlflow_store.send import send
 
     begin_working()
-    print(f"sent as run {send(run_id)} to {chosen_uri()}")
+    print(f"run {send(run_id)} of {shown(chosen_uri())} holds it")
 
 
 @fetch.command()

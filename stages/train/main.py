@@ -131,16 +131,19 @@ def train_and_record(training: Training, source: Path, target: Path, scores: Pat
     tags = {"variant": training.run.variant, "training": name}
     tags |= {"params.sha256": json_sha256(record), "data.sha256": data}
     films = {"train": len(training.train.ids), "validation": len(training.validation.ids)}
-    with exclusive(checkpoint, training.stop), training_run(str(training.run), tags) as tracker:
+    with (
+        exclusive(checkpoint, training.stop),
+        training_run(str(training.run), tags, checkpoint.is_file()) as tracker,
+    ):
         tracker.log_params(record)
         tracker.log_data(str(source), data, films)
         resume(training, load_checkpoint(checkpoint, name))
         fit(training, tracker, lambda: save_checkpoint(checkpoint, name, training.state.snapshot()))
         dice = write_run(training, record, target)
         write_json(scores, {"epoch": training.state.kept_epoch, "dice": dice})
+        tracker.log_kept(training.state.kept_epoch, dice)
         tracker.tag({"weights.sha256": sha256(target / WEIGHTS)})
-        with mlflow_model(target, training.train.inputs.shape[1]) as folder:
-            tracker.log_files(folder, "model")
+        tracker.log_files(mlflow_model(target, training.train.inputs.shape[1]), "model")
     remove_checkpoint(checkpoint)
     return dice
 

@@ -119,6 +119,9 @@ def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(settings: Pa
     history = pd.read_csv("models/adaptive/seed-1-fold-1/history.csv")
     assert {"alpha", "ratio", "validation_dice", "images_per_second"} <= set(run.data.metrics)
     assert run.data.metrics["train_loss"] == history["train_loss"].iloc[-1]
+    kept = json.loads(Path("reports/validation/adaptive-1-1.json").read_text())
+    assert run.data.metrics["kept_validation_dice"] == kept["dice"]
+    assert run.data.metrics["kept_epoch"] == kept["epoch"]
     assert run.data.params["weights.method"] == "linear"
     assert run.data.params["machine.threads"] == "1"
     assert {"training", "params.sha256", "data.sha256", "weights.sha256", "git.commit", "dvc.stage"} <= set(
@@ -176,8 +179,11 @@ def test_a_stopped_training_writes_its_state_and_goes_on(toy_params: dict[str, A
     assert "resumes in epoch" in rest.communicate()[1]
     assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == expected
     client, experiment = open_client()
-    statuses = sorted(run.info.status for run in client.search_runs([experiment]))
-    assert statuses == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
+    recorded = client.search_runs([experiment])  # the first call, and the one that was cut twice
+    assert [item.info.status for item in recorded] == ["FINISHED", "FINISHED"]
+    for item in recorded:
+        steps = [metric.step for metric in client.get_metric_history(item.info.run_id, "validation_dice")]
+        assert sorted(steps) == list(range(40))
 
 
 @pytest.mark.slow

@@ -1,10 +1,8 @@
 """What lies outside of this machine: DVC remotes, the MLflow server, Kaggle."""
 
 from dvc.repo import Repo
-from mlflow.exceptions import MlflowException
 
-from stages.common.core.errors import UserError
-from stages.common.model.tracking import chosen_uri, open_client
+from stages.common.model.tracking import UnusableStore, chosen_uri, describe, is_mistake, local_uri, open_client, shown
 from stages.ingest.params import Kaggle, Params
 from tools.doctor.findings import CheckResult, Severity
 
@@ -35,19 +33,20 @@ def remotes() -> list[CheckResult]:
 
 
 def tracking() -> list[CheckResult]:
-    """The MLflow store."""
+    """The MLflow store: whether it can be read and written."""
     uri = chosen_uri()
     try:
         client, experiment = open_client()
         runs = client.search_runs([experiment], max_results=1000)
-    except (UserError, MlflowException) as error:
-        served = uri.startswith("http")
-        message = f"{uri} does not answer" + (
-            "; runs will be kept in mlflow.db and can be sent later" if served else ""
-        )
-        reason = " ".join(str(error).split())[:120]
-        return [CheckResult("MLflow", Severity.WARN if served else Severity.BAD, f"{message} ({reason})")]
-    return [CheckResult("MLflow", Severity.GOOD, f"{len(runs)} runs in {uri}")]
+        client.set_experiment_tag(experiment, "checked", "by wrist doctor")  # a store may answer and take nothing
+    except Exception as error:  # stores fail in the ways of HTTP, SQL, S3 and disks
+        severity, follows = Severity.WARN, "runs will be kept in mlflow.db and can be sent later"
+        if isinstance(error, UnusableStore) and is_mistake(uri):
+            severity, follows = Severity.BAD, "training will refuse the address"
+        elif uri == local_uri():
+            follows = "trainings will leave no record"
+        return [CheckResult("MLflow", severity, f"{shown(uri)} cannot be used: {follows} ({describe(error)})")]
+    return [CheckResult("MLflow", Severity.GOOD, f"{len(runs)} runs in {shown(uri)}")]
 
 
 def kaggle(settings: Params) -> list[CheckResult]:

@@ -1,21 +1,23 @@
 """MLflow as a mirror of what the stages write: one run per training, identified by its tags.
 
-A server that cannot be reached never costs a training: the run goes to the local store, and from there to the server by
+A store that fails never costs a training: the run goes to the local store, and from there to the server by
 
     MLFLOW_TRACKING_URI=http://... wrist send-run RUN_ID
 
-Runs of DVC experiments stand below one parent run per sweep: that which SWEEP in the environment names, or else all
-experiments on one commit.
+A training that is stopped and resumed from its checkpoint stays one run. Its tag `record` is the same in every store,
+so that nothing is sent twice. Runs of DVC experiments stand below one parent run per sweep: that which SWEEP in the
+environment names, or else all experiments on one commit.
 """
 
 import json
 import logging
 import os
+import re
 import sys
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -39,7 +41,6 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
 EXPERIMENT = "wrist-fracture"
-BATCH = 1000  # metrics of one call, MLflow's limit
 SAMPLING = 10  # seconds between two samples of processor, memory and GPU
 
 Call = Callable[[mlflow.MlflowClient, str], object]
@@ -59,6 +60,25 @@ def chosen_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or local_uri()
 
 
+class UnusableStore(UserError):
+    """No MLflow store can be opened at an address."""
+
+
+def is_mistake(uri: str) -> bool:
+    """Whether an address at which no store can be opened is to blame: a server may be down, a named file may not."""
+    return not uri.startswith("http") and uri != local_uri()
+
+
+def shown(text: str) -> str:
+    """An address, or a sentence with some, without the user and the password that may stand in them."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def describe(error: Exception) -> str:
+    """What a store says, on one line and cut to 200 characters."""
+    return shown(" ".join(str(error).split()))[:200] or type(error).__name__
+
+
 def open_client(uri: str = "") -> tuple[mlflow.MlflowClient, str]:
     """A client of a store, by default the chosen one, and the id of the experiment.
 
@@ -73,10 +93,16 @@ def open_client(uri: str = "") -> tuple[mlflow.MlflowClient, str]:
             client = mlflow.MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
             location = (root() / "mlruns").as_uri() if uri == local_uri() else None
-            return client, experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, location)
+            if experiment is None:
+                return client, client.create_experiment(EXPERIMENT, location)
     except MlflowException as error:
-        reason = " ".join(error.message.split())[:300]
-        raise UserError(f"MLFLOW_TRACKING_URI: expected a usable MLflow store at {uri}, found {reason}") from error
+        raise UnusableStore(
+            f"MLFLOW_TRACKING_URI: expected a usable MLflow store at {shown(uri)}, found {describe(error)}"
+        ) from error
+    if experiment.lifecycle_stage == "deleted":
+        restore = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+        raise UserError(f"the experiment {EXPERIMENT} of {shown(uri)} is deleted; restore it with {restore}")
+    return client, experiment.experiment_id
 
 
 class Tracker:
@@ -86,26 +112,47 @@ class Tracker:
     again, from its beginning, to the local store. Where that fails too, training goes on without a record.
     """
 
-    def __init__(self, tags: dict[str, str]) -> None:
-        self.tags = tags
+    def __init__(self, tags: dict[str, str], resumes: bool = False) -> None:
+        """Open the run in the chosen store.
+
+        Args:
+            tags: of the run; `training` is the same in every call for one training.
+            resumes: whether the training goes on from a checkpoint, and the run with it.
+        """
+        self.tags = {"record": uuid.uuid4().hex} | tags
+        self.resumes = resumes
         self.calls: list[Call] = []
+        self.files = ExitStack()  # temporary files that a call needs, until the run ends
         self.run_id = ""
         self.uri = chosen_uri()
         try:
             self.start(self.uri)
-        except UserError as fault:
-            if not self.uri.startswith("http"):
-                raise  # a misspelt address: to be fixed before hours of training, not after
-            self.fall_back(fault)
+        except UnusableStore as error:
+            if is_mistake(self.uri):
+                raise  # to be fixed before hours of training, not after
+            self.fall_back(error)
+        except Exception as error:  # stores fail in the ways of HTTP, SQL, S3 and disks, and none may end a training
+            self.fall_back(error)
 
     def start(self, uri: str) -> None:
-        """Open a run in a store; an earlier one of the same training that was killed is closed."""
+        """Take up the run of a training that resumes, or open a new one; others of it that were killed are closed."""
         self.client, experiment = open_client(uri)
-        same = f"tags.training = '{self.tags['training']}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([experiment], same):
-            self.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+        same = f"tags.training = '{self.tags['training']}' and attributes.status != 'FINISHED'"
+        earlier = self.client.search_runs([experiment], same)  # the newest first
+        taken_up = earlier[0] if self.resumes and earlier else None
+        for run in earlier:
+            if run.info.status == "RUNNING" and run is not taken_up:
+                self.client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
         tags = self.tags | parent_tag(self.client, experiment)
-        self.run_id, self.uri = self.client.create_run(experiment, tags=tags).info.run_id, uri
+        if taken_up is None:
+            run_id = self.client.create_run(experiment, tags=tags).info.run_id
+        else:
+            run_id = taken_up.info.run_id
+            self.tags["record"] = tags["record"] = taken_up.data.tags.get("record", run_id)
+            self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+        self.logged = {metric.step for metric in self.client.get_metric_history(run_id, "train_loss")}
+        self.run_id, self.uri = run_id, uri
         self.monitor: Any = monitor(self.run_id, uri)
         self.monitor.start()
 
@@ -116,27 +163,29 @@ class Tracker:
             return
         try:
             call(self.client, self.run_id)
-        except Exception as error:  # stores fail in the ways of HTTP, SQL, S3 and disks, and none may end a training
+        except Exception as error:  # as above
             self.monitor.finish()
+            with suppress(Exception):  # a server that answers again by now should not call the run running for ever
+                self.client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
             self.fall_back(error)
 
     def fall_back(self, error: Exception) -> None:
         """From a server to the local store, from there to nowhere, and say so."""
-        uri, reason = self.uri, " ".join(str(error).split())[:200]
-        self.run_id = ""
+        uri, self.run_id = self.uri, ""
         if uri == local_uri():
-            print(f"mlflow: {uri} failed ({reason}); training goes on without a record", file=sys.stderr)
+            print(f"mlflow: {uri} failed ({describe(error)}); training goes on without a record", file=sys.stderr)
             return
+        self.uri = local_uri()
         try:
-            self.start(local_uri())
+            self.start(self.uri)
             for call in self.calls:
                 call(self.client, self.run_id)
         except Exception as second:  # as above
             self.fall_back(second)
             return
         print(
-            f"mlflow: {uri} cannot be reached ({reason}); the run is kept in {local_uri()}. Send it later with: "
-            f"MLFLOW_TRACKING_URI={uri} wrist send-run {self.run_id}",
+            f"mlflow: {shown(uri)} failed ({describe(error)}); the run is kept in {local_uri()}. Send it later with: "
+            f"MLFLOW_TRACKING_URI={shown(uri)} wrist send-run {self.run_id}",
             file=sys.stderr,
         )
 
@@ -151,44 +200,64 @@ class Tracker:
         self.do(lambda client, run: client.log_inputs(run, inputs))
 
     def log(self, row: dict[str, float]) -> None:
-        """The values of one epoch, whose number is `row["epoch"]`, in one call, since ten take ten times longer."""
+        """The values of one epoch, whose number is `row["epoch"]`, in one call, since ten take ten times longer.
+
+        An epoch that the run has already, from before the training was stopped, is not written twice.
+        """
         now, step = int(time.time() * 1000), int(row["epoch"])
         metrics = [Metric(name, float(value), now, step) for name, value in row.items() if name != "epoch"]
+        self.do(lambda client, run: None if step in self.logged else client.log_batch(run, metrics=metrics))
+
+    def log_kept(self, epoch: int, dice: float) -> None:
+        """The epoch whose weights are kept, and their Dice on the validation films."""
+        now = int(time.time() * 1000)
+        metrics = [Metric("kept_epoch", epoch, now, 0), Metric("kept_validation_dice", dice, now, 0)]
         self.do(lambda client, run: client.log_batch(run, metrics=metrics))
 
-    def log_files(self, folder: Path, name: str) -> None:
-        self.do(lambda client, run: client.log_artifacts(run, str(folder), name))
+    def log_files(self, folder: AbstractContextManager[Path], name: str) -> None:
+        """A folder that is there until the run ends: a later failure of the store writes it again, elsewhere."""
+        path = str(self.files.enter_context(folder))
+        self.do(lambda client, run: client.log_artifacts(run, path, name))
 
     def tag(self, tags: dict[str, str]) -> None:
         """Tags that later stages search for."""
         self.do(lambda client, run: client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()]))
 
     def end(self, status: str) -> None:
-        if self.run_id:
-            self.monitor.finish()
-        self.do(lambda client, run: client.set_terminated(run, status))
+        with self.files:
+            if self.run_id:
+                self.monitor.finish()
+            self.do(lambda client, run: client.set_terminated(run, status))
 
 
 def parent_tag(client: mlflow.MlflowClient, experiment: str) -> dict[str, str]:
-    """What puts a run below its sweep's, which whoever comes first makes; nothing outside experiments."""
+    """What puts a run below its sweep's; nothing outside experiments."""
     if "DVC_EXP_NAME" not in os.environ:
         return {}
     name = os.environ.get("SWEEP") or f"experiments on {os.environ.get('DVC_EXP_BASELINE_REV', '')[:7]}"
+    return {"mlflow.parentRunId": sweep_run(client, experiment, name)}
+
+
+def sweep_run(client: mlflow.MlflowClient, experiment: str, name: str) -> str:
+    """The id of a sweep's own run, which whoever comes first makes."""
     with FileLock(root() / "mlflow.db.lock"):
-        parents = client.search_runs([experiment], f"tags.sweep = '{name}'")
-        parent = parents[0] if parents else client.create_run(experiment, tags={"mlflow.runName": name, "sweep": name})
-        if not parents:  # it only holds others: it has nothing to wait for
-            client.set_terminated(parent.info.run_id)
-    return {"mlflow.parentRunId": parent.info.run_id}
+        # Compared here: MLflow's filters cannot quote every name.
+        for run in client.search_runs([experiment], "tags.sweep != ''", max_results=50_000):
+            if run.data.tags["sweep"] == name:
+                return str(run.info.run_id)
+        parent = client.create_run(experiment, tags={"mlflow.runName": name, "sweep": name})
+        client.set_terminated(parent.info.run_id)  # it only holds others: it has nothing to wait for
+        return str(parent.info.run_id)
 
 
 @contextmanager
-def training_run(name: str, tags: dict[str, str]) -> Iterator[Tracker]:
-    """A run that ends FINISHED, FAILED or, on Ctrl-C and SIGTERM, KILLED."""
+def training_run(name: str, tags: dict[str, str], resumes: bool = False) -> Iterator[Tracker]:
+    """A run that ends FINISHED, FAILED or, on Ctrl-C and SIGTERM, KILLED; arguments as for Tracker."""
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
     title = f"{os.environ.get('DVC_EXP_NAME', '')} {name}".strip()
     code_tags = {"mlflow.runName": title, "git.commit": git_commit()}
-    tracker = Tracker(code_tags | {tag: os.environ.get(variable, "") for tag, variable in from_dvc.items()} | tags)
+    dvc_tags = {tag: os.environ.get(variable, "") for tag, variable in from_dvc.items()}
+    tracker = Tracker(code_tags | dvc_tags | tags, resumes)
     status = RunStatus.KILLED
     try:
         yield tracker
@@ -213,53 +282,17 @@ def log_test_metrics(weights_sha256: str, metrics: dict[str, float]) -> int:
                 values = [Metric(f"test_{name}", value, run.info.start_time, 0) for name, value in metrics.items()]
                 client.log_batch(run.info.run_id, metrics=values)
                 runs += 1
-        except (UserError, MlflowException) as error:
-            if not uri.startswith("http"):
-                raise
-            print(f"mlflow: {uri} cannot be reached; the test metrics are in metrics.json: {error}", file=sys.stderr)
+        except Exception as error:  # as for Tracker
+            print(
+                f"mlflow: {shown(uri)} failed ({describe(error)}); the test metrics are in metrics.json only",
+                file=sys.stderr,
+            )
     return runs
-
-
-def send(run_id: str) -> str:
-    """Copy a run from the local store to the one that MLFLOW_TRACKING_URI names; returns its id there.
-
-    Raises:
-        UserError: no server is named, or there is no such run.
-    """
-    if chosen_uri() == local_uri():
-        raise UserError("MLFLOW_TRACKING_URI: expected the address of a server to send to, found none; set it")
-    source, _ = open_client(local_uri())
-    try:
-        run = source.get_run(run_id)
-    except MlflowException:
-        raise UserError(
-            f"{run_id}: expected the id of a run in {local_uri()}, found none; see `mlflow runs list`"
-        ) from None
-    target, experiment = open_client()
-    tags = {key: value for key, value in run.data.tags.items() if key == "mlflow.runName" or key[:7] != "mlflow."}
-    new = target.create_run(experiment, run.info.start_time, tags).info.run_id
-    target.log_batch(new, params=[Param(key, value) for key, value in run.data.params.items()])
-    metrics = history(source, run)
-    for start in range(0, len(metrics), BATCH):
-        target.log_batch(new, metrics=metrics[start : start + BATCH])
-    target.log_inputs(new, run.inputs.dataset_inputs if run.inputs else [])
-    with tempfile.TemporaryDirectory() as folder:
-        for item in source.list_artifacts(run_id):
-            source.download_artifacts(run_id, item.path, folder)
-        target.log_artifacts(new, folder)
-    target.set_terminated(new, run.info.status, run.info.end_time)
-    return str(new)
 
 
 def monitor(run_id: str, uri: str) -> Any:
     """A thread that adds processor, memory and GPU use to a run."""
     return SystemMetricsMonitor(run_id, sampling_interval=SAMPLING, tracking_uri=uri)  # type: ignore[no-untyped-call]
-
-
-def history(client: mlflow.MlflowClient, run: Run) -> list[Metric]:
-    """Every value of every metric of a run."""
-    names = sorted(run.data.metrics)
-    return [metric for name in names for metric in client.get_metric_history(run.info.run_id, name)]
 
 
 def flat(params: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -1,62 +1,43 @@
-import os
-import signal
-import socket
+import http.server
+import shutil
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from stages.common.core.errors import UserError
-from stages.common.model.tracking import Tracker, flat, local_uri, log_test_metrics, open_client, send, training_run
+from stages.common.model.tracking import (
+    Tracker,
+    flat,
+    local_uri,
+    log_test_metrics,
+    open_client,
+    training_run,
+)
+from tests.helpers.mlflow_store import TAGS, check_all, record_all
 from tests.helpers.paths import ROOT
-
-TAGS = {"training": "t1"}
-
-
-def record(run: Tracker, folder: Path) -> None:
-    """Everything that a training says."""
-    run.log_params({"loop": {"epochs": 2}})
-    run.log_data("data/dataset", "abc" * 20, {"train": 9})
-    run.log({"epoch": 0, "train_loss": 0.5})
-    run.log({"epoch": 1, "train_loss": 0.25})
-    run.tag({"weights.sha256": "123"})
-    run.log_files(folder, "model")
-
-
-def check(client: MlflowClient, run: Run) -> None:
-    """All of `record` is there."""
-    assert run.info.status == "FINISHED"
-    assert run.data.params == {"loop.epochs": "2"}
-    assert run.data.metrics["train_loss"] == 0.25
-    assert [m.value for m in client.get_metric_history(run.info.run_id, "train_loss")] == [0.5, 0.25]
-    assert run.data.tags["training"] == "t1"
-    assert run.inputs.dataset_inputs[0].dataset.digest == ("abc" * 20)[:36]
-    assert [f.path for f in client.list_artifacts(run.info.run_id, "model")] == ["model/weights"]
+from tools.doctor.services import tracking
 
 
 @pytest.fixture
-def model(here: Path) -> Path:
-    (here / "model").mkdir()
-    (here / "model/weights").write_text("w")
-    return here / "model"
+def here(here: Path, mlflow_store: Path) -> Path:
+    """An empty folder as the current one, with an empty store, whose making takes two seconds."""
+    shutil.copy(mlflow_store, here)
+    return here
 
 
-def test_a_run_holds_params_metrics_tags_and_files(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_holds_params_metrics_tags_and_files(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_STAGE", "train@adaptive")
     monkeypatch.setenv("DVC_EXP_NAME", "bold-wrist")
     with training_run("adaptive", TAGS) as run:
-        record(run, model)
+        record_all(run)
     assert log_test_metrics("123", {"f1": 0.75}) == 1
     assert log_test_metrics("other", {"f1": 0.75}) == 0
     client, experiment = open_client()
     (training,) = client.search_runs([experiment], "tags.training = 't1'")  # beside it is the run of its sweep
-    check(client, training)
+    check_all(client, training)
     assert training.data.metrics["test_f1"] == 0.75
     assert training.data.tags["dvc.stage"] == "train@adaptive"
     assert training.data.tags["dvc.experiment"] == "bold-wrist"
@@ -83,126 +64,28 @@ def test_a_run_whose_process_was_killed_is_closed_by_the_next_of_the_same_traini
     other.end("FINISHED")
 
 
-class Server:
-    """A real MLflow server on a port of this machine."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        (self.folder / "server").mkdir(exist_ok=True)
-        words = ["server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        words += ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "./artifacts"]
-        with (self.folder / "server/log").open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", *words],
-                cwd=self.folder / "server",
-                stdout=log,
-                stderr=log,
-                env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
-                start_new_session=True,
-            )
-        end = time.monotonic() + 90
-        while not self.answers():
-            assert time.monotonic() < end, (self.folder / "server/log").read_text()
-            time.sleep(0.2)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def server(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    started = Server(here)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", started.uri)
-    started.start()
-    yield started
-    if started.process.poll() is None:
-        started.stop()
-
-
-@pytest.mark.slow
-def test_a_server_gets_runs_and_one_that_dies_midway_gets_the_run_later(
-    server: Server, model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    check_a_run(model)
-    with training_run("adaptive", TAGS) as run:
-        run.log_params({"loop": {"epochs": 2}})
-        run.log_data("data/dataset", "abc" * 20, {"train": 9})
-        run.log({"epoch": 0, "train_loss": 0.5})
-        server.stop()
-        run.log({"epoch": 1, "train_loss": 0.25})
-        run.tag({"weights.sha256": "123"})
-        run.log_files(model, "model")
-    assert log_test_metrics("123", {"f1": 0.75}) == 1
-    output = capsys.readouterr().err
-    assert f"mlflow: {server.uri} cannot be reached" in output
-    assert f"MLFLOW_TRACKING_URI={server.uri} wrist send-run {run.run_id}" in output
-    local, experiment = open_client(local_uri())
-    (kept,) = local.search_runs([experiment])
-    check(local, kept)
-    assert kept.data.metrics["test_f1"] == 0.75
-
-    server.start()
-    sent = send(run.run_id)
-    remote, experiment = open_client()
-    copy = remote.get_run(sent)
-    check(remote, copy)
-    assert copy.data.metrics["test_f1"] == 0.75
-    assert (copy.info.start_time, copy.info.end_time) == (kept.info.start_time, kept.info.end_time)
-    assert copy.data.tags["mlflow.runName"] == "adaptive"
-
-
-def check_a_run(model: Path) -> None:
-    """While the server answers, it gets the run and its test metrics."""
-    with training_run("adaptive", TAGS) as run:
-        record(run, model)
-    assert log_test_metrics("123", {"f1": 0.75}) == 1
-    client, _ = open_client()
-    check(client, client.get_run(run.run_id))
-    assert client.get_run(run.run_id).data.metrics["test_f1"] == 0.75
-
-
 def test_a_server_that_was_never_there_costs_nothing(
-    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     with training_run("adaptive", TAGS) as run:
-        record(run, model)
-    assert "the run is kept in sqlite:///" in capsys.readouterr().err
+        record_all(run)
+    output = capsys.readouterr().err
+    assert "mlflow: http://127.0.0.1:9 failed" in output
+    assert "the run is kept in sqlite:///" in output
+    assert "secret" not in output
     client, experiment = open_client(local_uri())
     (training,) = client.search_runs([experiment])
-    check(client, training)
+    check_all(client, training)
 
 
-def test_a_store_that_breaks_midway_ends_no_training(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_that_breaks_midway_ends_no_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with training_run("adaptive", TAGS) as run:
         run.log({"epoch": 0, "train_loss": 0.5})
         Path("mlflow.db").write_bytes(b"no database" * 1000)
-        record(run, model)
+        record_all(run)
     assert capsys.readouterr().err.count("training goes on without a record") == 1
-
-
-def test_sending_asks_for_a_server_and_a_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="expected the address of a server to send to"):
-        send("x")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="x: expected the id of a run in sqlite"):
-        send("x")
 
 
 def test_the_store_lies_at_the_dvc_root(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,13 +93,99 @@ def test_the_store_lies_at_the_dvc_root(here: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DVC_ROOT", str(here / "root"))
     open_client()
     assert (here / "root/mlflow.db").exists()
-    assert not (here / "mlflow.db").exists()
+    assert not (here / "mlflow.db.lock").exists()
 
 
 def test_an_unusable_store_is_one_sentence(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://x")
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):
         open_client()
+
+
+def test_a_training_that_resumes_stays_one_run_with_its_whole_history(here: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), training_run("first", TAGS) as cut:
+        for epoch in (0, 1, 2):  # the last one after the checkpoint, from which it is trained again
+            cut.log({"epoch": epoch, "train_loss": 1.0 - epoch / 10})
+        raise KeyboardInterrupt
+    with training_run("second", TAGS, resumes=True) as resumed:
+        for epoch in range(4):
+            resumed.log({"epoch": epoch, "train_loss": 1.0 - epoch / 10})
+    client, experiment = open_client()
+    (run,) = client.search_runs([experiment])
+    assert (run.info.run_id, run.info.run_name, run.info.status) == (cut.run_id, "second", "FINISHED")
+    assert run.data.tags["record"] == cut.tags["record"]
+    history = client.get_metric_history(cut.run_id, "train_loss")
+    assert [(metric.step, metric.value) for metric in history] == [(n, 1.0 - n / 10) for n in range(4)]
+    with training_run("third", TAGS) as again:  # the same training from its beginning, as when it is forced
+        pass
+    assert again.run_id != cut.run_id
+
+
+def test_a_deleted_experiment_costs_the_record_and_no_training(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for uri in (local_uri(), f"sqlite:///{here}/other.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        client, experiment = open_client()
+        client.delete_experiment(experiment)
+        with training_run("adaptive", TAGS) as run:
+            record_all(run)
+        assert log_test_metrics("123", {"f1": 0.75}) == 0
+        output = capsys.readouterr().err
+        assert output.count("training goes on without a record") == 1
+        assert f"is deleted; restore it with `mlflow experiments restore --experiment-id {experiment}`" in output
+        assert "the test metrics are in metrics.json only" in output
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """An MLflow server in front of which something refuses every request."""
+
+    code = 403
+
+    def do_POST(self) -> None:
+        body = b'{"error_code": "PERMISSION_DENIED", "message": "not yours"}'
+        self.send_response(self.code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        pass
+
+
+@pytest.mark.parametrize("code", [403, 500])
+def test_a_server_that_refuses_costs_no_training(
+    code: int, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(Refusing, "code", code)
+    with http.server.HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        with training_run("adaptive", TAGS) as run:
+            record_all(run)
+        (checked,) = tracking()
+        server.shutdown()
+    assert "the run is kept in sqlite:///" in capsys.readouterr().err
+    client, experiment = open_client(local_uri())
+    (kept,) = client.search_runs([experiment])
+    check_all(client, kept)
+    assert "cannot be used: runs will be kept in mlflow.db" in checked.message
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "quoted" one', 'it\'s "both"'])
+def test_a_sweep_may_have_any_name(name: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP", name)
+    for experiment_name in ("one", "two"):
+        monkeypatch.setenv("DVC_EXP_NAME", experiment_name)
+        with training_run("adaptive", {"training": experiment_name}):
+            pass
+    client, experiment = open_client()
+    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+    assert set(runs) == {name, "one adaptive", "two adaptive"}
+    assert runs["one adaptive"].data.tags["mlflow.parentRunId"] == runs[name].info.run_id
 
 
 @pytest.mark.slow

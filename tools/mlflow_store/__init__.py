@@ -1,0 +1,1 @@
+"""What users do with runs that MLflow holds: send them to a server, and register a model."""
