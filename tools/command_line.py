@@ -28,7 +28,7 @@ sweep = typer.Typer(
 audit = typer.Typer(
     help="Trace a number to its source files, and verify that what is here is what was run.", no_args_is_help=True
 )
-fetch = typer.Typer(help="Bring public data sets here, pinned by hash.", no_args_is_help=True)
+fetch = typer.Typer(help="Bring public data sets and weights here, pinned by hash.", no_args_is_help=True)
 for name, group in (("sweep", sweep), ("audit", audit), ("fetch", fetch)):
     app.add_typer(group, name=name, rich_help_panel=None)
 
@@ -186,6 +186,20 @@ def url() -> None:
     begin_working()
     files = fetch_urls(Params.model_validate(read_params(PARAMS)["ingest"]))
     print(f"{files} files fetched and pinned; commit data/pins, then run `dvc repro`")
+
+
+@fetch.command()
+def weights(
+    licence: Annotated[str, typer.Option(help="Of the weights, where their publisher's client does not say it.")] = "",
+) -> None:
+    """Fetch the weights that the encoder of params.yaml starts from, and pin them by SHA-256 in data/pins."""
+    pin_instructions(torch=True)
+    from stages import read_params
+    from stages.common.model.architecture import read_network
+    from tools.fetch.weights import fetch_weights
+
+    begin_working()
+    print(fetch_weights(read_network(read_params(PARAMS)["train"]["network"]), licence))
 
 
 @sweep.command()

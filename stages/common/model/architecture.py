@@ -1,5 +1,6 @@
 """The section `train.network` of params.yaml, which model.json repeats: what `network.build` makes a network of."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
@@ -20,7 +21,7 @@ class Network(Alternative):
     encoder: str = param("resnet18", ENCODER, min_length=1)
     weights: str = param(
         "none",
-        "what the encoder starts from: none (random) | imagenet | a file of weights; `wrist fetch weights` brings or "
+        "none (random) | imagenet | PATH.safetensors; what the encoder starts from; `wrist fetch weights` brings and "
         "pins what the installation lacks",
         min_length=1,
     )
@@ -39,6 +40,11 @@ class Network(Alternative):
 
     @model_validator(mode="after")
     def check_weights(self) -> "Network":
+        path = PurePosixPath(self.weights)
+        if self.weights not in ("none", "imagenet") and (path.is_absolute() or path.suffix != ".safetensors"):
+            raise ValueError(
+                "weights must be none, imagenet or the path of a .safetensors file from the project's root"
+            )
         if self.pretrained and self.in_channels > 1:
             raise ValueError(f"input {self.input} has no weights to start from; set input: image, or weights: none")
         return self

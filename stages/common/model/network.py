@@ -113,9 +113,14 @@ def predict_logits(network: nn.Module, inputs: np.ndarray, batch: int = 8) -> Te
     return torch.cat([network(to_input(block)).float()[:, 0] for block in blocks]).cpu()
 
 
-def save_weights(path: Path, state: dict[str, Tensor]) -> None:
+def as_safetensors(state: dict[str, Tensor]) -> bytes:
     """Weights as safetensors: no code in the file, and the same bytes for the same tensors."""
-    write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}))
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())})
+
+
+def save_weights(path: Path, state: dict[str, Tensor]) -> None:
+    """Write weights as safetensors."""
+    write_bytes(path, as_safetensors(state))
 
 
 def load_model(folder: Path) -> nn.Module:

@@ -68,8 +68,7 @@ def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(pr
 def test_a_model_that_was_evaluated_with_mirror_images_predicts_with_them_also_as_an_export(
     project: Path, tmp_path: Path
 ) -> None:
-    kept, out = tmp_path / "kept", RUN
-    shutil.copytree(out, kept)
+    kept = shutil.copytree(RUN, tmp_path / "kept")
     try:
         evaluate(Evaluate(folds=[1], threshold=0.3, temperature="none", mirror=True, boundary_px=3.0), "adaptive")
         model = open_model("adaptive")
@@ -80,12 +79,13 @@ def test_a_model_that_was_evaluated_with_mirror_images_predicts_with_them_also_a
         inputs = np.stack([prepared(film, model)[1] for film in raw_films(names[:2])])
         export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", inputs)
     finally:
-        shutil.rmtree(out)
-        shutil.copytree(kept, out)
+        shutil.rmtree(RUN)
+        shutil.copytree(kept, RUN)
     exported, plain = open_model(str(tmp_path / "onnx")), open_model("adaptive")
     np.testing.assert_allclose(exported.probabilities(inputs), np.stack(grids[:2]), atol=TOLERANCE)
     assert np.abs(plain.probabilities(inputs) - np.stack(grids[:2])).max() > 1e-3
-    np.testing.assert_array_equal(open_model("adaptive", flip=True).probabilities(inputs), np.stack(grids[:2]))
+    asked = open_model("adaptive", flip=True).probabilities(inputs)  # two films in a batch have other last bits
+    np.testing.assert_allclose(asked, np.stack(grids[:2]), atol=1e-6)
 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
