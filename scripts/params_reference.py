@@ -4,26 +4,17 @@ Run: make reference     (after a change of a stages/NAME/params.py)
 """
 
 import json
-import re
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from pydantic import create_model
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from stages import STAGES, section_model
+from stages import STAGES
 from stages.common.core.files import write_text
-from stages.common.core.params import Strict
 from stages.common.data.layout import PARAMS
+from tools.params_file import Node, Schema, commented, meaning, shown
 
 SCHEMA, PAGE = Path("params.schema.json"), Path("docs/reference/params.md")
-WIDTH = 120
-COLUMN = 27  # of a comment behind a short line
-CONTINUED = re.compile(r" {20,}#")  # a comment's further lines; what starts further left is written by hand
 HEAD = """# Parameters
 
 Every key of [params.yaml](../../params.yaml), written by `make reference` from the models that check it. Unknown keys,
@@ -35,169 +26,6 @@ A key that takes an entry holds a mapping with the entry's name and its own keys
 `{method: dwa, temperature: 2.0}`. Keys that are left out have their defaults; the name alone, `dwa`, has all of them.
 """
 HEADS = ("values", "unit", "default", "meaning")  # of the cells of a key
-
-Node = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Schema:
-    """The JSON schema of params.yaml."""
-
-    content: Node
-
-    @classmethod
-    def of_models(cls) -> "Schema":
-        models: dict[str, Any] = {stage: (section_model(stage), ...) for stage in STAGES}
-        return cls(create_model("Params", __base__=Strict, **models).model_json_schema())
-
-    def resolve(self, node: Node) -> Node:
-        """A node with what it refers to; where both have a key, that of the node holds."""
-        if "$ref" not in node:
-            return node
-        target: Node = self.content["$defs"][node["$ref"].rpartition("/")[2]]
-        return self.resolve(target) | {key: value for key, value in node.items() if key != "$ref"}
-
-    def alternatives(self, node: Node) -> tuple[str, dict[str, Node]] | None:
-        """The key that names the entries which may stand at a node, and those by their names; None for other nodes."""
-        for part in [node, *node.get("anyOf", [])]:
-            if "discriminator" in part:
-                tag = part["discriminator"]["propertyName"]
-                entries = [self.resolve(entry) for entry in part["oneOf"]]
-                return tag, {name: entry for entry in entries for name in names(entry["properties"][tag])}
-        return None
-
-    def entries(self, node: Node) -> tuple[str, dict[str, Node]] | None:
-        """As `alternatives`, also for a list of such entries."""
-        return self.alternatives(self.resolve(node.get("items", {})) if node.get("type") == "array" else node)
-
-    def chosen(self, node: Node, value: Any) -> tuple[Node, str]:
-        """The schema of a mapping that stands at a node, and the key that holds its name where it is an entry."""
-        if (alternatives := self.alternatives(node)) is None:
-            return node, ""
-        tag, entries = alternatives
-        return entries[value[tag]], tag
-
-    def leaves(self, node: Node, key: str = "") -> Iterator[tuple[str, Node]]:
-        """The keys below a node that hold a value or entries, by their dotted names."""
-        for name, child in node.get("properties", {}).items():
-            child = self.resolve(child)
-            path = f"{key}.{name}" if key else name
-            if "properties" in child:
-                yield from self.leaves(child, path)
-            else:
-                yield path, child
-
-    def values(self, node: Node) -> str:
-        """What may stand at a node, in words."""
-        node = self.resolve(node)
-        if (alternatives := self.alternatives(node)) is not None:
-            return " | ".join(alternatives[1])
-        if "properties" in node:
-            return ", ".join(dict.fromkeys(self.values(child) for _, child in self.leaves(node)))
-        if "enum" in node or "const" in node:
-            return " | ".join(names(node))
-        if "anyOf" in node:
-            return " | ".join(self.values(part) for part in node["anyOf"])
-        if node["type"] == "array":
-            count = interval(node.get("minItems"), node.get("maxItems"))
-            items = self.resolve(node["items"])
-            what = "mappings" if "properties" in items else self.values(items)
-            return f"list{f' ({count})' if count else ''} of {what}"
-        words = {"boolean": "true | false", "string": "text", "object": "mapping"}
-        return words.get(node["type"]) or numbers(node)
-
-
-def names(node: Node) -> list[str]:
-    """The words that a node allows."""
-    return [shown(value) for value in node.get("enum", [node.get("const")])]
-
-
-def shown(value: Any, tag: str = "") -> str:
-    """A value as in params.yaml; an entry by its name, which stands at the key `tag`."""
-    if isinstance(value, list):
-        return f"[{', '.join(shown(item, tag) for item in value)}]"
-    if isinstance(value, dict):
-        return str(value[tag])
-    return json.dumps(value) if isinstance(value, bool) or value == "" else str(value)
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """A closed interval in words."""
-    if low is None or high is None:
-        return f">= {low}" if low is not None else f"<= {high}" if high is not None else ""
-    return f"{low}" if low == high else f"{low}..{high}"
-
-
-def numbers(node: Node) -> str:
-    """The numbers that a node allows, in words; its type where those are all."""
-    bounds = ("minimum", "exclusiveMinimum", "exclusiveMaximum", "maximum")
-    least, above, below, most = (int(node[key]) if node.get(key, 0.5) % 1 == 0 else node.get(key) for key in bounds)
-    if above is None and below is None:
-        text = interval(least, most) or node["type"]
-    elif below is None and most is None:
-        text = f"> {above}"
-    else:
-        left = f"{above} <" if above is not None else f"{least} <="
-        text = f"{left} x {f'< {below}' if below is not None else f'<= {most}'}"
-    return f"{text}, a multiple of {node['multipleOf']}" if "multipleOf" in node else text
-
-
-# --- params.yaml ---
-
-
-def comment(schema: Schema, node: Node) -> str:
-    """The comment of a key: unit and values; what it means."""
-    values = schema.values(node)
-    limits = ", ".join(filter(None, [node.get("unit", ""), "" if values in ("text", "number", "integer") else values]))
-    return "; ".join(filter(None, [limits, meaning(node)]))
-
-
-def comments(schema: Schema, section: CommentedMap, node: Node, tag: str = "") -> Iterator[tuple[int, str]]:
-    """Each line of params.yaml on which a key of `section` stands, from 0, and its comment.
-
-    Args:
-        node: the schema of the section.
-        tag: the key that holds its name, where the section is an entry.
-    """
-    for key, value in section.items():
-        child = schema.resolve(node["properties"][key])
-        block = isinstance(value, CommentedMap) and not value.fa.flow_style()
-        if key == tag:
-            text = meaning(node)
-        else:
-            text = meaning(child) if block and "properties" in child else comment(schema, child)
-        yield section.lc.key(key)[0], text
-        if block:
-            yield from comments(schema, value, *schema.chosen(child, value))
-        if isinstance(value, CommentedSeq):
-            items = schema.resolve(child["items"])
-            for item in value:
-                if isinstance(item, CommentedMap) and not item.fa.flow_style():
-                    yield from comments(schema, item, *schema.chosen(items, item))
-
-
-def meaning(node: Node) -> str:
-    """The first paragraph of a description, on one line, without a full stop at its end."""
-    return " ".join(node.get("description", "").partition("\n\n")[0].split()).removesuffix(".")
-
-
-def commented(schema: Schema, text: str) -> str:
-    """params.yaml with the comments of its keys written anew; values and other comments stay."""
-    of_line: Mapping[int, str] = dict(comments(schema, YAML().load(text), schema.content))
-    lines = []
-    for number, line in enumerate(text.splitlines()):
-        if number not in of_line:
-            lines += [] if CONTINUED.match(line) else [line]
-            continue
-        code = re.sub(r"\s+#.*$", "", line)
-        column = max(COLUMN, len(code) + 2)
-        wrapped = textwrap.wrap(of_line[number], WIDTH - column - 2) or [""]
-        lines += [f"{code:<{column}}# {wrapped[0]}" if wrapped[0] else code]
-        lines += [f"{'':<{column}}# {more}" for more in wrapped[1:]]
-    return "\n".join(lines) + "\n"
-
-
-# --- the page ---
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -44,6 +44,14 @@ def read_params(path: Path, source: str = "") -> dict[str, Any]:
     return read_sections(path, {stage: section_model(stage) for stage in STAGES}, source)
 
 
+def recipe_name(params: Path = PARAMS) -> str:
+    """The recipe of params.yaml, for records that are no output of a stage.
+
+    It is imported by name: another definition of a recipe is no other training.
+    """
+    return str(import_module(f"{__name__}.recipes").recipe_name(read_params(params)))
+
+
 def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda parser: None) -> None:
     """What `python -m stages.NAME` does: the stage's `main`, given its section of params.yaml and the arguments.
 

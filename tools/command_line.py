@@ -100,6 +100,18 @@ def export(
 
 
 @app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="paper, strong or fast; none: say which one params.yaml has.")] = "",
+) -> None:
+    """Choose how films are prepared and networks trained: write a recipe into params.yaml, and say what changes."""
+    from tools.recipe import choose_recipe, present_recipe
+
+    begin_working()
+    lines = choose_recipe(name) if name else []
+    print("\n".join([*lines, f"recipe: {present_recipe()}"]))
+
+
+@app.command()
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Close MLflow runs whose process is gone.")] = False,
 ) -> None:

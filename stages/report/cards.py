@@ -10,6 +10,7 @@ from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, DATASHEET, MODEL_CARD, MODELS, RAW, WEIGHTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
+from stages.recipes import recipe_name
 from stages.report.evaluations import Evaluated
 from stages.report.page import beyond_pixels, checks, sources
 from stages.report.tables import markdown
@@ -52,6 +53,7 @@ def write_cards(
         subgroups=results["subgroups"].to_dict("records"),
         more=beyond_pixels(runs),
         model=first,
+        recipe=recipe_name(params),
         methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
         weights=[
             {"name": str(item.run.folder), "sha256": sha256(root / MODELS / item.run.folder / WEIGHTS)}

@@ -31,6 +31,7 @@ from stages.common.data.layout import (
 )
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
+from stages.recipes import recipe_name
 from stages.report.evaluations import Evaluated
 from stages.report.tables import FEW, GAIN, HEAD, cells_of
 
@@ -122,6 +123,7 @@ def render(
         checks=checks(root),
         machine=first.model["machine"],
         params=as_yaml(params),
+        recipe=recipe_name(params),
     )
 
 

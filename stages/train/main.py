@@ -19,12 +19,13 @@ import pandas as pd
 from filelock import FileLock
 from lightning_fabric import Fabric
 
+from stages import recipe_name
 from stages.common.core.device_lock import wait_for
 from stages.common.core.files import new_folder, write_json
 from stages.common.core.hashing import folder_sha256, json_sha256, sha256
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.dataset import Films, load_films
-from stages.common.data.layout import DATASET, DESCRIPTION, MODELS, VALIDATION, WEIGHTS
+from stages.common.data.layout import DATASET, DESCRIPTION, MODELS, PARAMS, VALIDATION, WEIGHTS
 from stages.common.data.records import ModelRecord, TrainingRecord
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, VALIDATION_SCORES
@@ -130,6 +131,8 @@ def train_and_record(training: Training, source: Path, target: Path, scores: Pat
     checkpoint = checkpoint_path(name)
     tags = {"variant": training.run.variant, "training": name}
     tags |= {"params.sha256": json_sha256(record), "data.sha256": data}
+    if PARAMS.is_file():  # names what the stages before did, too: for the record, no weight hangs on it
+        tags["recipe"] = recipe_name()
     films = {"train": len(training.train.ids), "validation": len(training.validation.ids)}
     with (
         exclusive(checkpoint, training.stop),

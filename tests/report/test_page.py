@@ -12,6 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from stages import section_model
+from stages.common.core.files import read_json, write_json
+from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
 
 pytestmark = pytest.mark.slow
@@ -61,6 +63,23 @@ def test_cards_say_what_was_run(project: Path) -> None:
     assert "- 24 films, " in sheet
     assert "16 for training (of which 4 for validation), 8 for the test, 0 unused" in sheet
     assert not {"None", "nan"} & set((card + sheet).split())
+    assert "- Recipe: paper, changed: preprocess.size 64 (256), " in card
+    assert "from random initial weights" in card
+    assert "Recipe: paper, changed: " in (project / "reports/index.html").read_text()
+
+
+def test_the_card_says_what_the_encoder_started_from(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_params: dict[str, Any]
+) -> None:
+    own = shutil.copytree(project, tmp_path / "own", symlinks=True)
+    for file in own.glob("models/*/*/model.json"):
+        write_json(file, read_json(file) | {"pretrained": EMBEDDED_RECORD})
+    report(own, monkeypatch, toy_params)
+    card = " ".join((own / "reports/MODEL_CARD.md").read_text().split())
+    assert "from pretrained weights" in card
+    assert (
+        f"started from: {EMBEDDED_RECORD['source']}, licence Apache-2.0, SHA-256 `{EMBEDDED_RECORD['sha256']}`" in card
+    )
 
 
 @pytest.fixture

@@ -112,7 +112,10 @@ def test_what_it_was_shown_is_what_its_model_asks_for(what: str, settings: Param
     assert load_model(dataset / "model")(torch.zeros(1, channels, 32, 32)).shape == (1, 1, 32, 32)
 
 
-def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(settings: Params, dataset: Path) -> None:
+def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(
+    settings: Params, toy_params: dict[str, Any], dataset: Path
+) -> None:
+    write_params(dataset, toy_params)
     main(settings, "adaptive")
     client, experiment = open_client()
     (run,) = client.search_runs([experiment])
@@ -127,6 +130,7 @@ def test_mlflow_holds_the_run_and_a_model_that_opens_without_pickle(settings: Pa
     assert {"training", "params.sha256", "data.sha256", "weights.sha256", "git.commit", "dvc.stage"} <= set(
         run.data.tags
     )
+    assert run.data.tags["recipe"].startswith("paper, changed: preprocess.size 64 (256), ")
     (data,) = run.inputs.dataset_inputs
     assert run.data.tags["data.sha256"].startswith(data.dataset.digest)
     assert json.loads(data.dataset.profile) == {"train": 9, "validation": 3}

@@ -29,7 +29,7 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, WEIGHTS
 from stages.common.data.tables import SPLIT
 from tools.audit.dvc_lock import Stage, git
-from tools.audit.trace import Project
+from tools.audit.trace import Project, model_facts
 from tools.doctor.packages import read_pins
 
 NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"
@@ -173,6 +173,7 @@ def bom(project: Project) -> str:
         if out.startswith(f"{MODELS}/"):
             weights = HashType(alg=HashAlgorithm.SHA_256, content=sha256(project.root / out / WEIGHTS))
             facts = {"dvc:stage": stage.name, "dvc:md5": stage.outs[out], "model card": str(MODEL_CARD)}
+            facts |= model_facts(project, out)
             properties = [Property(name=name, value=value) for name, value in facts.items()]
             kind = ComponentType.MACHINE_LEARNING_MODEL
             model = Component(name=out, type=kind, bom_ref=out, hashes=[weights], properties=properties)

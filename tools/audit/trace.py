@@ -32,6 +32,7 @@ from stages.common.model.metrics import COUNTS
 from tools.audit.dvc_cache import listing
 from tools.audit.dvc_lock import Lock, Stage, commits_of, read_lock
 from tools.audit.graph import Graph
+from tools.audit.recipes import pretrained_of, recipe_of
 
 REPORT = str(REPORTS / COMPARISON.name)
 Row = dict[str, str]  # cells as they are printed
@@ -200,7 +201,7 @@ def artefact(project: Project, graph: Graph, path: str, deep: bool = True) -> st
     if path != out:
         graph.add(path, kind_of(path), artefact(project, graph, out, deep))
         return path
-    graph.add(path, kind_of(path), settings(graph, stage), code(graph, stage))
+    graph.add(path, kind_of(path), settings(graph, stage), code(graph, stage), **model_facts(project, path))
     if deep:
         for dep, md5 in stage.data.items():
             inside = project.lock.output_of(dep)
@@ -208,6 +209,17 @@ def artefact(project: Project, graph: Graph, path: str, deep: bool = True) -> st
                 path, kind_of(path), artefact(project, graph, inside) if inside else source(project, graph, dep, md5)
             )
     return path
+
+
+def model_facts(project: Project, path: str) -> dict[str, str]:
+    """The recipe of a model and what its encoder started from; nothing for other outputs."""
+    if kind_of(path) != "model":
+        return {}
+    facts = {"recipe": recipe_of(project.lock)}
+    if pretrained := pretrained_of(project.root / path):
+        names = {"source": "encoder from", "licence": "its licence", "sha256": "its sha256"}
+        facts |= {words: str(pretrained[key]) for key, words in names.items()}  # type: ignore[literal-required]
+    return {name: value for name, value in facts.items() if value}
 
 
 def kind_of(path: str) -> str:
@@ -237,7 +249,7 @@ def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
         `dep`, which is the node's name.
     """
     graph.add(dep, "inbox", md5=md5)
-    if dep != str(PINS):
+    if not Path(dep).is_relative_to(PINS):
         for name in sorted({row["source"] for row in project.files}):
             rows = [row for row in project.files if row["source"] == name]
             licences = ", ".join(sorted({row["licence"] for row in rows}))

@@ -101,3 +101,6 @@ def test_the_bill_of_materials_is_valid_and_complete(exported: Path) -> None:
         digest = run(exported, "sha256sum", f"{name}/weights.safetensors").split()[0]
         assert components[name]["type"] == "machine-learning-model"
         assert components[name]["hashes"] == [{"alg": "SHA-256", "content": digest}]
+        properties = {item["name"]: item["value"] for item in components[name]["properties"]}
+        assert properties["recipe"].startswith("paper, changed: preprocess.size 64 (256), ")
+        assert "encoder from" not in properties

@@ -45,6 +45,10 @@ def test_a_number_leads_to_every_stage_and_source(project: Path) -> None:
         assert facts["commit"] == commit
         assert facts["command"] == lock.makers[name].command.removeprefix("exec ")
         assert f"code of {facts['stage']}" in graph.origins[name]
+    recipe = graph.nodes[f"models/adaptive/{RUN}"].facts["recipe"]
+    assert recipe.startswith("paper, changed: preprocess.size 64 (256), train.network.channels [16, 8, 8] (")
+    assert graph.nodes["data/pins/weights.csv"].kind == "inbox"
+    assert not graph.origins["data/pins/weights.csv"]
     assert graph.nodes["params of train@adaptive-1-1"].facts["train.adaptive"]["method"] == "linear"
 
 

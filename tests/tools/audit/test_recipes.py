@@ -1,0 +1,70 @@
+"""The recipe of what ran, from dvc.lock alone, and what an encoder started from."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stages import read_params
+from stages.common.core.files import write_json
+from stages.common.data.layout import PARAMS
+from stages.train.pretrained import EMBEDDED_RECORD
+from tests.helpers.paths import ROOT
+from tools.audit.dvc_lock import Lock, Stage
+from tools.audit.recipes import recipe_of
+from tools.audit.trace import model_facts
+from tools.recipe import choose_recipe
+
+MODEL = "models/adaptive/seed-1-fold-1"
+
+
+@pytest.fixture
+def strong(here: Path) -> dict[str, Any]:
+    """The params of the recipe `strong`."""
+    (here / PARAMS).write_text((ROOT / PARAMS).read_text())
+    choose_recipe("strong")
+    return read_params(Path(PARAMS))
+
+
+def lock_of(params: dict[str, Any]) -> Lock:
+    """What DVC keeps of the stages that such params concern."""
+    train, evaluate = params["train"], params["evaluate"]
+    shared = {f"train.{key}": train[key] for key in ("network", "loss", "augment", "optimiser", "loop")}
+    of_stages = {
+        "preprocess": {"preprocess": params["preprocess"]},
+        "threshold": {"threshold": params["threshold"]},
+        "train@baseline-1-1": shared | {"train.baseline": train["baseline"]},
+        "train@adaptive-1-1": shared | {"train.adaptive": train["adaptive"]},
+        "evaluate@adaptive-1-1": {f"evaluate.{key}": value for key, value in evaluate.items() if key != "folds"},
+    }
+    lock = Lock("stages: {}")
+    lock.stages = {name: Stage(name, "", {}, of_stage, {}) for name, of_stage in of_stages.items()}
+    return lock
+
+
+def test_the_recipe_is_that_of_the_params_that_ran(strong: dict[str, Any]) -> None:
+    lock = lock_of(strong)
+    assert recipe_of(lock) == "strong"
+    lock.stages["evaluate@adaptive-1-1"].params["evaluate.mirror"] = False
+    assert recipe_of(lock) == "strong, changed: evaluate.mirror false (true)"
+
+
+def test_stages_that_have_not_run_or_had_other_params_have_no_recipe(strong: dict[str, Any]) -> None:
+    lock = lock_of(strong)
+    lock.stages["threshold"].params["threshold"] = {"classes": 4, "an_older_key": 1}
+    assert recipe_of(lock) == ""
+    del lock.stages["threshold"]
+    assert recipe_of(lock) == ""
+
+
+def test_a_model_carries_recipe_source_licence_and_hash_of_its_encoder(strong: dict[str, Any], here: Path) -> None:
+    write_json(here / MODEL / "model.json", {"pretrained": EMBEDDED_RECORD})
+    project: Any = SimpleNamespace(root=here, lock=lock_of(strong))
+    assert model_facts(project, MODEL) == {
+        "recipe": "strong",
+        "encoder from": EMBEDDED_RECORD["source"],
+        "its licence": "Apache-2.0",
+        "its sha256": EMBEDDED_RECORD["sha256"],
+    }
+    assert model_facts(project, "data/dataset") == {}

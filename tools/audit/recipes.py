@@ -1,0 +1,43 @@
+"""Under which recipe the outputs of dvc.lock were made, and what the encoder of a model started from."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from stages.common.core.files import read_json
+from stages.common.data.layout import DESCRIPTION
+from stages.common.data.records import ModelRecord, PretrainedRecord
+from stages.recipes import SECTIONS, recipe_name
+from tools.audit.dvc_lock import Lock
+
+
+def recipe_of(lock: Lock) -> str:
+    """The recipe of the params that the stages ran with; blank where a stage has not run, or had other params."""
+    params: dict[str, Any] = {section: {} for section in SECTIONS}
+    for stage in lock.stages.values():
+        for key, value in stage.params.items():
+            section, _, rest = key.partition(".")
+            if section in params:
+                put(params[section], rest, value)
+    try:
+        return recipe_name(params) if all(params.values()) else ""
+    except ValidationError:
+        return ""
+
+
+def put(section: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key of a section, or the whole section."""
+    if not key:
+        section.update(value)
+        return
+    *parents, last = key.split(".")
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    section[last] = value
+
+
+def pretrained_of(folder: Path) -> PretrainedRecord | None:
+    """What the encoder of a model started from; None for random weights."""
+    record: ModelRecord = read_json(folder / DESCRIPTION)
+    return record.get("pretrained")
