@@ -28,13 +28,13 @@ from stages.common.data.layout import (
     PREDICTED_MASK,
     PROBABILITY,
     WEIGHTS,
-    Input,
+    Side,
     map_file,
 )
-from stages.common.data.records import DetectionSummary, TestMetrics, read_model_record
+from stages.common.data.records import DetectionSummary, ImageLevelSummary, TestMetrics, read_model_record
 from stages.common.data.run_id import Run
 from stages.common.data.shapes import read_points
-from stages.common.data.tables import PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT, SplitRow
+from stages.common.data.tables import FROC, PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT, SplitRow
 from stages.common.model.calibration import mean_probabilities
 from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits
@@ -51,8 +51,11 @@ from stages.evaluate.curves import (
     precision_recall,
     reliability,
 )
-from stages.evaluate.detection import detection
+from stages.evaluate.detection import Regions, detection, find_regions, froc
+from stages.evaluate.image_level import fit_calibration, summarise_films
 from stages.evaluate.params import Params
+
+TESTED: tuple[Side, ...] = ("test", "validation")
 
 
 def main(
@@ -84,13 +87,16 @@ def main(
     network = load_model(model)
     record = read_model_record(model)
     torch.set_num_threads(record["machine"]["threads"])
-    films = load_films(source, "test", record["network"]["input"], this.fold)
+    films, validation = (load_films(source, side, record["network"]["input"], this.fold) for side in TESTED)
     with lock_devices(cpu_cores(), record["machine"]["threads"]):
-        temperature, threshold = calibrate(settings, network, source, this.fold, record["network"]["input"])
+        temperature, threshold = calibrate(settings, network, validation)
         predicted = probabilities(network, temperature, films, settings.mirror)
+        highest = probabilities(network, temperature, validation, settings.mirror).max(axis=(1, 2))
     rows = {row["image_id"]: row for row in SPLIT.rows(SPLIT.read(source))}
+    facts, others = ([rows[image_id] for image_id in side.ids] for side in (films, validation))
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
-    table = score(films, predicted, levels, threshold, settings.boundary_px, [rows[image_id] for image_id in films.ids])
+    regions = [find_regions(chances, threshold, boxes_of(fact)) for chances, fact in zip(predicted, facts, strict=True)]
+    table = score(films, predicted, levels, regions, threshold, settings.boundary_px, facts)
     pooled_levels = reduce(add, levels)
     diagram = reliability(pooled_levels)
     origin = "validation" if settings.threshold == "validation" else "params"
@@ -100,6 +106,7 @@ def main(
         "boundary": {name: defined(float(table[name].mean())) for name in ("nsd", "hd95_px", "hd95_mm")},
         "detection": summarise_detection(table),
         "calibration": {"ece": calibration_error(diagram), "brier": float(table["brier"].mean())},
+        "image_level": image_level(table, highest, others),
         "threshold": {"value": threshold, "from": origin},
         "temperature": {"value": temperature, "from": settings.temperature},
         "mirror": settings.mirror,
@@ -108,6 +115,7 @@ def main(
         PER_IMAGE.write(out, table)
         PRECISION_RECALL.write(out, precision_recall(pooled_levels))
         RELIABILITY.write(out, diagram)
+        FROC.write(out, froc(regions))
         write_json(out / METRICS, summary)
         write_maps(out, films.ids, predicted, threshold)
     pooled, test_set = summary["pooled"], summary["test_set"]
@@ -119,7 +127,7 @@ def main(
     )
 
 
-def calibrate(settings: Params, network: nn.Module, source: Path, fold: int, what: Input) -> tuple[float, float]:
+def calibrate(settings: Params, network: nn.Module, validation: Films) -> tuple[float, float]:
     """Temperature and threshold, each as params.yaml says or as the validation films do.
 
     The temperature fits the network's logits of the films alone, the threshold what the test films get.
@@ -127,19 +135,15 @@ def calibrate(settings: Params, network: nn.Module, source: Path, fold: int, wha
     Args:
         settings: which of the two they are.
         network: that was trained.
-        source: data/dataset.
-        fold: whose validation films.
-        what: the network sees.
+        validation: films of its fold.
     """
     temperature, threshold = 1.0, settings.threshold
-    if "validation" in (settings.temperature, threshold):
-        validation = load_films(source, "validation", what, fold)
-        if settings.temperature == "validation":
-            logits = predict_logits(network, validation.inputs)
-            temperature = best_temperature(logits.numpy(), validation.masks)
-        if threshold == "validation":
-            predicted = probabilities(network, temperature, validation, settings.mirror)
-            threshold = best_threshold(levels_of(predicted, validation.masks))
+    if settings.temperature == "validation":
+        logits = predict_logits(network, validation.inputs)
+        temperature = best_temperature(logits.numpy(), validation.masks)
+    if threshold == "validation":
+        predicted = probabilities(network, temperature, validation, settings.mirror)
+        threshold = best_threshold(levels_of(predicted, validation.masks))
     return temperature, float(threshold)
 
 
@@ -152,28 +156,47 @@ def score(
     films: Films,
     predicted: np.ndarray,
     levels: list[Levels],
+    regions: list[Regions],
     threshold: float,
     tolerance: float,
     facts: list[SplitRow],
 ) -> pd.DataFrame:
-    """One row per film: counts, pixel metrics, area under precision and recall, outline, fractures found, Brier score.
+    """One row per film: what `FilmScores` holds.
 
     Args:
         predicted: float32 (N, H, W).
-        levels: of each film.
+        levels, regions: of each film.
         tolerance: pixels, of the outline.
         facts: rows of split.csv in the order of the films.
     """
     rows = []
-    for chances, mask, level, fact in zip(predicted, films.masks, levels, facts, strict=True):
+    for chances, mask, level, found, fact in zip(predicted, films.masks, levels, regions, facts, strict=True):
         known = not math.isnan(fact["row_mm"])
         spacing = (fact["row_mm"], fact["column_mm"]) if known else None
         outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)
-        detected = detection(chances, threshold, np.reshape(read_points(fact["boxes"]), (-1, 4)))
-        rows.append({"auprc": average_precision(level), **outline, **detected, "brier": brier(chances, mask)})
+        detected = detection(found, chances, boxes_of(fact))
+        whole = {"brier": brier(chances, mask), "probability_max": float(chances.max())}
+        rows.append({"auprc": average_precision(level), **outline, **detected, **whole})
     table = pd.concat([score_images(predicted, films.masks, threshold), pd.DataFrame(rows)], axis=1)
     table.insert(0, "image_id", films.ids)
     return table
+
+
+def boxes_of(fact: SplitRow) -> np.ndarray:
+    """The boxes of a film's fractures on its grid, float (K, 4)."""
+    return np.reshape(read_points(fact["boxes"]), (-1, 4)).astype(float)
+
+
+def image_level(table: pd.DataFrame, highest: np.ndarray, validation: list[SplitRow]) -> ImageLevelSummary | None:
+    """Whether the largest probability tells test films with a fracture from those without; None without such films.
+
+    Args:
+        table: of `score`.
+        highest: the largest probability of each validation film, float (N,).
+        validation: rows of split.csv of these films.
+    """
+    calibration = fit_calibration(highest, np.array([len(boxes_of(fact)) > 0 for fact in validation]))
+    return summarise_films(table["probability_max"].to_numpy(), table["fractures"].to_numpy() > 0, calibration)
 
 
 def summarise_detection(table: pd.DataFrame) -> DetectionSummary:

@@ -11,6 +11,7 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, DATASHEET, MODEL_CARD, MODELS, RAW, WEIGHTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
+from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.page import beyond_pixels, checks, sources
 from stages.report.tables import markdown
@@ -52,6 +53,7 @@ def write_cards(
         comparison=markdown(results["comparison"]),
         subgroups=results["subgroups"].to_dict("records"),
         more=beyond_pixels(runs),
+        image_level=image_level.shown(results["image_level"], runs),
         model=first,
         recipe=recipe_name(params),
         methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},

@@ -12,7 +12,7 @@ from stages.common.core.files import read_json
 from stages.common.data.layout import EVALUATION, METRICS, MODELS
 from stages.common.data.records import ModelRecord, TestMetrics, read_model_record
 from stages.common.data.run_id import RUN_FOLDERS, VARIANTS, Run
-from stages.common.data.tables import HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
+from stages.common.data.tables import FROC, HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Evaluated:
     history: pd.DataFrame
     precision_recall: pd.DataFrame
     reliability: pd.DataFrame
+    froc: pd.DataFrame
 
 
 def read_runs(root: Path, seeds: list[int], folds: list[int]) -> dict[str, list[Evaluated]]:
@@ -52,6 +53,7 @@ def read_run(root: Path, run: Run) -> Evaluated:
         HISTORY.read(model),
         PRECISION_RECALL.read(scores),
         RELIABILITY.read(scores),
+        FROC.read(scores),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stages import read_params
+from stages.common.analysis.image_level import image_level
 from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
 from stages.common.analysis.trivial_baselines import trivial_tables
 from stages.common.core.files import new_folder, read_png, write_json, write_text
@@ -32,6 +33,7 @@ from stages.common.data.tables import (
     CLAIMS,
     COMPARISON,
     HISTORY,
+    IMAGE_LEVEL,
     MANIFEST,
     PAPER_AUDIT,
     PATIENTS,
@@ -62,7 +64,7 @@ from stages.report.tables import (
     verdict,
 )
 
-RESULTS = (COMPARISON, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
+RESULTS = (COMPARISON, IMAGE_LEVEL, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
 SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
 
@@ -120,6 +122,7 @@ def compared(
     held = claims(comparison, paired, published, outcome(comparison, paired), settings.tolerance)
     return {
         "comparison": comparison,
+        "image_level": image_level({"baseline": baseline, "adaptive": adaptive}, facts["group"], GAIN),
         "statistics": paired,
         "subgroups": subgroups(baseline, adaptive, facts, facts["group"]),
         "patients": by_patient(*means, split.loc[names, "group"]),

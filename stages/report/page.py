@@ -32,6 +32,7 @@ from stages.common.data.layout import (
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
+from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.tables import FEW, GAIN, HEAD, cells_of
 
@@ -101,6 +102,7 @@ def render(
         ),
         origin=first.metrics["threshold"]["from"],
         more=beyond_pixels(runs),
+        image_level=image_level.shown(results["image_level"], runs),
         statistics=paired_cells(statistics),
         subgroups=subgroup_cells(results["subgroups"]),
         claims=results["claims"].to_dict("records"),

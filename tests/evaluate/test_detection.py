@@ -2,8 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from stages.evaluate.detection import detection
+from stages.evaluate.detection import Regions, find_regions, froc
+from stages.evaluate.detection import detection as counted
 
 
 def chances(*boxes: tuple[int, int, int, int], height: float = 0.9) -> np.ndarray:
@@ -12,6 +14,10 @@ def chances(*boxes: tuple[int, int, int, int], height: float = 0.9) -> np.ndarra
     for left, top, right, bottom in boxes:
         found[top:bottom, left:right] = height
     return found
+
+
+def detection(probabilities: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[str, float]:
+    return counted(find_regions(probabilities, threshold, boxes), probabilities, boxes)
 
 
 BOX = np.array([[10.0, 10, 30, 20]])
@@ -54,3 +60,55 @@ def test_without_boxes_nothing_can_be_found() -> None:
 def test_nothing_predicted_finds_nothing() -> None:
     found = detection(chances(height=0.4), 0.5, BOX)
     assert (found["found_iou"], found["found_centre"], found["false_regions"]) == (0, 0, 0)
+
+
+NONE = np.zeros((0, 4))
+
+
+def test_froc_of_a_case_by_hand() -> None:
+    """Two boxes on the first film, found at 0.9 and 0.6; false regions at 0.8 (first film) and 0.6 (second)."""
+    first = chances((10, 10, 30, 20)) + 0.0
+    first[40:50, 60:70], first[40:50, 10:20] = 0.6, 0.8
+    second = chances((5, 5, 15, 15), height=0.6)
+    boxes = np.array([[10.0, 10, 30, 20], [60.0, 40, 70, 50]])
+    curve = froc([find_regions(first, 0.5, boxes), find_regions(second, 0.5, NONE)])
+    assert curve.to_numpy().tolist() == [[0.9, 0.0, 0.5], [0.8, 0.5, 0.5], [0.6, 1.0, 1.0]]
+
+
+def brute_force(films: list[tuple[np.ndarray, np.ndarray]], least: float, threshold: float) -> tuple[float, float]:
+    """False regions per film and share of found boxes when regions below `least` are erased from the maps."""
+    false, found, boxes = 0, 0, 0
+    for probabilities, those in films:
+        marked, count = ndimage.label(probabilities >= threshold, structure=np.ones((3, 3)))
+        kept = [k for k in range(1, count + 1) if probabilities[marked == k].max() >= least]
+        centres = [np.argwhere(marked == k).mean(axis=0)[::-1] + 0.5 for k in kept]
+        hits = [[box[0] <= x < box[2] and box[1] <= y < box[3] for box in those] for x, y in centres]
+        false += sum(not any(hit) for hit in hits)
+        found += sum(any(hit[number] for hit in hits) for number in range(len(those)))
+        boxes += len(those)
+    return false / len(films), found / boxes
+
+
+def test_froc_is_what_counting_at_every_threshold_gives() -> None:
+    rng = np.random.default_rng(3)
+    films = []
+    for number in range(12):
+        probabilities = ndimage.gaussian_filter(rng.random((40, 50)), 2)
+        probabilities = (probabilities - probabilities.min()) / np.ptp(probabilities)
+        corner = rng.integers(0, 30, (number % 3, 2))
+        films.append((probabilities, np.hstack([corner, corner + rng.integers(4, 15, corner.shape)]).astype(float)))
+    curve = froc([find_regions(probabilities, 0.6, boxes) for probabilities, boxes in films])
+    assert len(curve) > 50
+    for row in curve.itertuples():
+        assert (row.false_regions, row.sensitivity) == pytest.approx(brute_force(films, row.probability, 0.6))
+    counts = [detection(probabilities, 0.6, boxes) for probabilities, boxes in films]
+    last = curve.iloc[-1]
+    assert last["false_regions"] == sum(count["false_regions"] for count in counts) / len(films)
+    assert last["sensitivity"] == sum(c["found_centre"] for c in counts) / sum(c["fractures"] for c in counts)
+
+
+def test_froc_without_regions_or_boxes() -> None:
+    nothing = Regions(NONE, np.zeros(0), np.zeros((2, 0), bool))
+    assert froc([nothing]).empty
+    alarm = find_regions(chances((10, 10, 20, 20)), 0.5, NONE)
+    assert math.isnan(froc([alarm])["sensitivity"].iloc[0])

@@ -12,6 +12,7 @@ from stages.common.model.architecture import Pyramid
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.network import build, load_model, predict_logits, save_weights
 from stages.evaluate.curves import best_temperature, best_threshold, levels_of
+from stages.evaluate.image_level import fit_calibration
 from stages.evaluate.main import main
 from stages.evaluate.params import Params
 from tests.helpers.films import squares
@@ -55,6 +56,35 @@ def test_what_it_writes_can_be_recomputed(project: Path) -> None:
     masks = [read_png(out / "mask" / f"test{i}.png") > 0 for i in range(4)]
     assert [int(mask.sum()) for mask in masks] == (table["tp"] + table["fp"]).tolist()
     assert pd.read_csv(out / "reliability.csv")["pixels"].sum() == 4 * 32 * 32
+    curve = pd.read_csv(out / "froc.csv").iloc[-1]
+    assert curve["false_regions"] == found["detection"]["false_regions_per_image"]
+    assert curve["sensitivity"] == found["detection"]["found_centre"] / 3
+    image_level, highest = found["image_level"], table["probability_max"]
+    assert (image_level["with_fracture"], image_level["without_fracture"]) == (3, 1)
+    assert image_level["auroc"] == pytest.approx((highest[:3] > highest[3]).mean())
+    assert image_level["calibration"] is None  # all validation films have a fracture
+
+
+def test_films_are_calibrated_where_validation_has_both_kinds(project: Path) -> None:
+    rows = pd.read_csv("data/dataset/split.csv")
+    films = load_films(Path("data/dataset"), "validation")
+    highest = to_probabilities(predict_logits(load_model(Path("models/adaptive/seed-1-fold-1")), films.inputs))
+    highest = highest.max(axis=(1, 2))
+    rows.loc[rows["image_id"] == films.ids[int(np.argmin(highest))], "boxes"] = np.nan
+    write_table(Path("data/dataset/split.csv"), rows)
+    main(Params(folds=[1], threshold=0.5, temperature="none", mirror=False, boundary_px=3.0), "adaptive")
+    found = json.loads((project / "reports/evaluation/adaptive/seed-1-fold-1/metrics.json").read_text())["image_level"]
+    assert found["calibration"] == fit_calibration(highest, highest > highest.min())
+    assert 0 < found["brier"] < 1
+
+
+def test_test_films_of_one_kind_have_no_image_level(project: Path) -> None:
+    rows = pd.read_csv("data/dataset/split.csv")
+    rows["boxes"] = rows["boxes"].fillna("1 1 5 5")
+    write_table(Path("data/dataset/split.csv"), rows)
+    main(Params(folds=[1], threshold=0.5, temperature="none", mirror=False, boundary_px=3.0), "adaptive")
+    out = project / "reports/evaluation/adaptive/seed-1-fold-1"
+    assert json.loads((out / "metrics.json").read_text())["image_level"] is None
 
 
 def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:

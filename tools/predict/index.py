@@ -33,12 +33,16 @@ img { width: 160px; max-height: 240px; object-fit: contain }
 
 
 class SummaryRow(TypedDict):
-    """A row of summary.csv. result: of ORDER. regions, probability_max: blank without a prediction."""
+    """A row of summary.csv. result: of ORDER. regions, probability_max: blank without a prediction.
+
+    fracture_probability: that the film has a fracture; blank without calibration.
+    """
 
     film: str
     result: str
     regions: str
     probability_max: str
+    fracture_probability: str
     dicom_seg: str
     reason: str
 
@@ -68,7 +72,15 @@ def write_pages(output: Path, refused: dict[str, str]) -> None:
 def row_of_refused(name: str, reason: str) -> SummaryRow:
     """The row of a file without a prediction."""
     result = "left out" if reason == LEFT_OUT else "refused"
-    return SummaryRow(film=name, result=result, regions="", probability_max="", dicom_seg="", reason=reason)
+    return SummaryRow(
+        film=name,
+        result=result,
+        regions="",
+        probability_max="",
+        fracture_probability="",
+        dicom_seg="",
+        reason=reason,
+    )
 
 
 def row_of(path: Path, name: str) -> list[SummaryRow]:
@@ -80,7 +92,7 @@ def row_of(path: Path, name: str) -> list[SummaryRow]:
     """
     try:
         found = read_json(path)
-        regions, familiar = found["regions"], found["familiar"]["is"]
+        regions, familiar, fracture = found["regions"], found["familiar"]["is"], found["fracture_probability"]
         reasons = [] if familiar else ["unlike the films that the model was trained on"]
         reasons += [f"no DICOM SEG: {found['no_dicom_seg']}"] if found["no_dicom_seg"] else []
         result = "unfamiliar" if not familiar else "marked" if regions else "not marked"
@@ -90,6 +102,7 @@ def row_of(path: Path, name: str) -> list[SummaryRow]:
                 result=result,
                 regions=str(len(regions)),
                 probability_max=f"{found['probability_max']:.4f}",
+                fracture_probability="" if fracture is None else f"{fracture:.4f}",
                 dicom_seg="yes" if (path.parent / SEGMENTATION).exists() else "no",
                 reason="; ".join(reasons),
             )
@@ -118,7 +131,8 @@ def section(rows: list[SummaryRow], output: Path) -> list[str]:
     """The films of one result: a list where none has a prediction, else a table."""
     if not any(row["regions"] for row in rows):
         return ["<ul>", *(f"<li>{escape(row['film'])}: {escape(row['reason'])}</li>" for row in rows), "</ul>"]
-    head = "<tr><th></th><th>film</th><th>regions</th><th>highest probability</th><th>note</th></tr>"
+    names = ("", "film", "regions", "highest probability", "probability of a fracture", "note")
+    head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
     return ["<table>", head, *(table_row(row, output) for row in rows), "</table>"]
 
 
@@ -129,5 +143,5 @@ def table_row(row: SummaryRow, output: Path) -> str:
         source = f"{folder}/{OVERLAY}"
         picture = f'<a href="{source}"><img src="{source}" alt="overlay" loading="lazy"></a>'
     name = f'<a href="{folder}/{PREDICTION}">{escape(row["film"])}</a>'
-    cells = [picture, name, row["regions"], row["probability_max"], escape(row["reason"])]
+    cells = [picture, name, row["regions"], row["probability_max"], row["fracture_probability"], escape(row["reason"])]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -17,7 +17,7 @@ from stages.common.data.geometry import Affine
 from stages.common.data.layout import DESCRIPTION, MODELS, PARAMS, WEIGHTS
 from stages.common.data.records import read_model_record
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.model.calibration import LogitFunction, mean_probabilities
+from stages.common.model.calibration import LogitFunction, film_probability, mean_probabilities
 from stages.common.model.out_of_distribution import distances
 from stages.preprocess.steps import Frame, prepare
 from stages.threshold.process_film import level_map
@@ -60,6 +60,7 @@ class Prediction:
     """probability: float32 (H, W), mask: bool (H, W), both on the film's own grid; what the crop left out has 0.
 
     grid: float32 (S, S), the probabilities on the network's grid.
+    fracture_probability: that the film has a fracture, from the largest of these; None without calibration.
     distance, limit: of `stages.common.model.out_of_distribution`.
     """
 
@@ -67,6 +68,7 @@ class Prediction:
     mask: np.ndarray
     regions: list[Region]
     grid: np.ndarray
+    fracture_probability: float | None
     distance: float
     limit: float
 
@@ -106,7 +108,9 @@ def open_model(
         model = from_runs(name, [folder], root, threads)
     if average and name not in VARIANTS:
         raise UserError(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
-    return replace(model, recipe=replace(model.recipe, mirror=True)) if flip else model
+    if not flip or model.recipe.mirror:
+        return model
+    return replace(model, recipe=replace(model.recipe, mirror=True, film_calibration=None))  # fitted without mirroring
 
 
 def run_folders(variant: str, root: Path) -> list[Path]:
@@ -227,7 +231,9 @@ def finished(
     mask = probability >= model.recipe.cut
     familiar = model.recipe.familiar
     far = float(distances(inputs[:1], familiar)[0])
-    return Prediction(probability, mask, regions_of(mask, probability, spacing), grid, far, familiar["limit"])
+    calibration = model.recipe.film_calibration
+    fracture = None if calibration is None else float(film_probability(grid.max(), calibration))
+    return Prediction(probability, mask, regions_of(mask, probability, spacing), grid, fracture, far, familiar["limit"])
 
 
 def to_film(grid: np.ndarray, affine: Affine, shape: tuple[int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import need, read_json
 from stages.common.core.params import Strict, section_errors
 from stages.common.data.layout import EVALUATION, METRICS, MODELS, Input
-from stages.common.data.records import ModelRecord, Reference, TestMetrics
+from stages.common.data.records import ImageCalibration, ModelRecord, Reference, TestMetrics
 from stages.ingest.params import CtWindow
 from stages.ingest.params import Params as Ingest
 from stages.preprocess.params import Params as Preprocess
@@ -30,8 +30,9 @@ class Recipe:
     """All that decides a prediction beside the film and the weights.
 
     megapixels: larger films are refused. temperatures: of each network. cut: the probability from which a pixel is
-    marked; of several networks the mean. mirror: whether probabilities are means over a film and its mirror image.
-    familiar: what the training films look like.
+    marked; of several networks the mean. film_calibration: from the largest probability of a film to that of a fracture
+    on it; None where evaluate could fit none, or for several networks. mirror: whether probabilities are means over a
+    film and its mirror image. familiar: what the training films look like.
     """
 
     megapixels: int
@@ -41,6 +42,7 @@ class Recipe:
     input: Input
     temperatures: list[float]
     cut: float
+    film_calibration: ImageCalibration | None
     mirror: bool
     familiar: Reference
 
@@ -110,9 +112,16 @@ def read_recipe(folders: list[Path], record: ModelRecord, root: Path) -> Recipe:
         input=record["network"]["input"],
         temperatures=[score["temperature"]["value"] for score in scores],
         cut=float(np.mean([score["threshold"]["value"] for score in scores])),
+        film_calibration=calibration_of(scores),
         mirror=scores[0]["mirror"],
         familiar=record["familiar"],
     )
+
+
+def calibration_of(scores: list[TestMetrics]) -> ImageCalibration | None:
+    """The calibration of films that evaluate fitted for a network; None for several, whose mean it does not fit."""
+    summary = scores[0]["image_level"]
+    return summary["calibration"] if summary and len(scores) == 1 else None
 
 
 def ran_with(lock: dict[str, Stage], stage: str, model: type[Section]) -> Section:

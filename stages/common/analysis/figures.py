@@ -1,6 +1,7 @@
 """Figures of the page as inline SVG, so that the page is one file and its ink follows light and dark."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -122,3 +123,20 @@ def differences(gains: np.ndarray, mean: float) -> dict[str, str]:
     return chart.svg(
         f"adaptive is better for {better} patients, worse for {worse}, the same for {len(gains) - better - worse}"
     )
+
+
+def froc(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
+    """The free-response ROC curve of each run, of froc.csv, up to the run that has the most false regions per film."""
+    chart = Chart("Fractures found against false regions (FROC)", "false regions per film", "share of boxes found")
+    ends = [float(table["false_regions"].max()) for tables in curves.values() for table in tables if len(table)]
+    grid = pd.Series(np.linspace(0, max([1.0, *ends]), 101))
+    for (name, tables), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
+        chart.runs(name, colour, [(grid, grid.map(partial(sensitivity_at, table))) for table in tables])
+    chart.axes.set(ylim=(0, 1.02))
+    return chart.svg("more boxes are found as more false regions are allowed; the table beside it has two points")
+
+
+def sensitivity_at(table: pd.DataFrame, most: float) -> float:
+    """Share of the boxes that are found with at most so many false regions per film, of froc.csv; 0 without one."""
+    allowed = table.loc[table["false_regions"] <= most, "sensitivity"]
+    return float(allowed.max()) if len(allowed) else 0.0

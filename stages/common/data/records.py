@@ -132,6 +132,30 @@ class CalibrationSummary(TypedDict):
     brier: float
 
 
+class ImageCalibration(TypedDict):
+    """The probability that a film has a fracture is sigmoid(slope * logit(score) + intercept)."""
+
+    slope: float
+    intercept: float
+
+
+class ImageLevelSummary(TypedDict):
+    """Films with and without a fracture, told apart by the largest probability of their maps.
+
+    auroc: area under the ROC curve. sensitivity_90, sensitivity_95: share of fractured films that are recognised at a
+    specificity of at least 90 and 95 %. calibration: fitted on the validation films, None where these do not allow it.
+    brier: of the calibrated probabilities of the test films, None without calibration.
+    """
+
+    with_fracture: int
+    without_fracture: int
+    auroc: float
+    sensitivity_90: float
+    sensitivity_95: float
+    calibration: ImageCalibration | None
+    brier: float | None
+
+
 # A number that probabilities were treated with, and where it is from: params, none or validation.
 Choice = TypedDict("Choice", {"value": float, "from": str})
 
@@ -139,13 +163,15 @@ Choice = TypedDict("Choice", {"value": float, "from": str})
 class TestMetrics(PixelSummary):
     """metrics.json of an evaluation. auprc: of all pixels. boundary: means of nsd, hd95_px and hd95_mm over films.
 
-    mirror: whether probabilities are means over each film and its mirror image.
+    image_level: None where all test films have a fracture, or none has. mirror: whether probabilities are means over
+    each film and its mirror image.
     """
 
     auprc: float | None
     boundary: dict[str, float | None]
     detection: DetectionSummary
     calibration: CalibrationSummary
+    image_level: ImageLevelSummary | None
     threshold: Choice
     temperature: Choice
     mirror: bool

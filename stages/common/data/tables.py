@@ -284,6 +284,7 @@ class FilmScores(PixelScores):
     false_regions: int
     pointing: float
     brier: float
+    probability_max: float
 
 
 class PrecisionRecallRow(TypedDict):
@@ -292,6 +293,18 @@ class PrecisionRecallRow(TypedDict):
     threshold: float
     precision: float
     recall: float
+
+
+class FrocRow(TypedDict):
+    """Test films, if only regions count whose largest probability reaches `probability`.
+
+    false_regions: regions per film whose centre lies in no box. sensitivity: share of the boxes in which the centre of
+    a region lies; NaN without boxes.
+    """
+
+    probability: float
+    false_regions: float
+    sensitivity: float
 
 
 class ReliabilityRow(TypedDict):
@@ -324,6 +337,28 @@ class ComparisonRow(RowName, PixelMetrics):
     mean_f1: float
     prevalence: float
     images: float
+
+
+class ImageLevelRow(RowName):
+    """A model, or the difference of two, by how the largest probability of a film tells whether it has a fracture.
+
+    auroc: area under the ROC curve. sensitivity_90, sensitivity_95: share of the fractured films that are recognised at
+    a specificity of at least 90 and 95 %. low, high: of the interval of 95 % over patients; NaN where fewer than two
+    patients have films of a kind.
+    """
+
+    with_fracture: int
+    without_fracture: int
+    patients: int
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+    sensitivity_90: float
+    sensitivity_90_low: float
+    sensitivity_90_high: float
+    sensitivity_95: float
+    sensitivity_95_low: float
+    sensitivity_95_high: float
 
 
 class PairedRow(TypedDict):
@@ -462,9 +497,11 @@ VALIDATION_SCORES = Table("validation.csv", PixelScores)
 # of an evaluation
 PER_IMAGE = Table("per_image.csv", FilmScores)
 PRECISION_RECALL = Table("precision_recall.csv", PrecisionRecallRow)
+FROC = Table("froc.csv", FrocRow)
 RELIABILITY = Table("reliability.csv", ReliabilityRow)
 # reports
 COMPARISON = Table("comparison.csv", ComparisonRow)
+IMAGE_LEVEL = Table("image_level.csv", ImageLevelRow)
 STATISTICS = Table("statistics.csv", PairedRow)
 SUBGROUPS = Table("subgroups.csv", SubgroupRow)
 PATIENTS = Table("patients.csv", PatientRow)

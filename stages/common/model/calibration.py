@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
+
+from stages.common.data.records import ImageCalibration
 
 if TYPE_CHECKING:  # an exported network runs without torch
     from torch import Tensor
 
+SMALLEST = 1e-6  # a probability of 0 or 1 has no finite logit
 LogitFunction = Callable[[np.ndarray], "Tensor | np.ndarray"]  # uint8 films (N, C, H, W) to logits float32 (N, H, W)
 
 
@@ -47,3 +50,18 @@ def mean_probabilities(
         mirrored = mean_probabilities(networks, temperatures, np.ascontiguousarray(films[..., ::-1]))
         mean = (mean + mirrored[..., ::-1]) / 2
     return np.asarray(mean, np.float32)
+
+
+def finite_logit(scores: np.ndarray | np.floating) -> np.ndarray:
+    """log(p / (1 - p)) of probabilities, float64 of the same shape; 0 and 1 count as one in a million from there."""
+    return np.asarray(logit(np.clip(scores.astype(np.float64), SMALLEST, 1 - SMALLEST)))
+
+
+def film_probability(scores: np.ndarray | np.floating, calibration: ImageCalibration) -> np.ndarray:
+    """The probability that a film has a fracture, float64 (N,) in 0..1.
+
+    Args:
+        scores: the largest probability of each film's map, float (N,) in 0..1, or of one.
+        calibration: fitted by the stage evaluate.
+    """
+    return np.asarray(expit(calibration["slope"] * finite_logit(scores) + calibration["intercept"]))

@@ -52,6 +52,8 @@ def stub() -> Model:
         input="image",
         temperatures=[1.0],
         cut=0.5,
+        film_calibration={"slope": 2.0, "intercept": 0.5},
+        mirror=False,
         familiar={"mean": [0.0] * 16, "precision": np.eye(16).tolist(), "limit": 2.0},
     )
     return Model("stub", [bright_is_fracture], recipe, "0")
@@ -178,7 +180,8 @@ def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(tmp_
     for name in (".DS_Store", "._black.png", "Thumbs.db"):
         (inbox / name).write_bytes(b"x")
     output = inbox / "out"
-    earlier = {"regions": [], "probability_max": 0.1, "no_dicom_seg": None, "familiar": {"is": True}}
+    earlier = {"regions": [], "probability_max": 0.1, "fracture_probability": None, "no_dicom_seg": None}
+    earlier |= {"familiar": {"is": True}}
     (output / "earlier.png").mkdir(parents=True)
     (output / "earlier.png/prediction.json").write_text(json.dumps(earlier))
     assert run(inbox, output) == 1
@@ -192,6 +195,12 @@ def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(tmp_
         "notes.txt": "left out",
     }
     assert list(rows) == ["cut.png", "black.png", f"ward 1 #2/{odd}", "earlier.png", "notes.txt"]
+    # sigmoid(2 * 4 + 0.5): the stub's largest logit is 4 where it marks something.
+    assert (rows[f"ward 1 #2/{odd}"]["probability_max"], rows[f"ward 1 #2/{odd}"]["fracture_probability"]) == (
+        "0.9820",
+        "0.9998",
+    )
+    assert (rows["earlier.png"]["fracture_probability"], rows["cut.png"]["fracture_probability"]) == ("", "")
     assert run(inbox, output) == 1  # what it wrote itself is no film
     assert {path: path.read_bytes() for path in first} == first
     assert str(tmp_path) not in "".join(content.decode() for content in first.values())
