@@ -101,8 +101,7 @@ def obtain(entry: Url, inbox: Path, limits: Limits, pins: Path = PINS) -> Joined
     for file in entry.files:
         path = folder / file.name
         if not path.is_file():
-            fix = f"copy it there, or correct `downloaded` in {entry.name}'s entry" if entry.downloaded else COMMAND
-            raise UserError(f"{path}: expected a file of {entry.title}, found none; {fix}")
+            raise missing(entry, path)
         check(path, known[file.name], f"{entry.title} is not what {pin_file(entry).name} pins: {file.name}")
     return files_of(entry, inbox, limits)
 
@@ -122,14 +121,20 @@ def fetch_and_pin(entry: Url, inbox: Path, limits: Limits, pins: Path = PINS) ->
     facts = {}
     for file in entry.files:
         path = folder / file.name
-        if not path.is_file():
-            if entry.downloaded:
-                raise UserError(f"{path}: expected a file of {entry.title}, found none; copy it there")
-            download(file, path, known[file.name], limits)
-        facts[file.name] = check(path, known[file.name], f"{file.name} of {entry.title} is not {what}")
+        if path.is_file():
+            facts[file.name] = check(path, known[file.name], f"{file.name} of {entry.title} is not {what}")
+        elif entry.downloaded:
+            raise missing(entry, path)
+        else:
+            facts[file.name] = download(file, path, known[file.name], limits)
     files_of(entry, inbox, limits).all_names()
     write_pins(entry, facts, pins)
     return facts
+
+
+def missing(entry: Url, path: Path) -> UserError:
+    fix = f"copy it there, or correct `downloaded` of {entry.name}" if entry.downloaded else f"run `{COMMAND}`"
+    return UserError(f"{path}: expected a file of {entry.title}, found none; {fix}")
 
 
 def check(path: Path, pin: Pin, otherwise: str) -> Pin:
@@ -150,7 +155,7 @@ def check(path: Path, pin: Pin, otherwise: str) -> Pin:
     return facts
 
 
-def download(file: RemoteFile, path: Path, pin: Pin, limits: Limits) -> None:
+def download(file: RemoteFile, path: Path, pin: Pin, limits: Limits) -> Pin:
     """Fetch a file whole or not at all; what a cut connection left is taken up again by this or a later call.
 
     Args:
@@ -158,6 +163,8 @@ def download(file: RemoteFile, path: Path, pin: Pin, limits: Limits) -> None:
         path: where it goes.
         pin: what it must be.
         limits: no more bytes than `archive_gb` are taken.
+    Returns:
+        What it is.
     Raises:
         UserError: what the server or the network said, or the file is not what it must be.
     """
@@ -166,7 +173,7 @@ def download(file: RemoteFile, path: Path, pin: Pin, limits: Limits) -> None:
     otherwise = f"; without a connection fetch {file.address} elsewhere and see `downloaded` of the source url"
     persist(file.name, part, partial(attempt, file, part, pin.bytes, limits), otherwise)
     try:
-        check(part, pin, f"{file.name} from {urlsplit(file.address).hostname} is not what is pinned or stated")
+        facts = check(part, pin, f"{file.name} from {urlsplit(file.address).hostname} is not what is pinned or stated")
         if file.name.lower().endswith(".zip") and not zipfile.is_zipfile(part):
             with part.open("rb") as content:
                 page = content.read(512).lstrip()[:1] == b"<"
@@ -177,6 +184,7 @@ def download(file: RemoteFile, path: Path, pin: Pin, limits: Limits) -> None:
         raise
     part.replace(path)
     discard(part)
+    return facts
 
 
 def discard(part: Path) -> None:

@@ -238,7 +238,7 @@ def test_what_is_not_what_was_pinned_is_refused(server: FileServer) -> None:
     server.files["FracAtlas.zip"] = archive_of(MEMBERS | {"new": b""})
     with pytest.raises(UserError, match=rf"expected {pinned} bytes at .*the data set changed"):
         fetch_urls(params)
-    with pytest.raises(UserError, match=r"expected a file of set version 3, found none; wrist fetch url"):
+    with pytest.raises(UserError, match=r"expected a file of set version 3, found none; run `wrist fetch url`"):
         main(params)
     server.files["other.csv"] = b""
     with pytest.raises(UserError, match=r"other\.csv: new"):

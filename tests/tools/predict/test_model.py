@@ -16,8 +16,9 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, write_json
 from stages.common.data.geometry import Affine
 from stages.common.data.layout import RAW, Input
+from stages.common.data.records import ImageCalibration
 from stages.common.data.tables import MANIFEST, PER_IMAGE
-from stages.common.model.calibration import to_probabilities
+from stages.common.model.calibration import film_probability, to_probabilities
 from stages.evaluate.main import main as evaluate
 from stages.evaluate.params import Params as Evaluate
 from stages.preprocess.params import Clahe
@@ -86,6 +87,28 @@ def test_a_model_that_was_evaluated_with_mirror_images_predicts_with_them_also_a
     assert np.abs(plain.probabilities(inputs) - np.stack(grids[:2])).max() > 1e-3
     asked = open_model("adaptive", flip=True).probabilities(inputs)  # two films in a batch have other last bits
     np.testing.assert_allclose(asked, np.stack(grids[:2]), atol=1e-6)
+
+
+def test_the_probability_of_a_fracture_is_that_of_evaluate_also_of_an_export(project: Path, tmp_path: Path) -> None:
+    scores, table = RUN / "metrics.json", PER_IMAGE.read(RUN)
+    films = raw_films(list(table["image_id"])[:2])
+    calibration: ImageCalibration = {"slope": 1.5, "intercept": -0.25}
+    before = scores.read_text()
+    try:
+        write_json(scores, read_json(scores) | {"image_level": {"calibration": calibration}})
+        model = open_model("adaptive")
+        export(Path("models/adaptive/seed-1-fold-1"), tmp_path / "onnx", np.stack([prepared(films[0], model)[1]]))
+        several, mirrored = (open_model("adaptive", **{option: True}) for option in ("average", "flip"))
+    finally:
+        scores.write_text(before)
+    expected = film_probability(table["probability_max"].to_numpy()[:2], calibration)
+    exported = open_model(str(tmp_path / "onnx"))
+    for one in (model, exported):
+        found = [predict(film, one).fracture_probability for film in films]
+        np.testing.assert_allclose(np.array(found, float), expected, atol=1e-3)
+    # What it was fitted for is neither a mean over networks nor one over mirror images.
+    assert [one.recipe.film_calibration for one in (several, mirrored)] == [None, None]
+    assert predict(films[0], mirrored).fracture_probability is None
 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
