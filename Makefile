@@ -41,8 +41,8 @@ repro: $(READY) ## run the pipeline and print the comparison
 	@echo && wrist report
 	@wrist audit compare || true
 
-fracatlas: $(READY) ## fetch the wrists of FracAtlas and run the pipeline on them; FILMS=folder takes them from there
-	@wrist fracatlas $(if $(FILMS),--films '$(FILMS)')
+fracatlas: $(READY) ## fetch the wrists of FracAtlas and run the pipeline on them; FILMS=folder, RECIPE=strong
+	@wrist fracatlas $(if $(FILMS),--films '$(FILMS)') $(if $(RECIPE),--recipe $(RECIPE))
 
 quick: lint ## run what matters before a commit: style, types, fast tests of readers, metrics, losses, split and layers
 	@python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow" tests/common/data tests/annotate \

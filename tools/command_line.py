@@ -152,16 +152,17 @@ def fracatlas(
         Path | None,
         typer.Option(help="A folder with the 171 films and FracAtlas's COCO file, in place of the archive."),
     ] = None,
+    recipe: Annotated[str, typer.Option(help="paper, strong or fast.")] = "strong",
 ) -> None:
     """Fetch the 171 fractured wrists of FracAtlas, train and test on them, and print the comparison.
 
-    It changes ingest.sources and annotate.split in params.yaml. Rerun it to resume.
+    It writes the recipe, ingest.sources and annotate.split into params.yaml. Rerun it to resume.
     """
     from tools.audit.actions import write_page
     from tools.fetch.fracatlas import compare_on_fracatlas
 
     begin_working()
-    compare_on_fracatlas(films)
+    compare_on_fracatlas(films, recipe)
     write_page(AUDIT_PAGE)
     report()
 

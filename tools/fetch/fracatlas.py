@@ -1,37 +1,39 @@
-"""From nothing to the report on the wrists of FracAtlas."""
+"""From nothing, or from a folder, to the report on the wrists of FracAtlas."""
 
-import json
 import shlex
 import subprocess
 from pathlib import Path
-
-from dvc.utils.hydra import apply_overrides
+from typing import Any
 
 from stages import read_params
+from stages.annotate.params import Given
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
 from stages.ingest.params import Params
 from stages.ingest.sources.presets import READY
 from tools.fetch.data_sets import fetch_urls
-from tools.sweep.overrides import overridden
+from tools.params_file import change
+from tools.recipe import choose_recipe, in_full
 
-SUBSET = "fracatlas_wrist"
+SUBSET = {"subset": "fracatlas_wrist"}
 
 
-def compare_on_fracatlas(films: Path | None) -> None:
+def compare_on_fracatlas(films: Path | None, recipe: str) -> None:
     """Change params.yaml to the 171 wrists of FracAtlas, fetch them unless they are here, and run the pipeline.
 
     Args:
         films: a folder with the 171 films and FracAtlas's COCO file; None: they are fetched.
+        recipe: how films are prepared and networks trained.
     Raises:
-        UserError: there is no such folder, the archive cannot be fetched, or a stage failed.
+        UserError: there is no such folder or recipe, the archive cannot be fetched, or a stage failed.
     """
     if films and not films.is_dir():
         raise UserError(f"--films: expected a folder of films, found none at {films}; correct the path")
-    changes = overrides(films)
-    overridden(changes)  # refuses what params.yaml makes impossible before it is changed
-    apply_overrides(PARAMS, changes)
-    print("\n".join([f"{PARAMS} has now:", *(f"  {change}" for change in changes)]), flush=True)
+    lines = choose_recipe(recipe)
+    changes = source_changes(films) | {"annotate.split": in_full(Given())}
+    change(PARAMS, changes)
+    lines += [f"{key} -> {value}" for key, value in changes.items()]
+    print("\n".join([f"{PARAMS}, recipe {recipe}:", *(f"  {line}" for line in lines)]), flush=True)
     if not films:
         fetch_urls(Params.model_validate(read_params(PARAMS)["ingest"]))
     words = ["dvc", "repro"]
@@ -39,11 +41,10 @@ def compare_on_fracatlas(films: Path | None) -> None:
         raise UserError(f"`{shlex.join(words)}` ended with {code}, see above; fix the cause and give the command again")
 
 
-def overrides(films: Path | None) -> list[str]:
-    """The changes of params.yaml in Hydra's grammar: the source, and the split of its table."""
+def source_changes(films: Path | None) -> dict[str, Any]:
+    """The changes of the section `ingest` of params.yaml."""
     if films is None:
-        return [f"ingest.sources=[{{source: url, name: fracatlas, subset: {SUBSET}}}]", "annotate.split=given"]
-    licence = json.dumps(READY["fracatlas"]["licence"])
-    entry = f"source: folder, annotations: coco, classes: [fractured], licence: {licence}, subset: {SUBSET}"
-    inbox = json.dumps(str(films.resolve()))
-    return [f"ingest.sources=[{{{entry}}}]", f"ingest.inbox={inbox}", "annotate.split=given"]
+        return {"ingest.sources": [{"source": "url", "name": "fracatlas"} | SUBSET]}
+    ready = READY["fracatlas"]
+    facts = {"annotations": ready["annotations"], "classes": ready["classes"], "licence": ready["licence"]}
+    return {"ingest.sources": [{"source": "folder"} | facts | SUBSET], "ingest.inbox": str(films.resolve())}

@@ -13,6 +13,7 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
 from stages.ingest.params import Folder, Params, Url
 from stages.ingest.sources.presets import READY
+from stages.recipes import recipe_name
 from tests.helpers.file_server import serving, write_certificate
 from tests.helpers.fracatlas_archive import archive_of, drawn_members
 from tests.helpers.paths import ROOT
@@ -35,16 +36,19 @@ def ran(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 
 def test_a_folder_of_films_is_the_only_source(ran: list[Sequence[str]], capsys: pytest.CaptureFixture[str]) -> None:
     Path("my films").mkdir()
-    compare_on_fracatlas(Path("my films"))
+    compare_on_fracatlas(Path("my films"), "strong")
     params = read_params(PARAMS)
+    assert recipe_name(params) == "strong"
     (entry,) = Params.model_validate(params["ingest"]).sources
     assert isinstance(entry, Folder)
     assert (entry.annotations, entry.classes, entry.subset) == ("coco", ["fractured"], "fracatlas_wrist")
     assert "Abedeen" in entry.licence
     assert params["ingest"]["inbox"] == str(Path("my films").resolve())
-    assert params["annotate"]["split"] == "given"
+    assert params["annotate"]["split"]["by"] == "given"
     assert ran == [["dvc", "repro"]]
-    assert "annotate.split=given" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "params.yaml, recipe strong:" in said
+    assert "annotate.split -> {'by': 'given'" in said
     assert "# what is larger is refused" in PARAMS.read_text().lower(), "comments stay"
 
 
@@ -57,7 +61,7 @@ def test_without_a_folder_the_archive_is_fetched_and_pinned(
     with serving({"FracAtlas.zip": archive_of(drawn_members(["a.jpg"], []))}, certificate) as server:
         files: list[dict[str, str | int]] = [{"name": "FracAtlas.zip", "address": server.address("FracAtlas.zip")}]
         monkeypatch.setitem(READY["fracatlas"], "files", files)
-        compare_on_fracatlas(None)
+        compare_on_fracatlas(None, "paper")
     (entry,) = Params.model_validate(read_params(PARAMS)["ingest"]).sources
     assert isinstance(entry, Url)
     assert Path("cache/fracatlas/v7/FracAtlas.zip").is_file()
@@ -65,10 +69,19 @@ def test_without_a_folder_the_archive_is_fetched_and_pinned(
     assert ran == [["dvc", "repro"]]
 
 
+def test_a_recipe_that_is_not_there_changes_nothing(ran: list[Sequence[str]]) -> None:
+    before = PARAMS.read_text()
+    Path("films").mkdir()
+    with pytest.raises(UserError, match="recipe: expected paper, strong, fast, found weak"):
+        compare_on_fracatlas(Path("films"), "weak")
+    assert PARAMS.read_text() == before
+    assert ran == []
+
+
 def test_a_folder_that_is_not_there_changes_nothing(ran: list[Sequence[str]]) -> None:
     before = PARAMS.read_text()
     with pytest.raises(UserError, match="--films: expected a folder of films, found none at nowhere"):
-        compare_on_fracatlas(Path("nowhere"))
+        compare_on_fracatlas(Path("nowhere"), "strong")
     assert PARAMS.read_text() == before
     assert ran == []
 
@@ -77,4 +90,4 @@ def test_a_stage_that_fails_ends_the_command(ran: list[Sequence[str]]) -> None:
     Path("broken").touch()
     Path("films").mkdir()
     with pytest.raises(UserError, match="`dvc repro` ended with 7, see above"):
-        compare_on_fracatlas(Path("films"))
+        compare_on_fracatlas(Path("films"), "fast")
