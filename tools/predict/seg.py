@@ -26,7 +26,7 @@ TEXTS = ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID",
 DATES: dict[str, type[DA] | type[TM]] = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
 SEXES = ("M", "F", "O")
 # Where a CT slice lies in the patient: a segmentation of it must say the same.
-GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
+GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 
 
 def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning: str) -> None:
@@ -110,9 +110,11 @@ def reference_to(header: Dataset) -> Dataset:
     for name in GEOMETRY if in_patient else ():
         values = [float(value) for value in multi(header.get(name))]
         if values:
-            setattr(data, name, values if len(values) > 1 else values[0])
+            setattr(data, name, values)
         else:
             raise UserError(f"the film has no {name}, to which a segmentation must refer")
+    if in_patient:  # type 2: it may be empty, and is absent from the segmentation then
+        data.SliceThickness = header.get("SliceThickness")
     return data
 
 

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from stages.common.data.shapes import Shape, box_shape
-from stages.ingest.annotations.labels import FilmLabels, Labels, rotate
+from stages.ingest.annotations.labels import FilmLabels, Labels, rotate, swapped
 from stages.ingest.annotations.rle import decode_counts, outline
 from stages.ingest.annotations.xml_file import line_of, number, parse
 from stages.ingest.problems import Unreadable
@@ -38,11 +38,9 @@ def cvat_shape(item: Element) -> Shape:
         get = partial(cvat_number, item)
         left, top, right, bottom = (get(edge) for edge in ("xtl", "ytl", "xbr", "ybr"))
         angle = get("rotation") if item.get("rotation") else 0.0
-        if angle == 0:
-            return box_shape(left, top, right, bottom, label, line)
-        if left > right or top > bottom:
-            expected = "left before right and top above bottom"
-            raise Unreadable(expected, f"{left:g} to {right:g}, {top:g} to {bottom:g}", "correct the annotation", line)
+        box = box_shape(left, top, right, bottom, label, line)
+        if angle == 0 or swapped(box):  # which `fit_to_film` refuses
+            return box
         centre = np.array([left + right, top + bottom]) / 2
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
         return Shape(label, "polygon", (rotate(corners, centre, angle),), line)

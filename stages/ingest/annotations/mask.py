@@ -46,14 +46,14 @@ def read_mask(content: bytes) -> Labels:
     values = np.unique(codes[codes > 0])
     if len(values) > MOST_VALUES:
         actual = f"{len(values)} values, as a film has or a mask with smooth edges"
-        raise Unreadable(f"a mask of at most {MOST_VALUES} values", actual, "export it without smoothing", 1)
-    film = FilmLabels(size=(codes.shape[1], codes.shape[0]), line=1)
+        raise Unreadable(f"a mask of at most {MOST_VALUES} values", actual, "export it without smoothing")
+    film = FilmLabels(size=(codes.shape[1], codes.shape[0]))
     for value in values:
         regions, _ = ndimage.label(codes == value, structure=np.ones((3, 3)))
         for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
             corner = np.array([columns.start, rows.start])
             rings = tuple(ring + corner for ring in outline(regions[rows, columns] == number))
-            film.shapes.append(Shape(name_of(int(value)), "polygon", rings, 1))
+            film.shapes.append(Shape(name_of(int(value)), "polygon", rings, 0))
     return Labels({"": film})
 
 
@@ -69,7 +69,7 @@ def values_of(content: bytes) -> np.ndarray:
                 return np.asarray(image).astype(np.int64)
             colours = np.asarray(image.convert("RGBA")).astype(np.int64)
     except Exception:  # Pillow's decoders raise more than a dozen types, whose messages hold addresses in memory
-        raise Unreadable(WHAT, "another file, several pictures, or a damaged one", "export the mask again", 1) from None
+        raise Unreadable(WHAT, "another file, several pictures, or a damaged one", "export the mask again") from None
     red, green, blue, opacity = np.moveaxis(colours, 2, 0)
     grey = (red == green) & (green == blue)
     codes = np.where(grey, red, 2**24 + (red << 16) + (green << 8) + blue)

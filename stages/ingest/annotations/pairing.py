@@ -110,7 +110,7 @@ def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
                     pairs.problems.append((film, one_of(len(chosen))))
     for label in sorted(left_labels):
         if holds_shapes(files, named[label], reader):
-            problem = Problem("a film of the same name", "none", "add the film or remove its labels", 1)
+            problem = Problem("a film of the same name", "none", "add the film or remove its labels")
             pairs.problems.append((named[label], problem))
     return pairs
 

@@ -5,11 +5,14 @@ from math import isfinite
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.charset import python_encoding
 
 from stages.ingest.problems import Unreadable
 
 for library in ("pydicom", "highdicom"):  # whose logs quote what headers hold
     logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+for term in ("ISO_IR 203", "ISO 2022 IR 203"):  # Latin alphabet No. 9 (PS3.3 C.12.1.1.2), which pydicom does not know
+    python_encoding[term] = "iso8859_15"
 HOW_TO_FIX = "export it again or leave it out"
 LAYOUT = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 """Whole numbers without which pixels cannot be read."""

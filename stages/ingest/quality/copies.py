@@ -4,19 +4,49 @@ Hashes of two patients' hands in one position can differ in less than 32 of 256 
 the edges of bones do not meet.
 """
 
+from concurrent.futures import Executor
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from stages.common.core.files import read_png
-from stages.ingest.quality.duplicates import orientations
+from stages.common.core.parallel import track
+from stages.common.data.layout import image_file
+from stages.ingest.quality.duplicates import near_pairs, orientations, pairs_with_missing_rows
+from stages.ingest.types import FilmResult
+
+Pairs = list[tuple[int, int, int]]  # numbers of two films, the smaller first, and the bits by which their hashes differ
 
 SIDE = 256  # pixels of the pictures that are compared
 COARSE = 32  # pixels of those by which the orientation is chosen
 DETAIL = 3.0  # pixels; what is coarser does not count
 ALIKE = 0.8  # correlation of details from which two films are copies, see the table in docs/explanation/ingest.md
 STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-4)
+
+
+def find_copies(taken: list[FilmResult], most: int, out: Path, pool: Executor) -> tuple[Pairs, int]:
+    """Pairs of films that show the same, by their hashes and then by their pixels, and how many pairs the pixels tell
+    apart.
+
+    Args:
+        taken: films in the order of the manifest.
+        most: bits of 256 by which hashes of copies may differ.
+        out: the folder that becomes data/raw.
+        pool: compares the pixels.
+    """
+    missing = [result.missing for result in taken]
+    candidates = near_pairs(np.stack([result.hashes for result in taken]), most)
+    known = {pair[:2] for pair in candidates}
+    smalls = np.stack([result.small for result in taken])
+    candidates += [pair for pair in pairs_with_missing_rows(smalls, missing, most) if pair[:2] not in known]
+    pixels = [result.row["pixel_sha256"] for result in taken if result.row]
+    files = [image_file(out, result.image_id) for result in taken]
+    unsure = [(i, j) for i, j, _ in candidates if pixels[i] != pixels[j]]
+    jobs = [(files[i], files[j], 1 - max(missing[i], missing[j])) for i, j in unsure]
+    alike = track(pool, are_copies, jobs, "compare copies")
+    no_copies = {pair for pair, same in zip(unsure, alike, strict=True) if not same}
+    return sorted(pair for pair in candidates if pair[:2] not in no_copies), len(no_copies)
 
 
 def are_copies(films: tuple[Path, Path, float]) -> bool:

@@ -100,18 +100,24 @@ def test_an_odd_number_in_a_header_ends_one_film_with_the_attributes_name(
     assert not [word for word in ("Maret", "SURNAME", "Error", "0x") if word in whole]
 
 
-NAMES = {"Japanese": "Yamada^Tarou=山田^太郎", "Chinese": "Wang^XiaoDong=王^小东", "Russian": "Люкceмбypг"}
+NAMES = {
+    "Japanese": "Yamada^Tarou=山田^太郎",
+    "Chinese": "Wang^XiaoDong=王^小东",
+    "Russian": "Люкceмбypг",
+    "Latin 9": "Müller^Jörg Šœ€",
+}
 LEGAL: dict[str, dict[str, bytes | str | list[str]]] = {
     "birth date in words": {"PatientBirthDate": b"12 Maret 1960 "},
     "no name": {"PatientName": b""},
     "no numbers": {"AccessionNumber": b"", "StudyID": b"", "StudyDate": b"", "StudyTime": b"", "PatientID": b""},
     "another sex": {"PatientSex": b"W "},
-    "Latin 9": {"SpecificCharacterSet": b"ISO_IR 203", "PatientName": b"M\xfcller^J\xf6rg "},
+    "Latin 9": {"SpecificCharacterSet": b"ISO_IR 203", "PatientName": b"M_ller^J_rg ___ "},
     "Japanese": {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": NAMES["Japanese"]},
     "Chinese": {"SpecificCharacterSet": "GB18030", "PatientName": NAMES["Chinese"]},
     "Russian": {"SpecificCharacterSet": "ISO_IR 144", "PatientName": NAMES["Russian"]},
     "unknown set": {"SpecificCharacterSet": b"LATIN-X ", "PatientName": b"M\xfcller"},
     "no set": {"SpecificCharacterSet": b"", "PatientName": b"M\xfcller"},
+    "frame of reference": {"FrameOfReferenceUID": b"1.2.3.4\0"},
     "long name": {"PatientName": NAME.encode() * 20},
 }
 
@@ -121,7 +127,8 @@ def test_rare_headers_keep_their_segmentation_and_reach_no_other_output(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name, changes in LEGAL.items():
-        (tmp_path / name).write_bytes(sample_film(**changes))
+        latin = NAMES["Latin 9"].encode("iso8859_15")
+        (tmp_path / name).write_bytes(sample_film(**changes).replace(b"M_ller^J_rg ___", latin))
     big = dcmread(BytesIO(sample_film()))
     big.PixelData = big.pixel_array.astype(">u2").tobytes()
     big.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
@@ -159,6 +166,23 @@ def test_segmentations_are_what_the_standard_asks(tmp_path: Path) -> None:
     for path in segmentations:
         done = subprocess.run([judge, str(path)], capture_output=True, text=True, check=False)
         assert "Error" not in done.stdout + done.stderr
+
+
+def test_a_ct_slice_without_a_thickness_has_a_segmentation_without_one(tmp_path: Path) -> None:
+    """SliceThickness is type 2 in a CT image, and 1C in a segmentation: only where it is a volume or sampled."""
+    film = dcmread(str(pydicom.data.get_testdata_file("CT_small.dcm")))
+    film.SliceThickness = None
+    film.save_as(tmp_path / "film")
+    assert run(tmp_path, tmp_path / "out") == 0
+    data = segread(tmp_path / "out/film/segmentation.dcm")
+    measures = data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert "SliceThickness" not in measures
+    assert list(measures.PixelSpacing) == list(film.PixelSpacing)
+    del film.ImagePositionPatient
+    film.save_as(tmp_path / "film")
+    assert run(tmp_path, tmp_path / "out") == 0
+    problem = read_json(tmp_path / "out/film/prediction.json")["no_dicom_seg"]
+    assert problem == "the film has no ImagePositionPatient, to which a segmentation must refer"
 
 
 def test_a_header_without_a_study_keeps_the_other_outputs(tmp_path: Path) -> None:
