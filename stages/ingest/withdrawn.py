@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from stages.common.core.errors import UserError
-from stages.common.data.layout import WITHDRAWN_PINS
+from stages.common.data.layout import WITHDRAWN_PINS, dicom_file, image_file
 from stages.common.data.tables import WITHDRAWN, WithdrawnRow
 from stages.ingest.types import FilmResult
 
@@ -43,8 +43,8 @@ def leave_out(results: list[FilmResult], out: Path, table: Path = WITHDRAWN_PINS
     kept = []
     for result in results:
         if result.row and result.row["patient_id"] in withdrawn:
-            for path in out.glob(f"*/{result.image_id}.*"):
-                path.unlink()
+            for path in (image_file(out, result.image_id), dicom_file(out, result.image_id)):
+                path.unlink(missing_ok=True)
         else:
             kept.append(result)
     WITHDRAWN.write(out, WITHDRAWN.frame(rows))

@@ -19,13 +19,18 @@ def outcome(image: str, patient: str, out: Path) -> FilmResult:
 
 
 def test_a_withdrawn_patient_is_left_out_with_all_files(tmp_path: Path) -> None:
-    outcomes = [outcome("a", "p1", tmp_path), outcome("b", "p2", tmp_path), outcome("ab", "p2", tmp_path)]
+    outcomes = [
+        outcome("a", "p1", tmp_path),
+        outcome("b", "p2", tmp_path),
+        outcome("ab", "p2", tmp_path),
+        outcome("a.2", "p2", tmp_path),
+    ]
     place = tmp_path / "withdrawn.list"
     place.write_text("patient_id,withdrawn\np1,2026-11-25\n")
     kept = leave_out(outcomes, tmp_path, place)
-    assert [found.image_id for found in kept] == ["b", "ab"]
+    assert [found.image_id for found in kept] == ["b", "ab", "a.2"]
     names = sorted(path.name for path in tmp_path.glob("*/*"))
-    assert names == ["ab.dcm", "ab.png", "b.dcm", "b.png"]
+    assert names == ["a.2.dcm", "a.2.png", "ab.dcm", "ab.png", "b.dcm", "b.png"]
     assert (tmp_path / "withdrawn.csv").read_text() == place.read_text()
 
 

@@ -20,9 +20,9 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
     print(forms[form](graph, start))
     if everywhere:
-        from tools.audit.withdraw import patient_files
+        from tools.audit.withdraw import film_files
 
-        listed(patient_files(project, what), project, "in the cache")
+        listed(film_files(project, what), project, "in the cache")
     return 0
 
 
@@ -83,33 +83,56 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
     from tools.audit.trace import Project
-    from tools.audit.withdraw import patient_files, remove_from_remotes, withdraw
+    from tools.audit.withdraw import elsewhere, films_left, patient_files, withdraw
 
     project = Project(Path())
-    files = patient_files(project, patient) if dry_run else withdraw(project, patient, date.today())
+    left = films_left(project, patient)
+    files, counts = (patient_files(project, patient), {}) if dry_run else withdraw(project, patient, date.today())
+    print(f"patient {', '.join(sorted(files.patients))}")
     print(f"{len(files.images)} films: {', '.join(sorted(files.images))}")
     listed(files, project, "would go" if dry_run else "removed")
+    for path in sorted(path.relative_to(project.root).as_posix() for path in files.here):
+        print(f"  {path}")
+    if files.shared:
+        same = sorted(path for paths in files.shared.values() for path in paths)
+        print(f"stay in the cache, since films of others have the same bytes: {', '.join(same)}")
+    for name, count in counts.items():
+        print(f"remote {name}: {count} files removed")
+    if files.unlisted:
+        print(
+            f"not known whose, since no list of the cache names them: {len(files.unlisted)} files, such as "
+            f"{files.unlisted[0]}; `dvc gc --workspace --all-commits --all-experiments` removes them"
+        )
+    if yours := elsewhere(project.root, files):
+        print(f"name the patient and are yours to remove: {', '.join(yours)}")
+    print("Source files, predictions, exports, signed evidence, clones and backups are yours to remove.")
     if not dry_run:
-        for name, count in remove_from_remotes(project.root, files.objects | files.pages).items():
-            print(f"remote {name}: {count} files removed")
         print(f"noted in {WITHDRAWN_PINS}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
-        print("Source files, predictions, exports, signed evidence, clones and backups are yours to remove.")
+    if left:
+        print(left)
     return 0
 
 
 def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
     """What a patient or film left in all versions."""
-    from tools.audit.withdraw import versions
+    from tools.audit.withdraw import version_names
 
-    print(f"{verb}: {len(files.objects)} files of these films only, {len(files.pages)} pages that show or name them")
-    for md5, paths in sorted((files.objects | files.pages).items(), key=lambda item: sorted(item[1])):
+    cached = files.cached
+    print(
+        f"{verb}: {len(files.objects)} files of these films only, {len(cached) - len(files.objects)} tables and pages "
+        f"that show or name them, {len(files.here)} files outside of the cache"
+    )
+    for md5, paths in sorted(cached.items(), key=lambda item: sorted(item[1])):
         print(f"  {', '.join(sorted(paths))} (md5 {md5})")
     print(f"trained on data with them, to be judged by you: {len(files.models)} models")
     for md5, path in sorted(files.models.items(), key=lambda item: item[1]):
         print(f"  {path} (md5 {md5})")
-    print("in these versions: " + ", ".join(versions(project, files.commits)))
+    print("in these versions: " + ", ".join(version_names(project, files.commits)))
     if files.unknown:
-        print("not looked into, since their data are not in this cache: " + ", ".join(versions(project, files.unknown)))
+        print(
+            "searched by the ids of other versions, since their manifests are not in this cache: "
+            + ", ".join(version_names(project, files.unknown))
+        )
 
 
 def export_lineage() -> int:

@@ -44,19 +44,40 @@ def object_paths(root: Path, md5: str) -> set[Path]:
     return {object_path(root, md5), root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]}
 
 
+def all_objects(root: Path) -> list[tuple[str, Path]]:
+    """Every file in the cache and in the default one, with its md5; what DVC did not finish has another name."""
+    folders = sorted({cache_folder(root), root / ".dvc/cache/files/md5"})
+    paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [(path.parent.name + path.name, path) for path in paths]
+
+
+def site_cache(root: Path) -> Path:
+    """Where DVC keeps what it knows of this project's files, names included; it is made again when it is gone."""
+    from dvc.repo import Repo  # half a second, of which a trace has no need
+
+    with Repo(str(root)) as repo:
+        return Path(repo.site_cache_dir)
+
+
 @lru_cache(maxsize=4096)
 def listing(root: Path, md5: str) -> dict[str, str] | None:
     """The files of a folder by relative path, md5 each, from its `.dir` object; None where the cache lacks it."""
-    path = object_path(root, md5)
-    if not path.is_file():
+    try:
+        return {item["relpath"]: item["md5"] for item in json.loads(object_path(root, md5).read_text())}
+    except (OSError, ValueError):  # none, or one that was cut off
         return None
-    return {item["relpath"]: item["md5"] for item in json.loads(path.read_text())}
+
+
+def folder_list(files: dict[str, str]) -> tuple[str, bytes]:
+    """DVC's list of a folder, and its hash: the JSON of its files, md5 by path, sorted by path."""
+    items = [{"md5": files[path], "relpath": path} for path in sorted(files)]
+    content = json.dumps(items, sort_keys=True).encode()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir", content
 
 
 def folder_md5(files: dict[str, str]) -> str:
-    """DVC's hash of a folder: md5 of the JSON list of its files, sorted by path."""
-    items = [{"md5": files[path], "relpath": path} for path in sorted(files)]
-    return hashlib.md5(json.dumps(items, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+    """DVC's hash of a folder, of md5 by path."""
+    return folder_list(files)[0]
 
 
 def file_md5(path: Path) -> str:

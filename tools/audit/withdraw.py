@@ -1,25 +1,27 @@
 """A patient withdraws consent: what must go, everywhere, and what has to be run again.
 
 Pixels live in more places than data/raw: in every later picture of the film, in maps and masks that networks made of
-it, in pages that show it, in every version that DVC's cache and remotes ever kept. Weights were fitted to it.
+it, in pages that show it, in every version that DVC's cache and remotes ever kept, committed or not, and in what killed
+runs left behind. Rows live in tables, pages and logs. Weights were fitted to it.
 """
 
-import csv
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from dvc.repo import Repo
+from ruamel.yaml import YAML
 
-from stages.common.core.errors import UserError, error_list
+from stages.common.core.errors import UserError
+from stages.common.core.files import write_bytes
 from stages.common.data.layout import (
     AUDIT_PAGE,
+    INBOX,
     LABEL_SHEET,
     MODELS,
     PAGE,
+    PARAMS,
     PINS,
     QUALITY,
     RAW,
@@ -28,55 +30,88 @@ from stages.common.data.layout import (
 )
 from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
-from tools.audit.dvc_cache import listing, object_path, object_paths
-from tools.audit.dvc_lock import Lock, git, history
+from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
+from tools.audit.dvc_lock import git, lookup
+from tools.audit.erase import erase_all, remove, remove_from_remotes
 from tools.audit.trace import Project
+from tools.audit.versions import Version, cached_rows, versions_of
+from tools.audit.words import Words
 
-PAGES = tuple(map(str, (PAGE, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name)))
+PAGES = tuple(map(str, (PAGE, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE)))
+KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that a withdrawal can be resumed
+WRITTEN = ("data", "models", "reports", "mlruns", ".checkpoints", ".dvc/tmp")  # by this project and DVC
+UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where a user's own files are looked for
 
 
 @dataclass
 class PatientFiles:
-    """What holds or shows a patient, over all commits and experiments.
+    """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
 
-    images: ids. objects: paths by md5 of cached files that are of this patient only. pages: of those that show or name
-    the patient among others. models: of those that were trained on data with the patient. commits: that hold any of it.
-    unknown: commits whose data are not in this cache.
+    patients: pseudonyms; several where versions of the data call the patient otherwise. images: ids. objects: paths by
+    md5 of cached pictures of this patient only. pages: of cached tables and pages that show or name the patient among
+    others. keys: of the manifests among them. shared: of the patient's files whose bytes others have, too, such as an
+    empty mask; they stay. models: of those that were trained on data with the patient. commits: that hold any of
+    it. unknown: those whose manifest is not in this cache. unlisted: cached files that no list names. here: files
+    outside of the cache.
     """
 
+    patients: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
     objects: dict[str, set[str]] = field(default_factory=dict)
     pages: dict[str, set[str]] = field(default_factory=dict)
+    keys: dict[str, set[str]] = field(default_factory=dict)
+    shared: dict[str, set[str]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    unlisted: list[Path] = field(default_factory=list)
+    here: list[Path] = field(default_factory=list)
+
+    @property
+    def cached(self) -> dict[str, set[str]]:
+        """Paths by md5 of all that goes from caches and remotes."""
+        return self.objects | self.pages | self.keys
 
 
-def patient_files(project: Project, what: str) -> PatientFiles:
-    """The files of a patient, or of one film.
+def film_files(project: Project, what: str) -> PatientFiles:
+    """The cached files of a film, or of all films of a patient.
 
     Args:
         what: a pseudonym, an image id, or a source file's name or SHA-256.
     Raises:
         UserError: no version of the data in this cache has it.
     """
-    files, others = PatientFiles(), set[str]()
-    for commit, lock in locks(project):
-        raw = lock.hashes.get(str(RAW), "")
-        manifest = cached_rows(project.root, raw, MANIFEST.name)
-        if manifest is None:
-            files.unknown.append(commit)
-            continue
-        images = {row["image_id"] for row in manifest if what in names_of(row)}
-        if images:
-            files.images |= images
-            files.commits.append(commit)
-        collect(project.root, lock, images, files, others)
-    if not files.images:
-        raise UserError(f"{what}: expected a pseudonym or a film of {RAW / MANIFEST.name}, now or earlier; found none")
-    for md5 in others & files.objects.keys():  # an empty mask is the same file for many films
-        del files.objects[md5]
-    return files
+    versions = versions_of(project)
+    rows = {version.raw: cached_rows(project.root, version.raw) for version in versions}
+    images = {
+        raw: {row["image_id"] for row in films if what in names_of(row)}
+        for raw, films in rows.items()
+        if films is not None
+    }
+    if not any(images.values()):
+        raise UserError(f"{what}: expected a pseudonym or a film of {KEY}, now or earlier; found none")
+    return collected(project.root, versions, images, set())
+
+
+def patient_files(project: Project, what: str) -> PatientFiles:
+    """The cached files of a patient.
+
+    Args:
+        what: as for `film_files`; a film stands for its patient.
+    Raises:
+        UserError: no version of the data in this cache has it, and it is not recorded as withdrawn.
+    """
+    versions = versions_of(project)
+    rows = {version.raw: cached_rows(project.root, version.raw) or [] for version in versions}
+    patients = {row["patient_id"] for films in rows.values() for row in films if what in names_of(row)}
+    if not patients and what in {row["patient_id"] for row in read_withdrawn(project.root / WITHDRAWN_PINS)}:
+        patients = {what}
+    if not patients:
+        raise UserError(f"{what}: expected a pseudonym or a film of {KEY}, now or earlier; found none")
+    patients |= other_pseudonyms(list(rows.values()), patients)
+    images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
+    known = {raw: ids for raw, ids in images.items() if rows[raw]}
+    return collected(project.root, versions, known, patients)
 
 
 def names_of(row: dict[str, str]) -> tuple[str, ...]:
@@ -84,132 +119,231 @@ def names_of(row: dict[str, str]) -> tuple[str, ...]:
     return row["patient_id"], row["image_id"], row["sha256"], row["source_file"] or row["image_id"]
 
 
-def versions(project: Project, commits: list[str]) -> list[str]:
+def other_pseudonyms(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
+    """Pseudonyms that versions without the patients give to the source files of theirs.
+
+    They come from another key, another name of the source, or a table of patients that was added. A pseudonym that
+    stands beside the patients' in any version is another patient's, who has a copy of the file.
+
+    Args:
+        manifests: rows of every version.
+        patients: pseudonyms.
+    """
+    films = {row["sha256"] for rows in manifests for row in rows if row["patient_id"] in patients}
+    others, beside = set[str](), set[str]()
+    for rows in manifests:
+        pseudonyms = {row["patient_id"] for row in rows}
+        if pseudonyms & patients:
+            beside |= pseudonyms
+        else:
+            others |= {row["patient_id"] for row in rows if row["sha256"] in films}
+    return others - beside
+
+
+def collected(root: Path, versions: list[Version], images: dict[str, set[str]], patients: set[str]) -> PatientFiles:
+    """What the versions hold of films, and of a patient also what lies outside of them.
+
+    Args:
+        root: of the project.
+        versions: of all outputs.
+        images: ids by the md5 of the data/raw that has them; where that is not known, all of them are looked for.
+        patients: whose films they are all; empty where only films are meant.
+    """
+    files, others = PatientFiles(patients=patients), set[str]()
+    files.images = {image for ids in images.values() for image in ids}
+    for version in versions:
+        if version.name and version.raw not in images:
+            files.unknown.append(version.name)
+        if version.name and images.get(version.raw):
+            files.commits.append(version.name)
+        collect(root, version, images.get(version.raw, files.images), files, others)
+    if patients:
+        search_unlisted(root, versions, files)
+        find_here(root, files, others)
+    for md5 in others & files.objects.keys():  # an empty mask is the same file for many films
+        files.shared[md5] = files.objects.pop(md5)
+    return files
+
+
+def collect(root: Path, version: Version, images: set[str], files: PatientFiles, others: set[str]) -> None:
+    """Add what one version has.
+
+    Args:
+        root: of the project.
+        version: whose outputs are looked through.
+        images: the patient's, in this version.
+        files: receives what is the patient's.
+        others: receives the md5 of what is not.
+    """
+    words = Words(images | files.patients)
+    for out, md5 in version.outs.items():
+        inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {"": md5}
+        for name, content in inside.items():
+            path = f"{out}/{name}".rstrip("/")
+            if Path(name).stem in images:
+                files.objects.setdefault(content, set()).add(path)
+            elif name == WITHDRAWN.name:
+                others.add(content)
+            elif (path in PAGES and images) or words.stand_in(object_path(root, content), path):
+                (files.keys if path == KEY else files.pages).setdefault(content, set()).add(path)
+            else:
+                others.add(content)
+        if images and out.startswith(f"{MODELS}/"):
+            files.models[md5] = out
+
+
+def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) -> None:
+    """Look into the cached files that no list names: DVC was stopped before it wrote the list, or lost it.
+
+    In a cache outside of the project they may be another project's, whose films may have the same names.
+
+    Args:
+        root: of the project.
+        versions: that name the others.
+        files: receives what names the patient, and the rest as `unlisted`.
+    """
+    own = cache_folder(root).is_relative_to(root)
+    words, listed = Words(files.images | files.patients if own else files.patients), set[str]()
+    for version in versions:
+        for md5 in version.outs.values():
+            listed |= {md5, *(listing(root, md5) or {}).values()} if md5.endswith(".dir") else {md5}
+    for md5, path in all_objects(root):
+        if md5 not in listed and words.stand_in(path):
+            files.pages.setdefault(md5, set()).add("in no list of the cache")
+        elif md5 not in listed:
+            files.unlisted.append(path)
+
+
+def version_names(project: Project, commits: list[str]) -> list[str]:
     """Commits as a person reads them: those of experiments by the experiment's name."""
     refs = git(project.root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname:lstrip=-1)").splitlines()
     experiments = dict(line.split(" ", 1) for line in refs)
     return [f"experiment {experiments[commit]}" if commit in experiments else commit[:12] for commit in commits]
 
 
-def locks(project: Project) -> Iterable[tuple[str, Lock]]:
-    """Every version of dvc.lock: that of the workspace and those of all commits and experiments."""
-    yield "workspace", project.lock
-    for commit, text in history(project.root, everywhere=True):
-        yield commit, Lock(text)
+def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:
+    """Record the withdrawal, and remove what holds, shows or names the patient, here, in the cache and in remotes.
 
+    Manifests go last: they say whose films are whose, and so a withdrawal that failed is done again.
 
-def cached_rows(root: Path, folder: str, name: str) -> list[dict[str, str]] | None:
-    """A table in a cached version of a folder; None where the cache lacks it."""
-    md5 = (listing(root, folder) or {}).get(name, "") if folder else ""
-    path = object_path(root, md5) if md5 else None
-    if path is None or not path.is_file():
-        return None
-    return list(csv.DictReader(StringIO(path.read_text())))
-
-
-def collect(root: Path, lock: Lock, images: set[str], files: PatientFiles, others: set[str]) -> None:
-    """Add what one version of dvc.lock has.
-
-    Args:
-        root: of the project.
-        lock: the version.
-        images: the patient's, in this version.
-        files: receives what is the patient's.
-        others: receives the md5 of what is not.
-    """
-    for out, md5 in lock.hashes.items():
-        if md5.endswith(".dir"):
-            for name, file_md5 in (listing(root, md5) or {}).items():
-                if Path(name).stem in images:
-                    files.objects.setdefault(file_md5, set()).add(f"{out}/{name}")
-                else:
-                    others.add(file_md5)
-            if images and out.startswith(f"{MODELS}/"):
-                files.models[md5] = out
-        else:
-            others.add(md5)
-            if images and out in PAGES:
-                files.pages.setdefault(md5, set()).add(out)
-
-
-def withdraw(project: Project, patient: str, today: date) -> PatientFiles:
-    """Remove a patient's pictures and the pages that show them, here and in the cache, and record the withdrawal.
-
+    Returns:
+        What was removed, and the number of files that each remote had of it.
     Raises:
         UserError: no version of the data has the patient, or a file cannot be removed; all others are.
     """
+    root = project.root
     files = patient_files(project, patient)
-    record_withdrawal(project.root, patient, today)
-    objects = [path for md5 in files.objects.keys() | files.pages.keys() for path in object_paths(project.root, md5)]
-    kept = [*map(erase, objects), *map(remove, workspace_files(project, files.images))]
-    if any(kept):
-        raise error_list("these files are still there; change what is named and withdraw again", filter(None, kept))
-    return files
+    record_withdrawal(root, files.patients, today)
+    last = {path for path in files.here if path.as_posix().endswith(KEY)}
+    erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
+    counts = remove_from_remotes(root, files.cached)
+    erase_all(root, [*files.keys, *shortened_lists(root, files)], last)
+    for path in written_files(root):  # into the cache
+        if path.is_symlink() and not path.exists():
+            remove(path)
+    return files, counts
 
 
-def workspace_files(project: Project, images: set[str]) -> list[Path]:
-    """Files that show or name a patient, in the workspace and in those that killed experiments left behind."""
-    files = []
-    for root in (project.root, *(path.parent for path in (project.root / ".dvc/tmp/exps").rglob("dvc.yaml"))):
-        for out in project.lock.hashes:
-            files += [path for path in (root / out).rglob("*") if path.stem in images and not path.is_dir()]
-        files += [root / page for page in (*PAGES, str(AUDIT_PAGE))]
-    return files
+def shortened_lists(root: Path, files: PatientFiles) -> list[str]:
+    """Write the cache's lists of folders again without the patient's files; returns the md5 of the lists with them.
 
+    The new ones lead a later withdrawal to what else these folders had. A cache outside of the project may belong to
+    other projects, too: its lists stay.
 
-def erase(path: Path) -> str:
-    """Remove an object of the cache, and its content for every workspace that has a hard link to it.
-
-    Returns:
-        why it is still there; blank where it is not.
+    Args:
+        root: of the project.
+        files: the patient's.
     """
-    try:
-        if path.exists() and path.stat().st_nlink > 1:
-            path.chmod(0o644)
-            path.write_bytes(b"")
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    return remove(path)
+    old = []
+    for md5, _ in all_objects(root) if cache_folder(root).is_relative_to(root) else ():
+        inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
+        own = {name for name, content in inside.items() if Path(name).stem in files.images and content in files.shared}
+        rest = {name: content for name, content in inside.items() if name not in own and content not in files.cached}
+        if len(rest) < len(inside):
+            short, content = folder_list(rest)
+            write_bytes(object_path(root, short), content)
+            old.append(md5)
+    return old
 
 
-def remove(path: Path) -> str:
-    """Remove a file or link that may be gone already; why it is still there, blank where it is not."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    return ""
+def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
+    """Add the patient's files outside of the cache to `files`.
 
+    DVC may have been stopped before it wrote a list: what the cache has of their bytes is known by the bytes.
 
-def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:
-    """Remove objects from every DVC remote; how many there were in each.
-
-    Raises:
-        UserError: a remote cannot be reached or refuses; all others are done.
+    Args:
+        root: of the project.
+        files: with images and patients; receives `here` and objects.
+        others: md5 of what is not the patient's.
     """
-    counts, failures = dict[str, int](), list[str]()
-    with Repo(str(root)) as repo:
-        for name in sorted(repo.config["remote"]):
-            try:
-                counts[name] = remove_from_remote(repo.cloud.get_remote_odb(name), hashes)
-            except Exception as error:  # each kind of remote fails in its own way
-                failures.append(f"remote {name}: {' '.join(str(error).split())[:160] or type(error).__name__}")
-    if failures:
-        raise error_list("the files may still be there; make the remote reachable and withdraw again", failures)
-    return counts
+    words = Words(files.images | files.patients)
+    for path in written_files(root):
+        name = path.as_posix()
+        if path.stem in files.images:
+            files.here.append(path)
+            if path.is_file() and (md5 := file_md5(path)) not in others and object_path(root, md5).is_file():
+                files.objects.setdefault(md5, set()).add(path.relative_to(root).as_posix())
+        elif name.endswith(tuple(f"/{page}" for page in PAGES)) or words.stand_in(path, name):
+            files.here.append(path)
 
 
-def remove_from_remote(remote: Any, hashes: Iterable[str]) -> int:
-    """Remove objects from one remote (an object store of DVC); how many there were."""
-    paths = [path for path in map(remote.oid_to_path, sorted(hashes)) if remote.fs.exists(path)]
-    for path in paths:
-        remote.fs.remove(path)
-    return len(paths)
+def written_files(root: Path) -> Iterator[Path]:
+    """Files and links in the folders that this project and DVC write, without sources and the record of withdrawals.
+
+    Killed runs left some, below hidden names, and in the workspaces of experiments.
+    """
+    kept = [root / PINS, root / INBOX, root / inbox_of(root)]
+    for folder in (*(root / name for name in WRITTEN), site_cache(root)):
+        for path in sorted(folder.rglob("*")):
+            own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
+            if own and (path.is_symlink() or not path.is_dir()):
+                yield path
 
 
-def record_withdrawal(root: Path, patient: str, today: date) -> None:
-    """Add a pseudonym and a date to the table by which ingest leaves the patient out from now on."""
+def films_left(project: Project, patient: str) -> str:
+    """What must be changed before the pipeline can run without a patient's films; blank where nothing must.
+
+    Args:
+        patient: as for `patient_files`.
+    """
+    rows = cached_rows(project.root, project.lock.hashes.get(str(RAW), "")) or []
+    patients = {row["patient_id"] for row in rows if patient in names_of(row)}
+    left = sum(row["patient_id"] not in patients for row in rows)
+    split = lookup(params_of(project.root), "annotate.split") or {}
+    need = split.get("train", 0) + split.get("test", 0)
+    if not patients or left >= need:
+        return ""
+    return (
+        f"{left} films are left, and annotate.split in {PARAMS} asks for {need}: lower `train` or `test` by "
+        f"{need - left} before `dvc repro`"
+    )
+
+
+def params_of(root: Path) -> Any:
+    return YAML(typ="safe").load((root / PARAMS).read_text())
+
+
+def inbox_of(root: Path) -> str:
+    """The folder of sources; the default one where params.yaml names none."""
+    return str(lookup(params_of(root), "ingest.inbox") or INBOX)
+
+
+def elsewhere(root: Path, files: PatientFiles) -> list[str]:
+    """Paths of files below the project that name the patient, or are named so, and that a user put there."""
+    words, kept = Words(files.images | files.patients), root / inbox_of(root)
+    names = []
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if name.startswith(tuple(f"{folder}/" for folder in UNREAD)) or path.is_relative_to(kept) or path.is_dir():
+            continue
+        if path.stem in files.images or words.stand_in(path, name):
+            names.append(name)
+    return names
+
+
+def record_withdrawal(root: Path, patients: set[str], today: date) -> None:
+    """Add pseudonyms and a date to the table by which ingest leaves the patient out from now on."""
     rows = read_withdrawn(root / WITHDRAWN_PINS)
-    if patient not in {row["patient_id"] for row in rows}:
+    for patient in sorted(patients - {row["patient_id"] for row in rows}):
         rows.append({"patient_id": patient, "withdrawn": today.isoformat()})
     WITHDRAWN.write(root / PINS, WITHDRAWN.frame(rows))

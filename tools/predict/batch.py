@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +94,7 @@ def own_stderr() -> Iterator[TextIO]:
             descriptor = os.dup(stream.fileno())
             stream = stack.enter_context(os.fdopen(descriptor, "w", encoding=stream.encoding, errors=stream.errors))
         stack.enter_context(NO_STDERR)
+        stack.enter_context(warnings.catch_warnings(action="ignore"))  # they quote headers; one filter for all threads
         yield stream
 
 

@@ -1,6 +1,5 @@
 """A mask as DICOM Segmentation (PS3.3 A.51), by highdicom: any viewer lays it over its film."""
 
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,7 +25,7 @@ TEXTS = ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID",
 DATES: dict[str, type[DA] | type[TM]] = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
 SEXES = ("M", "F", "O")
 # Where a CT slice lies in the patient: a segmentation of it must say the same.
-GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
 
 
 def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning: str) -> None:
@@ -51,30 +50,28 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they quote values of the header
-        segmentation = Segmentation(
-            source_images=[reference_to(header)],
-            pixel_array=mask[None].astype(np.uint8),
-            segmentation_type=SegmentationTypeValues.BINARY,
-            segment_descriptions=[segment],
-            series_instance_uid=generate_uid(),
-            series_number=9000,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer="wrist-fracture-segmentation",
-            manufacturer_model_name="U-Net",
-            software_versions=version("wrist-fracture-segmentation"),
-            device_serial_number="0",
-            series_description="Fracture segmentation: research only",
-            content_description="Research, not a medical device",
-            omit_empty_frames=False,
-        )
-        segmentation.ImageComments = warning
-        if header.Modality != "CT":  # type 2C: where no position in the patient is stated
-            segmentation.PatientOrientation = orientation(header)
-        buffer = DicomBytesIO()
-        dcmwrite(buffer, segmentation, enforce_file_format=True)
+    segmentation = Segmentation(
+        source_images=[reference_to(header)],
+        pixel_array=mask[None].astype(np.uint8),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[segment],
+        series_instance_uid=generate_uid(),
+        series_number=9000,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="wrist-fracture-segmentation",
+        manufacturer_model_name="U-Net",
+        software_versions=version("wrist-fracture-segmentation"),
+        device_serial_number="0",
+        series_description="Fracture segmentation: research only",
+        content_description="Research, not a medical device",
+        omit_empty_frames=False,
+    )
+    segmentation.ImageComments = warning
+    if header.Modality != "CT":  # type 2C: where no position in the patient is stated
+        segmentation.PatientOrientation = orientation(header)
+    buffer = DicomBytesIO()
+    dcmwrite(buffer, segmentation, enforce_file_format=True)
     write_bytes(path, buffer.getvalue())
 
 
@@ -110,11 +107,9 @@ def reference_to(header: Dataset) -> Dataset:
     for name in GEOMETRY if in_patient else ():
         values = [float(value) for value in multi(header.get(name))]
         if values:
-            setattr(data, name, values)
+            setattr(data, name, values if len(values) > 1 else values[0])
         else:
             raise UserError(f"the film has no {name}, to which a segmentation must refer")
-    if in_patient:  # type 2: it may be empty, and is absent from the segmentation then
-        data.SliceThickness = header.get("SliceThickness")
     return data
 
 

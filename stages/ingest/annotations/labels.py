@@ -43,6 +43,7 @@ class Labels:
         if name in self.films:
             again = Problem("every film once", f"{name} a second time", "remove one of the two", labels.line)
             self.problems.append(again)
+            self.films[name].problems.append(("", again))  # which of the two is right is not known
         else:
             self.films[name] = labels
 

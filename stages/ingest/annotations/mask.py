@@ -76,6 +76,12 @@ def values_of(content: bytes) -> np.ndarray:
     return np.where(opacity > 0, codes, 0)
 
 
+def read_labelmap(text: str) -> dict[str, str]:
+    """Names of classes by colour as in `name_of`, of CVAT's labelmap.txt: `name:red,green,blue:parts:actions`."""
+    rows = re.findall(r"^([^#\n][^:\n]*):(\d+),(\d+),(\d+):", text, re.MULTILINE)
+    return {(red if red == green == blue else f"{red},{green},{blue}"): name for name, red, green, blue in rows}
+
+
 def name_of(code: int) -> str:
     if code < 2**24:
         return str(code)

@@ -1,7 +1,7 @@
 """Which annotation belongs to which film, in a folder or archive of both."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
 from stages.ingest.annotations.labels import FilmLabels, Labels
 from stages.ingest.annotations.mask import SUFFIXES as MASK_SUFFIXES
-from stages.ingest.annotations.mask import film_of, is_mask, read_mask
+from stages.ingest.annotations.mask import film_of, is_mask, read_labelmap, read_mask
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
@@ -236,8 +236,8 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
         for key, film_labels in labels.films.items():
             film = films_named(key, file, index, prefix)
             problem = enter(pairs, film, key, film_labels)
-            if problem:
-                pairs.problems.append((file, problem))
+            if problem:  # also of the films: which labels are theirs is not known
+                pairs.problems += [(file, problem), *((name, replace(problem, line=0)) for name in film)]
             else:
                 pairs.file_of[film[0]] = file
     return pairs
@@ -273,24 +273,43 @@ def enter(pairs: Pairs, films: list[str], key: str, labels: FilmLabels) -> Probl
     return None
 
 
-def class_names(files: FileAccess) -> tuple[str, dict[str, str]]:
-    """The file with the names of YOLO's class numbers, and these names; blank and empty where there is none.
+def class_names(files: FileAccess, format_: Format) -> tuple[str, dict[str, str]]:
+    """The file with the names of YOLO's class numbers or of masks' colours, and these names; the first file by name.
 
-    It is a `data.yaml` (or another .yaml with `names`), `classes.txt` or `*.names`, the first one by name.
+    Blank and empty where there is none, or the format names its classes itself.
     """
-    for name in files.names():
-        file = PurePosixPath(name).name.lower()
-        names = data_yaml(files, name).get("names")
-        if names and isinstance(names, (dict, list)):
-            pairs = names.items() if isinstance(names, dict) else enumerate(names)
-            return name, {str(number): str(label) for number, label in pairs}
-        if file == "classes.txt" or file.endswith(".names"):
-            try:
-                lines = text_of(files.read(name)).split("\n")
-            except Unreadable:
-                continue
-            return name, {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
+    readers = {"yolo": names_of_numbers, "masks": names_of_colours}
+    for name in files.names() if format_ in readers else ():
+        if names := readers[format_](files, name):
+            return name, names
     return "", {}
+
+
+def names_of_numbers(files: FileAccess, name: str) -> dict[str, str]:
+    """Classes of YOLO by number: of `data.yaml` (or another .yaml with `names`), `classes.txt` or `*.names`."""
+    file = PurePosixPath(name).name.lower()
+    names = data_yaml(files, name).get("names")
+    if names and isinstance(names, (dict, list)):
+        pairs = names.items() if isinstance(names, dict) else enumerate(names)
+        return {str(number): str(label) for number, label in pairs}
+    if file == "classes.txt" or file.endswith(".names"):
+        lines = text_or_nothing(files, name).split("\n")
+        return {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
+    return {}
+
+
+def names_of_colours(files: FileAccess, name: str) -> dict[str, str]:
+    """Classes of masks by colour: of CVAT's `labelmap.txt`."""
+    is_map = PurePosixPath(name).name.lower() == "labelmap.txt"
+    return read_labelmap(text_or_nothing(files, name)) if is_map else {}
+
+
+def text_or_nothing(files: FileAccess, name: str) -> str:
+    """The text of a file; blank where it is none."""
+    try:
+        return text_of(files.read(name))
+    except Unreadable:
+        return ""
 
 
 def data_yaml(files: FileAccess, name: str) -> dict[str, Any]:
@@ -298,8 +317,8 @@ def data_yaml(files: FileAccess, name: str) -> dict[str, Any]:
     if not name.lower().endswith((".yaml", ".yml")):
         return {}
     try:
-        content = YAML(typ="safe").load(text_of(files.read(name)))
-    except (YAMLError, Unreadable):
+        content = YAML(typ="safe").load(text_or_nothing(files, name))
+    except YAMLError:
         return {}
     return content if isinstance(content, dict) else {}
 

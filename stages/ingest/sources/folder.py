@@ -45,7 +45,7 @@ def picture_films(
     if entry.annotations == "masks":
         pictures = [name for name in pictures if name in included and not is_mask(name)]
     pairs = pair(read, pictures, entry)
-    names_file, names = class_names(read) if entry.annotations == "yolo" else ("", {})
+    names_file, names = class_names(read, entry.annotations)
     tables = read_tables(read, pictures)
     uses = uses_of(files, pictures, pairs, tables, names_file) | dict.fromkeys(excluded, EXCLUDED)
     pins = pinned or {}

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +14,13 @@ import pytest
 from dvc.utils.hydra import get_hydra_sweeps
 from PIL import Image
 
-from stages.common.data.layout import RAW
+from stages.common.data.layout import QUALITY, RAW
+from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST
 from stages.ingest.main import main
 from stages.ingest.params import Params
+from stages.ingest.types import image_id
+from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tools.sweep.overrides import overridden
 
@@ -148,3 +152,50 @@ def test_a_tools_export_is_read_with_what_the_page_says(tool: str, auto: bool, h
     (shape,) = ANNOTATIONS.read(RAW)["points"]
     points = np.array([ring.split() for ring in shape.split(";")], dtype=float).reshape(-1, 2)
     np.testing.assert_allclose([*points.min(axis=0), *points.max(axis=0)], BOX)
+
+
+# Written by the tools themselves: LabelMe 6.3.1, the converter of Label Studio (label-studio-converter 0.0.59), and
+# datumaro 1.13.12, by which CVAT exports. Films by path, in the order of FILMS.
+WRITTEN = ROOT / "tests/ingest/sources/exports"
+FILMS = {"hand": (40, 30), "arm": (50, 20), "left wrist": (60, 40)}
+HAND, WRIST = {"fracture 10 6 30 18", "text 1 1 6 5"}, {"fracture 20 10 35 30", "fracture 5 5 15 25"}
+STUDIO_FILMS = [f"images/8c5f0a1{number}-{name.replace(' ', '_')}.png" for number, name in enumerate(FILMS)]
+SIDES = ["train/hand.png", "train/arm.png", "val/left wrist.png"]
+OWN: dict[str, tuple[str, list[str]]] = {
+    "coco": ("coco", [f"images/{name}" for name in SIDES]),
+    "cvat": ("cvat", [f"images/{name}.png" for name in FILMS]),
+    "cvat-masks": ("masks", [f"JPEGImages/{name}.png" for name in FILMS]),
+    "darknet": ("yolo", [f"obj_{name.replace('/', '_data/')}" for name in SIDES]),
+    "label-studio-COCO": ("coco", STUDIO_FILMS),
+    "label-studio-JSON": ("label_studio", STUDIO_FILMS),
+    "label-studio-VOC": ("voc", STUDIO_FILMS),
+    "label-studio-YOLO": ("yolo", STUDIO_FILMS),
+    "labelme": ("labelme", [f"{name}.png" for name in FILMS]),
+    "ultralytics": ("yolo", [f"images/{name}" for name in SIDES]),
+    "voc": ("voc", [f"JPEGImages/{name}.png" for name in FILMS]),
+}
+BOXES_ONLY = ("darknet", "ultralytics", "voc")  # of which datumaro leaves out polygons
+
+
+@pytest.mark.parametrize("tool", OWN)
+def test_what_a_tool_wrote_itself_is_read_with_the_same_boxes(tool: str, here: Path) -> None:
+    format_, paths = OWN[tool]
+    shutil.copytree(WRITTEN / tool, here / "in")
+    for seed, (path, (width, height)) in enumerate(zip(paths, FILMS.values(), strict=True)):
+        (here / "in" / path).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 255, (height, width), dtype=np.uint8)
+        (here / "in" / path).write_bytes(picture(pixels))
+    entry = {"source": "folder", "annotations": "auto", "classes": ["fracture", "text"]}
+    exclude = {"exclude": ["*SegmentationObject/*"]} if tool == "cvat-masks" else {}
+    section = read_yaml(ROOT / "params.yaml")["ingest"] | {"inbox": "in", "sources": [entry | exclude]}
+    assert f"labels are read as {format_}" in main(Params.model_validate(section)) + QUALITY.read_text()
+    ids = [image_id(Path(path).stem) for path in paths]
+    assert set(MANIFEST.read(RAW)["image_id"]) == set(ids)
+    boxes: dict[str, set[str]] = {name: set() for name in ids}
+    for _, row in ANNOTATIONS.read(RAW).iterrows():
+        points = np.concatenate(read_points(row["points"]))
+        edges = [*points.min(axis=0), *points.max(axis=0)]
+        assert np.abs(np.round(edges) - edges).max() < 1e-3
+        boxes[row["image_id"]].add(" ".join([row["label"], *(f"{edge:.0f}" for edge in edges)]))
+    wrist = {"fracture 20 10 35 30"} if tool in BOXES_ONLY else WRIST
+    assert list(boxes.values()) == [HAND, set(), wrist]

@@ -1,6 +1,7 @@
 """DVC's cache, wherever it was told to keep it: found by audits, and emptied by withdrawals."""
 
 import errno
+import json
 import os
 import shutil
 from datetime import date
@@ -14,15 +15,17 @@ from dvc_data.hashfile.tree import Tree
 from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError
+from tests.helpers.files import tree_hash
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock, stage_names
+from tools.audit.erase import remove_from_remotes
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
 from tools.audit.verify import Check
-from tools.audit.withdraw import remove_from_remotes, withdraw
+from tools.audit.withdraw import elsewhere, patient_files, withdraw
 
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
 # The file of a setting, its value, and the folder that DVC then takes; {tmp} is the test's own folder.
@@ -247,3 +250,140 @@ def test_a_remote_that_cannot_be_reached_is_named_and_others_are_done(
         remove_from_remotes(project, [md5])
     assert held(tmp_path / "store", FILM) == []
     assert len(held(tmp_path / "store", OTHER)) == 1
+
+
+GONE, STAYS = "0123456789abcdef", "fedcba9876543210"  # pseudonyms
+PIPELINE = {
+    "ingest": {"cmd": "cp -r inbox/films data/raw", "deps": ["inbox/films"], "outs": ["data/raw"]},
+    "preprocess": {
+        "cmd": "cp -r data/raw/images data/preprocessed; for f in data/preprocessed/*; do cat shade >> $f; done;"
+        " cp data/raw/manifest.csv data/preprocessed/index.csv",
+        "deps": ["data/raw", "shade"], "outs": ["data/preprocessed"],
+    },
+    "report": {
+        "cmd": "mkdir -p reports; (ls data/raw/images; cat shade data/raw/images/*) > reports/page.html",
+        "deps": ["data/raw", "shade"], "outs": ["reports/page.html"],
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def ward(project: Path) -> Path:
+    """Films `scan` and `scan.2` of two patients; a dark version of all outputs is committed, a bright one is not."""
+    films = project / "inbox/films"
+    for name in ("w1", "w2"):
+        (films / f"images/{name}.png").unlink()
+    (films / "images/scan.png").write_bytes(FILM)
+    (films / "images/scan.2.png").write_bytes(OTHER)
+    rows = f"scan,{GONE},1,a\nscan.2,{STAYS},2,b\n"
+    (films / "manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}")
+    (project / "dvc.yaml").write_text(json.dumps({"stages": PIPELINE}))
+    (project / "params.yaml").write_text("ingest: {inbox: inbox/films}")
+    with (project / ".dvc/config").open("a") as config:
+        config.write(f"[core]\n    site_cache_dir = {project / '.dvc/site-cache'}\n")
+    for shade in ("dark", "bright", "dark"):
+        (project / "shade").write_text(f"{shade} ")
+        for out in ("data/raw", "data/preprocessed", "reports"):
+            shutil.rmtree(project / out, ignore_errors=True)
+        reproduce(project)
+        if shade == "dark":
+            commit(project)
+    return project
+
+
+def names_or_shows(folder: Path) -> dict[str, list[str]]:
+    """Files below a folder that are named as the film of the patient who withdrew, or hold its pixels or its row."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if {".git", "inbox", "pins", "shade"} & set(path.parts) or path.is_dir():
+            continue
+        content = path.read_bytes() if path.exists() else b"a link to nothing"
+        signs = [FILM, GONE.encode(), b"scan.png", b"scan,"]
+        if why := [sign.decode() for sign in signs if sign in content] + ["name"] * (path.stem == "scan"):
+            found[path.relative_to(folder).as_posix()] = why
+    return found
+
+
+def scattered(project: Path) -> None:
+    """Leave the patient where killed runs, experiments, MLflow and an interrupted DVC do."""
+    for place in (
+        "data/.raw-partial-1/images",
+        "data/.raw-partial-2-old/images",
+        ".dvc/tmp/exps/standalone/t1/data/raw",
+    ):
+        (project / place).mkdir(parents=True)
+        (project / place / "scan.png").write_bytes(b"other " + FILM)
+        (project / place / "scan.2.png").write_bytes(OTHER)
+    for place in (
+        "mlruns/1/r/artifacts/validation.csv",
+        "reports/data_docs/x/page.html",
+        "data/.raw-partial-1/manifest.csv",
+    ):
+        (project / place).parent.mkdir(parents=True, exist_ok=True)
+        (project / place).write_text(f"image_id\nscan.2\nscan\n<td>{GONE}</td>")
+    cache = project / ".dvc/cache/files/md5"
+    (cache / "ab").mkdir(exist_ok=True)
+    (cache / "ab/cdef0123456789abcdef0123456789").write_text(f"a table of {GONE}")  # no list was written
+    (cache / "ab/stopped.tmp").write_text("scan,1,2")
+
+
+@pytest.mark.parametrize("what", [GONE, "scan", "1", "a"])
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_after_a_withdrawal_no_byte_and_no_row_of_the_patient_is_left(what: str, link: str, ward: Path) -> None:
+    with (ward / ".dvc/config").open("a") as config:
+        config.write(f"[cache]\n    type = {link}\n")
+    with Repo(str(ward)) as repo:
+        repo.checkout(relink=True)
+    scattered(ward)
+    assert len(names_or_shows(ward)) > 20
+    files, _ = withdraw(Project(ward), what, date(2026, 1, 2))
+    assert files.patients == {GONE}
+    assert files.images == {"scan"}
+    assert names_or_shows(ward) == {}
+    assert (ward / "data/pins/withdrawn.csv").read_text() == f"patient_id,withdrawn\n{GONE},2026-01-02\n"
+    kept = {path.relative_to(ward).as_posix() for path in ward.rglob("scan.2.png") if "inbox" not in path.parts}
+    assert len(kept) == 5
+    assert (
+        len([path for path in (ward / ".dvc/cache").rglob("*") if path.is_file() and OTHER in path.read_bytes()]) == 3
+    )
+    withdraw(Project(ward), GONE, date(2026, 1, 3))  # again, which changes nothing
+    assert "2026-01-03" not in (ward / "data/pins/withdrawn.csv").read_text()
+    (ward / "inbox/films/images/scan.png").unlink()
+    (ward / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\nscan.2,{STAYS},2,b\n")
+    reproduce(ward)
+    assert names_or_shows(ward) == {}
+    withdraw(Project(ward), STAYS, date(2026, 1, 4))
+    assert held(ward, OTHER) == []
+    assert [path for path in ward.rglob("scan.2.*") if "inbox" not in path.parts] == []
+
+
+def test_a_withdrawal_that_failed_is_done_again(ward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> dict[str, int]:
+        raise UserError("remote a: is away")
+
+    monkeypatch.setattr("tools.audit.withdraw.remove_from_remotes", fail)
+    with pytest.raises(UserError, match="is away"):
+        withdraw(Project(ward), "scan", date(2026, 1, 2))
+    monkeypatch.undo()
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert names_or_shows(ward) == {}
+
+
+def test_a_dry_run_changes_nothing_and_a_users_own_files_are_named(ward: Path) -> None:
+    (ward / "notes.txt").write_text(f"{GONE} called today")
+    (ward / "predictions/scan.png").mkdir(parents=True)
+    (ward / "predictions/scan.png/prediction.json").write_text("{}")
+    before = tree_hash(ward)
+    files = patient_files(Project(ward), "scan")
+    assert elsewhere(ward, files) == ["notes.txt"]
+    assert tree_hash(ward) == before
+
+
+@pytest.mark.parametrize(("second", "patients"), [("", {GONE, "older"}), (f"copy,{GONE},3,c\n", {GONE})])
+def test_an_older_pseudonym_goes_too_unless_it_is_another_patients(second: str, patients: set[str], ward: Path) -> None:
+    """One that stands beside the patient's in a version is another patient's, who has a copy of the file."""
+    (ward / "inbox/films/manifest.csv").write_text(
+        f"image_id,patient_id,sha256,source_file\nscan,older,1,a\nscan.2,{STAYS},2,b\n{second}"
+    )
+    reproduce(ward)
+    assert patient_files(Project(ward), GONE).patients == patients

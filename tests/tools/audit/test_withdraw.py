@@ -58,7 +58,7 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
     assert len(found.commits) == 4  # the workspace and three versions of dvc.lock
     levels = {md5 for md5, paths in found.objects.items() if any("data/levels/images/" in path for path in paths)}
     assert len(levels) == 2 * len(images), "of both versions"
-    gone = found.objects.keys() | found.pages.keys()
+    gone = found.cached.keys()
     before = objects(own / ".dvc/cache")
     stored = objects(tmp_path / "store")
     wrist("audit", "page")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote
@@ -166,23 +167,6 @@ def test_segmentations_are_what_the_standard_asks(tmp_path: Path) -> None:
     for path in segmentations:
         done = subprocess.run([judge, str(path)], capture_output=True, text=True, check=False)
         assert "Error" not in done.stdout + done.stderr
-
-
-def test_a_ct_slice_without_a_thickness_has_a_segmentation_without_one(tmp_path: Path) -> None:
-    """SliceThickness is type 2 in a CT image, and 1C in a segmentation: only where it is a volume or sampled."""
-    film = dcmread(str(pydicom.data.get_testdata_file("CT_small.dcm")))
-    film.SliceThickness = None
-    film.save_as(tmp_path / "film")
-    assert run(tmp_path, tmp_path / "out") == 0
-    data = segread(tmp_path / "out/film/segmentation.dcm")
-    measures = data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    assert "SliceThickness" not in measures
-    assert list(measures.PixelSpacing) == list(film.PixelSpacing)
-    del film.ImagePositionPatient
-    film.save_as(tmp_path / "film")
-    assert run(tmp_path, tmp_path / "out") == 0
-    problem = read_json(tmp_path / "out/film/prediction.json")["no_dicom_seg"]
-    assert problem == "the film has no ImagePositionPatient, to which a segmentation must refer"
 
 
 def test_a_header_without_a_study_keeps_the_other_outputs(tmp_path: Path) -> None:
@@ -361,3 +345,14 @@ def test_the_data_set_that_highdicom_sees_holds_nothing_else() -> None:
     data: Dataset = reference_to(header)
     assert "PatientComments" not in data
     assert "StudyDescription" not in data
+
+
+def test_warnings_of_one_thread_stay_silent_while_another_restores_its_filters() -> None:
+    """`warnings.catch_warnings` keeps the filters of the process: who leaves first restores them for all."""
+    with batch.own_stderr(), warnings.catch_warnings(record=True) as caught:
+        inner = warnings.catch_warnings()
+        inner.__enter__()
+        warnings.simplefilter("ignore")
+        inner.__exit__(None, None, None)
+        warnings.warn("SURNAME^GIVEN", stacklevel=1)
+    assert caught == []

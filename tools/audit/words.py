@@ -1,0 +1,46 @@
+"""Words by which tables, pages and logs name a patient or a film."""
+
+import csv
+import re
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+
+COLUMNS = ("image_id", "patient_id", "group")
+LEAST = 4  # characters of a word that is looked for outside of these columns; `1` and `a` stand in every text
+NO_TEXT = (".png", ".jpg", ".dcm", ".safetensors", ".onnx", ".pt")  # pictures are known by their names
+
+
+class Words:
+    """Pseudonyms and image ids.
+
+    Args:
+        words: of a patient. A word of digits only, or a short one, counts in the columns of a table alone.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = set(words)
+        plain = [word for word in self.words if len(word) >= LEAST and not word.isdigit()]
+        either = b"|".join(re.escape(word.encode()) for word in sorted(plain)) or b"(?!)"
+        # `scan` names the film `scan.png`, and neither `scan.2` nor `scan-2`.
+        self.pattern = re.compile(rb"(?<![\w.-])(?:" + either + rb")(?![\w-]|\.(?!(?:png|dcm)\b)\w)")
+
+    def stand_in(self, path: Path, name: str = "") -> bool:
+        """Whether a file has one of the words; False for a picture, for weights, and for a file that is gone.
+
+        Args:
+            path: of the file.
+            name: that tells its kind, where `path` is an object of a cache; blank where nothing does.
+        """
+        if not self.words or name.lower().endswith(NO_TEXT) or not path.is_file():
+            return False
+        content = path.read_bytes()
+        return bool(self.pattern.search(content)) or self.stand_in_columns(content)
+
+    def stand_in_columns(self, content: bytes) -> bool:
+        """Whether the bytes are a table that has one of the words in a column of films or patients."""
+        head = content[:1000].split(b"\n")[0].decode(errors="replace")
+        if not set(head.strip().split(",")) & set(COLUMNS):
+            return False
+        rows = csv.DictReader(StringIO(content.decode(errors="replace")))
+        return any(row.get(column) in self.words for row in rows for column in COLUMNS)
