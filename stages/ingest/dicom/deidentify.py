@@ -7,7 +7,6 @@ text, no name, no number of the hospital, no overlay, no private block, no pream
 """
 
 import re
-from collections.abc import Iterable
 from io import BytesIO
 
 import numpy as np
@@ -16,7 +15,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
-from stages.ingest.dicom.grey_scale import PADDING, lut_entries, padding_values
+from stages.ingest.dicom.grey_scale import PADDING, lut_places, modality_values, padding_values
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.values import multi, signed
 
@@ -46,7 +45,7 @@ CODES: dict[str, set[str]] = {
     "PixelIntensityRelationship": {"LIN", "LOG"},
 }
 IMAGE_TYPES = ({"ORIGINAL", "DERIVED"}, {"PRIMARY", "SECONDARY"})
-LUTS = {"VOILUTSequence": (), "ModalityLUTSequence": ("ModalityLUTType",)}
+LUTS = ("VOILUTSequence", "ModalityLUTSequence")
 METHOD = ["Allow-list of attributes, keyed pseudonyms and UIDs", "PS3.15 Annex E Basic Profile, modified dates"]
 PROFILE = [
     ("113100", "Basic Application Confidentiality Profile"),
@@ -85,9 +84,7 @@ def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) ->
     data.StudyDate = key.shifted(patient, str(header.get("StudyDate") or ""))
     keep_numbers(header, data)
     keep_codes(header, data)
-    for name, texts in LUTS.items():
-        if header.get(name):
-            setattr(data, name, Sequence([lut(item, texts, header) for item in header[name].value]))
+    keep_luts(header, stored, data)
     write_pixels(data, stored)
     declare(data, masked, masked or header.get("BurnedInAnnotation") == "NO")
     return data
@@ -119,21 +116,40 @@ def keep_codes(header: Dataset, data: Dataset) -> None:
         data.ImageType = kinds
 
 
-def lut(item: Dataset, texts: Iterable[str], header: Dataset) -> Dataset:
-    """A lookup table without its explanation, which is free text.
+def keep_luts(header: Dataset, stored: np.ndarray, data: Dataset) -> None:
+    """Of each lookup table what display needs."""
+    if header.get("ModalityLUTSequence"):
+        negative = int(header.PixelRepresentation) == 1
+        data.ModalityLUTSequence = Sequence([lut(header.ModalityLUTSequence[0], stored, negative, header)])
+    if header.get("VOILUTSequence"):
+        values, low, _ = modality_values(header, stored)
+        data.VOILUTSequence = Sequence([lut(header.VOILUTSequence[0], values, low < 0, header)])
+
+
+def lut(item: Dataset, values: np.ndarray, negative: bool, header: Dataset) -> Dataset:
+    """A lookup table with the entries that the film's values take, and nothing else that may stand in it.
+
+    Its explanation is free text, and so may be what follows the table, what no value takes, and a second table, of
+    which display needs none (PS3.3 C.11.2.1.1: one is chosen). An entry that no value takes is the one before it.
 
     Args:
         item: of the LUT's sequence.
-        texts: attributes of it that may be passed on.
+        values: of the film, (Rows, Columns), that are looked up in it.
+        negative: whether they can be.
         header: of the film.
     """
+    entries, first, place = lut_places(values, item, header, negative)
+    taken = np.unique(place)
+    shown = np.arange(taken[0], taken[-1] + 1)
+    before = taken[np.searchsorted(taken, shown, side="right") - 1]
     out = Dataset()
-    negative = int(header.PixelRepresentation) == 1  # which decides the VR of all three numbers
-    out.LUTDescriptor = [signed(value, 16) if negative else int(value) & 0xFFFF for value in item.LUTDescriptor]
-    out.add_new("LUTData", "OW", lut_entries(item, header).astype("<u2").tobytes())
-    for name in texts:
-        if str(item.get(name) or "") in CODES["RescaleType"]:
-            setattr(out, name, str(item[name].value))
+    is_signed = int(header.PixelRepresentation) == 1  # which decides the VR of all three numbers
+    descriptor = [len(shown), first + int(taken[0]), int(item.LUTDescriptor[2])]
+    out.LUTDescriptor = [signed(value, 16) if is_signed else value & 0xFFFF for value in descriptor]
+    out.add_new("LUTData", "OW", entries[before].astype("<u2").tobytes())
+    kind = str(item.get("ModalityLUTType") or "")
+    if kind in CODES["RescaleType"]:
+        out.ModalityLUTType = kind
     return out
 
 

@@ -104,11 +104,21 @@ def looked_up(values: np.ndarray, table: Dataset, header: Dataset, negative: boo
         header: of the film.
         negative: whether values can be, so that the first one of the descriptor is signed.
     """
-    entries = lut_entries(table, header)
-    _, first, bits = (int(value) for value in table.LUTDescriptor)
+    entries, _, place = lut_places(values, table, header, negative)
+    return entries[place].astype(np.float64), float(2 ** int(table.LUTDescriptor[2]) - 1)
+
+
+def lut_places(
+    values: np.ndarray, table: Dataset, header: Dataset, negative: bool
+) -> tuple[np.ndarray, int, np.ndarray]:
+    """The entries of a LUT, int64 (n,), the value that the first stands for, and the entry of each value, int64 (H, W).
+
+    Args:
+        values, table, header, negative: as for `looked_up`.
+    """
+    entries, first = lut_entries(table, header), int(table.LUTDescriptor[1])
     first = signed(first, 16) if negative else first & 0xFFFF
-    place = np.clip(np.round(values).astype(np.int64) - first, 0, len(entries) - 1)
-    return entries[place].astype(np.float64), float(2**bits - 1)
+    return entries, first, np.clip(np.round(values).astype(np.int64) - first, 0, len(entries) - 1)
 
 
 def lut_entries(table: Dataset, header: Dataset) -> np.ndarray:

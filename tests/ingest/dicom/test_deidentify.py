@@ -18,9 +18,10 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from stages.ingest.dicom.deidentify import CODES, EMPTY, LUTS, NUMBERS, UIDS, deidentified, to_bytes
+from stages.ingest.dicom.grey_scale import display_pixels
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import mask_corners, read_header, stored_values
-from stages.ingest.params import Sample
+from stages.ingest.params import CtWindow, Sample
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
 from tests.helpers.params import merge
 from tests.helpers.processes import run
@@ -113,7 +114,11 @@ def bomb(content: bytes, markers: Markers) -> bytes:
     item = Dataset()
     item.LUTDescriptor, item.LUTExplanation = [2, 0, 8], markers.make("LO")
     item.add_new("LUTData", "US", [0, 255])
-    data.VOILUTSequence = Sequence([item])
+    other = Dataset()  # a second table, which is text
+    text = (markers.make("LO") * 40).encode().ljust(512, b"-")[:512]
+    other.LUTDescriptor, other.LUTExplanation = [256, 0, 16], markers.make("LO")
+    other.add_new("LUTData", "OW", text)
+    data.VOILUTSequence = Sequence([item, other])
     buffer = BytesIO()
     data.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue() + markers.make("LO").encode()
@@ -212,6 +217,32 @@ def test_the_new_file_says_what_it_is() -> None:
     assert codes == [("113100", "DCM"), ("113107", "DCM"), ("113101", "DCM")]
     assert all(len(item.CodeMeaning) <= 64 for item in data.DeidentificationMethodCodeSequence)
     assert data.preamble == bytes(128)
+
+
+@pytest.mark.parametrize("representation", [0, 1])
+@pytest.mark.parametrize("name", LUTS)
+def test_of_a_look_up_table_goes_what_the_display_needs_and_no_text(name: str, representation: int) -> None:
+    header = read_header(BytesIO(film()))
+    header.PixelRepresentation = representation
+    stored = stored_values(header)
+    stored[:, :] = np.clip(stored, 300, 500)
+    stored[stored == 400] = 401
+    text = b"SURNAME^GIVEN 12 Maret 1960 ".ljust(4096 * 2, b"-")
+    entries = np.frombuffer(text, "<u2").copy()
+    for value in np.unique(stored):
+        entries[value] = 2 * value
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 16]
+    item.add_new("LUTData", "OW", entries.tobytes())
+    item.LUTExplanation = "SURNAME"
+    setattr(header, name, Sequence([item, item]))
+    data = deidentified(header, stored, KEY, False)
+    (kept,) = data[name].value
+    assert not [word for word in (b"SURNAME", b"Maret", b"--") if word in to_bytes(data)]
+    assert list(kept.LUTDescriptor) == [stored.max() - stored.min() + 1, stored.min(), 16]
+    again = read_header(BytesIO(to_bytes(data)))
+    window = CtWindow()
+    np.testing.assert_array_equal(display_pixels(again, stored, window), display_pixels(header, stored, window))
 
 
 def test_uids_and_patients_are_replaced_consistently() -> None:
