@@ -236,34 +236,35 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     record_withdrawal(root, files.patients, today)
     last = {path for path in files.here if path.as_posix().endswith(KEY)}
     erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
-    counts = remove_from_remotes(root, files.cached)
-    erase_all(root, [*files.keys, *shortened_lists(root, files)], last)
+    lists = shortened_lists(root, files)
+    counts = remove_from_remotes(root, [*files.cached, *lists])
+    for md5, content in map(folder_list, lists.values()):
+        write_bytes(object_path(root, md5), content)
+    erase_all(root, [*files.keys, *lists], last)
     for path in written_files(root):  # into the cache
         if path.is_symlink() and not path.exists():
             remove(path)
     return files, counts
 
 
-def shortened_lists(root: Path, files: PatientFiles) -> list[str]:
-    """Write the cache's lists of folders again without the patient's files; returns the md5 of the lists with them.
+def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]]:
+    """The cache's lists of folders that name the patient's files, by md5, without these files.
 
-    The new ones lead a later withdrawal to what else these folders had. A cache outside of the project may belong to
+    The shorter ones lead a later withdrawal to what else the folders had. A cache outside of the project may belong to
     other projects, too: its lists stay.
 
     Args:
         root: of the project.
         files: the patient's.
     """
-    old = []
+    lists = {}
     for md5, _ in all_objects(root) if cache_folder(root).is_relative_to(root) else ():
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
         own = {name for name, content in inside.items() if Path(name).stem in files.images and content in files.shared}
         rest = {name: content for name, content in inside.items() if name not in own and content not in files.cached}
         if len(rest) < len(inside):
-            short, content = folder_list(rest)
-            write_bytes(object_path(root, short), content)
-            old.append(md5)
-    return old
+            lists[md5] = rest
+    return lists
 
 
 def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:

@@ -1,5 +1,6 @@
 """The hospital's door: any tree of DICOM files, and nothing of it in a message."""
 
+import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -272,15 +273,64 @@ def test_labels_of_another_class_are_refused_without_their_name(inbox: Path) -> 
     assert manifest()["fractures"].sum() == 0
 
 
-def test_a_name_that_is_written_as_a_class_reaches_no_output(inbox: Path) -> None:
-    bring(inbox, "DOE/1", 1)
-    path = inbox / "DOE/1.xml"
-    path.write_bytes(path.read_bytes().replace(b"<name>fracture<", b"<name>ANNA BERG 12.03.1960<"))
-    assert b"ANNA" in path.read_bytes()
-    text = main(settings())
-    assert "2 labels taken as fractures (fracture 2)" in text
+ANNA = "ANNA BERG 12.03.1960"
+BOX = {"x": 10, "y": 10, "width": 20, "height": 20}
+STUDIO = {
+    "id": 1, "data": {"image": "DOE/1", "patient": ANNA}, "file_upload": "1", "annotations": [{
+        "completed_by": {"email": ANNA}, "result": [{
+            "type": "rectanglelabels", "original_width": 96, "original_height": 0,
+            "value": BOX | {"rotation": 0, "rectanglelabels": [ANNA]}, "meta": {"text": [ANNA]}}]}],
+}  # fmt: skip
+LABELS: dict[str, tuple[str, str]] = {
+    "voc": ("1.xml", f"<annotation><object><name>{ANNA}</name><bndbox><xmin>10</xmin><ymin>10</ymin><xmax>30</xmax>"
+                     f"<ymax>30</ymax></bndbox></object><filename>{ANNA}</filename></annotation>"),
+    "coco": ("a.json", json.dumps({
+        "info": {"contributor": ANNA}, "images": [{"id": 1, "file_name": "1", "patient": ANNA}],
+        "categories": [{"id": 1, "name": ANNA}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20], "caption": ANNA}]})),
+    "labelme": ("1.json", json.dumps({
+        "imagePath": ANNA, "flags": {ANNA: True}, "shapes": [{
+            "label": ANNA, "shape_type": "rectangle", "points": [[10, 10], [30, 30]], "description": ANNA}]})),
+    "cvat": ("a.xml", f'<annotations><meta><owner>{ANNA}</owner></meta><image name="1" width="96" height="HEIGHT"><box '
+                      f'label="{ANNA}" xtl="10" ytl="10" xbr="30" ybr="30"><attribute name="n">{ANNA}</attribute></box>'
+                      "</image></annotations>"),
+    "label_studio": ("a.json", json.dumps([STUDIO]).replace('"original_height": 0', '"original_height": HEIGHT')),
+    "via": ("a.json", json.dumps({"k": {"filename": "1", "file_attributes": {"who": ANNA}, "regions": [
+        {"shape_attributes": {"name": "rect"} | BOX, "region_attributes": {"label": ANNA}}]}})),
+    "csv": ("a.csv", f"filename,xmin,ymin,xmax,ymax,label,remark\n1,10,10,30,30,{ANNA},{ANNA}\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("format_", LABELS)
+def test_a_name_that_is_written_as_a_class_reaches_no_output(
+    format_: str, inbox: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bring(inbox, "DOE/1", 1, label=False)
+    height = int(dcmread(inbox / "DOE/1").Rows)
+    name, content = LABELS[format_]
+    (inbox / "DOE" / name).write_text(content.replace("HEIGHT", str(height)))
+    text = main(settings({"annotations": format_, "unlabelled": "refuse"}))
+    assert "1 labels taken as fractures (fracture 1)" in text
+    assert list(ANNOTATIONS.read(RAW)["label"]) == ["fracture"]
+    # The same with params that name classes, of which this is none, and with a shape that cannot be read.
+    said = refused(hospital={"annotations": format_, "classes": ["wrist"]})
+    assert "expected one of the classes wrist, found another class" in said
+    broken = content.replace("HEIGHT", str(height)).replace("10", "1e9")
+    (inbox / "DOE" / name).write_text(broken)
+    said += refused(hospital={"annotations": format_})
     outputs = b"".join(file.read_bytes() for file in [*RAW.rglob("*"), QUALITY] if file.is_file())
     assert b"ANNA" not in outputs
+    assert "ANNA" not in text + said + "".join(capfd.readouterr())
+
+
+def test_names_of_yolos_numbers_are_not_taken_from_a_hospital(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1, label=False)
+    (inbox / "DOE/1.txt").write_text("0 0.5 0.5 0.1 0.1")
+    (inbox / "classes.txt").write_text(ANNA)
+    (inbox / "data.yaml").write_text(f"names: [{ANNA}]")
+    text = main(settings({"annotations": "yolo"}))
+    outputs = b"".join(file.read_bytes() for file in [*RAW.rglob("*"), QUALITY] if file.is_file())
+    assert b"ANNA" not in outputs + text.encode()
 
 
 def named(number: str, study: str, issuer: str = "") -> Callable[[Dataset], None]:
