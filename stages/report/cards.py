@@ -5,9 +5,11 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
+from stages.common.core.markdown import plain
 from stages.common.data.layout import DATASET, DATASHEET, MODEL_CARD, MODELS, RAW, WEIGHTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
@@ -32,6 +34,7 @@ def write_cards(
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
+        finalize=lambda value: plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -50,7 +53,7 @@ def write_cards(
     card = templates.get_template("model_card.md").render(
         shared,
         verdict=verdict,
-        comparison=markdown(results["comparison"]),
+        comparison=Markup(markdown(results["comparison"])),
         subgroups=results["subgroups"].to_dict("records"),
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 import pandas as pd
 
 from stages.common.core.errors import first_few
+from stages.common.core.markdown import plain
 from stages.ingest.account import COLUMNS, Account
 from stages.ingest.problems import Refusal
 from stages.ingest.types import FilmResult, SourcePlan
@@ -133,17 +134,18 @@ def account_table(accounts: list[Account]) -> list[str]:
     lines = [f"| source | files | {' | '.join(COLUMNS)} | left out |", f"|---|---|{'---|' * len(COLUMNS)}---|"]
     for account in accounts:
         cells = [account.seen, *(account.columns[column] for column in COLUMNS), account.left_out.total()]
-        lines.append(f"| {account.source} | {' | '.join(map(str, cells))} |")
+        lines.append(f"| {plain(account.source)} | {' | '.join(map(str, cells))} |")
     return [*lines, ""]
 
 
 def came_in(manifest: pd.DataFrame) -> list[str]:
     """A table of the sources with films, patients, fractured films and licence."""
     lines = ["| source | films | patients | with a fracture | modality | licence |", "|---|---|---|---|---|---|"]
-    for (source, licence), rows in manifest.groupby(["source", "licence"]):
+    for names, rows in manifest.groupby(["source", "licence"]):
+        source, licence = map(str, names)
         kinds = ", ".join(f"{name} {count}" for name, count in sorted(Counter(rows["modality"]).items()))
         patients, fractured = rows["patient_id"].nunique(), int((rows["fractures"] > 0).sum())
-        lines.append(f"| {source} | {len(rows)} | {patients} | {fractured} | {kinds} | {licence} |")
+        lines.append(f"| {plain(source)} | {len(rows)} | {patients} | {fractured} | {kinds} | {plain(licence)} |")
     return [*lines, ""]
 
 
@@ -151,6 +153,6 @@ def section(title: str, findings: list[str], advice: str) -> list[str]:
     """A heading with its count, what to do, and the findings; short when there are none."""
     if not findings:
         return [f"## {title}: none", ""]
-    shown = [f"- {finding}" for finding in findings[:SHOWN]]
+    shown = [f"- {plain(finding)}" for finding in findings[:SHOWN]]
     rest = [f"- ... and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
     return [f"## {title}: {len(findings)}", "", *([advice, ""] if advice else []), *shown, *rest, ""]
