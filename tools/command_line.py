@@ -177,6 +177,21 @@ def send_run(run_id: Annotated[str, typer.Argument(help="Id of a run in the loca
     print(f"run {send(run_id)} of {shown(chosen_uri())} holds it")
 
 
+@app.command()
+def register(
+    model: Annotated[Path, typer.Argument(help="A run below models/, such as models/adaptive/seed-1-fold-1.")],
+    alias: Annotated[str, typer.Option(help="Name by which it is loaded; its former holder loses it.")] = "champion",
+) -> None:
+    """Put a trained model into MLflow's registry, from which servers load it."""
+    from stages.common.core.files import need
+    from stages.common.core.hashing import sha256
+    from stages.common.data.layout import WEIGHTS
+    from tools.mlflow_store.register import register as register_weights
+
+    begin_working()
+    print(f"registered as {register_weights(sha256(need(model / WEIGHTS)), str(model), alias)}")
+
+
 @fetch.command()
 def kaggle() -> None:
     """Fetch the Kaggle data sets of params.yaml and pin every file by SHA-256 in data/pins."""
@@ -247,6 +262,8 @@ def arms(
     if not all(word.isdecimal() for word in seeds.split(",")):
         raise typer.BadParameter(f"expected whole numbers separated by commas, found {seeds!r}", param_hint="--seeds")
     numbers = [int(word) for word in seeds.split(",")]
+    if len(set(numbers)) < len(numbers):
+        raise typer.BadParameter(f"expected each seed once, found {seeds!r}", param_hint="--seeds")
     from tools.sweep.runner import run_arms
 
     begin_working()
@@ -256,11 +273,26 @@ def arms(
 @sweep.command("report")
 def sweep_report(name: SweepName) -> None:
     """Write reports/sweep.html of all experiments named NAME-something, also those of DVC's queue."""
+    from tools.sweep.overrides import overridden
     from tools.sweep.runner import trained_params, write_page
 
     begin_working()
-    train, _ = trained_params([])
+    train, _ = trained_params(overridden([]))
     raise typer.Exit(write_page(name, train.adaptive))
+
+
+@sweep.command("register")
+def sweep_register(
+    name: SweepName,
+    alias: Annotated[str, typer.Option(help="Name by which it is loaded; its former holder loses it.")] = "champion",
+) -> None:
+    """Put the network of the best validation Dice into MLflow's registry, from which servers load it."""
+    from tools.mlflow_store.register import register as register_weights
+    from tools.sweep.experiments import best_weights
+
+    begin_working()
+    digest, made_by = best_weights(name)
+    print(f"registered {made_by} as {register_weights(digest, made_by, alias)}")
 
 
 @audit.command()

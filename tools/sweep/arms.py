@@ -8,6 +8,7 @@ from typing import TypeVar
 from stages.train.params import Dwa, Fixed, Linear, Method, Random, Reversed, Shuffled, TimeMean, Uncertainty
 
 STATIC = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # alpha / (alpha + beta)
+READINGS = ("as_printed", "start_to_end")
 METHODS = (Reversed, TimeMean, Shuffled, Dwa, Uncertainty, Random)
 Kind = TypeVar("Kind", bound=Method)
 
@@ -17,7 +18,7 @@ def arms(adaptive: Method) -> dict[str, Method]:
     sections: dict[str, Method] = {}
     for share in STATIC:
         sections[f"static-{share:g}"] = Fixed(alpha=share, beta=round(1 - share, 9))
-    for reading in ("as_printed", "start_to_end"):
+    for reading in READINGS:
         sections[f"linear-{reading}"] = like(Linear, adaptive).model_copy(update={"beta_reading": reading})
     return sections | {kind.model_fields["method"].default: like(kind, adaptive) for kind in METHODS}
 
@@ -26,3 +27,7 @@ def like(kind: type[Kind], section: Method) -> Kind:
     """A section of another method, which has of `section` the keys that both have, such as alpha, beta and clock."""
     shared = next(parent for parent in kind.__mro__ if isinstance(section, parent))
     return kind(**{key: getattr(section, key) for key in shared.model_fields})  # type: ignore[attr-defined]
+
+
+ARMS = tuple(arms(Linear()))
+"""The names of all arms."""

@@ -1,6 +1,8 @@
 """DVC experiments: run one in its own temporary copy of the workspace, and read what finished ones hold."""
 
+import hashlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -18,10 +20,11 @@ from ruamel.yaml import YAML
 from stages import section_model
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.params import section_errors
-from stages.common.data.layout import EVALUATION, MODELS, PARAMS
+from stages.common.data.layout import EVALUATION, MODELS, PARAMS, WEIGHTS
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, PER_IMAGE, VALIDATION_SCORES, Row, Table
 from stages.train.params import Method, read_weights
+from tools.sweep.arms import ARMS
 from tools.sweep.schedule import declared_shares
 
 PAUSE = 2.0  # seconds between two looks at a running experiment
@@ -124,18 +127,26 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def names(sweep: str) -> list[str]:
-    """The experiments that belong to a sweep: those named SWEEP-something, of any commit."""
+    """The experiments that belong to a sweep, of any commit: those named SWEEP-number or SWEEP-arm.
+
+    Those of `grid-fine`, such as grid-fine-1, do not belong to `grid`.
+    """
     with Repo(_wait_for_lock=True) as repo:
         by_commit = repo.experiments.ls(all_commits=True)
-    return sorted(
-        {name for rows in by_commit.values() for name, _ in rows if name.startswith(f"{sweep}-")}, key=natural
-    )
+    own = re.compile(rf"{re.escape(sweep)}-(\d+|{'|'.join(map(re.escape, ARMS))})")
+    return sorted({name for rows in by_commit.values() for name, _ in rows if own.fullmatch(name)}, key=natural)
 
 
 def natural(name: str) -> tuple[str, int]:
     """Experiment 10 after experiment 9."""
     head, _, tail = name.rpartition("-")
     return (head, int(tail)) if tail.isdecimal() else (name, -1)
+
+
+def read_params(name: str) -> dict[str, Any]:
+    """The params of an experiment."""
+    params: dict[str, Any] = YAML(typ="safe").load(DVCFileSystem(rev=name).read_text(str(PARAMS)))
+    return params
 
 
 def read_experiment(name: str) -> Experiment:
@@ -145,7 +156,7 @@ def read_experiment(name: str) -> Experiment:
         UserError: it holds no training of the adaptive variant, or another version of the project made it.
     """
     files = DVCFileSystem(rev=name)
-    params = YAML(typ="safe").load(files.read_text(str(PARAMS)))
+    params = read_params(name)
     if errors := section_errors("train", section_model("train"), params["train"]):
         raise error_list(f"experiment {name}: another version made it; leave it out (`dvc exp remove {name}`)", errors)
     lock = YAML(typ="safe").load(files.read_text("dvc.lock"))["stages"]
@@ -166,6 +177,36 @@ def read_experiment(name: str) -> Experiment:
             test.append(read_csv(files, scores, PER_IMAGE).assign(**of_run))
     tested = pd.concat(test, ignore_index=True) if len(test) == len(runs) else None
     return Experiment(name, params, pd.concat(validation, ignore_index=True), history, tested)
+
+
+def best_weights(sweep: str) -> tuple[str, str]:
+    """The SHA-256 of the weights with the best validation Dice in a sweep, and which experiment and run they are of.
+
+    Raises:
+        UserError: there is no such sweep, or its files are not at hand.
+    """
+    experiments = read_sweep(sweep)
+    best = max(experiments, key=lambda item: item.score)
+    scores = best.validation.groupby(["seed", "fold"])["f1"].mean()
+    best_first = scores.sort_values(ascending=False).index.to_list()
+    run = Run("adaptive", *best_first[0])
+    with DVCFileSystem(rev=best.name).open(str(MODELS / run.folder / WEIGHTS), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), f"{best.name} {run}"
+
+
+def read_sweep(sweep: str) -> list[Experiment]:
+    """All experiments of a sweep.
+
+    Raises:
+        UserError: there are none, or one cannot be read.
+    """
+    experiments = [read_experiment(name) for name in names(sweep)]
+    if not experiments:
+        raise UserError(
+            f"{sweep}: expected experiments named {sweep}-number or {sweep}-arm, found none; see `dvc exp list "
+            "--all-commits`"
+        )
+    return experiments
 
 
 def is_tested(lock: dict[str, Any], run: Run) -> bool:

@@ -9,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 from stages.common.analysis.statistics import bca, compare_metric, over_seeds, pooled_f1, pooled_f1_interval, sums_of
 from stages.common.core.errors import UserError
+from stages.common.model.tracking import flat
 from stages.train.params import Fixed
 from tools.sweep.experiments import Experiment
 
@@ -109,12 +110,10 @@ def changing(experiments: list[Experiment]) -> pd.DataFrame:
     return flat.loc[:, flat.notna().all() & (flat != flat.iloc[0]).any()]
 
 
-def numbers_of(params: dict[str, Any], prefix: str = "") -> dict[str, float]:
+def numbers_of(params: dict[str, Any]) -> dict[str, float]:
     """Every number of nested params by its dotted name."""
-    numbers: dict[str, float] = {}
-    for key, value in params.items():
-        if isinstance(value, dict):
-            numbers |= numbers_of(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            numbers[f"{prefix}{key}"] = float(value)
-    return numbers
+    return {
+        key: float(value)
+        for key, value in flat(params).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

@@ -7,6 +7,7 @@ experiments named NAME-something, also those of `dvc exp run --queue --name NAME
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
@@ -17,8 +18,9 @@ from stages.train.params import Method
 from stages.train.params import Params as Train
 from tools.sweep.arms import arms
 from tools.sweep.cost import expected_cost
-from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
-from tools.sweep.overrides import overridden, replace_adaptive
+from tools.sweep.definition import refuse_another
+from tools.sweep.experiments import Failed, names, read_experiment, read_sweep, run_experiment, targets
+from tools.sweep.overrides import ADAPTIVE, overridden, replace_adaptive
 
 
 def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int) -> int:
@@ -44,7 +46,9 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         raise UserError(
             f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}"
         ) from None
-    train, folds = trained_params(overrides)
+    params = overridden(overrides)
+    refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE])
+    train, folds = trained_params(params)
     with stop_request() as stop:
         try:
             Search(name, train, folds, parsed, overrides, say, stop).run(trials, jobs)
@@ -71,7 +75,9 @@ def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_r
     """
     finished = set(names(name))
     shared = [*overrides, f"train.seeds={seeds}"]
-    train, folds = trained_params(shared)
+    params = overridden(shared)
+    refuse_another(name, params, [ADAPTIVE])
+    train, folds = trained_params(params)
     sections = {f"{name}-{arm}": section for arm, section in arms(train.adaptive).items()}
     todo = {experiment: section for experiment, section in sections.items() if experiment not in finished}
     print(expected_cost(train, len(todo), DATASET))
@@ -100,9 +106,8 @@ def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_r
         return stopped(name, stop) or write_page(name, train.adaptive)
 
 
-def trained_params(overrides: list[str]) -> tuple[Train, list[int]]:
-    """The section `train` of params.yaml under these overrides, and the folds."""
-    params = overridden(overrides)
+def trained_params(params: dict[str, Any]) -> tuple[Train, list[int]]:
+    """The section `train`, and the folds."""
     return Train.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
 
 
@@ -120,14 +125,12 @@ def write_page(name: str, adaptive: Method) -> int:
     Args:
         adaptive: the weights of params.yaml.
     """
+    from tools.mlflow_store.summarise import summarise
     from tools.sweep.page import render
 
-    experiments = [read_experiment(experiment) for experiment in names(name)]
-    if not experiments:
-        raise UserError(
-            f"{name}: expected experiments named {name}-something, found none; see `dvc exp list --all-commits`"
-        )
+    experiments = read_sweep(name)
     write_text(SWEEP_PAGE, render(name, experiments, adaptive))
+    summarise(name, {item.name: item.score for item in experiments})
     print(f"sweep {name}: {len(experiments)} experiments -> {SWEEP_PAGE}")
     return 0
 

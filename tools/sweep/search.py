@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
+from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
+from optuna.distributions import FloatDistribution
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from stages.common.core.errors import UserError
@@ -132,6 +134,7 @@ class Search:
             sampler=optuna.samplers.TPESampler(seed=0),
             pruner=optuna.pruners.MedianPruner(STARTUP, int(WARMUP * self.train.loop.epochs)),
         )
+        self.refuse_another_space(study)
         finished = set(names(self.name))
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             name = f"{self.name}-{trial.number}"
@@ -141,6 +144,26 @@ class Search:
                 study.tell(trial.number, state=TrialState.FAIL)
         self.first = self.unfinished(study)
         return study
+
+    def refuse_another_space(self, study: optuna.Study) -> None:
+        """
+        Raises:
+            UserError: trials of the study have searched something else.
+        """
+        own = {item.key: (item.low, item.high, item.log) for item in self.ranges} or dict.fromkeys(
+            (START, END), (0.0, 1.0, False)
+        )
+        for trial in study.trials:
+            tried = {
+                key: (space.low, space.high, space.log)
+                for key, space in trial.distributions.items()
+                if isinstance(space, FloatDistribution)
+            }
+            if tried and tried != own:
+                raise UserError(
+                    f"{self.name}: expected the ranges of the search that has this name, {describe_space(tried)}, "
+                    f"found {describe_space(own)}; choose another name, or go back to its ranges"
+                )
 
     def unfinished(self, study: optuna.Study) -> list[dict[str, Any]]:
         """Params to try before Optuna is asked: of trials that were stopped, whose trainings left checkpoints, and what
@@ -165,6 +188,11 @@ class Search:
         return read_experiment(name).score
 
 
+def describe_space(space: dict[str, tuple[float, float, bool]]) -> str:
+    """The ranges of a search as they are typed."""
+    return ", ".join(f"{key}={low:g}..{high:g}{':log' * log}" for key, (low, high, log) in sorted(space.items()))
+
+
 def done(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
@@ -183,20 +211,33 @@ class Watch:
 
     def __init__(self, experiment: str, trial: Trial) -> None:
         self.experiment, self.trial, self.cut, self.last_epoch = experiment, trial, False, -1
+        self.earlier: set[str] = set()  # runs of a former experiment of this name
+        self.earlier = {str(run.info.run_id) for run in self.runs()}
 
     def __call__(self) -> bool:
         """Whether the trial is worse than the others were at this epoch, so that it should be cut short."""
-        try:
-            client, where = open_client()
-            runs = client.search_runs(
-                [where], f"tags.`dvc.experiment` = '{self.experiment}'", order_by=["attributes.start_time ASC"]
-            )
-            values = client.get_metric_history(runs[0].info.run_id, "validation_dice") if runs else []
-        except (UserError, MlflowException):  # nobody sees how it goes: it goes on to its end
-            return False
-        for value in sorted(values, key=lambda value: value.step):
+        for value in sorted(self.values(), key=lambda value: value.step):
             if value.step > self.last_epoch:
                 self.last_epoch = value.step
                 self.trial.report(value.value, self.last_epoch)
         self.cut = self.cut or (self.last_epoch >= 0 and self.trial.should_prune())
         return self.cut
+
+    def values(self) -> list[Metric]:
+        """The validation Dice of its first training after each epoch so far."""
+        runs = self.runs()
+        try:
+            return open_client()[0].get_metric_history(runs[0].info.run_id, "validation_dice") if runs else []
+        except (UserError, MlflowException):  # nobody sees how it goes: it goes on to its end
+            return []
+
+    def runs(self) -> list[Run]:
+        """Its runs, the first one first."""
+        try:
+            client, where = open_client()
+            runs = client.search_runs(
+                [where], f"tags.`dvc.experiment` = '{self.experiment}'", order_by=["attributes.start_time ASC"]
+            )
+        except (UserError, MlflowException):  # as above
+            return []
+        return [run for run in runs if run.info.run_id not in self.earlier]

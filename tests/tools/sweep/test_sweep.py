@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from dvc.lock import DEFAULT_TIMEOUT, Lock
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from playwright.sync_api import Page
 
 from tests.helpers.paths import ROOT
@@ -28,14 +30,14 @@ def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(finished, tmp_path_factory.mktemp("project"))
 
 
-def runs_below(project: Path, sweep: str) -> set[str]:
-    """The names of the runs that MLflow holds below a sweep's own."""
+def sweep_and_below(project: Path, sweep: str) -> tuple[Run, set[str]]:
+    """A sweep's own run in MLflow, and the names of the runs below it."""
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("wrist-fracture")
     assert experiment is not None
     (parent,) = client.search_runs([experiment.experiment_id], f"tags.sweep = '{sweep}'")
     below = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    return {str(item.info.run_name) for item in below}
+    return parent, {str(item.info.run_name) for item in below}
 
 
 def queue_status(project: Path) -> str:
@@ -76,8 +78,13 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
     for task in tasks:
         expected = {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
         assert stages_run(run(project, "dvc", "queue", "logs", task)) == expected
-    assert runs_below(project, "grid") == {"grid-1 adaptive-1-1", "grid-2 adaptive-1-1"}
+    _, below = sweep_and_below(project, "grid")
+    assert below == {"grid-1 adaptive-1-1", "grid-2 adaptive-1-1"}
     output = run(project, *SWEEP, "report", "grid")
+    parent, _ = sweep_and_below(project, "grid")
+    assert parent.data.metrics["experiments"] == 2
+    assert parent.data.metrics["best_validation_dice"] > 0
+    assert parent.data.tags["best_experiment"] in ("grid-1", "grid-2")
     assert "2 experiments -> reports/sweep.html" in output
     page = (project / "reports/sweep.html").read_text()
     assert "test F1" in page
@@ -105,7 +112,8 @@ def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: P
     assert "wide-2: validation Dice" in output
     assert "wide-1:" not in output
     assert "3 experiments -> reports/sweep.html" in output
-    assert runs_below(project, "wide") >= {f"wide-{number} adaptive-1-1" for number in (1, 2)}
+    _, below = sweep_and_below(project, "wide")
+    assert below >= {f"wide-{number} adaptive-1-1" for number in (1, 2)}
     shown = run(project, "dvc", "exp", "show", "--csv")
     assert "reports/validation/adaptive-1-1.json:dice" in shown.splitlines()[0].split(",")
     page = (project / "reports/sweep.html").read_text()
@@ -116,6 +124,47 @@ def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: P
     assert json.loads((project / "reports/validation/adaptive-1-1.json").read_text())["dice"] > 0
     run(project, "git", "checkout", "params.yaml", "dvc.lock")
     run(project, "dvc", "checkout")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["search", "wide", "-S", "train.loop.epochs=3"], "train.loop.epochs is 3 here and 2 there"),
+        (
+            ["arms", "wide", "--seeds", "1", "-S", "annotate.mask=polygon"],
+            "annotate.mask is polygon here and box there",
+        ),
+        (["arms", "wide", "--seeds", "1,2"], "train.seeds is [1, 2] here and [1] there"),
+        (
+            ["search", "wide", "--range", "train.adaptive.alpha.end=0..1"],
+            "expected the ranges of the search that has this name, share at the end=0..1, share at the start=0..1",
+        ),
+        (["arms", "other", "--seeds", "1,2,1"], "expected each seed once, found '1,2,1'"),
+    ],
+)
+def test_another_sweep_under_the_same_name_is_refused(words: list[str], message: str, project: Path) -> None:
+    code = 2 if "each seed once" in message else 1
+    assert message in " ".join(run(project, *SWEEP, *words, code=code).split())
+
+
+def test_the_network_of_the_best_experiment_loads_from_the_registry_in_a_clean_process(
+    project: Path, tmp_path: Path
+) -> None:
+    output = run(project, *SWEEP, "register", "wide")
+    assert "as models:/wrist-fracture@champion" in output
+    assert run(project, *SWEEP, "register", "wide") == output  # no second version
+    script = """
+import mlflow, numpy
+mlflow.set_tracking_uri("sqlite:///{project}/mlflow.db")
+model = mlflow.pyfunc.load_model("models:/wrist-fracture@champion")
+print("logits", model.predict(numpy.zeros((1, 1, 64, 64), numpy.uint8)).shape)
+versions = mlflow.MlflowClient().search_model_versions("name = 'wrist-fracture'")
+print("versions", [version.version for version in versions])
+"""
+    said = run(tmp_path, sys.executable, "-c", script.format(project=project))
+    assert "logits (1, 64, 64)" in said
+    assert "versions [1]" in said or "versions ['1']" in said
+    assert "found none" in run(project, *SWEEP, "register", "nothing", code=1)
 
 
 def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> None:
@@ -202,4 +251,6 @@ def test_a_change_that_cannot_be_is_refused_before_any_work(change: str, message
 
 
 def test_a_name_without_experiments_is_one_sentence(project: Path) -> None:
-    assert "expected experiments named nothing-something" in run(project, *SWEEP, "report", "nothing", code=1)
+    assert "expected experiments named nothing-number or nothing-arm" in run(
+        project, *SWEEP, "report", "nothing", code=1
+    )
