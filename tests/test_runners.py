@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import pytest
@@ -58,20 +59,16 @@ def test_every_make_target_and_module_that_a_workflow_calls_exists() -> None:
 @pytest.mark.slow
 def test_a_workflow_reads_its_input_as_params_and_never_as_commands(tmp_path: Path) -> None:
     """The step's own script, with a dvc that writes down its words."""
-    (step,) = (
-        s
-        for s in read_yaml(ROOT / ".github/workflows/train.yaml")["jobs"]["train"]["steps"]
-        if "CHANGES" in s.get("env", {})
-    )
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    fake = tmp_path / ".venv/bin/dvc"
+    (step,) = (step for step in training_steps() if "CHANGES" in step.get("env", {}))
+    fake = tmp_path / "bin/dvc"
+    fake.parent.mkdir()
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > words\n')
     fake.chmod(0o755)
     changes = "train.loop.epochs=3\n\ntrain.seeds=[1,2]\nx=$(touch owned); touch owned\n"
     subprocess.run(
         ["bash", "-euo", "pipefail", "-c", step["run"]],
         cwd=tmp_path,
-        env=environment() | {"CHANGES": changes},
+        env=environment() | {"CHANGES": changes, "PATH": f"{fake.parent}:/usr/bin:/bin"},
         check=True,
     )
     words = (tmp_path / "words").read_text().splitlines()
@@ -82,11 +79,49 @@ def test_a_workflow_reads_its_input_as_params_and_never_as_commands(tmp_path: Pa
     assert not (tmp_path / "owned").exists()
 
 
+def training_steps() -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = read_yaml(ROOT / ".github/workflows/train.yaml")["jobs"]["train"]["steps"]
+    return steps
+
+
 @pytest.mark.slow
-def test_a_pull_request_is_told_the_comparison_and_shown_the_curves(finished: Path, tmp_path: Path) -> None:
-    project = copy_project(finished, tmp_path)
-    run(project, sys.executable, str(ROOT / "scripts/comment.py"), "comment.md")
-    said = (project / "comment.md").read_text()
-    assert (project / "reports/comparison.md").read_text() in said
-    (place,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", said)
+def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path) -> None:
+    """From a bare PATH to the comment; checkout, the set-up of .venv and the programs of GitHub are there already."""
+    project = copy_project(finished, tmp_path / "project")
+    (project / ".venv").symlink_to(sys.prefix)
+    run(project, "git", "init", "-q", "--bare", str(tmp_path / "origin"))
+    run(project, "git", "remote", "add", "origin", str(tmp_path / "origin"))
+    run(project, "git", "push", "-q", "origin", "HEAD:main")
+    run(project, "git", "fetch", "-q", "origin")
+    run(project, "dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
+    cml = tmp_path / "bin/cml"
+    cml.parent.mkdir()
+    cml.write_text("#!/bin/sh\n")
+    cml.chmod(0o755)
+    path = tmp_path / "path"
+    path.write_text(f"{cml.parent}\n")
+    for step in training_steps():
+        bare = {"PATH": ":".join([*reversed(path.read_text().split()), "/usr/bin", "/bin"]), "HOME": str(tmp_path)}
+        bare |= {"GITHUB_PATH": str(path), "CHANGES": "train.adaptive.alpha.start=0.1", "PYTHONPATH": str(project)}
+        for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
+            bare[name] = "runner@example.org"
+        words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.get("run", "true")]
+        done = subprocess.run(words, cwd=project, env=bare, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{step['run']}\n{done.stdout}\n{done.stderr}"
+    comment = (project / "comment.md").read_text()
+    assert (project / "reports/comparison.md").read_text() in comment
+    assert re.search(r"\| reports/metrics\.json +\| adaptive\.f1 ", comment)
+    assert list((tmp_path / "store").rglob("runs"))
+    (place,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", comment)
     assert matplotlib.image.imread(project / place).std() > 0
+
+
+@pytest.mark.slow
+def test_a_comment_says_when_nothing_changed_and_when_that_cannot_be_known(finished: Path, tmp_path: Path) -> None:
+    project = copy_project(finished, tmp_path)
+    words = [sys.executable, str(ROOT / "scripts/comment.py"), "comment.md"]
+    run(project, *words)
+    assert "`dvc metrics diff origin/main` failed: ERROR: " in (project / "comment.md").read_text()
+    run(project, "git", "update-ref", "refs/remotes/origin/main", "HEAD")
+    run(project, *words)
+    assert "## Against main\nNo metric has changed." in (project / "comment.md").read_text()
