@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
@@ -34,7 +33,7 @@ def write_cards(
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
-        finalize=lambda value: plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        finalize=lambda value: plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -53,7 +52,7 @@ def write_cards(
     card = templates.get_template("model_card.md").render(
         shared,
         verdict=verdict,
-        comparison=Markup(markdown(results["comparison"])),
+        comparison=markdown(results["comparison"]),
         subgroups=results["subgroups"].to_dict("records"),
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),

@@ -1,7 +1,7 @@
 """Hashes of files and folders, and damage to them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,11 +31,12 @@ class MemoryFiles:
 
     label = ""
 
-    def __init__(self, content: dict[str, str]) -> None:
+    def __init__(self, content: Mapping[str, str | bytes]) -> None:
         self.content = content
 
     def names(self) -> list[str]:
         return sorted(self.content)
 
     def read(self, name: str) -> bytes:
-        return self.content[name].encode()
+        content = self.content[name]
+        return content.encode() if isinstance(content, str) else content

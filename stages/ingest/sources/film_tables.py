@@ -2,11 +2,15 @@
 
 import csv
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import PurePosixPath
+from zipfile import ZipFile
+
+from openpyxl import load_workbook
 
 from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS
 from stages.ingest.annotations.film_names import films_named, folded, index_films, original_of
@@ -20,7 +24,8 @@ PATIENT = ("patient id", "patient", "subject id", "subject", "group")
 SPLIT = ("split",)
 DELIMITERS = ",;\t|"
 UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "-"}
-WORKBOOKS = (".xlsx", ".xls", ".ods")
+WORKBOOKS = (".xls", ".ods", ".numbers")  # which nothing here reads
+LARGEST = 100 * 2**20  # bytes that a workbook may unpack to
 
 
 @dataclass
@@ -48,13 +53,13 @@ def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
             copies[folded(original)].append(film)
     for name in files.names():
         if name.lower().endswith(WORKBOOKS):
-            tables.problems.append(
-                (name, Problem("tables as CSV or TSV", "a workbook", "save it as CSV, or remove it"))
-            )
-        if not name.lower().endswith((".csv", ".tsv")):
+            problem = Problem("tables as CSV, TSV or XLSX", "a workbook", "save it as one of them, or exclude it")
+            tables.problems.append((name, problem))
+        if not name.lower().endswith((".csv", ".tsv", ".xlsx")):
             continue
         try:
-            rows = table_rows(files.read(name))
+            content = files.read(name)
+            rows = workbook_rows(content) if name.lower().endswith(".xlsx") else table_rows(content)
         except Unreadable as error:
             tables.problems.append((name, error.problem))
             continue
@@ -116,6 +121,44 @@ def table_rows(content: bytes) -> dict[str, dict[str, str]]:
         return rows_by_image(reader)
     except csv.Error as error:
         raise Unreadable("comma-separated values", str(error), "export the table again", reader.line_num) from None
+
+
+def workbook_rows(content: bytes) -> dict[str, dict[str, str]]:
+    """Rows of the sheets of an XLSX workbook by the image that they name, of cells as they were calculated last.
+
+    Raises:
+        Unreadable: no workbook, a sheet that `table_rows` refuses, or an image on two sheets.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for name, text in sheets_of(content).items():
+        here = rows_by_image(csv.DictReader(StringIO(text)))
+        if twice := rows.keys() & here.keys():
+            raise Unreadable("an image on one sheet", f"{min(twice)!r:.80} on {name!r:.40}, too", "remove one of them")
+        rows |= here
+    return rows
+
+
+def sheets_of(content: bytes) -> dict[str, str]:
+    """The sheets of an XLSX workbook as comma-separated values, by name.
+
+    Raises:
+        Unreadable: it is none, or unpacks to more than LARGEST.
+    """
+    try:
+        with ZipFile(BytesIO(content)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        sheets = {}
+        with warnings.catch_warnings(action="ignore"):  # of what openpyxl leaves out, such as colours
+            book = load_workbook(BytesIO(content), read_only=True, data_only=True) if unpacked <= LARGEST else None
+            for sheet in book.worksheets if book else ():
+                text = StringIO()
+                csv.writer(text).writerows(sheet.iter_rows(values_only=True))
+                sheets[sheet.title] = text.getvalue()
+    except Exception:  # openpyxl raises a dozen types on files that are no workbook, or a damaged one
+        raise Unreadable("an XLSX workbook", "a damaged or locked one", "save it as CSV, or exclude it") from None
+    if book is None:
+        raise Unreadable(f"a workbook of at most {LARGEST >> 20} MB unpacked", f"{unpacked >> 20} MB", "save it as CSV")
+    return sheets
 
 
 def delimiter_of(text: str) -> str:

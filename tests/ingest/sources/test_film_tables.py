@@ -1,9 +1,14 @@
 """Tables of patients as people have them: each must give its patients, or be refused."""
 
+from datetime import date
+from io import BytesIO
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import pandas as pd
 import pytest
 
 from stages.ingest.problems import Unreadable
-from stages.ingest.sources.film_tables import FilmTables, patient_id, read_tables, table_rows
+from stages.ingest.sources.film_tables import LARGEST, FilmTables, patient_id, read_tables, table_rows
 from tests.helpers.files import MemoryFiles
 
 FILMS = ["a/p_01.png", "a/p_02.png"]
@@ -68,12 +73,55 @@ def test_a_table_of_patients_that_gives_none_is_refused(text: str, why: str) -> 
     assert why in problem.expected
 
 
-def test_a_workbook_is_refused_and_a_table_of_something_else_is_passed_over() -> None:
-    found = tables(list_dot_xlsx="", weather_dot_csv="day,rain\n1,2\n")
+def workbook(sheets: dict[str, list[list[object]]]) -> bytes:
+    """An XLSX file as pandas writes it."""
+    buffer = BytesIO()
+    with pd.ExcelWriter(buffer) as writer:
+        for name, rows in sheets.items():
+            pd.DataFrame(rows).to_excel(writer, sheet_name=name, header=False, index=False)
+    return buffer.getvalue()
+
+
+def in_workbook(content: bytes) -> FilmTables:
+    return read_tables(MemoryFiles({"t.xlsx": content}), FILMS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cells", [(7, 8), (7.0, 8.0), ("007", "8"), (" 7", "8 ")])
+def test_a_workbook_gives_its_patients(cells: tuple[object, object]) -> None:
+    rows = [
+        ["File Name", "Patient ID", "born"],
+        ["p_01.png", cells[0], date(1960, 3, 12)],
+        ["p_02.png", cells[1], None],
+    ]
+    found = in_workbook(workbook({"notes": [["a", "b"], [1, 2]], "films": rows, "empty": []}))
+    assert patients(found) == PATIENTS
+    assert found.notes == ["t.xlsx gives patients of 2 of 2 films"]
+
+
+def test_a_stray_workbook_is_passed_over_and_a_table_that_meets_no_film_is_not() -> None:
+    found = in_workbook(workbook({"rain": [["day", "rain"], [1, 2]]}))
+    assert (found.problems, found.used, found.rows) == ([], [], {})
+    ((_, problem),) = in_workbook(workbook({"a": [["image", "patient"], ["x", 1]]})).problems
+    assert problem.actual == "1 others"
+
+
+def test_workbooks_that_cannot_be_read_are_refused_by_name() -> None:
+    found = tables(list_dot_xls="", weather_dot_csv="day,rain\n1,2\n")
     ((file, problem),) = found.problems
     assert problem.sentence(file) == (
-        "list.xlsx: expected tables as CSV or TSV, found a workbook; save it as CSV, or remove it"
+        "list.xls: expected tables as CSV, TSV or XLSX, found a workbook; save it as one of them, or exclude it"
     )
+    for content in (b"", b"PK\3\4", workbook({"a": [["image"]]})[:-60], b"\xd0\xcf\x11\xe0 encrypted"):
+        ((_, problem),) = in_workbook(content).problems
+        assert problem.actual == "a damaged or locked one"
+    sheet = [["image", "patient"], ["p_01", 7]]
+    ((_, problem),) = in_workbook(workbook({"a": sheet, "b": sheet})).problems
+    assert problem.actual == "'p_01' on 'b', too"
+    bomb = BytesIO()
+    with ZipFile(bomb, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("xl/sharedStrings.xml", bytes(LARGEST + 1))
+    ((_, problem),) = in_workbook(bomb.getvalue()).problems
+    assert problem.actual == "100 MB"
 
 
 def test_a_table_of_originals_speaks_for_their_augmented_copies() -> None:
