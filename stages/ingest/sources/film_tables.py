@@ -10,8 +10,6 @@ from io import BytesIO, StringIO
 from pathlib import PurePosixPath
 from zipfile import ZipFile
 
-from openpyxl import load_workbook
-
 from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS
 from stages.ingest.annotations.film_names import films_named, folded, index_films, original_of
 from stages.ingest.annotations.text_file import text_of
@@ -144,6 +142,8 @@ def sheets_of(content: bytes) -> dict[str, str]:
     Raises:
         Unreadable: it is none, or unpacks to more than LARGEST.
     """
+    from openpyxl import load_workbook  # half a second, of which a source without a workbook has no need
+
     try:
         with ZipFile(BytesIO(content)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
