@@ -20,6 +20,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "preprocess.steps": ["crop", "mat2gray", "imresize", "imadjust"],
         "train.network.encoder": "tu-tf_efficientnet_lite0",
         "train.network.weights": "imagenet",
+        "train.network.channels": [256, 128, 64, 32, 16],
         "train.augment.flip_up_down": 0.5,
         "train.augment.rotate_deg": 30.0,
         "train.augment.scale": 0.25,

@@ -40,7 +40,7 @@ from stages.train.loop import Preempted, epochs
 from stages.train.mlflow_model import mlflow_model
 from stages.train.params import Params
 from stages.train.pretrained import origin
-from stages.train.progress import reporting
+from stages.train.progress import announcing, reporting
 from stages.train.state import Row, Snapshot, TrainingState, init_state, to_device
 
 CHECKPOINT_SHARE = 0.05  # of the time at most; where an epoch is shorter than that allows, not every epoch is written
@@ -61,7 +61,9 @@ class Training:
     def epochs(self) -> Iterator[Row]:
         """Train the epochs that the state still lacks; the row of history.csv after each."""
         train, validation = (to_device(self.fabric, films) for films in (self.train, self.validation))
-        return epochs(self.fabric, self.state, train, validation, self.settings, self.stop)
+        left = (self.settings.loop.epochs - self.state.epoch) * self.state.steps - self.state.step
+        stop = announcing(self.stop, str(self.run), left, time.monotonic) if self.fabric.is_global_zero else self.stop
+        return epochs(self.fabric, self.state, train, validation, self.settings, stop)
 
 
 def main(

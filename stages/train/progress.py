@@ -1,7 +1,7 @@
 """What a person sees during training: a bar on a terminal, a line per epoch in a log."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stages.train.state import Row
+
+LONG = 600  # seconds; a training that takes longer is announced
 
 
 class Report(Protocol):
@@ -56,6 +58,29 @@ def reporting(name: str, total: int, done: int) -> Iterator[Report]:
         )
         with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
             yield Bar(progress, name, total, done)
+
+
+def announcing(stop: Callable[[], bool], name: str, steps: int, time: Callable[[], float]) -> Callable[[], bool]:
+    """What is asked before each step, which also says on stderr how long a long training will take.
+
+    The second step tells: the first sets the libraries up.
+
+    Args:
+        stop: the question.
+        name: of the run.
+        steps: that are left.
+        time: in seconds.
+    """
+    asked: list[float] = []
+
+    def ask() -> bool:
+        if len(asked) < 3:
+            asked.append(time())
+            if len(asked) == 3 and (seconds := (asked[2] - asked[1]) * steps) > LONG:
+                print(f"train {name}: {steps} steps, about {clock(seconds)}", file=sys.stderr)
+        return stop()
+
+    return ask
 
 
 def epoch_line(row: Row, speed: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from stages.train import progress
-from stages.train.progress import clock, reporting
+from stages.train.progress import announcing, clock, reporting
 
 ROW = {"epoch": 2, "train_loss": 0.5, "validation_loss": 0.25, "validation_dice": 0.125}
 
@@ -30,6 +30,16 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "3/10" in shown
     assert "loss 0.500/0.250 Dice 0.125 21.7/s" in shown
+
+
+@pytest.mark.parametrize(("step", "said"), [(7.2, "train adaptive: 1000 steps, about 2 h 0 min\n"), (0.5, "")])
+def test_a_long_training_is_announced_after_its_second_step(
+    step: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = iter([0.0, 60.0, 60.0 + step])
+    ask = announcing(lambda: True, "adaptive", 1000, lambda: next(times))
+    assert [ask() for _ in range(5)] == [True] * 5
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (7380, "2 h 3 min")])

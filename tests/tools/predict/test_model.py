@@ -18,11 +18,14 @@ from stages.common.data.geometry import Affine
 from stages.common.data.layout import RAW, Input
 from stages.common.data.records import ImageCalibration
 from stages.common.data.tables import MANIFEST, PER_IMAGE
+from stages.common.model.architecture import Pyramid
 from stages.common.model.calibration import film_probability, to_probabilities
+from stages.common.model.network import build, save_weights
 from stages.evaluate.main import main as evaluate
 from stages.evaluate.params import Params as Evaluate
 from stages.preprocess.params import Clahe
 from stages.preprocess.params import Params as Preprocess
+from stages.train.pretrained import EMBEDDED, load_pretrained
 from tools.audit.dvc_lock import Stage
 from tools.predict.export import TOLERANCE, export
 from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
@@ -109,6 +112,23 @@ def test_the_probability_of_a_fracture_is_that_of_evaluate_also_of_an_export(pro
     # What it was fitted for is neither a mean over networks nor one over mirror images.
     assert [one.recipe.film_calibration for one in (several, mirrored)] == [None, None]
     assert predict(films[0], mirrored).fracture_probability is None
+
+
+def test_a_pretrained_network_is_exported_at_512_pixels(project: Path, tmp_path: Path) -> None:
+    """With its scaling and its encoder's padding."""
+    network = Pyramid(encoder=EMBEDDED, weights="imagenet", channels=[16, 16, 16, 16, 16])
+    made = build(network)
+    load_pretrained(made, network)
+    run, root = Path("models/adaptive/seed-1-fold-1"), tmp_path / "project"
+    save_weights(root / run / "weights.safetensors", made.state_dict())
+    write_json(root / run / "model.json", read_json(run / "model.json") | {"network": network.model_dump()})
+    lock = Path("dvc.lock").read_text()
+    assert lock.count(" size: 64\n") == 1
+    (root / "dvc.lock").write_text(lock.replace(" size: 64\n", " size: 512\n"))
+    shutil.copytree(RUN, root / RUN)
+    films = np.random.default_rng(0).integers(0, 256, (2, 1, 512, 512), np.uint8)
+    assert export(root / run, tmp_path / "onnx", films, root) < TOLERANCE
+    assert read_export(tmp_path / "onnx").recipe.preprocess.size == 512
 
 
 @pytest.mark.parametrize("what", ["levels", "both"])
