@@ -51,7 +51,7 @@ from stages.evaluate.curves import (
     precision_recall,
     reliability,
 )
-from stages.evaluate.detection import Regions, detection, find_regions, froc
+from stages.evaluate.detection import detection, froc, marks_of
 from stages.evaluate.image_level import fit_calibration, summarise_films
 from stages.evaluate.params import Params
 
@@ -95,8 +95,8 @@ def main(
     rows = {row["image_id"]: row for row in SPLIT.rows(SPLIT.read(source))}
     facts, others = ([rows[image_id] for image_id in side.ids] for side in (films, validation))
     levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
-    regions = [find_regions(chances, threshold, boxes_of(fact)) for chances, fact in zip(predicted, facts, strict=True)]
-    table = score(films, predicted, levels, regions, threshold, settings.boundary_px, facts)
+    table = score(films, predicted, levels, threshold, settings.boundary_px, facts)
+    marks = [marks_of(chances, boxes_of(fact)) for chances, fact in zip(predicted, facts, strict=True)]
     pooled_levels = reduce(add, levels)
     diagram = reliability(pooled_levels)
     origin = "validation" if settings.threshold == "validation" else "params"
@@ -115,7 +115,7 @@ def main(
         PER_IMAGE.write(out, table)
         PRECISION_RECALL.write(out, precision_recall(pooled_levels))
         RELIABILITY.write(out, diagram)
-        FROC.write(out, froc(regions))
+        FROC.write(out, froc(marks))
         write_json(out / METRICS, summary)
         write_maps(out, films.ids, predicted, threshold)
     pooled, test_set = summary["pooled"], summary["test_set"]
@@ -156,7 +156,6 @@ def score(
     films: Films,
     predicted: np.ndarray,
     levels: list[Levels],
-    regions: list[Regions],
     threshold: float,
     tolerance: float,
     facts: list[SplitRow],
@@ -165,16 +164,16 @@ def score(
 
     Args:
         predicted: float32 (N, H, W).
-        levels, regions: of each film.
+        levels: of each film.
         tolerance: pixels, of the outline.
         facts: rows of split.csv in the order of the films.
     """
     rows = []
-    for chances, mask, level, found, fact in zip(predicted, films.masks, levels, regions, facts, strict=True):
+    for chances, mask, level, fact in zip(predicted, films.masks, levels, facts, strict=True):
         known = not math.isnan(fact["row_mm"])
         spacing = (fact["row_mm"], fact["column_mm"]) if known else None
         outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)
-        detected = detection(found, chances, boxes_of(fact))
+        detected = detection(chances, threshold, boxes_of(fact))
         whole = {"brier": brier(chances, mask), "probability_max": float(chances.max())}
         rows.append({"auprc": average_precision(level), **outline, **detected, **whole})
     table = pd.concat([score_images(predicted, films.masks, threshold), pd.DataFrame(rows)], axis=1)

@@ -24,7 +24,6 @@ class ImageLevel(TypedDict):
     head: list[str]
     rows: list[list[str]]
     more: list[tuple[str, str, str]]
-    chart: dict[str, str]
 
 
 def shown(table: pd.DataFrame, runs: dict[str, list[Evaluated]]) -> ImageLevel | None:
@@ -42,7 +41,6 @@ def shown(table: pd.DataFrame, runs: dict[str, list[Evaluated]]) -> ImageLevel |
         "head": HEAD,
         "rows": [cells(row) for row in table.to_dict("records")],
         "more": [*of_regions(runs), *of_calibration(runs)],
-        "chart": figures.froc({name: [item.froc for item in runs[name]] for name in VARIANTS}),
     }
 
 
@@ -56,7 +54,7 @@ def of_regions(runs: dict[str, list[Evaluated]]) -> list[tuple[str, str, str]]:
     """Share of the boxes that are found at so many false regions per film, means over runs."""
     rows = []
     for most in FALSE_REGIONS:
-        label = f"boxes found (centre) with at most {most:g} false regions per film"
+        label = f"boxes found with at most {most:g} false regions per film"
         means = [np.nanmean([figures.sensitivity_at(item.froc, most) for item in runs[name]]) for name in VARIANTS]
         rows.append((label, *(number(float(mean), ".3f") for mean in means)))
     return rows  # type: ignore[return-value]

@@ -284,6 +284,8 @@ def charts(runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame]) -
         ),
         figures.calibration({name: [r.reliability for r in evaluated] for name, evaluated in runs.items()}),
     ]
+    if not results["image_level"].empty:
+        test.append(figures.froc({name: [r.froc for r in evaluated] for name, evaluated in runs.items()}))
     return {"training": training, "test": test}
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from stages.evaluate.detection import Regions, find_regions, froc
-from stages.evaluate.detection import detection as counted
+from stages.evaluate.detection import LOWEST, Marks, detection, froc, marks_of
 
 
 def chances(*boxes: tuple[int, int, int, int], height: float = 0.9) -> np.ndarray:
@@ -14,10 +13,6 @@ def chances(*boxes: tuple[int, int, int, int], height: float = 0.9) -> np.ndarra
     for left, top, right, bottom in boxes:
         found[top:bottom, left:right] = height
     return found
-
-
-def detection(probabilities: np.ndarray, threshold: float, boxes: np.ndarray) -> dict[str, float]:
-    return counted(find_regions(probabilities, threshold, boxes), probabilities, boxes)
 
 
 BOX = np.array([[10.0, 10, 30, 20]])
@@ -66,49 +61,50 @@ NONE = np.zeros((0, 4))
 
 
 def test_froc_of_a_case_by_hand() -> None:
-    """Two boxes on the first film, found at 0.9 and 0.6; false regions at 0.8 (first film) and 0.6 (second)."""
-    first = chances((10, 10, 30, 20)) + 0.0
+    """Two boxes on the first film, marked at 0.9 and 0.6; false marks at 0.8 (first film) and 0.6 (second)."""
+    first, second = np.zeros((60, 80)), np.zeros((60, 80))
+    first[12:18, 15:25], first[15, 20] = 0.7, 0.9
     first[40:50, 60:70], first[40:50, 10:20] = 0.6, 0.8
-    second = chances((5, 5, 15, 15), height=0.6)
+    second[5:15, 5:15], second[30:40, 30:40] = 0.6, LOWEST / 2
     boxes = np.array([[10.0, 10, 30, 20], [60.0, 40, 70, 50]])
-    curve = froc([find_regions(first, 0.5, boxes), find_regions(second, 0.5, NONE)])
+    curve = froc([marks_of(first, boxes), marks_of(second, NONE)])
     assert curve.to_numpy().tolist() == [[0.9, 0.0, 0.5], [0.8, 0.5, 0.5], [0.6, 1.0, 1.0]]
 
 
-def brute_force(films: list[tuple[np.ndarray, np.ndarray]], least: float, threshold: float) -> tuple[float, float]:
-    """False regions per film and share of found boxes when regions below `least` are erased from the maps."""
+def brute_force(films: list[tuple[np.ndarray, np.ndarray]], least: float) -> tuple[float, float]:
+    """False marks per film and share of found boxes when regions that stay below `least` are erased from the maps."""
     false, found, boxes = 0, 0, 0
     for probabilities, those in films:
-        marked, count = ndimage.label(probabilities >= threshold, structure=np.ones((3, 3)))
-        kept = [k for k in range(1, count + 1) if probabilities[marked == k].max() >= least]
-        centres = [np.argwhere(marked == k).mean(axis=0)[::-1] + 0.5 for k in kept]
-        hits = [[box[0] <= x < box[2] and box[1] <= y < box[3] for box in those] for x, y in centres]
+        marked, count = ndimage.label(probabilities >= LOWEST, structure=np.ones((3, 3)))
+        summits = []
+        for number in range(1, count + 1):
+            inside = np.where(marked == number, probabilities, -1)
+            if inside.max() >= least:
+                summits.append(np.argwhere(inside == inside.max())[0][::-1] + 0.5)
+        hits = [[box[0] <= x < box[2] and box[1] <= y < box[3] for box in those] for x, y in summits]
         false += sum(not any(hit) for hit in hits)
         found += sum(any(hit[number] for hit in hits) for number in range(len(those)))
         boxes += len(those)
     return false / len(films), found / boxes
 
 
-def test_froc_is_what_counting_at_every_threshold_gives() -> None:
+def test_froc_is_what_counting_at_every_probability_gives() -> None:
     rng = np.random.default_rng(3)
     films = []
     for number in range(12):
-        probabilities = ndimage.gaussian_filter(rng.random((40, 50)), 2)
-        probabilities = (probabilities - probabilities.min()) / np.ptp(probabilities)
+        hills = ndimage.gaussian_filter(rng.random((40, 50)), 2)
+        probabilities = np.clip((hills - np.quantile(hills, 0.7)) / np.ptp(hills) * 2, 0, 1)
         corner = rng.integers(0, 30, (number % 3, 2))
         films.append((probabilities, np.hstack([corner, corner + rng.integers(4, 15, corner.shape)]).astype(float)))
-    curve = froc([find_regions(probabilities, 0.6, boxes) for probabilities, boxes in films])
+    curve = froc([marks_of(*film) for film in films])
     assert len(curve) > 50
+    assert 0 < curve["sensitivity"].iloc[-1] < 1
     for row in curve.itertuples():
-        assert (row.false_regions, row.sensitivity) == pytest.approx(brute_force(films, row.probability, 0.6))
-    counts = [detection(probabilities, 0.6, boxes) for probabilities, boxes in films]
-    last = curve.iloc[-1]
-    assert last["false_regions"] == sum(count["false_regions"] for count in counts) / len(films)
-    assert last["sensitivity"] == sum(c["found_centre"] for c in counts) / sum(c["fractures"] for c in counts)
+        assert (row.false_regions, row.sensitivity) == pytest.approx(brute_force(films, row.probability))
 
 
-def test_froc_without_regions_or_boxes() -> None:
-    nothing = Regions(NONE, np.zeros(0), np.zeros((2, 0), bool))
+def test_froc_without_marks_or_boxes() -> None:
+    nothing = Marks(np.zeros(0), np.zeros((2, 0), bool))
     assert froc([nothing]).empty
-    alarm = find_regions(chances((10, 10, 20, 20)), 0.5, NONE)
-    assert math.isnan(froc([alarm])["sensitivity"].iloc[0])
+    assert froc([marks_of(np.zeros((9, 9)), BOX)]).empty
+    assert math.isnan(froc([marks_of(chances((10, 10, 20, 20)), NONE)])["sensitivity"].iloc[0])

@@ -56,9 +56,7 @@ def test_what_it_writes_can_be_recomputed(project: Path) -> None:
     masks = [read_png(out / "mask" / f"test{i}.png") > 0 for i in range(4)]
     assert [int(mask.sum()) for mask in masks] == (table["tp"] + table["fp"]).tolist()
     assert pd.read_csv(out / "reliability.csv")["pixels"].sum() == 4 * 32 * 32
-    curve = pd.read_csv(out / "froc.csv").iloc[-1]
-    assert curve["false_regions"] == found["detection"]["false_regions_per_image"]
-    assert curve["sensitivity"] == found["detection"]["found_centre"] / 3
+    assert pd.read_csv(out / "froc.csv")["probability"].max() == table["probability_max"].max()
     image_level, highest = found["image_level"], table["probability_max"]
     assert (image_level["with_fracture"], image_level["without_fracture"]) == (3, 1)
     assert image_level["auroc"] == pytest.approx((highest[:3] > highest[3]).mean())

@@ -127,13 +127,13 @@ def differences(gains: np.ndarray, mean: float) -> dict[str, str]:
 
 def froc(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
     """The free-response ROC curve of each run, of froc.csv, up to the run that has the most false regions per film."""
-    chart = Chart("Fractures found against false regions (FROC)", "false regions per film", "share of boxes found")
+    chart = Chart("Boxes found against false regions (FROC)", "false regions per film", "share of boxes found")
     ends = [float(table["false_regions"].max()) for tables in curves.values() for table in tables if len(table)]
     grid = pd.Series(np.linspace(0, max([1.0, *ends]), 101))
     for (name, tables), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
         chart.runs(name, colour, [(grid, grid.map(partial(sensitivity_at, table))) for table in tables])
     chart.axes.set(ylim=(0, 1.02))
-    return chart.svg("more boxes are found as more false regions are allowed; the table beside it has two points")
+    return chart.svg("more boxes are found as more false regions are allowed; two of its points stand in a table below")
 
 
 def sensitivity_at(table: pd.DataFrame, most: float) -> float:

@@ -298,8 +298,8 @@ class PrecisionRecallRow(TypedDict):
 class FrocRow(TypedDict):
     """Test films, if only regions count whose largest probability reaches `probability`.
 
-    false_regions: regions per film whose centre lies in no box. sensitivity: share of the boxes in which the centre of
-    a region lies; NaN without boxes.
+    false_regions: regions per film whose most probable pixel lies in no box. sensitivity: share of the boxes in which
+    such a pixel lies; NaN without boxes.
     """
 
     probability: float
