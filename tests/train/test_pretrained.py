@@ -19,6 +19,7 @@ from stages.common.data.layout import PINS
 from stages.common.data.tables import WEIGHT_PINS
 from stages.common.model.architecture import Pyramid
 from stages.common.model.network import build, load_model, predict_logits, to_input
+from stages.recipes import of_recipe
 from stages.train.params import Params
 from stages.train.pretrained import EMBEDDED, embedded_tensors, load_pretrained, origin, scaling
 from tests.helpers.training import VALIDATION, change, run, store
@@ -98,6 +99,15 @@ def test_it_trains_and_comes_back_from_its_file(network: dict[str, Any], setting
     films = VALIDATION.inputs
     loaded = load_model(store(state, chosen, tmp_path))
     torch.testing.assert_close(predict_logits(loaded, films), predict_logits(state.eval_network(), films))
+
+
+def test_the_recipe_strong_trains_as_it_stands_on_few_films(settings: Params) -> None:
+    """All its knobs together, for one epoch of two steps; films of 64 pixels."""
+    strong = Params.model_validate(of_recipe("strong", "train").model_dump())
+    state = run(change(strong, loop={"epochs": 1, "batch": 4, "threads": 1}))
+    assert state.steps == 2
+    assert set(state.history[0]) >= {"train_dice_loss", "validation_dice"}
+    assert state.average is not None
 
 
 def test_averages_leave_the_scaling_as_it_was(settings: Params) -> None:
