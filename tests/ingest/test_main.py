@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import unicodedata
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -518,6 +520,81 @@ def test_a_folder_of_oddities_adds_up(inbox: Path, capsys: pytest.CaptureFixture
     assert set(MANIFEST.read(RAW)["image_id"]) == {"a", "b"}
     assert list(FILES.read(RAW)["file"]) == ["p1/a.png", "p1/a.xml", "p1/b.png"]
     assert len(QUARANTINE.read(RAW)) == 2
+
+
+def picture(kind: str, seed: int, **options: Any) -> bytes:
+    buffer = BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (30, 40), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def oddities() -> tuple[dict[str, bytes], set[str], set[str], dict[str, int]]:
+    """A folder with labels in VOC: its files, the films that are taken, those refused, and fractures by film."""
+    voc = FORMATS["voc"][1].encode()
+    swapped = voc.replace(b"<xmin>10<", b"<xmin>31<")
+    decomposed = unicodedata.normalize("NFD", "Röntgen")
+    jpeg = picture("JPEG", 9)
+    files = {  # one label for one film, however their names are spelt
+        "p1/IM1.png": png(1), "p1/IM1.xml": voc, "p2/IM1b.png": png(2),
+        "case/B.PNG": png(3), "case/b.xml": voc, "whole/c.png": png(4), "whole/c.png.xml": voc,
+        f"nfd/{decomposed}.png": png(5), "nfd/Röntgen.xml": voc,
+        "uid/1.2.3.498.3.png": png(7), "uid/1.2.3.498.3.xml": voc,
+        "kinds/w.webp": picture("WebP", 10, lossless=True), "kinds/x.bmp": picture("BMP", 11),
+        "kinds/y.jfif": picture("JPEG", 12), "kinds/z.jpe": picture("JPEG", 13),
+        "copies/hand_png.rf.0b9d4c.png": png(14), "copies/hand_png.rf.1c8e5d.png": png(15), "empty.png": png(16),
+        "empty.xml": b"<annotation></annotation>",
+    }  # fmt: skip
+    taken = {"IM1", "IM1b", "B", "c", image_id(decomposed), "1.2.3.498.3", "w", "x", "y", "z", "empty"}
+    taken |= {"hand_png.rf.0b9d4c", "hand_png.rf.1c8e5d", "Twin"}
+    bad = {  # a problem of a film or of its labels refuses the film
+        "cut.jpg": jpeg[: len(jpeg) // 2], "text.png": b"no film", "none.png": b"", "swapped.png": png(20),
+        "swapped.xml": swapped, "broken.png": png(21), "broken.xml": b"<annotation>", "far.png": png(22),
+        "far.xml": voc.replace(b"<xmax>30<", b"<xmax>3000<"), "shares.png": png(23),
+        "shares.xml": voc.replace(b">10<", b">0.1<").replace(b">6<", b">0.1<").replace(b">30<", b">0.5<")
+        .replace(b">18<", b">0.5<"), "two.png": png(24), "l1/two.xml": voc, "l2/two.xml": voc,
+        "twin.png": png(25), "deep/Twin.png": png(26), "colour.png": colourful(),
+    }  # fmt: skip
+    refused = {"cut.jpg", "text.png", "none.png", "swapped.png", "broken.png", "far.png", "shares.png", "two.png"}
+    refused |= {"twin.png", "colour.png"}  # of the twins the second by name
+    tables = {
+        "patients.csv": b"sep=;\r\nFile Name; PatientID\r\nIM1.png;007\r\nIM1b.png;8.0\r\n",
+        "more.tsv": b"image\tsubject_id\nc\t9\n", "wrong.csv": b"image_id,patient_id\nnobody,1\n",
+        "weather.csv": b"day,rain\n1,2\n", "old.xls": b"\xd0\xcf\x11\xe0",
+    }  # fmt: skip
+    rest = {
+        "lost.xml": voc, "README": b"text", "notes.pdf": b"%PDF", ".DS_Store": b"\0", "p1/._IM1.png": b"\0",
+        "p1/Thumbs.db": b"\0", "__MACOSX/p1/IM1.png": png(1), "video.mp4": b"x", "data.zip": b"PK",
+    }  # fmt: skip
+    fractures = dict.fromkeys(taken, 0) | dict.fromkeys(["IM1", "B", "c", image_id(decomposed), "1.2.3.498.3"], 1)
+    return files | bad | tables | rest, taken, refused | {"wrong.csv", "old.xls", "lost.xml"}, fractures
+
+
+def colourful() -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_every_oddity_in_one_folder_gives_one_account_that_adds_up(inbox: Path) -> None:
+    files, taken, refused, fractures = oddities()
+    for name, content in files.items():
+        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (inbox / name).write_bytes(content)
+    os.mkfifo(inbox / "pipe.png")
+    (inbox / "gone.png").symlink_to("nowhere.png")
+    text = main(settings("voc", on_error="quarantine"))
+    found = manifest()
+    assert set(found.index) == taken
+    assert found["fractures"].to_dict() == fractures
+    assert found.loc["IM1", "patient_id"] != found.loc["IM1b", "patient_id"]
+    assert found.loc["hand_png.rf.0b9d4c", "group"] == found.loc["hand_png.rf.1c8e5d", "group"]
+    assert {Path(file).name for file in QUARANTINE.read(RAW)["file"]} == refused | {"pipe.png", "gone.png"}
+    (line,) = re.findall(r"folder: (\d+) files = (.*)", text)
+    assert int(line[0]) == len(files) + 2 == sum(map(int, re.findall(r"\d+", line[1])))
+    assert f"{len(taken)} films + " in line[1]
+    for reason in QUARANTINE.read(RAW)["reason"]:
+        assert not re.search(r"Error\b|0x|Traceback|/tmp", reason)
 
 
 def test_a_tilde_is_refused_since_dvc_looks_for_a_folder_of_that_name() -> None:
