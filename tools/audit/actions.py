@@ -105,7 +105,10 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
         )
     if yours := elsewhere(project.root, files):
         print(f"name the patient and are yours to remove: {', '.join(yours)}")
-    print("Source files, predictions, exports, signed evidence, clones and backups are yours to remove.")
+    print(
+        "Source files, predictions, exports, signed evidence, what git or an MLflow server keeps, clones and backups "
+        "are yours to remove."
+    )
     if not dry_run:
         print(f"noted in {WITHDRAWN_PINS}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
     if left:

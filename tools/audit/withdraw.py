@@ -8,7 +8,7 @@ runs left behind. Rows live in tables, pages and logs. Weights were fitted to it
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -29,6 +29,8 @@ from stages.common.data.layout import (
     WITHDRAWN_PINS,
 )
 from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
+from stages.ingest.annotations.film_names import DICOM_SUFFIXES
+from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
 from tools.audit.dvc_lock import git, lookup
@@ -180,7 +182,7 @@ def collect(root: Path, version: Version, images: set[str], files: PatientFiles,
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {"": md5}
         for name, content in inside.items():
             path = f"{out}/{name}".rstrip("/")
-            if Path(name).stem in images:
+            if is_film(name, images):
                 files.objects.setdefault(content, set()).add(path)
             elif name == WITHDRAWN.name:
                 others.add(content)
@@ -190,6 +192,12 @@ def collect(root: Path, version: Version, images: set[str], files: PatientFiles,
                 others.add(content)
         if images and out.startswith(f"{MODELS}/"):
             files.models[md5] = out
+
+
+def is_film(name: str, images: set[str]) -> bool:
+    """Whether a path is that of a picture of one of the films; `model.json` is none of the film `model`."""
+    path = PurePosixPath(name)
+    return path.stem in images and path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES)
 
 
 def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) -> None:
@@ -260,7 +268,7 @@ def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]
     lists = {}
     for md5, _ in all_objects(root) if cache_folder(root).is_relative_to(root) else ():
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
-        own = {name for name, content in inside.items() if Path(name).stem in files.images and content in files.shared}
+        own = {name for name, content in inside.items() if is_film(name, files.images) and content in files.shared}
         rest = {name: content for name, content in inside.items() if name not in own and content not in files.cached}
         if len(rest) < len(inside):
             lists[md5] = rest
@@ -280,7 +288,7 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
     words = Words(files.images | files.patients)
     for path in written_files(root):
         name = path.as_posix()
-        if path.stem in files.images:
+        if is_film(name, files.images):
             files.here.append(path)
             if path.is_file() and (md5 := file_md5(path)) not in others and object_path(root, md5).is_file():
                 files.objects.setdefault(md5, set()).add(path.relative_to(root).as_posix())
@@ -337,7 +345,8 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
         name = path.relative_to(root).as_posix()
         if name.startswith(tuple(f"{folder}/" for folder in UNREAD)) or path.is_relative_to(kept) or path.is_dir():
             continue
-        if path.stem in files.images or words.stand_in(path, name):
+        parts = path.relative_to(root).parts  # of a prediction the folder has the film's name
+        if any(is_film(part, files.images) for part in parts) or words.stand_in(path, name):
             names.append(name)
     return names
 

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterable
 from io import StringIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 COLUMNS = ("image_id", "patient_id", "group")
@@ -32,15 +33,15 @@ class Words:
             path: of the file.
             name: that tells its kind, where `path` is an object of a cache; blank where nothing does.
         """
-        if not self.words or name.lower().endswith(NO_TEXT) or not path.is_file():
+        if not self.words or name.lower().endswith(NO_TEXT) or not path.is_file() or not path.stat().st_size:
             return False
-        content = path.read_bytes()
-        return bool(self.pattern.search(content)) or self.stand_in_columns(content)
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return bool(self.pattern.search(content)) or self.stand_in_columns(content)
 
-    def stand_in_columns(self, content: bytes) -> bool:
+    def stand_in_columns(self, content: mmap) -> bool:
         """Whether the bytes are a table that has one of the words in a column of films or patients."""
         head = content[:1000].split(b"\n")[0].decode(errors="replace")
         if not set(head.strip().split(",")) & set(COLUMNS):
             return False
-        rows = csv.DictReader(StringIO(content.decode(errors="replace")))
+        rows = csv.DictReader(StringIO(content[:].decode(errors="replace")))
         return any(row.get(column) in self.words for row in rows for column in COLUMNS)

@@ -26,6 +26,7 @@ from tools.audit.rerun import rerun
 from tools.audit.trace import Project
 from tools.audit.verify import Check
 from tools.audit.withdraw import elsewhere, patient_files, withdraw
+from tools.audit.words import Words
 
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
 # The file of a setting, its value, and the folder that DVC then takes; {tmp} is the test's own folder.
@@ -376,7 +377,7 @@ def test_a_dry_run_changes_nothing_and_a_users_own_files_are_named(ward: Path) -
     places = [ward / name for name in ("data", "reports", ".dvc/cache")]
     before = [tree_hash(place) for place in places]
     files = patient_files(Project(ward), "scan")
-    assert elsewhere(ward, files) == ["notes.txt"]
+    assert elsewhere(ward, files) == ["notes.txt", "predictions/scan.png/prediction.json"]
     assert [tree_hash(place) for place in places] == before
 
 
@@ -388,3 +389,28 @@ def test_an_older_pseudonym_goes_too_unless_it_is_another_patients(second: str, 
     )
     reproduce(ward)
     assert patient_files(Project(ward), GONE).patients == patients
+
+
+def test_a_film_that_is_called_as_a_file_of_the_project_takes_no_such_file_with_it(ward: Path) -> None:
+    (ward / "inbox/films/images/scan.png").unlink()
+    for name in ("model", "index"):
+        (ward / f"inbox/films/images/{name}.png").write_bytes(FILM + name.encode())
+    rows = f"model,{GONE},1,a\nindex,{GONE},3,c\nscan.2,{STAYS},2,b\n"
+    (ward / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}")
+    reproduce(ward)
+    (ward / "models").mkdir()
+    (ward / "models/model.json").write_text('{"loss": 1}')
+    withdraw(Project(ward), "model", date(2026, 1, 2))
+    assert (ward / "models/model.json").exists()
+    assert not list((ward / "data").rglob("model.png")) + list((ward / "data").rglob("index.png"))
+    assert names_or_shows(ward) == {}
+
+
+def test_words_are_found_as_words(tmp_path: Path) -> None:
+    words, text = Words({"scan", "12", GONE}), tmp_path / "text"
+    named = ["scan", "a/scan.png", "scan,1", "<td>scan</td>", f"patient {GONE}.", "image_id,n\n12,1\n", "n,group\n1,12"]
+    others = ["Scan", "scan.2", "scan.2.png", "scan-2", "rescan", "x.scan", "12", "", "image_id,n\n1,12\n", "n\n12"]
+    for content in (*named, *others):
+        text.write_text(content)
+        assert words.stand_in(text) == (content in named), content
+    assert not Words(set()).stand_in(text)
