@@ -318,20 +318,29 @@ def trace(
 
 @audit.command()
 def verify(
-    deep: Annotated[bool, typer.Option("--deep", help="Also hash raw films, and count pixels from masks.")] = False,
-    rerun: Annotated[str, typer.Option(metavar="STAGES", help="Run these, or so many, again and compare bytes.")] = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also compute again what follows from pictures and tables.")
+    ] = False,
+    rerun: Annotated[
+        str, typer.Option(metavar="STAGES", help="Run these, so many at random, or `all` again and compare bytes.")
+    ] = "",
+    commit: Annotated[
+        str, typer.Option(metavar="REV", help="Check by the code and records of this commit, in a clean clone.")
+    ] = "",
     format_: Annotated[Form, typer.Option("--format", help="Form of the output.")] = "text",
     signed: Annotated[
         Path | None, typer.Option(metavar="EVIDENCE", help="Hold all files to a signed document.")
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Public key (PEM) for --signed.")] = None,
 ) -> None:
-    """Check whether what is here is what was run; exit code 1 where it is not."""
+    """Check whether what is here is what was run; exit code 1 where it is not, 3 where something stays unchecked."""
     if (signed is None) != (key is None):
         raise typer.BadParameter("--signed and --key belong together", param_hint="--signed")
-    from tools.audit.actions import verify_project
+    from tools.audit.actions import verify_project, verify_revision
 
     begin_working()
+    if commit:
+        raise typer.Exit(verify_revision(commit, deep, rerun, format_, signed, key))
     raise typer.Exit(verify_project(deep, rerun, format_, signed, key))
 
 

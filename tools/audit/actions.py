@@ -27,11 +27,11 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
 
 
 def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, key: Path | None) -> int:
-    """Print every discrepancy; returns 1 where there is one.
+    """Print every discrepancy; returns the exit code.
 
     Args:
-        deep: also hash raw films by SHA-256 and count pixels from masks.
-        stages: to run again, by name or number.
+        deep: also compute again what follows from pictures and tables.
+        stages: to run again, by name, by number, or all.
         form: text or json.
         evidence: a signed document to hold all files to, with the public key.
         key: that key (PEM).
@@ -48,16 +48,32 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
 
         check_evidence(project, evidence, key, check)
     rerun(project, again, check, lambda text: print(f"runs again: {text}", file=sys.stderr, flush=True))
-    discrepancies = sorted(check.findings)
-    wrong = [finding for finding in discrepancies if finding.kind != "unchecked"]
     if form == "json":
-        print(json.dumps([vars(finding) for finding in discrepancies], indent=1))
+        print(json.dumps([vars(finding) for finding in sorted(check.findings)], indent=1))
     else:
-        for finding in discrepancies:
+        for finding in sorted(check.findings):
             print(f"{finding.kind:9} {finding.name}: {finding.message}")
-        summary = f"{len(wrong)} discrepancies" if wrong else "no discrepancy"
-        print(f"verify: {check.files} files, {check.bytes / 1e6:.0f} MB, {summary}")
-    return 1 if wrong else 0
+        summary = f"{len(check.wrong)} discrepancies" if check.wrong else "no discrepancy"
+        if check.unchecked:
+            summary += f", {len(check.unchecked)} unchecked"
+        size, count = f"{check.bytes / 1e6:.0f} MB", len(project.lock.stages)
+        print(f"verify: {check.files} files, {size}, {check.rerun} of {count} stages run again, {summary}")
+    return check.exit_code
+
+
+def verify_revision(revision: str, deep: bool, stages: str, form: str, evidence: Path | None, key: Path | None) -> int:
+    """The same by the code and the records of a commit, in a clean clone; returns the exit code.
+
+    Args:
+        revision: a commit, a branch or a tag.
+        deep, stages, form, evidence, key: as for `verify_project`.
+    """
+    from tools.audit.clean_clone import verify_commit
+
+    words = ["--format", form, *(["--deep"] if deep else []), *(["--rerun", stages] if stages else [])]
+    if evidence and key:
+        words += ["--signed", str(evidence.resolve()), "--key", str(key.resolve())]
+    return verify_commit(Path().resolve(), revision, words)
 
 
 def compare_outputs(revision: str) -> int:

@@ -63,8 +63,8 @@ def site_cache(root: Path) -> Path:
 def listing(root: Path, md5: str) -> dict[str, str] | None:
     """The files of a folder by relative path, md5 each, from its `.dir` object; None where the cache lacks it."""
     try:
-        return {item["relpath"]: item["md5"] for item in json.loads(object_path(root, md5).read_text())}
-    except (OSError, ValueError):  # none, or one that was cut off
+        return {str(item["relpath"]): str(item["md5"]) for item in json.loads(object_path(root, md5).read_text())}
+    except (OSError, ValueError, TypeError, KeyError):  # none, or one that was cut off or changed
         return None
 
 

@@ -48,7 +48,8 @@ class Lock:
     """
 
     def __init__(self, text: str, names: set[str] | None = None) -> None:
-        stages = read_stages(text)
+        self.entries = read_entries(text)
+        stages = read_stages(self.entries)
         wanted = set(stages) if names is None else names
         self.stages = {name: stage for name, stage in stages.items() if name in wanted}
         self.lacking = sorted(wanted - set(stages))
@@ -68,26 +69,40 @@ class Lock:
         return next((out for out in self.hashes if path == out or path.startswith(f"{out}/")), None)
 
 
-def read_stages(text: str) -> dict[str, Stage]:
-    """What a dvc.lock says of each stage.
+DAMAGED = (
+    "dvc.lock: expected the stages that ran, found a damaged file; `git checkout dvc.lock` brings back the "
+    "committed one, and `dvc repro` runs what it lacks"
+)
+
+
+def read_entries(text: str) -> dict[str, Any]:
+    """What a dvc.lock says of each stage, as it stands there.
 
     Raises:
         UserError: a write of it was cut off, by a full disk or a kill. DVC refuses every command then.
     """
     try:
-        entries = YAML(typ="safe").load(text)["stages"]
+        return dict(YAML(typ="safe").load(text)["stages"])
+    except (YAMLError, TypeError, KeyError, ValueError):
+        raise UserError(DAMAGED) from None
+
+
+def read_stages(entries: dict[str, Any]) -> dict[str, Stage]:
+    """The entries of a dvc.lock by name.
+
+    Raises:
+        UserError: one of them lacks a part.
+    """
+    try:
         return {name: read_stage(name, entry) for name, entry in entries.items()}
-    except (YAMLError, TypeError, KeyError, AttributeError):
-        raise UserError(
-            "dvc.lock: expected the stages that ran, found a damaged file; `git checkout dvc.lock` brings back the "
-            "committed one, and `dvc repro` runs what it lacks"
-        ) from None
+    except (TypeError, KeyError, AttributeError):
+        raise UserError(DAMAGED) from None
 
 
 def read_stage(name: str, entry: dict[str, Any]) -> Stage:
-    deps, outs = ({item["path"]: item["md5"] for item in entry.get(key, [])} for key in ("deps", "outs"))
+    deps, outs = ({str(item["path"]): str(item["md5"]) for item in entry.get(key, [])} for key in ("deps", "outs"))
     params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
-    return Stage(name, entry["cmd"], deps, params, outs)
+    return Stage(name, str(entry["cmd"]), deps, params, outs)
 
 
 def read_lock(root: Path) -> Lock:
@@ -147,12 +162,13 @@ def lookup(params: Any, key: str) -> Any:
 
 
 def git(root: Path, *words: str, stdin: str = "") -> str:
-    """What git says.
+    """What git says of the objects that it has: one object can stand for another (git replace) elsewhere, not here.
 
     Raises:
         UserError: it fails.
     """
-    done = subprocess.run(["git", *words], cwd=root, input=stdin, capture_output=True, text=True, check=False)
+    command = ["git", "--no-replace-objects", *words]
+    done = subprocess.run(command, cwd=root, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"git {' '.join(words)}: {done.stderr.strip() or 'failed'}")
     return done.stdout

@@ -1,22 +1,23 @@
-"""Run stages again in a clean copy and compare bytes: a lock can be forged, a run cannot.
+"""Run stages again in a clean clone and compare bytes: a lock can be forged, a run cannot.
 
 `dvc commit --force` takes any output for the one that the stage made, and all that compares hashes is then content.
 """
 
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.common.data.layout import DESCRIPTION
+from tools.audit.check_record import command_words
+from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing
-from tools.audit.dvc_lock import Stage, git
+from tools.audit.dvc_lock import Stage
+from tools.audit.findings import Check
 from tools.audit.trace import Project
-from tools.audit.verify import Check
 from tools.doctor.packages import differences
 
 LINES = 5  # of a failed stage's output that are shown
@@ -31,72 +32,79 @@ def rerun(project: Project, stages: list[Stage], check: Check, say: Callable[[st
         check: gets the discrepancies.
         say: gets a line before each stage.
     """
-    with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
-        copy = Path(folder) / "project"
-        git(project.root, "clone", "-q", "--local", str(project.root), str(copy))
+    if not stages:
+        return
+    with clean_clone(project.root, "HEAD") as clone:
         for stage in stages:
             say(f"{stage.name}: {stage.command.removeprefix('exec ')}")
-            if bring(project, copy, stage, check):
-                run(copy, stage, check)
-                compare(project, copy, stage, check)
+            if bring_inputs(project, clone, stage, check) and run(clone, stage, check):
+                check.rerun += 1
+                compare(project, clone, stage, check)
+            for path in stage.outs:  # the next stage gets what dvc.lock names, and not this
+                remove(clone / path)
 
 
-def bring(project: Project, copy: Path, stage: Stage, check: Check) -> bool:
-    """Put a stage's inputs into the copy; those that do not have their hash are named by other checks.
+def bring_inputs(project: Project, clone: Path, stage: Stage, check: Check) -> bool:
+    """Put a stage's inputs into the clone; those that do not have their hash are named by other checks.
 
     Args:
         project: has the inputs.
-        copy: the root of its clone.
+        clone: the root of its clone.
         stage: whose inputs are copied.
         check: gets an entry where one is not here.
     Returns:
         Whether all inputs are there.
     """
     for path in stage.data:
-        source, target = project.root / path, copy / path
-        if not source.exists():
+        if not (project.root / path).exists():
             check.add(f"rerun {stage.name}", "unchecked", f"{path} is not here; `dvc checkout` or `dvc pull`")
             return False
-        if target.exists():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+        bring(project.root, clone, path)
     return True
 
 
-def run(copy: Path, stage: Stage, check: Check) -> None:
-    """Run a stage's command as DVC does, away from the records and checkpoints of the real project."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
-    environment |= {"CHECKPOINT_DIR": str(copy / ".checkpoints"), "PYTHONPATH": str(copy)}
+def remove(path: Path) -> None:
+    """Remove a file or folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def run(clone: Path, stage: Stage, check: Check) -> bool:
+    """Run a stage's command as DVC does; returns whether it ended well."""
     for path in stage.outs:
-        target = copy / path
-        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-    # One simple command without quotes, which a test holds dvc.yaml to.
-    words = [sys.executable if word == "python" else word for word in stage.command.removeprefix("exec ").split()]
-    done = subprocess.run(words, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+        remove(clone / path)
+    try:
+        _, *words = command_words(stage)
+    except UserError as error:
+        check.add(f"rerun {stage.name}", "mismatch", f"it does not run: {error}")
+        return False
+    done = subprocess.run(
+        [sys.executable, *words], cwd=clone, env=environment(clone), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         last = " / ".join(done.stderr.strip().splitlines()[-LINES:])
         check.add(f"rerun {stage.name}", "mismatch", f"the stage ends with {done.returncode}: {last}")
+    return done.returncode == 0
 
 
-def compare(project: Project, copy: Path, stage: Stage, check: Check) -> None:
-    """The copy's outputs against dvc.lock.
+def compare(project: Project, clone: Path, stage: Stage, check: Check) -> None:
+    """The clone's outputs against dvc.lock.
 
     Args:
         project: the original.
-        copy: the root of its clone, in which the stage has run.
+        clone: the root of its clone, in which the stage has run.
         stage: whose outputs are compared.
         check: gets the discrepancies.
     """
-    if not check.whole(f"rerun {stage.name}"):
-        return
     for path, md5 in stage.outs.items():
-        made = copy / path
+        made = clone / path
         if made.is_file():
             if file_md5(made) != md5:
-                differs(project, copy, stage, path, check)
+                differs(project, clone, stage, path, check)
             continue
-        written_files = hash_folder(copy, path)
+        written_files = hash_folder(clone, path)
         if folder_md5(written_files) == md5:
             continue
         listed = listing(project.root, md5) or {}
@@ -104,38 +112,38 @@ def compare(project: Project, copy: Path, stage: Stage, check: Check) -> None:
             name for name in written_files.keys() | listed.keys() if written_files.get(name) != listed.get(name)
         )
         for name in changed if listed else [""]:
-            differs(project, copy, stage, f"{path}/{name}".rstrip("/"), check)
+            differs(project, clone, stage, f"{path}/{name}".rstrip("/"), check)
 
 
-def differs(project: Project, copy: Path, stage: Stage, path: str, check: Check) -> None:
+def differs(project: Project, clone: Path, stage: Stage, path: str, check: Check) -> None:
     """Add an output that came out otherwise.
 
-    Bytes are promised with the libraries of the stage's lock, and weights on the kind of machine that model.json names.
+    Bytes are promised with the libraries of the stage's lock, on every processor with AVX2, and on a GPU of one kind.
 
     Args:
         project: the original.
-        copy: the root of its clone, in which the stage has run.
+        clone: the root of its clone, in which the stage has run.
         stage: that wrote the output.
         path: of the output or of a file in it, from the root.
         check: gets the discrepancy.
     """
-    here, then = other_machine(project, copy, stage)
-    libraries = differences(copy / "stages" / stage.name.partition("@")[0] / "libraries.lock")
+    here, then = device(clone, stage), device(project.root, stage)
+    libraries = differences(clone / "stages" / stage.name.partition("@")[0] / "libraries.lock")
     if libraries:
         message = f"it ran with other libraries than its lock pins, which may write other bytes: {', '.join(libraries)}"
         check.add(f"rerun {stage.name}", "unchecked", message)
     elif here != then:
-        message = f"weights were made on {then}, this is {here}: bytes are promised on one kind of machine only"
+        message = f"model.json says that {then} trained it, this is {here}: run it again on {then}"
         check.add(f"rerun {stage.name}", "unchecked", message)
     else:
         check.add(f"rerun {stage.name}: {path}", "mismatch", "the stage, run again, writes other bytes")
 
 
-def other_machine(project: Project, copy: Path, stage: Stage) -> tuple[str, str]:
-    """What trained here and what trained then, where a stage trains; equal where it does not."""
+def device(root: Path, stage: Stage) -> str:
+    """What trained the network that a stage wrote, by its record; blank where it writes none."""
     for path in stage.outs:
-        models = [root / path / DESCRIPTION for root in (copy, project.root)]
-        if all(model.is_file() for model in models):
-            here, then = (read_json(model)["machine"] for model in models)
-            return str(here), str(then)
-    return "", ""
+        try:
+            return str(read_json(root / path / DESCRIPTION)["machine"]["device"])
+        except (OSError, UserError, ValueError, KeyError, TypeError):
+            continue
+    return ""

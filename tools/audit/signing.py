@@ -9,13 +9,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import need, write_bytes, write_text
 from stages.common.core.hashing import sha256
+from tools.audit.check_params import differences
 from tools.audit.dvc_cache import files_below
 from tools.audit.dvc_lock import git
+from tools.audit.findings import Check
 from tools.audit.trace import Project
-from tools.audit.verify import Check
+from tools.audit.verify import verify
 
 HOW_TO_MAKE = "make one with `openssl genpkey -algorithm ed25519 -out private.pem`"
 
@@ -75,15 +77,25 @@ def sign(project: Project, key: Path, target: Path) -> int:
     """Write the evidence and, beside it, its signature (base64); returns the number of files in it.
 
     Raises:
-        UserError: the key cannot be used, or an output is missing.
+        UserError: the key cannot be used, an output is missing, or `verify --deep` finds a discrepancy.
     """
     private = read_key(key, private=True)
     assert isinstance(private, Ed25519PrivateKey)
+    if wrong := verify(project, deep=True).wrong:
+        raise error_list(
+            "sign: expected a project without discrepancies, found these; correct them first",
+            [f"{finding.kind} {finding.name}: {finding.message}" for finding in wrong],
+        )
     document = evidence(project)
-    content = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    content = written(document)
     write_bytes(target, content)
     write_text(signature_of(target), base64.b64encode(private.sign(content)).decode() + "\n")
     return len(document["files"])
+
+
+def written(document: Evidence) -> bytes:
+    """The one form in which evidence is written and signed."""
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 
 def signature_of(document: Path) -> Path:
@@ -91,7 +103,7 @@ def signature_of(document: Path) -> Path:
 
 
 def check_evidence(project: Project, document: Path, key: Path, check: Check) -> None:
-    """A signed document against its signature, and the files here against it.
+    """A signed document against its signature, and all that it says against what is here.
 
     Args:
         project: whose files are hashed.
@@ -107,16 +119,26 @@ def check_evidence(project: Project, document: Path, key: Path, check: Check) ->
     except (InvalidSignature, ValueError):
         check.add(str(document), "mismatch", f"its signature is not by the key {key}; nothing in it can be trusted")
         return
-    record: Evidence = json.loads(content)
-    signed = {item["path"]: item["sha256"] for item in record["files"]}
-    here = {item["path"]: item["sha256"] for item in files_of(project)}
-    for path in sorted(signed.keys() | here.keys()):
-        if path not in here:
-            check.add(path, "missing", f"signed with sha256 {signed[path]}")
-        elif path not in signed:
-            check.add(path, "extra", f"it is not in {document}")
-        elif signed[path] != here[path]:
-            check.add(path, "mismatch", f"signed with sha256 {signed[path]}, found {here[path]}")
+    here = evidence(project)
+    if content == written(here):
+        return
+    before = len(check.findings)
+    try:
+        signed = json.loads(content)
+        for name, value, actual in differences(str(document), by_name(signed), by_name(here)):
+            where = name.removeprefix(f"{document}.files.") if ".files." in name else name
+            kind = "missing" if actual is None else "extra" if value is None else "mismatch"
+            check.add(where, kind, f"signed is {value}, here is {actual}")
+    except (ValueError, TypeError, KeyError):
+        check.add(str(document), "mismatch", "it is signed, and not a document that `wrist audit sign` writes")
+    if len(check.findings) == before:  # keys or files that stand there twice, or in another order
+        check.add(str(document), "mismatch", "it does not have the form in which `wrist audit sign` writes it")
+
+
+def by_name(document: Any) -> dict[str, Any]:
+    """A signed document with the SHA-256 and the rest of each file by its path."""
+    files = {item["path"]: " ".join(f"{key} {item[key]}" for key in sorted(item)) for item in document["files"]}
+    return {**document, "files": files}
 
 
 def read_key(path: Path, private: bool) -> Ed25519PrivateKey | Ed25519PublicKey:

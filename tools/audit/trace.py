@@ -63,7 +63,8 @@ class Project:
     @cached_property
     def runs(self) -> list[Run]:
         """Every evaluation that dvc.lock holds, sorted by its folder."""
-        return [Run.of_folder(out) for out in sorted(self.lock.hashes) if out.startswith(f"{EVALUATION}/")]
+        folders = (out for out in sorted(self.lock.hashes) if Path(out).parent.parent == EVALUATION)
+        return [Run.of_folder(out) for out in folders]
 
     def rows(self, path: Path | str) -> list[Row]:
         """The rows of a table, by its path from the root, with its cells as they are printed.

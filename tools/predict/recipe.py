@@ -18,7 +18,7 @@ from stages.ingest.params import CtWindow
 from stages.ingest.params import Params as Ingest
 from stages.preprocess.params import Params as Preprocess
 from stages.threshold.params import Params as Threshold
-from tools.audit.dvc_lock import LOCK, Stage, read_stages
+from tools.audit.dvc_lock import LOCK, Stage, read_entries, read_stages
 
 MODEL = "model.onnx"
 RECIPE = "recipe.json"
@@ -100,7 +100,7 @@ def read_recipe(folders: list[Path], record: ModelRecord, root: Path) -> Recipe:
     Raises:
         UserError: another version of the project ran a stage, or a run was not evaluated.
     """
-    lock = read_stages(need(root / LOCK).read_text())
+    lock = read_stages(read_entries(need(root / LOCK).read_text()))
     ingest = ran_with(lock, "ingest", Ingest)
     runs = [folder.resolve().relative_to((root / MODELS).resolve()) for folder in folders]
     scores: list[TestMetrics] = [read_json(root / EVALUATION / run / METRICS) for run in runs]

@@ -1,0 +1,171 @@
+"""The grammar of forgeries: each field of each record changed, struck, doubled, swapped; every one is found.
+
+The forger is thorough: each forgery of an output is recorded in the cache, in dvc.lock and in git, so that no hash
+disagrees. Only what follows from other files, or a rerun, shows it.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.annotate import split
+from stages.common.core.errors import UserError
+from stages.common.data import dataset
+from stages.common.model import out_of_distribution
+from stages.report import main as report
+from tests.helpers.forgeries import forged_tables, forgeries, replace, with_cells
+from tools.audit import check_data, check_files, check_record, check_scores, dvc_lock
+from tools.audit import verify as verifying
+from tools.audit.check_params import check_params
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+pytestmark = pytest.mark.slow
+RUN = "seed-1-fold-1"
+SCORES, MODEL = f"reports/evaluation/adaptive/{RUN}", f"models/adaptive/{RUN}"
+OF_NETWORK = {"auprc", "nsd", "hd95_px", "hd95_mm", "found_iou", "found_centre", "false_regions", "pointing", "brier"}
+
+# What follows from no other file, so that only running its stage again shows it.
+ONLY_A_RERUN = {
+    "data/raw/manifest.csv": {"source_file", "split", "photometric_interpretation", "key_id"},
+    f"{SCORES}/per_image.csv": OF_NETWORK - {"found_iou"},
+}
+REPORTS = ("comparison", "statistics", "subgroups", "patients", "ranking", "runs", "claims", "paper_audit")
+TABLES = (
+    "data/raw/manifest.csv",
+    "data/dataset/split.csv",
+    f"{SCORES}/per_image.csv",
+    f"{MODEL}/validation.csv",
+    f"{MODEL}/history.csv",
+    *(f"reports/{name}.csv" for name in REPORTS),
+)
+RECORDS = (
+    f"{MODEL}/model.json",
+    f"{SCORES}/metrics.json",
+    "reports/validation/adaptive-1-1.json",
+    "reports/metrics.json",
+)
+# The checks that look at the files of a folder; the last are all.
+OF_SCORES = (
+    check_scores.check_scores, check_scores.check_counts, check_scores.check_models, check_scores.check_metrics
+)  # fmt: skip
+LOOKS = {
+    "data/": (check_data.check_films, check_data.check_raw, check_data.check_dataset),
+    "models/": OF_SCORES,
+    "reports/evaluation/": OF_SCORES,
+    "reports/validation/": OF_SCORES,
+    "reports/": (check_scores.check_numbers, check_scores.check_report),
+    "": (*verifying.TABLES, *verifying.PICTURES),
+}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not change with the forged file is computed once."""
+    for module, name in (
+        (check_record, "pipeline"),
+        (out_of_distribution, "fit_reference"),
+        (dataset, "load_films"),
+        (report, "compared"),
+        (split, "assign"),
+        (check_data, "read_params"),
+        (check_scores, "read_params"),
+    ):
+        monkeypatch.setattr(module, name, remembered(getattr(module, name)))
+
+
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that answers the second call as the first one of the same paths and numbers."""
+    answers: dict[str, Any] = {}
+
+    def answer(*words: Any, **more: Any) -> Any:
+        key = str([word for word in words if isinstance(word, Path | str | int)])
+        if key not in answers:
+            answers[key] = function(*words, **more)
+        return copy.deepcopy(answers[key])
+
+    return answer
+
+
+def findings(project: Project, path: str = "") -> list[str]:
+    """What the checks of tables and pictures find first that look at a file, all hashes being as they should."""
+    for look in next(looks for start, looks in LOOKS.items() if path.startswith(start)):
+        check = Check()
+        look(project, check)
+        if check.findings:
+            return [finding.name for finding in check.findings]
+    return []
+
+
+def undetected(project: Path, path: str, forged: Iterator[tuple[str, str]]) -> set[str]:
+    """The names of the forgeries of a file that are called good; each finding must be about the file or one with it."""
+    text, missed, found = (project / path).read_text(), set(), Project(project)
+    try:
+        for name, content in forged:
+            assert content != text, name
+            replace(project / path, content.encode())
+            if not findings(found, path):
+                missed.add(name)
+    finally:
+        replace(project / path, text.encode())
+    return missed
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_untouched_project_is_good(project: Path) -> None:
+    assert findings(Project(project)) == []
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("path", TABLES)
+def test_each_cell_of_a_table_follows_from_other_files(path: str, project: Path) -> None:
+    text = (project / path).read_text()
+    assert undetected(project, path, with_cells(text, row=0)) == ONLY_A_RERUN.get(path, set())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("path", TABLES)
+def test_each_row_and_column_is_expected_once_and_in_order(path: str, project: Path) -> None:
+    assert undetected(project, path, forged_tables((project / path).read_text())) == set()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("path", RECORDS)
+def test_each_field_of_a_json_file_follows_from_other_files(path: str, project: Path) -> None:
+    document = json.loads((project / path).read_text())
+    forged = ((name, json.dumps(content)) for name, content in forgeries(document) if not repeats(name))
+    assert undetected(project, path, forged) == ONLY_A_RERUN.get(path, set())
+
+
+def repeats(name: str) -> bool:
+    """Whether a forgery is of a number of many in an array, of which the first speaks for all."""
+    return any(word.isdecimal() and word != "0" for word in name.split()[0].split("/"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_field_of_dvc_lock_is_held_to_dvc_yaml_params_and_files(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = dvc_lock.read_entries((project / "dvc.lock").read_text())
+    found, missed, refused = Project(project), set(), set()
+    monkeypatch.setattr(dvc_lock, "read_entries", lambda entries: entries)
+    monkeypatch.setattr(check_files, "hash_files", remembered(check_files.hash_files))
+    for name, forged in forgeries({name: entries[name] for name in ("ingest", "train@adaptive-1-1", "report")}):
+        check = Check()
+        try:
+            found.lock = dvc_lock.Lock(entries | forged, set(entries))
+            for look in (check_record.check_record, check_params, check_files.check_files):
+                if not (check.findings or found.lock.lacking):
+                    look(found, check)
+        except UserError as error:
+            refused.add(str(error))
+            continue
+        if not (check.findings or found.lock.lacking):
+            missed.add(name)
+    assert refused == {dvc_lock.DAMAGED}
+    # DVC keeps the entries of stages that dvc.yaml no longer has, and nothing reads them.
+    assert missed == {f"{stage} doubled" for stage in entries}

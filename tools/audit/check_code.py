@@ -1,0 +1,147 @@
+"""Everything that git tracks against the last commit, by its bytes, and code that Python would run and no commit has.
+
+git's own comparison can be told to look away (assume-unchanged, filters, excludes): here the files' bytes are hashed as
+git hashes them and compared with the commit's tree.
+"""
+
+import hashlib
+import marshal
+import os
+import sys
+from collections.abc import Iterator
+from importlib.machinery import PathFinder, all_suffixes
+from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
+from pathlib import Path
+from types import CodeType
+
+from stages.common.core.errors import UserError
+from tools.audit.dvc_lock import LOCK, git
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+CODE = ("stages", "tools")  # what the pipeline and this audit import
+OWN = (*CODE, "tests")
+AT_START = ("sitecustomize", "usercustomize")  # Python imports them by itself
+SUFFIXES = tuple(all_suffixes())
+UNSEEN = {".git", ".venv", ".dvc"}  # at the root: neither a stage nor DVC looks for data there
+
+
+def check_code(project: Project, check: Check) -> None:
+    """What is not as the last commit has it, what no commit has, and what stands before a library."""
+    root = project.root
+    try:
+        tracked = committed_files(root)
+    except UserError:
+        check.add("git", "unchecked", "no commit to compare code and params with")
+        return
+    for path in untracked_code(root, tracked):
+        check.add(path, "extra", "code or a rule of DVC's that no commit has; remove or commit it")
+    for path in shadows(root):
+        check.add(path, "extra", "Python would import it in place of a library; rename or remove it")
+    for path, (mode, blob) in tracked.items():
+        here = mode_and_blob(root / path, blob)
+        if here is None:
+            check.add(path, "missing", "the last commit has it; `git checkout` brings it back")
+        elif here != (mode, blob) and path != LOCK and check.whole(path):
+            check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
+
+
+def check_lock_committed(project: Project, check: Check) -> None:
+    """dvc.lock against the last commit, unless something in it is named already."""
+    try:
+        committed = committed_files(project.root).get(LOCK, ("", ""))
+    except UserError:
+        return  # named by check_code
+    if check.whole(LOCK) and mode_and_blob(project.root / LOCK, committed[1]) != committed:
+        check.add(LOCK, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
+
+
+def committed_files(root: Path) -> dict[str, tuple[str, str]]:
+    """Mode and blob of every file of the last commit, by its path from the root.
+
+    Raises:
+        UserError: there is no commit.
+    """
+    entries = git(root, "ls-tree", "-r", "-z", "HEAD").rstrip("\0").split("\0")
+    heads_and_paths = (entry.partition("\t") for entry in entries if entry)
+    return {path: (head.split()[0], head.split()[2]) for head, _, path in heads_and_paths}
+
+
+def mode_and_blob(path: Path, like: str) -> tuple[str, str] | None:
+    """A file's mode and hash as git writes them; None where there is no file.
+
+    Args:
+        path: of a file or link.
+        like: a hash of the repository, whose length says which of git's two kinds it is.
+    """
+    if path.is_symlink():
+        mode, content = "120000", os.fsencode(path.readlink())
+    elif path.is_file():
+        mode, content = "100755" if path.stat().st_mode & 0o100 else "100644", path.read_bytes()
+    else:
+        return None
+    kind = hashlib.sha256 if len(like) == 64 else hashlib.sha1
+    return mode, kind(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[str]:
+    """Files that Python would import from the project's packages, and rules by which DVC ignores files, not in git."""
+    for folder, below, names in os.walk(root):
+        place = Path(folder).relative_to(root)
+        below[:] = sorted(name for name in below if name != "__pycache__" and not (place == Path() and name in UNSEEN))
+        linked = [
+            name for name in below if place.parts[:1] and place.parts[0] in CODE and Path(folder, name).is_symlink()
+        ]
+        for name in (*linked, *sorted(names)):
+            path = str(place / name)
+            importable = place.parts[:1] and place.parts[0] in CODE and (name.endswith(SUFFIXES) or name in linked)
+            if (importable or name == ".dvcignore") and path not in tracked:
+                yield path
+
+
+def shadows(root: Path) -> Iterator[str]:
+    """Modules and packages at the root that have the name of a library, or that Python imports at its start."""
+    elsewhere = [path for path in sys.path if path and Path(path).resolve() != root]
+    for entry in sorted(root.iterdir()):
+        suffix = next((suffix for suffix in SUFFIXES if entry.name.endswith(suffix)), "")
+        package = entry.is_dir() and any((entry / f"__init__{ending}").exists() for ending in SUFFIXES)
+        name = entry.name.removesuffix(suffix)
+        if not (suffix or package) or name in OWN or not name.isidentifier():
+            continue
+        if name in sys.stdlib_module_names or name in AT_START or PathFinder.find_spec(name, elsewhere):
+            yield entry.name
+
+
+def check_objects(project: Project, check: Check) -> None:
+    """git's own objects by their hashes, without which a commit's name says nothing."""
+    try:
+        git(project.root, "fsck", "--no-dangling", "--no-progress")
+    except UserError as error:
+        check.add("git", "mismatch", f"its objects are damaged: {str(error).splitlines()[-1]}")
+
+
+def check_bytecode(project: Project, check: Check) -> None:
+    """Byte code that Python would run in place of a source, against the source."""
+    for package in CODE:
+        for source in sorted((project.root / package).rglob("*.py")):
+            cached = Path(cache_from_source(str(source)))
+            if cached.is_file() and is_forged(cached.read_bytes(), source):
+                path = str(cached.relative_to(project.root))
+                check.add(path, "mismatch", f"it is not what {source.name} compiles to; remove it")
+
+
+def is_forged(content: bytes, source: Path) -> bool:
+    """Whether Python would take byte code for that of a source (PEP 552) that compiles to something else."""
+    text, facts = source.read_bytes(), source.stat()
+    flags = int.from_bytes(content[4:8], "little")
+    stamp = int(facts.st_mtime).to_bytes(8, "little")[:4] + facts.st_size.to_bytes(8, "little")[:4]
+    is_taken = {0: content[8:16] == stamp, 1: True, 3: content[8:16] == source_hash(text)}.get(flags, False)
+    if content[:4] != MAGIC_NUMBER or not is_taken:
+        return False
+    try:
+        code = marshal.loads(content[16:])  # reads values, and runs none of them
+        return not isinstance(code, CodeType) or code != compile(text, str(source), "exec", dont_inherit=True)
+    except (ValueError, EOFError, TypeError):
+        return True
+    except SyntaxError:  # of the source, which is not the committed one
+        return False

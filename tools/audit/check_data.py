@@ -1,0 +1,225 @@
+"""The films: manifest, split and data set against one another, against their pictures, and for leaks."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages import read_params, section_model
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_png
+from stages.common.core.hashing import sha256
+from stages.common.data.layout import (
+    DATASET,
+    LEVELS,
+    PARAMS,
+    PREPROCESSED,
+    RAW,
+    USED,
+    Picture,
+    dataset_file,
+    fold_columns,
+    image_file,
+)
+from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT
+from tools.audit.findings import Check
+from tools.audit.tables import compare_lists, compare_tables, first_line, read_table
+from tools.audit.trace import Project
+
+MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
+COPIED = ["image_id", "patient_id", "group", "source", "modality"]
+
+
+def check_films(project: Project, check: Check) -> None:
+    """The tables of films: each film once, the same facts in each table, and no leak between the sides of a fold."""
+    manifest = read_table(project, check, RAW, MANIFEST)
+    files = read_table(project, check, RAW, FILES)
+    annotations = read_table(project, check, RAW, ANNOTATIONS)
+    if manifest is not None and files is not None and annotations is not None:
+        check_manifest(check, manifest, files, annotations)
+    split = read_table(project, check, DATASET, SPLIT)
+    if split is None or manifest is None or not check.whole(MANIFEST_CSV):
+        return
+    expected = manifest[COPIED].assign(fracture=manifest["fractures"] > 0)
+    compare_tables(check, SPLIT_CSV, split, expected)
+    if list(split["image_id"]) == list(manifest["image_id"]):
+        check_leaks(check, split, pd.concat([manifest[["patient_id", "group", "pixel_sha256"]]], axis=1))
+
+
+def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, annotations: pd.DataFrame) -> None:
+    """The manifest against the lists of source files and of shapes.
+
+    Args:
+        check: gets the findings.
+        manifest, files, annotations: of data/raw.
+    """
+    ids = list(manifest["image_id"])
+    if not compare_lists(check, MANIFEST_CSV, ids, sorted(set(ids))):
+        return
+    films = files[files["role"] == "film"].drop_duplicates("image_id").set_index("image_id")
+    compare_lists(check, str(RAW / FILES.name), sorted(films.index), ids)
+    for image in sorted(set(annotations["image_id"]) - set(ids)):
+        check.add(f"{RAW / ANNOTATIONS.name}: {image}", "extra", "the manifest has no such film")
+    if not check.whole(str(RAW / FILES.name), str(RAW / ANNOTATIONS.name)):
+        return
+    shapes = annotations["image_id"].value_counts()
+    smallest = manifest.groupby("group")["patient_id"].transform("min")
+    expected = pd.DataFrame(
+        {
+            "image_id": ids,
+            "file": [image_file(Path(), image).as_posix() for image in ids],
+            "source": films.loc[ids, "source"].to_list(),
+            "sha256": films.loc[ids, "sha256"].to_list(),
+            "group": smallest.to_list(),
+            "licence": films.loc[ids, "licence"].to_list(),
+            "fractures": [int(shapes.get(image, 0)) for image in ids],
+        }
+    )
+    compare_tables(check, MANIFEST_CSV, manifest, expected)
+
+
+def check_leaks(check: Check, split: pd.DataFrame, facts: pd.DataFrame) -> None:
+    """No patient, no group and no film with the pixels of another on two sides of a fold.
+
+    Args:
+        check: gets the findings.
+        split: of data/dataset.
+        facts: columns whose values must not stand on two sides, in the rows of `split`.
+    """
+    for column in fold_columns(split).values():
+        used = split[column].isin(USED)
+        for image, word in zip(split["image_id"], split[column], strict=True):
+            if word not in (*USED, "unused"):
+                check.add(f"{SPLIT_CSV}: {image}/{column}", "mismatch", f"there is no side {word!r}")
+        for key in facts:
+            sides = split[column][used].groupby(facts[key][used]).agg(lambda words: sorted(set(words)))
+            for value, words in sides.items():
+                if len(words) > 1:
+                    message = f"{column}: {key} {value} stands in {' and '.join(words)}"
+                    check.add(f"{SPLIT_CSV}: {value}", "mismatch", message)
+
+
+def check_raw(project: Project, check: Check) -> None:
+    """Every raw picture by the SHA-256, the size and the hash of its pixels that the manifest has."""
+    from stages.ingest.quality.duplicates import pixel_hash
+
+    manifest = read_table(project, check, RAW, MANIFEST)
+    if manifest is None:
+        return
+    hashes: dict[str, str] = {}
+    for row in MANIFEST.rows(manifest):
+        path, cell = project.root / RAW / row["file"], f"{MANIFEST_CSV}: {row['image_id']}"
+        if not check.whole(str(RAW / row["file"])) or not path.is_file():
+            continue
+        pixels = read_png(path)
+        hashes[row["image_id"]] = pixel_hash(pixels)
+        facts = {"file_sha256": sha256(path), "pixel_sha256": hashes[row["image_id"]]}
+        size = {"width": pixels.shape[1], "height": pixels.shape[0], "bits": pixels.dtype.itemsize * 8}
+        for key, value in (facts | size).items():
+            if row[key] != value:  # type: ignore[literal-required]
+                check.add(f"{cell}/{key}", "mismatch", f"{row[key]} stands there, {value} is here")  # type: ignore[literal-required]
+
+
+def check_dataset(project: Project, check: Check) -> None:
+    """The split and every picture of the data set, made anew from the prepared films and their shapes.
+
+    A film that stands in the data set twice, under two names, is a leak also where the raw films differ.
+    """
+    from stages.annotate.main import shapes_by_film
+    from stages.annotate.split import assign, further_folds
+
+    tables = [read_table(project, check, folder, table) for folder, table in (
+        (RAW, MANIFEST), (RAW, ANNOTATIONS), (PREPROCESSED, PREPARED), (DATASET, SPLIT)
+    )]  # fmt: skip
+    if any(table is None for table in tables) or not check.whole(str(PARAMS), *map(str, (RAW, PREPROCESSED, LEVELS))):
+        return
+    films, annotations, prepared, split = (table for table in tables if table is not None)
+    settings = section_model("annotate").model_validate(read_params(project.root / PARAMS)["annotate"])
+    films["fracture"] = films["fractures"] > 0
+    try:
+        sides = assign(films, settings.split)
+        expected = pd.concat(
+            [films["image_id"], sides.rename("split"), further_folds(films, sides, settings.split)], axis=1
+        )
+        grids = {row["image_id"]: row for row in PREPARED.rows(prepared)}
+        shapes = shapes_by_film(ANNOTATIONS.rows(annotations))
+        rows = [
+            check_film(project, check, film, grids[film["image_id"]], shapes[film["image_id"]], side, settings.mask)
+            for film, side in zip(MANIFEST.rows(films), sides, strict=True)
+        ]
+    except (UserError, ValueError, KeyError, IndexError) as error:
+        check.add(str(DATASET), "mismatch", f"it cannot follow from {RAW} and {PREPROCESSED}: {first_line(error)}")
+        return
+    if check.whole(SPLIT_CSV):
+        compare_tables(check, SPLIT_CSV, split, expected)
+        compare_tables(check, SPLIT_CSV, split, SPLIT.frame(rows))
+    check_copies(project, check, split)
+
+
+def check_film(project: Project, check: Check, film: Any, grid: Any, shapes: list[Any], side: Any, mask: Any) -> Any:
+    """The pictures of a film in the data set against those that they are made of; returns its row of split.csv.
+
+    Args:
+        project: whose pictures are read.
+        check: gets the findings.
+        film: its row of the manifest.
+        grid: its row of data/preprocessed.
+        shapes: in pixels of the raw film.
+        side: of the first fold.
+        mask: how masks are drawn, of params.yaml.
+    """
+    from stages.annotate.main import affine_of, split_row
+    from stages.annotate.masks import draw_mask
+
+    image = film["image_id"]
+    picture, levels = (read_png(image_file(project.root / folder, image)) for folder in (PREPROCESSED, LEVELS))
+    on_grid = [shape.mapped(affine_of(grid)) for shape in shapes]
+    drawn = draw_mask(on_grid, levels.shape, mask, levels)
+    expected: dict[Picture, np.ndarray] = {"image": picture, "levels": levels, "mask": drawn}
+    for kind, pixels in expected.items():
+        path = dataset_file(DATASET, side, image, kind)
+        if side in USED and check.whole(str(path), SPLIT_CSV):
+            found = read_picture(project.root / path)
+            if found is None or not np.array_equal(found > 0 if kind == "mask" else found, pixels):
+                check.add(str(path), "mismatch", f"it is not what follows from {RAW}, {PREPROCESSED} and {LEVELS}")
+    return split_row(film, grid, side, on_grid, drawn)
+
+
+def read_picture(path: Path) -> np.ndarray | None:
+    """A picture, or None where there is none."""
+    try:
+        return read_png(path)
+    except (UserError, OSError, ValueError):
+        return None
+
+
+def check_copies(project: Project, check: Check, split: pd.DataFrame) -> None:
+    """No two films of equal pixels on two sides of a fold of the data set."""
+    if not check.whole(str(DATASET)):
+        return
+    used = split[split["split"].isin(USED)]
+    names = defaultdict(list)
+    for image, side in zip(used["image_id"], used["split"], strict=True):
+        names[sha256_of(read_png(project.root / dataset_file(DATASET, side, image)))].append(image)
+    for one, other in twins(names):
+        for column in fold_columns(split).values():
+            sides = set(split.set_index("image_id").loc[[one, other], column]) & set(USED)
+            if len(sides) > 1:
+                message = f"{column}: {one} and {other} have the same pixels and stand in {' and '.join(sorted(sides))}"
+                check.add(f"{DATASET}: {other}", "mismatch", message)
+
+
+def sha256_of(pixels: np.ndarray) -> str:
+    from stages.ingest.quality.duplicates import pixel_hash
+
+    return pixel_hash(pixels)
+
+
+def twins(names: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Neighbours among films of one hash."""
+    for images in names.values():
+        yield from pairwise(images)

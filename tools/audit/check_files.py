@@ -1,0 +1,96 @@
+"""Every input and output of dvc.lock by its md5, folders file by file."""
+
+from collections import defaultdict
+
+from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+
+def check_files(project: Project, check: Check) -> None:
+    """Every input and output of dvc.lock by its md5, folders file by file."""
+    hashes_by_path = defaultdict(set)
+    for stage in project.lock.stages.values():
+        for path, md5 in (stage.deps | stage.outs).items():
+            hashes_by_path[path].add(md5)
+    alone = {}
+    for path, (md5, *others) in sorted((path, sorted(hashes)) for path, hashes in hashes_by_path.items()):
+        inside = [out for out in project.lock.hashes if out.startswith(f"{path}/")]
+        if others:
+            message = f"stages ran on versions {', '.join([md5, *others])}; run `dvc repro`"
+            check.add(path, "mismatch", message)
+        elif inside:
+            check_parent(project, check, path, md5, inside)
+        else:
+            alone[path] = md5
+    check_alone(project, check, alone)
+
+
+def check_alone(project: Project, check: Check, expected: dict[str, str]) -> None:
+    """Files and folders that one stage made, or that were there before; hashed all at once."""
+    here = {path: sorted(files_below(project.root, path)) for path, md5 in expected.items() if md5.endswith(".dir")}
+    files = {path: {name: project.root / path / name for name in names} for path, names in here.items()}
+    single = [project.root / path for path in expected if path not in here]
+    files_to_hash = single + [file for inside in files.values() for file in inside.values()]
+    hashes = hash_files(files_to_hash)
+    check.files += sum(md5 != "" for md5 in hashes.values())
+    check.bytes += sum(map(size, files_to_hash))
+    for path, md5 in expected.items():
+        if path in here:
+            check_folder(project, check, path, md5, {name: hashes[file] for name, file in files[path].items()})
+        elif not (actual := hashes[project.root / path]):
+            check.add(path, "missing", f"expected md5 {md5}")
+        elif actual != md5 and check.whole(path):
+            check.add(path, "mismatch", f"expected md5 {md5}, found {actual}")
+
+
+def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:
+    """A folder that a stage read and whose parts others made: those are checked by themselves.
+
+    Args:
+        project: whose files are hashed.
+        check: gets the discrepancies.
+        path: of the folder, from the root.
+        md5: of the folder, in dvc.lock.
+        inside: outputs of stages that lie in it.
+    """
+    for name in files_below(project.root, path):
+        if not any(f"{path}/{name}".startswith(f"{out}/") for out in inside):
+            check.add(f"{path}/{name}", "extra", "no stage wrote it")
+    parts = {out: listing(project.root, project.lock.hashes[out]) for out in inside}
+    files = {
+        f"{out}/{name}".removeprefix(f"{path}/"): of
+        for out, listed in parts.items()
+        for name, of in (listed or {}).items()
+    }
+    if None not in parts.values() and folder_md5(files) != md5:
+        check.add(
+            path, "mismatch", f"a stage read it with md5 {md5}, its parts make {folder_md5(files)}; run `dvc repro`"
+        )
+
+
+def check_folder(project: Project, check: Check, path: str, md5: str, actual: dict[str, str]) -> None:
+    """A folder against its list in the cache; without that list the folder's own hash says whether, not what.
+
+    Args:
+        path, md5: of the folder, as dvc.lock has them.
+        actual: md5 of the files that are there, by relative path.
+    """
+    if not (project.root / path).is_dir():
+        check.add(path, "missing", f"expected a folder with md5 {md5}")
+        return
+    listed = listing(project.root, md5)
+    if listed is not None and folder_md5(listed) != md5:
+        check.add(f"cache: {md5}", "mismatch", f"the list of {path} in the cache was changed; remove it, `dvc fetch`")
+        listed = None
+    if listed is None:
+        if folder_md5(actual) != md5 and check.whole(path):  # code is in no cache, but in git, which names the file
+            check.add(path, "mismatch", f"stages ran with md5 {md5}, found {folder_md5(actual)}; run `dvc repro`")
+        return
+    for name in sorted(actual.keys() | listed.keys()):
+        if name not in listed:
+            check.add(f"{path}/{name}", "extra", "no stage wrote it")
+        elif name not in actual:
+            check.add(f"{path}/{name}", "missing", f"expected md5 {listed[name]}")
+        elif actual[name] != listed[name]:
+            check.add(f"{path}/{name}", "mismatch", f"expected md5 {listed[name]}, found {actual[name]}")

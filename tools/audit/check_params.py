@@ -1,0 +1,44 @@
+"""Parameters that stages ran with against params.yaml, here and in git."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.common.core.errors import UserError
+from stages.common.data.layout import PARAMS
+from tools.audit.dvc_lock import git, lookup
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+
+def check_params(project: Project, check: Check) -> None:
+    """Params that stages ran with against params.yaml here and in git.
+
+    Stages read one param by keys of several depths (train.optimiser, train): it is named once, by the shortest.
+    """
+    text = (project.root / PARAMS).read_text()
+    here = YAML(typ="safe").load(text)
+    try:
+        last = git(project.root, "show", f"HEAD:{PARAMS}")
+        committed = here if last == text else YAML(typ="safe").load(last)
+    except UserError:
+        committed = None
+    messages: dict[str, str] = {}
+    for stage in project.lock.stages.values():
+        for key, value in stage.params.items():
+            for where, params in ((str(PARAMS), here), (f"{PARAMS} of the last commit", committed)):
+                for leaf, expected, actual in differences(key, value, lookup(params, key) if params else value):
+                    messages.setdefault(leaf, f"{stage.name} ran with {expected}, {where} has {actual}")
+    for leaf, message in messages.items():
+        if not any(leaf.startswith(f"{other}.") for other in messages):
+            check.add(f"{PARAMS}: {leaf}", "mismatch", message)
+
+
+def differences(key: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Leaves that differ, by their dotted name."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for name in sorted(expected.keys() | actual.keys()):
+            yield from differences(f"{key}.{name}", expected.get(name), actual.get(name))
+    elif expected != actual:
+        yield key, expected, actual

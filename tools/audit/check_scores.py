@@ -1,0 +1,295 @@
+"""Models, scores and the report: each number that follows from other files, computed again from them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages import read_params, section_model
+from stages.common.core.errors import UserError
+from stages.common.data.layout import (
+    DATASET,
+    DESCRIPTION,
+    EVALUATION,
+    HEADLINE,
+    METRICS,
+    MODELS,
+    PARAMS,
+    PREDICTED_MASK,
+    PROBABILITY,
+    RAW,
+    REPORTS,
+    VALIDATION,
+    dataset_file,
+    fold_column,
+    map_file,
+)
+from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.tables import COMPARISON, HISTORY, PER_IMAGE, RELIABILITY, SPLIT, VALIDATION_SCORES
+from stages.common.model.metrics import COUNTS, count_pixels, metrics, summarise
+from stages.common.model.metrics import METRICS as METRIC_NAMES
+from tools.audit.check_data import SPLIT_CSV, read_picture
+from tools.audit.findings import Check
+from tools.audit.tables import (
+    compare_lists,
+    compare_records,
+    compare_tables,
+    first_line,
+    read_record,
+    read_table,
+    same,
+)
+from tools.audit.trace import REPORT, Project, scores_of
+from tools.doctor.packages import read_pins
+
+NEARLY = 1e-6  # relative; the inverse of a matrix, whose last bits depend on the processor
+ROUNDED = 0.5 / 255  # of a probability in 8 bits
+
+
+def check_scores(project: Project, check: Check) -> None:
+    """Each run's films are those of its side of the fold, each once, and its metrics follow from its counts."""
+    split = read_table(project, check, DATASET, SPLIT)
+    for run in project.runs:
+        for folder, table, side in ((EVALUATION, PER_IMAGE, "test"), (MODELS, VALIDATION_SCORES, "validation")):
+            scores = read_table(project, check, folder / run.folder, table)
+            path, column = str(folder / run.folder / table.name), fold_column(run.fold)
+            if scores is None or split is None or column not in split or not check.whole(SPLIT_CSV):
+                continue
+            ids = sorted(split["image_id"][split[column] == side])
+            if compare_lists(check, path, list(scores["image_id"]), ids):
+                expected = pd.DataFrame([metrics_of(row) for _, row in scores.iterrows()])
+                compare_tables(check, path, scores, pd.concat([scores["image_id"], expected], axis=1))
+        check_epoch(project, check, run)
+
+
+def check_epoch(project: Project, check: Check, run: Run) -> None:
+    """The kept epoch follows from the history, and what sweeps choose by follows from the validation films."""
+    history = read_table(project, check, MODELS / run.folder, HISTORY)
+    scores = read_table(project, check, MODELS / run.folder, VALIDATION_SCORES)
+    model = read_record(project, check, MODELS / run.folder / DESCRIPTION)
+    said = read_record(project, check, VALIDATION / f"{run}.json")
+    if history is None or scores is None or model is None or said is None or not check.whole(str(PARAMS)):
+        return
+    loop = read_params(project.root / PARAMS)["train"]["loop"]
+    path = str(MODELS / run.folder / HISTORY.name)
+    if compare_lists(check, path, list(map(str, history["epoch"])), list(map(str, range(loop["epochs"])))):
+        share = history["alpha"] / (history["alpha"] + history["beta"])
+        compare_tables(check, path, history, pd.DataFrame({"epoch": history["epoch"], "ratio": share}))
+        best = len(history) - 1 if loop["select"] == "last" else int(history["validation_dice"].argmax())
+        if not same(model.get("epoch"), best):
+            message = f"{model.get('epoch')} stands there, {path} chooses {best}"
+            check.add(f"{MODELS / run.folder / DESCRIPTION}: epoch", "mismatch", message)
+        compare_records(check, str(VALIDATION / f"{run}.json"), said, {"dice": scores["f1"].mean(), "epoch": best})
+
+
+def check_numbers(project: Project, check: Check) -> None:
+    """The report's rows of both variants from the stored pixel counts, which needs none of the report's code."""
+    by_variant: dict[str, dict[int, list[pd.DataFrame]]] = {variant: {} for variant in VARIANTS}
+    for run in project.runs:
+        scores = read_table(project, check, EVALUATION / run.folder, PER_IMAGE)
+        if scores is None:
+            return
+        by_variant[run.variant].setdefault(run.seed, []).append(scores)
+    table = read_table(project, check, REPORTS, COMPARISON)
+    if table is None:
+        return
+    for variant, seeds in by_variant.items():
+        rows = table[table["row"] == variant]
+        if len(rows) != 1:
+            check.add(f"{REPORT}: {variant}", "mismatch", f"expected one row, found {len(rows)}")
+            continue
+        scored = pd.DataFrame([metrics_of(pd.concat(runs)[list(COUNTS)].sum()) for runs in seeds.values()])
+        for name in METRIC_NAMES:
+            printed, value = rows[name].iloc[0], scored[name].mean()
+            if not same(printed, value):
+                message = f"{printed} is printed, {value} follows from the pixel counts"
+                check.add(f"{REPORT}: {variant}/{name}", "mismatch", message)
+
+
+def metrics_of(counts: "pd.Series[Any]") -> dict[str, float]:
+    """All metrics of one row of counts."""
+    return metrics(**{name: int(counts[name]) for name in COUNTS})
+
+
+def check_counts(project: Project, check: Check) -> None:
+    """The pixel counts of every test film from its mask and its label, and the mask from its probabilities."""
+    split = read_table(project, check, DATASET, SPLIT)
+    for run in project.runs:
+        scores = read_table(project, check, EVALUATION / run.folder, PER_IMAGE)
+        summary = read_record(project, check, EVALUATION / run.folder / METRICS)
+        if scores is None or split is None:
+            continue
+        sides = dict(zip(split["image_id"], split["split"], strict=True))
+        threshold = (summary or {}).get("threshold", {})
+        for row in PER_IMAGE.rows(scores):
+            label = dataset_file(DATASET, sides.get(row["image_id"], "test"), row["image_id"], "mask")
+            check_prediction(
+                project, check, run, row, label, threshold.get("value") if isinstance(threshold, dict) else None
+            )
+
+
+def check_prediction(project: Project, check: Check, run: Run, row: Any, label: Path, threshold: Any) -> None:
+    """One test film's counts, mask and probabilities.
+
+    Args:
+        project: whose pictures are read.
+        check: gets the findings.
+        run: that predicted.
+        row: of per_image.csv.
+        label: the path of the film's mask in data/dataset.
+        threshold: from which on a probability is marked.
+    """
+    mask, chances = (map_file(EVALUATION / run.folder, kind, row["image_id"]) for kind in (PREDICTED_MASK, PROBABILITY))
+    if not check.whole(*map(str, (label, mask, chances))):
+        return
+    pred, ref, shown = (read_picture(project.root / path) for path in (mask, label, chances))
+    for path, picture in ((mask, pred), (label, ref), (chances, shown)):
+        if picture is None or ref is None or picture.shape != ref.shape:
+            check.add(str(path), "mismatch", "expected a grey picture of the label's size")
+            return
+    assert pred is not None
+    assert ref is not None
+    assert shown is not None
+    counts = count_pixels(mask_pred=pred > 0, mask_ref=ref > 0)
+    if any(int(row[key]) != counts[key] for key in COUNTS):
+        check.add(f"{scores_of(run)}: {row['image_id']}", "mismatch", f"{counts} follow from {mask} and {label}")
+    if isinstance(threshold, float):
+        marked, unmarked = shown / 255 > threshold + ROUNDED, shown / 255 < threshold - ROUNDED
+        if (marked & (pred == 0)).any() or (unmarked & (pred > 0)).any():
+            check.add(str(mask), "mismatch", f"it is not {chances} at the threshold {threshold}")
+
+
+def check_models(project: Project, check: Check) -> None:
+    """What model.json says against params.yaml, the run, the films and the pinned libraries."""
+    from stages.common.data.dataset import load_films
+    from stages.common.model.out_of_distribution import fit_reference
+
+    if not check.whole(str(PARAMS), str(DATASET)):
+        return
+    settings = section_model("train").model_validate(read_params(project.root / PARAMS)["train"])
+    for run in project.runs:
+        path = MODELS / run.folder / DESCRIPTION
+        model = read_record(project, check, path)
+        if model is None:
+            continue
+        kept = {name: getattr(settings, name) for name in ("network", "loss", "augment", "optimiser", "loop")}
+        expected = {name: section.model_dump() for name, section in kept.items()}
+        expected |= {"weights": getattr(settings, run.variant).model_dump(), "seed": run.seed, "fold": run.fold}
+        expected |= {
+            "epoch": model.get("epoch"),
+            "familiar": model.get("familiar"),
+        }  # the one is checked by the history
+        expected["machine"] = expected_machine(project, settings, model.get("machine"))
+        compare_records(check, str(path), model, json.loads(json.dumps(expected)))
+        try:
+            sides = [load_films(project.root / DATASET, side, "image", run.fold) for side in ("train", "validation")]
+            reference = fit_reference(*(films.inputs[:, 0] for films in sides))
+        except (UserError, ValueError) as error:
+            check.add(str(DATASET), "mismatch", f"its films cannot be loaded: {first_line(error)}")
+            return
+        familiar = model.get("familiar")
+        if not isinstance(familiar, dict) or familiar.keys() != reference.keys():
+            check.add(f"{path}: familiar", "mismatch", f"expected {', '.join(reference)}")
+            continue
+        for name, value in reference.items():
+            if not alike(familiar[name], value):
+                check.add(f"{path}: familiar.{name}", "mismatch", "it does not follow from the training films")
+
+
+def alike(found: Any, expected: Any) -> bool:
+    """Whether two numbers, or arrays of them, are nearly one."""
+    try:
+        one, other = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    scale = float(np.abs(other).max())
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=NEARLY, atol=NEARLY * scale))
+
+
+def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, Any]:
+    """What model.json can say of the machine: device and number of processes are open, but for portable arithmetic."""
+    said = said if isinstance(said, dict) else {}
+    portable = settings.loop.precision == "portable"
+    on_cpu = said.get("device") in ("DEFAULT", "AVX2", "AVX512")
+    return {
+        "torch": read_pins(project.root / "stages/train/libraries.lock").get("torch", "").split("+")[0],
+        "device": "AVX2" if portable and on_cpu else said.get("device"),
+        "precision": "fp32" if portable or settings.loop.precision == "fp32" else said.get("precision"),
+        "threads": settings.loop.threads,
+        "processes": said.get("processes"),
+    }
+
+
+def check_metrics(project: Project, check: Check) -> None:
+    """metrics.json of each run from its tables; what needs the network's own probabilities is left to a rerun."""
+    from stages.evaluate.curves import calibration_error
+
+    if not check.whole(str(PARAMS)):
+        return
+    settings = section_model("evaluate").model_validate(read_params(project.root / PARAMS)["evaluate"])
+    for run in project.runs:
+        path = EVALUATION / run.folder / METRICS
+        found, scores = (
+            read_record(project, check, path),
+            read_table(project, check, EVALUATION / run.folder, PER_IMAGE),
+        )
+        diagram = read_table(project, check, EVALUATION / run.folder, RELIABILITY)
+        if found is None or scores is None or diagram is None:
+            continue
+        expected = {
+            **summarise(scores),
+            "auprc": found.get("auprc"),
+            "boundary": {name: scores[name].mean() for name in ("nsd", "hd95_px", "hd95_mm")},
+            "detection": {
+                **{name: int(scores[name].sum()) for name in ("fractures", "found_iou", "found_centre")},
+                "false_regions_per_image": scores["false_regions"].mean(),
+                "pointing": scores["pointing"][scores["fractures"] > 0].mean(),
+            },
+            "calibration": {"ece": calibration_error(diagram), "brier": scores["brier"].mean()},
+            "threshold": choice(found.get("threshold"), settings.threshold, "params"),
+            "temperature": choice(found.get("temperature"), settings.temperature, settings.temperature),
+        }
+        compare_records(check, str(path), found, expected)
+
+
+def choice(said: Any, setting: Any, origin: str) -> dict[str, Any]:
+    """What metrics.json must say of a threshold or temperature; one that validation films chose is left open.
+
+    Args:
+        said: what stands there.
+        setting: of params.yaml: a number, `none` or `validation`.
+        origin: what it is from where it is not from validation films.
+    """
+    if setting == "validation":
+        return {"from": "validation", "value": said.get("value") if isinstance(said, dict) else None}
+    return {"from": origin, "value": 1.0 if setting == "none" else setting}
+
+
+def check_report(project: Project, check: Check) -> None:
+    """Every table of the report and the headline, made anew from the runs."""
+    from stages.report.evaluations import read_runs, together
+    from stages.report.main import RESULTS, compared, headline
+
+    before = (str(folder) for folder in (PARAMS, RAW, DATASET, MODELS, EVALUATION))
+    if not check.whole(*before):
+        return
+    params = read_params(project.root / PARAMS)
+    settings = section_model("report").model_validate(params["report"])
+    try:
+        runs = read_runs(project.root, params["train"]["seeds"], params["evaluate"]["folds"])
+        split = SPLIT.read(project.root / DATASET).set_index("image_id", drop=False)
+        baseline, adaptive = (together(items) for items in runs.values())
+        results = compared(settings, runs, baseline, adaptive, split, project.root)
+    except (UserError, ValueError, KeyError) as error:
+        check.add(str(REPORTS), "mismatch", f"it cannot follow from {EVALUATION}: {first_line(error)}")
+        return
+    for table in RESULTS:
+        found = read_table(project, check, REPORTS, table)
+        if found is not None:
+            expected = results[Path(table.name).stem]
+            compare_tables(check, str(REPORTS / table.name), found, expected[list(table.columns)])
+    said = read_record(project, check, HEADLINE)
+    if said is not None:
+        compare_records(check, str(HEADLINE), said, headline(results, runs))

@@ -1,0 +1,90 @@
+"""A clone of the project at a commit, in a temporary folder, with nothing in it that the commit does not have."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.audit.dvc_cache import cache_folder
+from tools.audit.dvc_lock import git, read_lock
+
+START = "from tools.command_line import app; app(prog_name='wrist')"
+# git sends a commit that no branch has, too: an experiment, or one that was checked out by its hash.
+ANY_COMMIT = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
+
+
+@contextmanager
+def clean_clone(root: Path, revision: str) -> Iterator[Path]:
+    """The root of the clone, which goes when the block ends.
+
+    Objects are sent as over a network, so that git computes the hash of each again; settings, hooks, byte code and
+    untracked files stay behind.
+
+    Raises:
+        UserError: there is no such commit.
+    """
+    commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+    top = Path(git(root, "rev-parse", "--show-toplevel").strip())
+    with tempfile.TemporaryDirectory(prefix="clone-") as folder:
+        clone = Path(folder).resolve() / "project"
+        clone.mkdir()
+        git(clone, "init", "-q")
+        git(clone, "fetch", "-q", "--upload-pack", ANY_COMMIT, str(top), commit)
+        git(clone, "checkout", "-q", "--detach", commit)
+        yield clone / root.relative_to(top)
+
+
+def bring(source: Path, clone: Path, path: str) -> None:
+    """Copy a file or folder into the clone; files that the commit has stay as it has them.
+
+    Args:
+        source: the root of the project.
+        clone: of its clone.
+        path: from the root.
+    """
+
+    def copy(original: str, target: str) -> str:
+        return target if Path(target).exists() else str(shutil.copy2(original, target))
+
+    target = clone / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if (source / path).is_dir():
+        shutil.copytree(source / path, target, copy_function=copy, dirs_exist_ok=True)
+    elif (source / path).is_file():
+        copy(str(source / path), str(target))
+
+
+def environment(clone: Path) -> dict[str, str]:
+    """The environment of a program in the clone: no other code, no records or checkpoints of the project."""
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("MLFLOW_TRACKING_URI", "DVC_ROOT") and not key.startswith(("PYTHON", "GIT_"))
+    }
+    own = {"CHECKPOINT_DIR": str(clone / ".checkpoints"), "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
+    return inherited | own
+
+
+def verify_commit(root: Path, revision: str, words: list[str]) -> int:
+    """`wrist audit verify` by the code of a commit, in a clean clone, on the outputs that are here.
+
+    Args:
+        root: of the project.
+        revision: a commit, a branch or a tag.
+        words: further options; paths in them are absolute.
+    Returns:
+        Its exit code.
+    """
+    with clean_clone(root, revision) as clone:
+        lock = read_lock(clone)
+        for path in sorted({path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}):
+            bring(root, clone, path)
+        cache = cache_folder(root).parent.parent
+        settings = f"[core]\n    site_cache_dir = {clone / '.dvc/site-cache'}\n[cache]\n    dir = {cache}\n"
+        (clone / ".dvc/config.local").write_text(settings)
+        command = [sys.executable, "-c", START, "audit", "verify", *words]
+        return subprocess.run(command, cwd=clone, env=environment(clone), check=False).returncode

@@ -1,0 +1,47 @@
+"""What an audit finds, and how it is counted."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, order=True)
+class Discrepancy:
+    """kind: extra, missing, mismatch, or unchecked (what cannot be checked here, which is no discrepancy)."""
+
+    name: str
+    kind: str
+    message: str
+
+
+@dataclass
+class Check:
+    """What was looked at, and what was found. rerun: how many stages ran again."""
+
+    files: int = 0
+    bytes: int = 0
+    rerun: int = 0
+    findings: list[Discrepancy] = field(default_factory=list)
+
+    def add(self, name: str, kind: str, message: str) -> None:
+        """Add a finding, unless one of that name is there: what follows from a named thing is not named again."""
+        if not any(finding.name == name for finding in self.findings):
+            self.findings.append(Discrepancy(name, kind, message))
+
+    def whole(self, *paths: str) -> bool:
+        """Whether nothing was found in these files or folders, or about them (`path: what of it`)."""
+        named = [finding.name for finding in self.wrong]
+        return not any(name == path or name.startswith((f"{path}/", f"{path}: ")) for name in named for path in paths)
+
+    @property
+    def wrong(self) -> list[Discrepancy]:
+        """The discrepancies."""
+        return [finding for finding in self.findings if finding.kind != "unchecked"]
+
+    @property
+    def unchecked(self) -> list[Discrepancy]:
+        """What could not be checked here."""
+        return [finding for finding in self.findings if finding.kind == "unchecked"]
+
+    @property
+    def exit_code(self) -> int:
+        """0: all that was asked for is as it should be. 1: a discrepancy. 3: none, but something is unchecked."""
+        return 1 if self.wrong else 3 if self.unchecked else 0

@@ -1,0 +1,116 @@
+"""Tables as an audit reads them: what is not as the pipeline writes it is named, and what follows is not looked at."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.common.core.errors import UserError
+from stages.common.core.files import read_json
+from stages.common.data.tables import Table
+from tools.audit.check_params import differences
+from tools.audit.check_record import list_differences
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+CLOSE = 1e-9  # relative; sums of a hundred floats in another order
+
+
+def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) -> pd.DataFrame | None:
+    """A table of an output; None where it is named, or something in it is wrong.
+
+    Args:
+        project: whose table is read.
+        check: gets a finding for each column that is not the table's, and for cells of another type.
+        folder: of the table, from the root.
+        table: says which columns it has.
+    """
+    path = str(folder / table.name)
+    if not check.whole(path):
+        return None
+    try:
+        with (project.root / path).open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        further = table.further(header)
+        columns = [name for column in table.columns for name in (column, *further.get(column, ()))]
+        for name, message in list_differences(header, columns, path, "the pipeline"):
+            check.add(f"{path}: {name}", "mismatch", message)
+        for number, row in enumerate(rows, start=2):
+            if len(row) != len(header):
+                check.add(f"{path}: line {number}", "mismatch", f"expected {len(header)} cells, found {len(row)}")
+        return table.parse(project.root / path) if check.whole(path) else None
+    except (OSError, ValueError, csv.Error) as error:  # pandas' errors are ValueErrors
+        check.add(path, "mismatch", f"it cannot be read as the pipeline's table: {first_line(error)}")
+        return None
+
+
+def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | None:
+    """A JSON file of an output; None where it is named, or holds no mapping."""
+    if not check.whole(str(path)):
+        return None
+    try:
+        content = read_json(project.root / path)
+    except (OSError, ValueError, UserError) as error:
+        check.add(str(path), "mismatch", f"it cannot be read as JSON: {first_line(error)}")
+        return None
+    if not isinstance(content, dict):
+        check.add(str(path), "mismatch", "expected names and values, found something else")
+        return None
+    return content
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def compare_lists(check: Check, path: str, found: list[str], expected: list[str]) -> bool:
+    """Name what a table has too little, too much, twice or in another order; returns whether there is nothing."""
+    problems = list(list_differences(found, expected, path, "the split"))
+    for name, message in problems:
+        check.add(f"{path}: {name}", "mismatch", message)
+    return not problems
+
+
+def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Name each cell that is not as expected, by the first column and its own.
+
+    Args:
+        check: gets the findings.
+        path: of the table.
+        found: what it holds.
+        expected: what follows from other files; its columns are compared, its rows stand in the same order.
+    """
+    key = str(expected.columns[0])
+    if not compare_lists(check, path, list(map(str, found[key])), list(map(str, expected[key]))):
+        return
+    for column in expected.columns[1:]:
+        for name, cell, value in zip(found[key], found[column], expected[column], strict=True):
+            if not same(cell, value):
+                check.add(
+                    f"{path}: {name}/{column}", "mismatch", f"{cell} stands there, {value} follows from its files"
+                )
+
+
+def compare_records(check: Check, path: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Name each leaf of a JSON file that is not as expected; leaves that `expected` lacks are extra."""
+    for key in sorted(found.keys() | expected.keys()):
+        for leaf, value, cell in differences(key, expected.get(key), found.get(key)):
+            if not same(cell, value):
+                check.add(f"{path}: {leaf}", "mismatch", f"{cell} stands there, {value} follows from its files")
+
+
+def same(found: Any, expected: Any, close: float = CLOSE) -> bool:
+    """Whether two values are one: floats nearly, lists item by item, blank and undefined alike."""
+    if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
+        return len(found) == len(expected) and all(same(*pair, close) for pair in zip(found, expected, strict=True))
+    if is_undefined(found) or is_undefined(expected):
+        return is_undefined(found) and is_undefined(expected)
+    if isinstance(found, str | bool) or isinstance(expected, str | bool):
+        return bool(found == expected)
+    return math.isclose(float(found), float(expected), rel_tol=close, abs_tol=1e-12)
+
+
+def is_undefined(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
