@@ -30,9 +30,7 @@ $(READY): requirements.lock pyproject.toml
 	       $(PIP) --no-deps --requirement requirements.lock 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }; }
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python scripts/stage_locks.py
-	@mkdir -p -m 700 .dvc/site-cache
-# DVC notes the paths of dependencies in a cache folder that all users of a machine share, unless it is told another.
-	@dvc config --local core.site_cache_dir $(CURDIR)/.dvc/site-cache
+	@$(VENV)/bin/python scripts/site_cache.py
 	@touch $@
 
 repro: $(READY) ## run the pipeline and print the comparison

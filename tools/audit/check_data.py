@@ -44,6 +44,9 @@ def check_films(project: Project, check: Check) -> None:
     split = read_table(project, check, DATASET, SPLIT)
     if split is None or manifest is None or not check.whole(MANIFEST_CSV):
         return
+    folds = list(fold_columns(split))
+    if folds != list(range(1, len(folds) + 1)):
+        check.add(f"{SPLIT_CSV}: folds", "mismatch", f"expected folds from 1 on, found {folds}")
     expected = manifest[COPIED].assign(fracture=manifest["fractures"] > 0)
     compare_tables(check, SPLIT_CSV, split, expected)
     if list(split["image_id"]) == list(manifest["image_id"]):

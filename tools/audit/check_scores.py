@@ -62,6 +62,17 @@ def check_scores(project: Project, check: Check) -> None:
                 expected = pd.DataFrame([metrics_of(row) for _, row in scores.iterrows()])
                 compare_tables(check, path, scores, pd.concat([scores["image_id"], expected], axis=1))
         check_epoch(project, check, run)
+    check_terms(project, check)
+
+
+def check_terms(project: Project, check: Check) -> None:
+    """All histories have the same columns: every training has the same terms of the loss."""
+    tables = {run: read_table(project, check, MODELS / run.folder, HISTORY) for run in project.runs}
+    columns = [(run, [str(name) for name in table]) for run, table in tables.items() if table is not None]
+    for run, names in columns:
+        if names != columns[0][1]:
+            message = f"it has other columns than that of {columns[0][0]}: {', '.join(names)}"
+            check.add(f"{MODELS / run.folder / HISTORY.name}: columns", "mismatch", message)
 
 
 def check_epoch(project: Project, check: Check, run: Run) -> None:
@@ -209,16 +220,16 @@ def alike(found: Any, expected: Any) -> bool:
 
 
 def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, Any]:
-    """What model.json can say of the machine: device and number of processes are open, but for portable arithmetic."""
+    """What model.json can say of the machine: which GPU it was is open, and which CPU without portable arithmetic."""
     said = said if isinstance(said, dict) else {}
     portable = settings.loop.precision == "portable"
     on_cpu = said.get("device") in ("DEFAULT", "AVX2", "AVX512")
     return {
         "torch": read_pins(project.root / "stages/train/libraries.lock").get("torch", "").split("+")[0],
-        "device": "AVX2" if portable and on_cpu else said.get("device"),
+        "device": "AVX2" if portable and (on_cpu or not said.get("device")) else said.get("device"),
         "precision": "fp32" if portable or settings.loop.precision == "fp32" else said.get("precision"),
         "threads": settings.loop.threads,
-        "processes": said.get("processes"),
+        "processes": settings.loop.devices,
     }
 
 

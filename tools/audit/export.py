@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import mlcroissant as mlc
 from cyclonedx.model import HashAlgorithm, HashType, Property
@@ -27,14 +28,32 @@ from rocrate.rocrate import ROCrate
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, WEIGHTS
+from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import SPLIT
 from tools.audit.dvc_lock import Stage, git
-from tools.audit.trace import Project, model_facts
-from tools.doctor.packages import read_pins
+from tools.audit.trace import REPORT, Project, model_facts
+from tools.doctor.packages import installed_version, read_pins
 
 NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"
-PROFILES = ("process/0.5", "workflow/0.5")
-DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
+TYPES = {
+    ".csv": "text/csv", ".html": "text/html", ".json": "application/json", ".md": "text/markdown", ".png": "image/png",
+    ".py": "text/x-python", ".tex": "application/x-tex", ".yaml": "application/yaml",
+}  # fmt: skip
+DVC, PROFILE = "https://dvc.org", "https://w3id.org/ro/wfrun"
+KINDS = {
+    "profile": ["CreativeWork", "Profile"],
+    "workflow": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
+}
+PROFILES = {"process": "Process Run Crate", "workflow": "Workflow Run Crate"}
+PROFILE_VERSION = "0.5"
+# Terms that the context of RO-Crate 1.2 lacks: without them readers drop the hashes.
+TERMS = {"md5": "https://w3id.org/ro/terms/workflow-run#md5"}
+NUMBERS = (*VARIANTS, "adaptive - baseline")  # the rows of the comparison that are this project's own
+INGEST = "ingest"  # the stage that reads the sources
+DTYPES = {
+    ".csv": "text/csv", ".html": "text/html", ".json": "application/json", ".md": "text/markdown", ".png": "image/png",
+    ".py": "text/x-python", ".tex": "application/x-tex", ".yaml": "application/yaml",
+}  # fmt: skip
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
 
@@ -55,59 +74,134 @@ def commit_date(project: Project) -> datetime:
     return datetime.fromisoformat(git(project.root, "log", "-1", "--format=%cI").strip())
 
 
+class Crate(ROCrate):  # type: ignore[misc]
+    """An RO-Crate in which each entity is described once, by its id."""
+
+    def entity(self, key: str, kind: Any, **more: Any) -> ContextEntity:
+        """The entity of that id, added with these properties where it is not there yet."""
+        return self.dereference(key) or self.add(ContextEntity(self, key, properties={"@type": kind, **more}))
+
+    def thing(self, path: str, md5: str) -> ContextEntity:
+        """A file or folder of the project."""
+        if md5.endswith(".dir"):  # DVC's hash of the list of its files, which is no md5 of a file
+            return self.entity(f"{path}/", "Dataset", name=path, identifier=f"md5:{md5}")
+        kind = TYPES.get(Path(path).suffix, "application/octet-stream")
+        return self.entity(path, "File", name=path, md5=md5, encodingFormat=kind)
+
+
 def ro_crate(project: Project) -> str:
     """RO-Crate metadata, which make the project itself a crate."""
-    crate = ROCrate(version="1.2")
-    crate.name, crate.license = NAME, LICENCE
+    crate = Crate(version="1.2")
+    crate.metadata.extra_terms.update(TERMS)
+    crate.name = NAME
+    crate.license = crate.entity(LICENCE, "CreativeWork", name="MIT", description="The MIT licence, of the software.")
     crate.description = "Wrist-fracture segmentation: films, models and scores, and what each was made from."
     crate.datePublished = commit_date(project)
-
-    def entity(identifier: str, kind: Any, **more: Any) -> ContextEntity:
-        existing = crate.dereference(identifier)
-        return existing or crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **more}))
-
-    def thing(path: str, md5: str) -> ContextEntity:
-        if md5.endswith(".dir"):
-            return entity(f"{path}/", "Dataset", name=path, md5=md5)
-        return entity(path, "File", name=path, md5=md5)
-
-    profiles = [entity(f"https://w3id.org/ro/wfrun/{name}", "CreativeWork", name=name) for name in PROFILES]
-    crate.root_dataset["conformsTo"] = profiles
-    dvc = entity("https://dvc.org", "ComputerLanguage", name="DVC", url="https://dvc.org")
-    kinds = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
-    workflow = entity("dvc.yaml", kinds, name="the pipeline", programmingLanguage=dvc)
+    crate.root_dataset["conformsTo"] = [
+        crate.entity(f"{PROFILE}/{key}/{PROFILE_VERSION}", KINDS["profile"], name=name, version=PROFILE_VERSION)
+        for key, name in PROFILES.items()
+    ]
+    dvc = crate.entity(DVC, "ComputerLanguage", name="DVC", url=DVC, version=installed_version("dvc"))
+    commit = git(project.root, "rev-parse", "HEAD").strip()
+    facts = {"name": "the pipeline", "version": commit, "encodingFormat": TYPES[".yaml"]}
+    workflow = crate.entity("dvc.yaml", KINDS["workflow"], programmingLanguage=dvc, **facts)
     crate.root_dataset["mainEntity"] = workflow
     actions, parts = [], [workflow]
     for stage in project.lock.stages.values():
-        action = entity(f"#{stage.name}", "CreateAction", name=stage.name, description=stage.command)
-        action["instrument"] = workflow
-        action["object"] = [thing(path, md5) for path, md5 in stage.deps.items()] + params_of(entity, stage)
-        action["result"] = [thing(path, md5) for path, md5 in stage.outs.items()]
+        action = crate.entity(f"#{stage.name}", "CreateAction", name=stage.name, description=stage.command)
+        inputs, outputs = ([crate.thing(*item) for item in paths.items()] for paths in (stage.deps, stage.outs))
+        action["instrument"], action["result"] = workflow, outputs
+        action["object"] = inputs + params_of(crate, stage) + (films_of(crate, project) if stage.name == INGEST else [])
         actions.append(action)
-        files = [item for item in action["object"] + action["result"] if item.type != "PropertyValue"]
-        parts += [item for item in files if item not in parts]
+        parts += [item for item in inputs + outputs if item not in parts]
+    for whole, inside in wholes(project).items():
+        crate.dereference(f"{whole}/")["hasPart"] = [crate.dereference(f"{part}/") for part in inside]
+    table = crate.dereference(REPORT)
+    table["mentions"] = [
+        crate.entity(local_id("number", name), "PropertyValue", name=name, value=value, subjectOf=table)
+        for name, value in numbers_of(project)
+    ]
     crate.root_dataset["mentions"], crate.root_dataset["hasPart"] = actions, parts
-    return json.dumps(crate.metadata.generate(), indent=1) + "\n"
+    document = crate.metadata.generate()
+    document["@graph"] = [{key: one_or_all(value) for key, value in item.items()} for item in document["@graph"]]
+    return json.dumps(document, indent=1) + "\n"
 
 
-def params_of(entity: Callable[..., ContextEntity], stage: Stage) -> list[ContextEntity]:
+def one_or_all(value: Any) -> Any:
+    """A list of one value is that value in a crate."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def films_of(crate: Crate, project: Project) -> list[ContextEntity]:
+    """Every source of films, with its licences."""
+    return [
+        crate.entity(
+            local_id("source", name),
+            "Dataset",
+            name=name,
+            description=f"{count} source files",
+            license=[crate.entity(local_id("licence", text), "CreativeWork", name=text) for text in licences],
+        )
+        for name, licences, count in sources(project)
+    ]
+
+
+def local_id(kind: str, name: str) -> str:
+    """The local identifier of something that is no file."""
+    return f"#{kind}/{quote(name, safe='/')}"
+
+
+def sources(project: Project) -> list[tuple[str, list[str], int]]:
+    """Every source of films: name, licences, and number of files."""
+    names = sorted({row["source"] for row in project.files})
+    rows = {name: [row for row in project.files if row["source"] == name] for name in names}
+    return [(name, sorted({row["licence"] for row in rows[name]}), len(rows[name])) for name in names]
+
+
+def wholes(project: Project) -> dict[str, list[str]]:
+    """Folders that a stage read as one and that others wrote in parts: models/baseline of all its trainings."""
+    read = {path for stage in project.lock.stages.values() for path in stage.deps}
+    inside = {path: [out for out in project.lock.hashes if out.startswith(f"{path}/")] for path in sorted(read)}
+    return {path: parts for path, parts in inside.items() if parts}
+
+
+def numbers_of(project: Project) -> list[tuple[str, str]]:
+    """Every number of both variants and of their difference: name, as `wrist audit trace` takes it, and value."""
+    rows = [row for row in project.rows(REPORT) if row["row"] in NUMBERS]
+    return [(f"{row['row']}/{name}", value) for row in rows for name, value in row.items() if name != "row" and value]
+
+
+def params_of(crate: Crate, stage: Stage) -> list[ContextEntity]:
     """Params of a stage as property values."""
     return [
-        entity(f"#{stage.name}/{key}", "PropertyValue", name=key, value=json.dumps(value))
+        crate.entity(f"#{stage.name}/{key}", "PropertyValue", name=key, value=json.dumps(value))
         for key, value in stage.params.items()
     ]
 
 
 def prov(project: Project) -> str:
-    """PROV-JSON: files are entities, stages activities."""
+    """PROV-JSON: files, sources and numbers are entities, stages activities; tables hold numbers."""
     document = ProvDocument()
     document.set_default_namespace(f"urn:{NAME}:")
+    document.add_namespace("dct", "http://purl.org/dc/terms/")
+    collection = {"prov:type": document.valid_qualified_name("prov:Collection")}
     for stage in project.lock.stages.values():
         activity = document.activity(stage.name, other_attributes={"prov:label": stage.command})
         for path, md5 in stage.deps.items():
             document.used(activity, document.entity(path, {"prov:value": f"md5:{md5}"}))
         for path, md5 in stage.outs.items():
             document.wasGeneratedBy(document.entity(path, {"prov:value": f"md5:{md5}"}), activity)
+        for name, licences, count in sources(project) if stage.name == INGEST else ():
+            facts = [("prov:label", f"source {name}, {count} files"), *(("dct:license", item) for item in licences)]
+            document.used(activity, document.entity(local_id("source", name)[1:], facts))
+    for whole, parts in wholes(project).items():
+        document.entity(whole, collection)
+        for part in parts:
+            document.hadMember(whole, part)
+    document.entity(REPORT, collection)
+    for name, value in numbers_of(project):
+        number = document.entity(local_id("number", name)[1:], {"prov:label": name, "prov:value": value})
+        document.hadMember(REPORT, number)
     content = str(document.unified().serialize(format="json"))
     return json.dumps(without_blank_ids(json.loads(content)), indent=1, sort_keys=True) + "\n"
 
@@ -116,7 +210,7 @@ def without_blank_ids(document: dict[str, Any]) -> dict[str, Any]:
     """Relations named by what they relate: the library numbers them in an order that differs from run to run."""
     out: dict[str, Any] = {}
     for kind, entries in document.items():
-        if kind in ("used", "wasGeneratedBy"):
+        if kind in ("used", "wasGeneratedBy", "hadMember"):
             ordered = sorted(entries.values(), key=lambda entry: json.dumps(entry, sort_keys=True))
             out[kind] = {f"_:{kind}{number}": entry for number, entry in enumerate(ordered)}
         else:
@@ -145,17 +239,26 @@ def croissant(project: Project) -> str:
         )
         for name in FIELDS
     ]
-    licences = sorted({row["licence"] for row in project.films.values()})
+    of_sources = [
+        mlc.Field(id=f"sources/{name}", name=name, data_types=mlc.DataType.TEXT) for name in ("name", "licence")
+    ]
+    licences = {name: of_source for name, of_source, _ in sources(project)}
+    table = [{"sources/name": name, "sources/licence": licence} for name in licences for licence in licences[name]]
     metadata = mlc.Metadata(
         name=NAME,
         description="Wrist films and fracture masks, split by patient; pictures lie beside the table.",
         url=f"urn:{NAME}",
-        version="1.0.0",
+        version=f"1.0.0+{project.lock.hashes[str(DATASET)][:12]}",  # what follows the plus follows from the data
         date_published=commit_date(project),
-        license=licences,
+        license=sorted({licence for of_source in licences.values() for licence in of_source}),
         cite_as=f"{NAME}, {DATASET} md5:{project.lock.hashes[str(DATASET)]}",
         distribution=files,
-        record_sets=[mlc.RecordSet(id="films", name="films", fields=fields)],
+        record_sets=[
+            mlc.RecordSet(id="films", name="films", fields=fields),
+            mlc.RecordSet(
+                id="sources", name="sources", description="The licence of each source.", fields=of_sources, data=table
+            ),
+        ],
     )
     return json.dumps(metadata.to_json(), indent=1, default=str) + "\n"
 

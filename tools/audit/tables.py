@@ -85,7 +85,9 @@ def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.Da
     key = str(expected.columns[0])
     if not compare_lists(check, path, list(map(str, found[key])), list(map(str, expected[key]))):
         return
-    for column in expected.columns[1:]:
+    for column in expected.columns.difference(found.columns, sort=False):
+        check.add(f"{path}: {column}", "mismatch", "there is no such column, which follows from its files")
+    for column in expected.columns.intersection(found.columns, sort=False)[1:]:
         for name, cell, value in zip(found[key], found[column], expected[column], strict=True):
             if not same(cell, value):
                 check.add(
@@ -107,7 +109,7 @@ def same(found: Any, expected: Any, close: float = CLOSE) -> bool:
         return len(found) == len(expected) and all(same(*pair, close) for pair in zip(found, expected, strict=True))
     if is_undefined(found) or is_undefined(expected):
         return is_undefined(found) and is_undefined(expected)
-    if isinstance(found, str | bool) or isinstance(expected, str | bool):
+    if isinstance(found, str | bool | list | dict) or isinstance(expected, str | bool | list | dict):
         return bool(found == expected)
     return math.isclose(float(found), float(expected), rel_tol=close, abs_tol=1e-12)
 

@@ -1,5 +1,7 @@
 """A mask as DICOM Segmentation (PS3.3 A.51), by highdicom: any viewer lays it over its film."""
 
+from functools import partial
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +26,7 @@ UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"
 TEXTS = ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 DATES: dict[str, type[DA] | type[TM]] = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
 SEXES = ("M", "F", "O")
+NO_DATE = "19000101"  # of a film without StudyDate
 # Where a CT slice lies in the patient: a segmentation of it must say the same.
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
 
@@ -31,11 +34,14 @@ GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "
 def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning: str) -> None:
     """Write a binary segmentation of one film.
 
-    It belongs to the film's study and patient, as the standard asks: it holds their names wherever the film does.
+    It belongs to the film's study and patient, as the standard asks: it holds their names wherever the film does. UIDs
+    and dates follow from the film, the mask and the model, so that the same prediction has the same bytes.
 
     Args:
         header: the film's data set.
         mask: bool (Rows, Columns), as the film is stored.
+        model: its name.
+        warning: a sentence for whoever sees the segmentation.
     Raises:
         UserError: the film lacks what a segmentation must refer to, as a CT slice without FrameOfReferenceUID does.
     """
@@ -50,14 +56,16 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
     )
+    reference = reference_to(header)
+    made_from = partial(uid_of, str(reference.SOPInstanceUID), model, sha256(np.packbits(mask).tobytes()).hexdigest())
     segmentation = Segmentation(
-        source_images=[reference_to(header)],
+        source_images=[reference],
         pixel_array=mask[None].astype(np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[segment],
-        series_instance_uid=generate_uid(),
+        series_instance_uid=made_from("series"),
         series_number=9000,
-        sop_instance_uid=generate_uid(),
+        sop_instance_uid=made_from("instance"),
         instance_number=1,
         manufacturer="wrist-fracture-segmentation",
         manufacturer_model_name="U-Net",
@@ -68,11 +76,33 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
         omit_empty_frames=False,
     )
     segmentation.ImageComments = warning
+    date_by(segmentation, reference)
+    organisation = made_from("dimensions")
+    for sequence in (segmentation.DimensionOrganizationSequence, segmentation.DimensionIndexSequence):
+        for item in sequence:
+            item.DimensionOrganizationUID = organisation
     if header.Modality != "CT":  # type 2C: where no position in the patient is stated
         segmentation.PatientOrientation = orientation(header)
     buffer = DicomBytesIO()
     dcmwrite(buffer, segmentation, enforce_file_format=True)
     write_bytes(path, buffer.getvalue())
+
+
+def uid_of(*words: str) -> UID:
+    """A UID that follows from words (PS3.5 B.2, by a hash)."""
+    return generate_uid(entropy_srcs=[f"{len(word)} {word}" for word in words])
+
+
+def date_by(segmentation: Dataset, film: Dataset) -> None:
+    """Give a segmentation the date of its film's study, which its type 1 attributes need, and no time of its making.
+
+    Args:
+        segmentation: as highdicom dates it, by the clock.
+        film: with StudyDate and StudyTime, which may be blank.
+    """
+    segmentation.ContentDate, segmentation.ContentTime = film.StudyDate or NO_DATE, film.StudyTime or "000000"
+    for name in ("InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"):
+        segmentation.pop(name, None)
 
 
 def reference_to(header: Dataset) -> Dataset:

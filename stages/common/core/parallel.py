@@ -18,6 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 # Each worker has one core: libraries that start a thread per core would fight over them.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+SEMAPHORES = "/dev/shm"
 BATCHES = 64  # made here, since Dask's executor ignores the chunk size of `map`
 
 
@@ -37,7 +38,7 @@ def executor() -> Iterator[Executor]:
 @contextmanager
 def processes() -> Iterator[Executor]:
     """Processes of this machine."""
-    with one_thread(), ProcessPoolExecutor(count_workers(), get_context("spawn"), begin_worker) as pool:
+    with one_thread(), new_pool() as pool:
         try:
             yield pool
         except BaseException:
@@ -46,6 +47,19 @@ def processes() -> Iterator[Executor]:
                 child.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def new_pool() -> ProcessPoolExecutor:
+    """Worker processes before their first task.
+
+    Raises:
+        OSError: the system lets nobody make a semaphore; its `filename` is the folder in which Linux keeps them.
+    """
+    try:
+        return ProcessPoolExecutor(count_workers(), get_context("spawn"), begin_worker)
+    except OSError as error:
+        error.filename = error.filename or SEMAPHORES
+        raise
 
 
 def begin_worker() -> None:

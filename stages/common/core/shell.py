@@ -11,12 +11,20 @@ from typing import NoReturn
 from stages.common.core.errors import UserError
 from stages.common.core.signals import Interrupted
 
+# What the loader of libraries, and Python's threads, say where they get no memory.
+NO_MEMORY = (
+    "failed to map segment from shared object",
+    "cannot allocate memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+)
+
 
 def run_command(name: str, work: Callable[[], int]) -> NoReturn:
     """Do the work of a command and exit with the code that it returns.
 
-    A user's mistake and a full disk exit with 1, Ctrl-C with 130, SIGTERM with 143, each after one sentence on stderr.
-    Anything else is a bug and keeps its traceback.
+    A user's mistake, a full disk and full memory exit with 1, Ctrl-C with 130, SIGTERM with 143, each after one
+    sentence on stderr. Anything else is a bug and keeps its traceback.
 
     Args:
         name: the command, which starts each sentence.
@@ -38,6 +46,8 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
         status = f"{name}: a worker process was killed, often by a lack of memory; free some, or set WORKERS to fewer"
     except OSError as error:
         status = f"{name}: {describe_os_error(error)}"
+    except (ImportError, MemoryError, RuntimeError) as error:
+        status = f"{name}: {describe_full_memory(error)}"
     codes.append(1 if isinstance(status, str) else status or 0)
     sys.exit(status)
 
@@ -55,6 +65,18 @@ def skip_teardown(codes: list[int]) -> None:
     except (OSError, ValueError):  # nobody reads any more, or the disk is full: the interpreter says it in its own way
         return
     os._exit(codes[0])
+
+
+def describe_full_memory(error: ImportError | MemoryError | RuntimeError) -> str:
+    """A sentence for memory that this process cannot have; other errors are bugs and are raised again."""
+    chain: list[BaseException] = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    if any(isinstance(link, MemoryError) or any(said in str(link) for said in NO_MEMORY) for link in chain):
+        return (
+            "the memory that it may use is full; free some, or raise the limit (`ulimit -v`, or that of the container)"
+        )
+    raise error
 
 
 def describe_os_error(error: OSError) -> str:

@@ -13,11 +13,12 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def open_client(uri: str = "") -> tuple[mlflow.MlflowClient, str]:
             location = (root() / "mlruns").as_uri() if uri == local_uri() else None
             if experiment is None:
                 return client, client.create_experiment(EXPERIMENT, location)
+            if location and experiment.artifact_location != location:
+                move_artifacts(experiment.artifact_location, location)
     except MlflowException as error:
         raise UnusableStore(
             f"MLFLOW_TRACKING_URI: expected a usable MLflow store at {shown(uri)}, found {describe(error)}"
@@ -103,6 +106,23 @@ def open_client(uri: str = "") -> tuple[mlflow.MlflowClient, str]:
         restore = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
         raise UserError(f"the experiment {EXPERIMENT} of {shown(uri)} is deleted; restore it with {restore}")
     return client, experiment.experiment_id
+
+
+def move_artifacts(old: str, new: str) -> None:
+    """Let a store that was copied or moved with its project find its artifacts beside itself.
+
+    MLflow keeps the absolute address of every artifact and has no command that changes one: without this, the copy of a
+    project writes into the folder of the original.
+
+    Args:
+        old, new: addresses of the artifact folder, file:///...
+    """
+    with closing(sqlite3.connect(root() / "mlflow.db")) as store, store:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            store.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column} || '/', 1, ?) = ?",
+                (new, len(old) + 1, len(old) + 1, f"{old}/"),
+            )
 
 
 class Tracker:

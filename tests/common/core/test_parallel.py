@@ -15,7 +15,8 @@ from distributed import LocalCluster
 from stages.common.core.arithmetic import NUMPY, TORCH
 from stages.common.core.errors import UserError
 from stages.common.core.parallel import ONE_THREAD, executor, track
-from tests.helpers.processes import environment, wait_for
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment, on_small_disk, wait_for
 
 
 def test_results_keep_the_order_of_the_items_and_a_log_stays_clean(capfd: pytest.CaptureFixture[str]) -> None:
@@ -46,6 +47,13 @@ def test_a_wrong_number_of_workers_is_said(text: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("WORKERS", text)
     with pytest.raises(UserError, match="WORKERS: expected a whole number above 0"), executor():
         pass
+
+
+def test_a_folder_of_semaphores_that_is_read_only_is_named(tmp_path: Path) -> None:
+    script = "from stages.common.core.parallel import processes\nwith processes(): pass"
+    words = f"mount -t tmpfs -o ro none /dev/shm; {sys.executable} -c '{script}'"
+    output = on_small_disk(tmp_path, "1m", f"export PYTHONPATH={ROOT}; {words}", code=1)
+    assert "OSError: [Errno 30] Read-only file system: '/dev/shm'" in output
 
 
 def slow_write(number: int, folder: str) -> int:

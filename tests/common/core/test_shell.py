@@ -45,6 +45,7 @@ def run_body(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("raise UserError('films/a.png: expected X, found Y; do Z')", 1, "threshold: films/a.png: expected X"),
         ("raise OSError(28, 'No space left on device', 'data/levels/x.png')", 1, "data/levels/x.png: the disk is full"),
         ("raise BrokenProcessPool('a child was terminated')", 1, "threshold: a worker process was killed"),
+        ("raise MemoryError", 1, "threshold: the memory that it may use is full"),
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", 130, "threshold: interrupted"),
         ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", 143, "threshold: interrupted"),
     ],
@@ -54,6 +55,15 @@ def test_every_end_is_one_clear_sentence(body: str, code: int, message: str, tmp
     assert done.returncode == code
     assert message in done.stdout + done.stderr
     assert len((done.stdout + done.stderr).splitlines()) == 1
+
+
+@pytest.mark.parametrize("body", ["import cv2", "import torch"])
+def test_a_memory_limit_that_stops_an_import_is_one_sentence(body: str, tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (200 * 2**20, -1)); "
+    done = run_body(limit + body, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("threshold: the memory that it may use is full")
+    assert "Traceback" not in done.stderr
 
 
 def test_an_end_without_teardown_loses_nothing_that_waits_for_the_end(tmp_path: Path) -> None:

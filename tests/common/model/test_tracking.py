@@ -96,6 +96,28 @@ def test_the_store_lies_at_the_dvc_root(here: Path, monkeypatch: pytest.MonkeyPa
     assert not (here / "mlflow.db.lock").exists()
 
 
+def test_a_copied_project_keeps_its_artifacts_to_itself(
+    here: Path, mlflow_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spaces and umlauts are quoted in the addresses; `100%_` would be a pattern of SQL."""
+    original, copied = here / "100%_", here / "a ü b"
+    original.mkdir()
+    shutil.copy(mlflow_store, original)
+    (original / "weights").write_text("w")
+    for folder in (original, copied):
+        monkeypatch.setenv("DVC_ROOT", str(folder))
+        with training_run("adaptive", TAGS) as run:
+            run.log_files(original, folder.name)
+        if folder == original:
+            shutil.copytree(original, copied)
+    client, experiment = open_client()
+    runs = client.search_runs([experiment])
+    assert all(run.info.artifact_uri.startswith(f"{(copied / 'mlruns').as_uri()}/") for run in runs)
+    assert [file.path for run in runs for file in client.list_artifacts(run.info.run_id)] == ["a ü b", "100%_"]
+    assert len(list((original / "mlruns").iterdir())) == 1
+    assert len(list((copied / "mlruns").iterdir())) == 2
+
+
 def test_an_unusable_store_is_one_sentence(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://x")
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -151,6 +152,28 @@ def test_rare_headers_keep_their_segmentation_and_reach_no_other_output(
             assert str(data.PatientName) == NAMES[film]
         said += (folder / "prediction.json").read_text()
     assert not [word for word in ("Maret", "SURNAME", "ller", "Yamada", "Warning") if word in said]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("changes", [{}, LEGAL["no numbers"], LEGAL["Japanese"]])
+def test_a_segmentation_follows_from_film_mask_and_model_and_not_from_the_clock(
+    changes: dict[str, bytes | str | list[str]], tmp_path: Path
+) -> None:
+    from tools.predict.seg import write_seg
+
+    header = dcmread(BytesIO(sample_film(**changes)))
+    mask = np.zeros((header.Rows, header.Columns), dtype=bool)
+    mask[3:9, 4:12] = True
+    cases = {"one": (mask, "m"), "again": (mask, "m"), "other mask": (~mask, "m"), "model": (mask, "n")}
+    for name, (of_case, model) in cases.items():
+        write_seg(tmp_path / name, header, of_case, model, "research only")
+        time.sleep(0.01)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "again").read_bytes()
+    made = {name: dcmread(tmp_path / name) for name in cases}
+    for name in ("SOPInstanceUID", "SeriesInstanceUID"):
+        assert len({made[case][name].value for case in ("one", "other mask", "model")}) == 3
+        assert all(made[case][name].value.is_valid for case in cases)
+    assert made["one"].ContentDate == (header.get("StudyDate") or "19000101")
 
 
 @pytest.mark.filterwarnings("ignore")
