@@ -223,13 +223,15 @@ def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, An
     """What model.json can say of the machine: which GPU it was is open, and which CPU without portable arithmetic."""
     said = said if isinstance(said, dict) else {}
     portable = settings.loop.precision == "portable"
+    processes = said.get("processes")  # of one machine or of several, each of which has as many devices
+    is_shared = type(processes) is int and processes > 0 and processes % settings.loop.devices == 0
     on_cpu = said.get("device") in ("DEFAULT", "AVX2", "AVX512")
     return {
         "torch": read_pins(project.root / "stages/train/libraries.lock").get("torch", "").split("+")[0],
         "device": "AVX2" if portable and (on_cpu or not said.get("device")) else said.get("device"),
         "precision": "fp32" if portable or settings.loop.precision == "fp32" else said.get("precision"),
         "threads": settings.loop.threads,
-        "processes": settings.loop.devices,
+        "processes": processes if is_shared else settings.loop.devices,
     }
 
 

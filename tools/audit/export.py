@@ -50,10 +50,7 @@ PROFILE_VERSION = "0.5"
 TERMS = {"md5": "https://w3id.org/ro/terms/workflow-run#md5"}
 NUMBERS = (*VARIANTS, "adaptive - baseline")  # the rows of the comparison that are this project's own
 INGEST = "ingest"  # the stage that reads the sources
-DTYPES = {
-    ".csv": "text/csv", ".html": "text/html", ".json": "application/json", ".md": "text/markdown", ".png": "image/png",
-    ".py": "text/x-python", ".tex": "application/x-tex", ".yaml": "application/yaml",
-}  # fmt: skip
+DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
 

@@ -24,7 +24,7 @@ from tools.audit.dvc_lock import read_lock, stage_names
 from tools.audit.erase import remove_from_remotes
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
-from tools.audit.verify import Check
+from tools.audit.findings import Check
 from tools.audit.withdraw import elsewhere, patient_files, withdraw
 from tools.audit.words import Words
 

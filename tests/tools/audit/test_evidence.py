@@ -6,10 +6,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from stages.common.core.errors import UserError
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
+from tests.helpers.forgeries import forgeries
 from tests.helpers.processes import run
+from tools.audit import signing
+from tools.audit.findings import Check
+from tools.audit.trace import Project
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +61,38 @@ def test_a_changed_document_and_a_changed_file_are_named(
     with flipped(project / "models/adaptive/seed-1-fold-1/weights.safetensors"):
         assert verified(keys) == 1
         assert "mismatch  models/adaptive/seed-1-fold-1/weights.safetensors" in capsys.readouterr().out
+
+
+def test_a_workspace_that_is_already_wrong_is_not_signed(project: Path, keys: Path) -> None:
+    (project / "evidence.json").unlink(missing_ok=True)
+    with (
+        flipped(project / "reports/comparison.csv"),
+        pytest.raises(UserError, match=r"without discrepancies, .*\n.*mismatch reports/comparison\.csv"),
+    ):
+        wrist("audit", "sign", "--key", str(keys / "private.pem"))
+    assert not (project / "evidence.json").exists()
+
+
+def test_each_field_of_a_signed_document_is_held_to_what_is_here(
+    project: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signer signs something else: each field changed, struck, doubled or swapped, and no document at all."""
+    found = Project(project)
+    whole = signing.evidence(found)
+    document = {**whole, "stages": {"train": whole["stages"]["train@adaptive-1-1"]}, "files": whole["files"][:2]}
+    monkeypatch.setattr(signing, "evidence", lambda project: document)
+    forged = [("none", None), ("list", []), ("mapping", {}), ("number", 3), ("word", "x"), ("untouched", document)]
+    key = signing.read_key(keys / "private.pem", private=True)
+    assert isinstance(key, Ed25519PrivateKey)
+    called_good, target = [], tmp_path / "evidence.json"
+    for name, content in [*forged, *forgeries(document)]:
+        target.write_bytes(signing.written(content))
+        (tmp_path / "evidence.json.sig").write_bytes(base64.b64encode(key.sign(target.read_bytes())))
+        check = Check()
+        signing.check_evidence(found, target, keys / "public.pem", check)
+        if not check.findings:
+            called_good.append(name)
+    assert called_good == ["untouched"]
 
 
 def test_another_key_is_refused(project: Path, keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

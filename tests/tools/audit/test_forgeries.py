@@ -40,7 +40,7 @@ ONLY_A_RERUN = {
         "learning_rate", "gradient_norm", "train_loss", "train_dice_loss", "train_bce_loss", "validation_loss",
         "validation_dice_loss", "validation_bce_loss",
     },
-    f"{MODEL}/model.json": {"machine/device changed"},  # of a GPU, any name could stand there
+    f"{MODEL}/model.json": {"machine/device changed", "machine/processes changed"},  # a GPU of any name, any cluster
 }  # fmt: skip
 REPORTS = ("comparison", "statistics", "subgroups", "patients", "ranking", "runs", "claims", "paper_audit")
 TABLES = (

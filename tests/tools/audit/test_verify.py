@@ -1,8 +1,10 @@
 """Every kind of tampering is caught and named, and nothing else is."""
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -10,15 +12,19 @@ import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_table
+from stages.common.model.metrics import metrics
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
-from tests.helpers.processes import run
+from tests.helpers.forgeries import cover_up, replace
+from tests.helpers.processes import environment, run
+from tools.audit.check_record import command_words
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
-from tools.audit.dvc_lock import read_lock
+from tools.audit.dvc_lock import Stage, read_lock
 from tools.audit.trace import Project
 from tools.audit.verify import verify
 
 pytestmark = pytest.mark.slow
+SCORES = "reports/evaluation/adaptive/seed-1-fold-1/per_image.csv"
 
 
 def discrepancies(project: Path, deep: bool = True) -> list[tuple[str, str]]:
@@ -67,11 +73,19 @@ def first(root: Path, pattern: str) -> str:
     return str(sorted(root.glob(pattern))[0].relative_to(root))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_flipped_bit_is_named_and_nothing_else_is(kind: str, project: Path) -> None:
+@pytest.mark.parametrize("kind", ["raw image", "manifest", "mask", "weights", "counts", "code of all"])
+def test_one_flipped_bit_is_named_and_nothing_that_follows_from_it(kind: str, project: Path) -> None:
     path = KINDS[kind](project)
     with flipped(project / path):
         assert discrepancies(project) == [("mismatch", path)]
+
+
+def test_flipped_bits_anywhere_are_named_and_nothing_else_is(project: Path) -> None:
+    paths = sorted(change(project) for change in KINDS.values())
+    with ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(flipped(project / path))
+        assert discrepancies(project, deep=False) == [("mismatch", path) for path in paths]
     assert discrepancies(project) == []
 
 
@@ -132,49 +146,114 @@ def test_what_is_missing_and_what_nobody_wrote_are_named(project: Path) -> None:
         (project / "models/adaptive/seed-1-fold-1/notes.txt").unlink()
 
 
-def forge(project: Path, path: str, change: Callable[[pd.DataFrame], None], stage: str) -> None:
-    """Change a table and have DVC take it for the stage's own."""
+def forge(project: Path, path: str, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
+    """Change a table and have every record agree with it."""
     table = pd.read_csv(project / path, dtype={"group": str})
-    change(table)
+    changed = change(table)
     (project / path).unlink()  # it may be a link into the cache
-    write_table(project / path, table)
-    run(project, "dvc", "commit", "--force", stage)
-    run(project, "git", "commit", "-qam", "nothing to see here")
+    write_table(project / path, table if changed is None else changed)
+    cover_up(project, path)
 
 
 def test_a_number_that_does_not_follow_from_the_counts_is_named_though_dvc_vouches_for_it(own: Path) -> None:
     def change(table: pd.DataFrame) -> None:
         table.loc[table["row"] == "adaptive", "f1"] = 0.99
 
-    forge(own, "reports/comparison.csv", change, "report")
+    forge(own, "reports/comparison.csv", change)
     assert "up to date" in run(own, "dvc", "status")
     assert discrepancies(own, deep=False) == [("mismatch", "reports/comparison.csv: adaptive/f1")]
 
 
 def test_counts_that_do_not_follow_from_the_masks_are_named(own: Path) -> None:
-    path = "reports/evaluation/adaptive/seed-1-fold-1/per_image.csv"
-    image = pd.read_csv(own / path)["image_id"][0]
+    image = pd.read_csv(own / SCORES)["image_id"][0]
 
     def change(table: pd.DataFrame) -> None:
         table.loc[0, "tp"] += 5
         table.loc[0, "tn"] -= 5
+        counts = table.loc[0, ["tp", "fp", "fn", "tn"]].to_dict()
+        table.loc[0, list(metrics(**counts))] = list(metrics(**counts).values())
 
-    forge(own, path, change, "evaluate@adaptive-1-1")
-    named = discrepancies(own)
-    assert ("mismatch", f"{path}: {image}") in named
-    assert discrepancies(own, deep=False) != []  # the table of the report no longer follows
+    forge(own, SCORES, change)
+    assert ("mismatch", f"{SCORES}: {image}") in discrepancies(own)
 
 
-def test_a_patient_on_both_sides_is_named(own: Path) -> None:
-    split = pd.read_csv(own / "data/dataset/split.csv", dtype=str)
-    row = split[split["split"] == "test"].iloc[0]
-    other = split[split["split"] == "train"].iloc[0]
+def test_scored_films_are_the_test_films_each_once(own: Path) -> None:
+    """The worst film dropped, the best counted four times, and a film of the training added."""
+    split = pd.read_csv(own / "data/dataset/split.csv")
+    trained = split["image_id"][split["split"] == "train"].iloc[0]
+    table = pd.read_csv(own / SCORES).sort_values("f1")
+    worst, best = table.iloc[0], table.iloc[-1]
+
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        rest = table[table["image_id"] != worst["image_id"]]
+        return pd.concat([rest, *[rest[rest["image_id"] == best["image_id"]]] * 3, rest[-1:].assign(image_id=trained)])
+
+    forge(own, SCORES, change)
+    expected = {f"{SCORES}: {name}" for name in (worst["image_id"], best["image_id"], trained)}
+    assert {name for _, name in discrepancies(own, deep=False)} >= expected
+
+
+def test_a_patient_on_both_sides_is_named_also_under_two_groups(own: Path) -> None:
+    """A training film gets the patient of a test film; the groups stay apart."""
+    split = pd.read_csv(own / "data/dataset/split.csv", dtype=str).set_index("image_id")
+    test, train = (split.index[split["split"] == side][0] for side in ("test", "train"))
+    patient = split.loc[test, "patient_id"]
 
     def change(table: pd.DataFrame) -> None:
-        table.loc[table["image_id"] == other["image_id"], "group"] = row["group"]
+        table.loc[table["image_id"] == train, "patient_id"] = patient
 
-    forge(own, "data/dataset/split.csv", change, "annotate")
-    assert ("mismatch", f"data/dataset/split.csv: {row['group']}") in discrepancies(own, deep=False)
+    for path in ("data/raw/manifest.csv", "data/dataset/split.csv"):
+        forge(own, path, change)
+    assert ("mismatch", f"data/dataset/split.csv: {patient}") in discrepancies(own, deep=False)
+
+
+def test_a_film_of_the_test_among_those_of_the_training_is_named(own: Path) -> None:
+    """Its picture replaces that of a training film, here and in the manifest's hash of the file."""
+    split = pd.read_csv(own / "data/dataset/split.csv", dtype=str).set_index("image_id")
+    test, train = (split.index[split["split"] == side][0] for side in ("test", "train"))
+    stolen, hidden = (f"data/dataset/test/{test}.png", f"data/dataset/train/{train}.png")
+    replace(own / hidden, (own / stolen).read_bytes())
+    raw = [f"data/raw/images/{image}.png" for image in (test, train)]
+    replace(own / raw[1], (own / raw[0]).read_bytes())
+    digest = hashlib.sha256((own / raw[0]).read_bytes()).hexdigest()
+
+    def change(table: pd.DataFrame) -> None:
+        table.loc[table["image_id"] == train, "file_sha256"] = digest
+
+    cover_up(own, hidden, raw[1])
+    forge(own, "data/raw/manifest.csv", change)
+    assert ("mismatch", f"data/raw/manifest.csv: {train}/pixel_sha256") in discrepancies(own)
+
+
+def test_code_that_git_does_not_have_or_was_told_to_overlook_is_named(own: Path) -> None:
+    """All attacks at once: each is named, and nothing else."""
+    edits = (
+        "tools/audit/verify.py",
+        "stages/common/__init__.py",
+        "stages/train/loop.py",
+        "LICENSE",
+        "dvc.yaml",
+        "dvc.lock",
+    )
+    for path in edits:
+        (own / path).write_text((own / path).read_text() + "# x\n")
+    run(own, "git", "update-index", "--assume-unchanged", "stages/train/loop.py")
+    run(own, "git", "config", "filter.hide.clean", "git show HEAD:LICENSE")
+    (own / ".git/info/attributes").write_text("LICENSE filter=hide\n")
+    extra = (
+        "stages/common/evil.py",
+        "tools/audit/evil.pyc",
+        "numpy.py",
+        "sitecustomize.py",
+        "data/incoming/.dvcignore",
+    )
+    (own / ".git/info/exclude").write_text("\n".join(extra))
+    for path in extra:
+        (own / path).write_text("")
+    (own / "helper.py").write_text("")  # nobody imports it
+    assert "loop.py" not in run(own, "git", "status", "--short")
+    expected = [("extra", path) for path in extra] + [("mismatch", path) for path in edits]
+    assert sorted(discrepancies(own, deep=False)) == sorted(expected)
 
 
 def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(own: Path) -> None:
@@ -190,7 +269,45 @@ def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(ow
     done = subprocess.run(words, cwd=own, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "mismatch  rerun threshold: data/levels/legend.csv" in done.stdout
-    assert "1 discrepancies" in done.stdout
+    assert "1 of 9 stages run again, 1 discrepancies" in done.stdout
+
+
+def test_what_cannot_be_decided_is_counted_and_is_no_success(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The stage writes other bytes, with other libraries than its lock pins."""
+    monkeypatch.setattr("tools.audit.rerun.differences", lambda lock: ["numpy 1.0 (2.0)"])
+    monkeypatch.setattr("tools.audit.rerun.file_md5", lambda path: "0" * 32)
+    monkeypatch.setattr("tools.audit.rerun.folder_md5", lambda files: "0" * 32)
+    assert wrist("audit", "verify", "--rerun", "threshold") == 3
+    assert capsys.readouterr().out.splitlines()[-1].endswith("1 of 9 stages run again, no discrepancy, 1 unchecked")
+
+
+@pytest.mark.parametrize(
+    "command", ["exec touch {}", "python -m stages.threshold", "exec python -m stages.threshold ;x"]
+)
+def test_a_rerun_runs_nothing_but_the_stage_itself(command: str) -> None:
+    with pytest.raises(UserError, match="expected the command"):
+        command_words(Stage("threshold", command, {}, {}, {}))
+
+
+def test_a_commit_is_checked_by_its_own_code_in_a_clean_clone(own: Path) -> None:
+    """The audit here is forged and says that all is well; an output is forged as well."""
+    for path in ("tools/audit/actions.py", "tools/wrist.py"):
+        (own / path).write_text("print('no discrepancy')\n")
+    path = first(own, "data/levels/images/*.png")
+    replace(own / path, b"x")
+    (own / "dvc.lock").write_text("stages: {}\n")
+    done = subprocess.run(
+        ["wrist", "audit", "verify", "--commit", "HEAD"],
+        cwd=own,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [f"mismatch  {path}", "verify"]
 
 
 def test_stages_that_run_again_give_the_same_bytes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
