@@ -20,7 +20,7 @@ FILM, PATIENT = "wrist_0093", "4f4f64c971b7fe56"
 
 
 def test_the_walkthrough_runs_as_printed(own: Path, tmp_path: Path) -> None:
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 15
     assert COMMANDS[0].startswith("make setup && ")  # the virtual environment that runs this test
     films = pd.read_csv(own / "data/dataset/split.csv")
     film = films[films["split"] == "test"].iloc[0]
