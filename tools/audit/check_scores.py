@@ -33,6 +33,7 @@ from stages.common.model.metrics import METRICS as METRIC_NAMES
 from tools.audit.check_data import SPLIT_CSV, read_picture
 from tools.audit.findings import Check
 from tools.audit.tables import (
+    CLOSE,
     compare_lists,
     compare_records,
     compare_tables,
@@ -166,6 +167,9 @@ def check_prediction(project: Project, check: Check, run: Run, row: Any, label: 
     counts = count_pixels(mask_pred=pred > 0, mask_ref=ref > 0)
     if any(int(row[key]) != counts[key] for key in COUNTS):
         check.add(f"{scores_of(run)}: {row['image_id']}", "mismatch", f"{counts} follow from {mask} and {label}")
+    if abs(float(row["probability_max"]) - shown.max() / 255) > ROUNDED + CLOSE:
+        message = f"{row['probability_max']} stands there, {chances} has {shown.max() / 255:.3f}"
+        check.add(f"{scores_of(run)}: {row['image_id']}/probability_max", "mismatch", message)
     if isinstance(threshold, float):
         marked, unmarked = shown / 255 > threshold + ROUNDED, shown / 255 < threshold - ROUNDED
         if (marked & (pred == 0)).any() or (unmarked & (pred > 0)).any():
@@ -176,6 +180,7 @@ def check_models(project: Project, check: Check) -> None:
     """What model.json says against params.yaml, the run, the films and the pinned libraries."""
     from stages.common.data.dataset import load_films
     from stages.common.model.out_of_distribution import fit_reference
+    from stages.train.pretrained import origin
 
     if not check.whole(str(PARAMS), str(DATASET)):
         return
@@ -188,10 +193,8 @@ def check_models(project: Project, check: Check) -> None:
         kept = {name: getattr(settings, name) for name in ("network", "loss", "augment", "optimiser", "loop")}
         expected = {name: section.model_dump() for name, section in kept.items()}
         expected |= {"weights": getattr(settings, run.variant).model_dump(), "seed": run.seed, "fold": run.fold}
-        expected |= {
-            "epoch": model.get("epoch"),
-            "familiar": model.get("familiar"),
-        }  # the one is checked by the history
+        expected |= {"pretrained": origin(settings.network)}
+        expected |= {name: model.get(name) for name in ("epoch", "familiar")}  # by the history, and below
         expected["machine"] = expected_machine(project, settings, model.get("machine"))
         compare_records(check, str(path), model, json.loads(json.dumps(expected)))
         try:
@@ -238,6 +241,7 @@ def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, An
 def check_metrics(project: Project, check: Check) -> None:
     """metrics.json of each run from its tables; what needs the network's own probabilities is left to a rerun."""
     from stages.evaluate.curves import calibration_error
+    from stages.evaluate.image_level import summarise_films
 
     if not check.whole(str(PARAMS)):
         return
@@ -261,10 +265,22 @@ def check_metrics(project: Project, check: Check) -> None:
                 "pointing": scores["pointing"][scores["fractures"] > 0].mean(),
             },
             "calibration": {"ece": calibration_error(diagram), "brier": scores["brier"].mean()},
+            "image_level": summarise_films(
+                scores["probability_max"].to_numpy(), scores["fractures"].to_numpy() > 0, calibration_of(found)
+            ),
+            "mirror": settings.mirror,
             "threshold": choice(found.get("threshold"), settings.threshold, "params"),
             "temperature": choice(found.get("temperature"), settings.temperature, settings.temperature),
         }
         compare_records(check, str(path), found, expected)
+
+
+def calibration_of(found: dict[str, Any]) -> Any:
+    """The calibration that metrics.json has, which follows from the validation films' probabilities; None without."""
+    summary = found.get("image_level")
+    said = summary.get("calibration") if isinstance(summary, dict) else None
+    numbers = said if isinstance(said, dict) and said.keys() == {"slope", "intercept"} else {}
+    return said if numbers and all(isinstance(value, float) for value in numbers.values()) else None
 
 
 def choice(said: Any, setting: Any, origin: str) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from tests.helpers.processes import run
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock, stage_names
 from tools.audit.erase import remove_from_remotes
+from tools.audit.findings import Check
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
-from tools.audit.findings import Check
 from tools.audit.withdraw import elsewhere, patient_files, withdraw
 from tools.audit.words import Words
 

@@ -42,7 +42,17 @@ ONLY_A_RERUN = {
     },
     f"{MODEL}/model.json": {"machine/device changed", "machine/processes changed"},  # a GPU of any name, any cluster
 }  # fmt: skip
-REPORTS = ("comparison", "statistics", "subgroups", "patients", "ranking", "runs", "claims", "paper_audit")
+REPORTS = (
+    "comparison",
+    "image_level",
+    "statistics",
+    "subgroups",
+    "patients",
+    "ranking",
+    "runs",
+    "claims",
+    "paper_audit",
+)
 TABLES = (
     "data/raw/manifest.csv",
     "data/dataset/split.csv",
