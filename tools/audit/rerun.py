@@ -111,7 +111,7 @@ def compare(project: Project, clone: Path, stage: Stage, check: Check) -> None:
         changed = sorted(
             name for name in written_files.keys() | listed.keys() if written_files.get(name) != listed.get(name)
         )
-        for name in changed if listed else [""]:
+        for name in (changed if listed else []) or [""]:
             differs(project, clone, stage, f"{path}/{name}".rstrip("/"), check)
 
 
