@@ -10,7 +10,6 @@ import pandas as pd
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.common.data.tables import Table
-from tools.audit.check_params import differences
 from tools.audit.check_record import list_differences
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -95,12 +94,26 @@ def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.Da
                 )
 
 
-def compare_records(check: Check, path: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Name each leaf of a JSON file that is not as expected; leaves that `expected` lacks are extra."""
+def compare_records(check: Check, path: str, found: dict[str, Any], expected: dict[str, Any], within: str = "") -> None:
+    """Name each field of a JSON file that is not as expected, missing or extra.
+
+    Args:
+        check: gets the findings.
+        path: of the file.
+        found: what it holds.
+        expected: what follows from other files.
+        within: the keys that lead to both, with a dot at their end.
+    """
     for key in sorted(found.keys() | expected.keys()):
-        for leaf, value, cell in differences(key, expected.get(key), found.get(key)):
-            if not same(cell, value):
-                check.add(f"{path}: {leaf}", "mismatch", f"{cell} stands there, {value} follows from its files")
+        name, cell, value = f"{within}{key}", found.get(key), expected.get(key)
+        if key not in found:
+            check.add(f"{path}: {name}", "missing", f"{value} follows from its files")
+        elif key not in expected:
+            check.add(f"{path}: {name}", "extra", "nothing of that name follows from its files")
+        elif isinstance(cell, dict) and isinstance(value, dict):
+            compare_records(check, path, cell, value, f"{name}.")
+        elif not same(cell, value):
+            check.add(f"{path}: {name}", "mismatch", f"{cell} stands there, {value} follows from its files")
 
 
 def same(found: Any, expected: Any, close: float = CLOSE) -> bool:
