@@ -14,8 +14,11 @@ from pydantic import ValidationError
 from stages.common.core.errors import UserError
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
+from stages.ingest.file_access import Folder
 from stages.ingest.main import main
-from stages.ingest.params import Params, Url
+from stages.ingest.params import Folder as Subset
+from stages.ingest.params import Limits, Params, Url
+from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.presets import READY
 from stages.ingest.sources.subsets import TABLE
 from tests.helpers.file_server import FileServer, serving, write_certificate
@@ -300,6 +303,18 @@ def test_fracatlas_as_it_is_packed(server: FileServer) -> None:
     assert manifest["licence"].str.contains("Abedeen").all()
     stated = pd.read_csv(FRACATLAS / "manifest.csv").set_index("image_id")
     assert set(zip(manifest["image_id"] + ".jpg", manifest["sha256"], strict=True)) <= set(stated["sha256"].items())
+
+
+@needs(FRACATLAS)
+def test_normal_wrists_come_without_side_and_as_patients_of_their_own() -> None:
+    subset = Subset(annotations="coco", classes=["fractured"], subset="fracatlas_wrist_with_normals")
+    plan = picture_films(Folder(FRACATLAS, Limits()), "folder", subset)
+    normal = [film for film in plan.films if film.labels is None]
+    assert (len(plan.films), len(normal)) == (196, 25)
+    assert {film.split for film in normal} == {""}
+    assert len({film.patient for film in normal}) == 25
+    assert {film.split for film in plan.films} == {"train", "test", "spare", ""}
+    assert all(film.pinned for film in plan.films)
 
 
 @needs(FRACATLAS)
