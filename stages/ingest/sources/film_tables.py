@@ -137,7 +137,7 @@ def workbook_rows(content: bytes) -> dict[str, dict[str, str]]:
 
 
 def sheets_of(content: bytes) -> dict[str, str]:
-    """The sheets of an XLSX workbook as comma-separated values, by name.
+    """The sheets of an XLSX workbook as comma-separated values, by name; merged cells have one value all.
 
     Raises:
         Unreadable: it is none, or unpacks to more than LARGEST.
@@ -149,11 +149,16 @@ def sheets_of(content: bytes) -> dict[str, str]:
             unpacked = sum(member.file_size for member in archive.infolist())
         sheets = {}
         with warnings.catch_warnings(action="ignore"):  # of what openpyxl leaves out, such as colours
-            book = load_workbook(BytesIO(content), read_only=True, data_only=True) if unpacked <= LARGEST else None
-            for sheet in book.worksheets if book else ():
-                text = StringIO()
-                csv.writer(text).writerows(sheet.iter_rows(values_only=True))
-                sheets[sheet.title] = text.getvalue()
+            book = load_workbook(BytesIO(content), data_only=True) if unpacked <= LARGEST else None
+        for sheet in book.worksheets if book else ():
+            cells = [list(row) for row in sheet.iter_rows(values_only=True)]
+            for area in sheet.merged_cells.ranges:  # a patient's number beside all of its films
+                value = cells[area.min_row - 1][area.min_col - 1]
+                for row in cells[area.min_row - 1 : area.max_row]:
+                    row[area.min_col - 1 : area.max_col] = [value] * (area.max_col - area.min_col + 1)
+            text = StringIO()
+            csv.writer(text).writerows(cells)
+            sheets[sheet.title] = text.getvalue()
     except Exception:  # openpyxl raises a dozen types on files that are no workbook, or a damaged one
         raise Unreadable("an XLSX workbook", "a damaged or locked one", "save it as CSV, or exclude it") from None
     if book is None:

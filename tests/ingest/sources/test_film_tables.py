@@ -2,10 +2,12 @@
 
 from datetime import date
 from io import BytesIO
+from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import pandas as pd
 import pytest
+from openpyxl import load_workbook
 
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.film_tables import LARGEST, FilmTables, patient_id, read_tables, table_rows
@@ -96,6 +98,13 @@ def test_a_workbook_gives_its_patients(cells: tuple[object, object]) -> None:
     found = in_workbook(workbook({"notes": [["a", "b"], [1, 2]], "films": rows, "empty": []}))
     assert patients(found) == PATIENTS
     assert found.notes == ["t.xlsx gives patients of 2 of 2 films"]
+
+
+def test_a_cell_that_is_merged_over_films_is_the_patient_of_all(tmp_path: Path) -> None:
+    book = load_workbook(BytesIO(workbook({"a": [["patient", "image"], [7, "p_01"], [None, "p_02"]]})))
+    book["a"].merge_cells("A2:A3")
+    book.save(tmp_path / "t.xlsx")
+    assert patients(in_workbook((tmp_path / "t.xlsx").read_bytes())) == dict.fromkeys(FILMS, "7")
 
 
 def test_a_stray_workbook_is_passed_over_and_a_table_that_meets_no_film_is_not() -> None:
