@@ -18,7 +18,7 @@ from stages.common.core.errors import UserError
 from tests.helpers.files import tree_hash
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import run
+from tests.helpers.processes import environment, run
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock, stage_names
 from tools.audit.erase import remove_from_remotes
@@ -139,12 +139,19 @@ def test_a_file_whose_size_and_time_are_unchanged_is_read_all_the_same(project: 
 
 @pytest.mark.parametrize(("version", "kind"), [("same", "mismatch"), ("0.1", "unchecked")])
 def test_a_stage_that_writes_other_bytes_is_not_accused_where_its_libraries_differ(
-    version: str, kind: str, project: Path
+    version: str, kind: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / "dvc.yaml").write_text("stages: {ingest: {cmd: sh make.sh, deps: [make.sh], outs: [data/raw]}}")
-    (project / "make.sh").write_text("mkdir data/raw; date +%N > data/raw/nanoseconds.txt")
+    monkeypatch.setenv("PATH", environment()["PATH"])
+    command = "exec python -m stages.ingest"
+    (project / "dvc.yaml").write_text(
+        f"stages: {{ingest: {{cmd: {command}, deps: [stages/ingest], outs: [data/raw]}}}}"
+    )
     numpy = metadata.version("numpy") if version == "same" else version
     (project / "stages/ingest").mkdir(parents=True)
+    (project / "stages/ingest/__main__.py").write_text(
+        "import time, pathlib\nout = pathlib.Path('data/raw')\nout.mkdir(parents=True)\n"
+        "(out / 'nanoseconds.txt').write_text(str(time.time_ns()))\n"
+    )
     (project / "stages/ingest/libraries.lock").write_text(f"# Made by a script\nnumpy=={numpy}\n")
     reproduce(project)
     commit(project)
