@@ -4,11 +4,11 @@
 """
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.helpers.servers import answering
 
 
 class Hub(ThreadingHTTPServer):
@@ -52,15 +52,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[Hub]:
+def serving(files: dict[str, bytes]) -> AbstractContextManager[Hub]:
     """A hub that runs while the block does."""
-    hub = Hub(files)
-    thread = threading.Thread(target=hub.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield hub
-    finally:
-        hub.shutdown()
-        hub.server_close()
-        thread.join()
+    return answering(Hub(files))

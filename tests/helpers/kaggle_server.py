@@ -8,11 +8,11 @@ before it drops the connection.
 import base64
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.helpers.servers import answering
 
 TOKEN = "a-secret-token"
 
@@ -66,13 +66,5 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(content: bytes) -> Iterator[Kaggle]:
-    server = Kaggle(content)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
+def serving(content: bytes) -> AbstractContextManager[Kaggle]:
+    return answering(Kaggle(content))

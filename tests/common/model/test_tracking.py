@@ -2,7 +2,6 @@ import http.server
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from stages.common.model.tracking import (
 )
 from tests.helpers.mlflow_store import TAGS, check_all, record_all
 from tests.helpers.paths import ROOT
+from tests.helpers.servers import answering
 from tools.doctor.services import tracking
 
 
@@ -183,13 +183,11 @@ def test_a_server_that_refuses_costs_no_training(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(Refusing, "code", code)
-    with http.server.HTTPServer(("127.0.0.1", 0), Refusing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with answering(http.server.HTTPServer(("127.0.0.1", 0), Refusing)) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         with training_run("adaptive", TAGS) as run:
             record_all(run)
         (checked,) = tracking()
-        server.shutdown()
     assert "the run is kept in sqlite:///" in capsys.readouterr().err
     client, experiment = open_client(local_uri())
     (kept,) = client.search_runs([experiment])
