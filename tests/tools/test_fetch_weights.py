@@ -182,6 +182,7 @@ def test_a_file_of_the_user_is_pinned_where_it_fits(hub: Hub) -> None:
         fetch_weights(other)
 
 
+@pytest.mark.slow
 def test_the_command_asks_the_hub_that_the_environment_names(
     served: dict[str, bytes], toy_params: dict[str, Any], here: Path
 ) -> None:
