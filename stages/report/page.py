@@ -34,6 +34,7 @@ from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
+from stages.report.first_screen import first_screen
 from stages.report.tables import FEW, GAIN, HEAD, cells_of
 
 SHOWN = ("f1", "precision", "recall", "accuracy")
@@ -91,6 +92,7 @@ def render(
         synthetic=is_synthetic(manifest),
         verdict=verdict,
         head=HEAD,
+        first_screen=first_screen(comparison),
         comparison=[{"kind": kind(cells[0]), "cells": cells} for cells in cells_of(comparison)],
         spreads=[(name, *spread(comparison, name)) for name in VARIANTS],
         runs=runs_cells(results["runs"]),
@@ -223,16 +225,11 @@ def ranking_cells(table: pd.DataFrame) -> list[list[str]]:
 def subgroup_cells(table: pd.DataFrame) -> list[list[str]]:
     rows = []
     for row in table.to_dict("records"):
-        scores = (f"{row[name]:.3f}" for name in VARIANTS)
-        rows.append(
-            [
-                row["subgroup"],
-                str(row["images"]),
-                str(row["patients"]),
-                *scores,
-                span(row["difference"], row["low"], row["high"], "+.3f"),
-            ]
-        )
+        numbers = ["too few"] * (len(VARIANTS) + 1)  # of a few patients they would be the largest and say the least
+        if row["patients"] >= FEW:
+            difference = span(row["difference"], row["low"], row["high"], "+.3f")
+            numbers = [*(f"{row[name]:.3f}" for name in VARIANTS), difference]
+        rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *numbers])
     return rows
 
 

@@ -13,7 +13,7 @@ from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.model.metrics import METRICS, summarise
 from stages.report.evaluations import Evaluated
 
-HEAD = ["", "accuracy", "precision", "recall", "F1 (95 % interval)", "IoU", "MCC", "mean F1", "prevalence", "images"]
+HEAD = ["", "F1 (95 % interval)", "precision", "recall", "IoU", "MCC", "mean F1", "accuracy", "prevalence", "images"]
 PAIRED = (
     "f1",
     "iou",
@@ -247,7 +247,7 @@ def cells_of(comparison: pd.DataFrame) -> list[list[str]]:
     for row in comparison.to_dict("records"):
         shown = "+.3f" if row["row"] == GAIN else ".3f"
         f1 = span(row["f1"], row["f1_low"], row["f1_high"], shown)
-        middle = [number(row[name], shown) for name in ("accuracy", "precision", "recall")]
-        last = [number(row[name], shown) for name in ("iou", "mcc", "mean_f1")] + [number(row["prevalence"], ".3f")]
-        rows.append([str(row["row"]), *middle, f1, *last, str(int(row["images"]))])
+        names = ("precision", "recall", "iou", "mcc", "mean_f1", "accuracy")
+        others = [*(number(row[name], shown) for name in names), number(row["prevalence"], ".3f")]
+        rows.append([str(row["row"]), f1, *others, str(int(row["images"]))])
     return rows

@@ -12,7 +12,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from stages import section_model
+from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.core.files import read_json, write_json
+from stages.report.page import subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
 
@@ -53,6 +55,32 @@ def test_every_seed_has_its_row_and_the_spread_is_theirs(project: Path) -> None:
     page = (project / "reports/index.html").read_text()
     assert page.count("mean of 2<") == 10  # both losses of both models, validation Dice, precision-recall, calibration
     assert "of a fracture: baseline 0.3; adaptive 0.3 (from params.yaml)" in page
+
+
+def test_the_first_screen_has_the_answer_its_picture_and_f1_before_all_other_scores(
+    visit: Callable[..., Page], project: Path
+) -> None:
+    comparison = pd.read_csv(project / "reports/comparison.csv").set_index("row")
+    page = visit(project / "reports/index.html", 1024)
+    scores, gain = (page.locator(".charts figure").nth(number).get_attribute("aria-label") for number in (0, 1))
+    best = comparison.loc[list(TRIVIAL_BASELINES), "f1"].idxmax()
+    for name in ("baseline", "adaptive", best):
+        assert f"{name} {comparison.loc[name, 'f1']:.3f}" in str(scores)
+    row = comparison.loc["adaptive - baseline"]
+    assert f"{row['f1']:+.3f} ({row['f1_low']:+.3f} to {row['f1_high']:+.3f})" in str(gain)
+    table = page.locator("#comparison")
+    assert table.locator("thead th").nth(1).inner_text() == "F1 (95 % interval)"
+    assert table.locator("tbody").nth(1).locator("tr").first.inner_text().startswith("Published for other films")
+    assert table.locator("tbody").nth(1).locator("tr").count() == 3
+    assert page.evaluate("(e => e.scrollWidth <= e.parentElement.clientWidth)(document.querySelector('#comparison'))")
+
+
+def test_a_subgroup_of_a_few_patients_shows_no_numbers(project: Path) -> None:
+    table = pd.read_csv(project / "reports/subgroups.csv")
+    shown = subgroup_cells(table)
+    for row, cells in zip(table.to_dict("records"), shown, strict=True):
+        assert (cells[3:] == ["too few"] * 3) == (row["patients"] < 10)
+    assert {cells[3] for cells in shown} >= {"too few"}
 
 
 def test_cards_say_what_was_run(project: Path) -> None:

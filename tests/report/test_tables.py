@@ -135,7 +135,7 @@ def test_a_constant_film_has_no_otsu_threshold() -> None:
 def test_markdown_says_what_is_undefined() -> None:
     text = markdown(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)), audit()))
     lines = text.splitlines()
-    assert lines[0].startswith("|  | accuracy | precision")
+    assert lines[0].startswith("|  | F1 (95 % interval) | precision")
     assert len(lines) == 2 + 7
     assert "nan" not in text
     assert "| nothing is fracture |" in text
