@@ -195,9 +195,17 @@ def change(path: Path, changes: Mapping[str, Any]) -> None:
         section = content
         for name in parents:
             section = section[name]
-        section[last] = value
+        section[last] = in_style_of(section.get(last), value)
     text = StringIO()
     editor.dump(content, text)
     # A list that is replaced takes the blank line behind it along.
     apart = re.sub(r"(?m)(?<!\n)\n(?=[a-z_]+:$)", "\n\n", text.getvalue())
     write_text(path, commented(Schema.of_models(), apart))
+
+
+def in_style_of(old: Any, value: Any) -> Any:
+    """A value to stand in place of another one; on one line where that is a list on one line."""
+    if isinstance(value, list) and isinstance(old, CommentedSeq) and old.fa.flow_style():
+        value = CommentedSeq(value)
+        value.fa.set_flow_style()
+    return value

@@ -75,7 +75,7 @@ def forged_tables(text: str) -> Iterator[tuple[str, str]]:
     grid = [head, *rows]
     columns = [list(column) for column in zip(*grid, strict=True)]
     for kind in ("struck", "doubled", "swapped"):
-        for number in sorted({1, len(grid) - 1}):
+        for number in sorted({1, len(rows)}) if rows else ():
             if forged := moved(grid, number, kind, first=1):
                 yield f"row {number} {kind}", as_csv(forged)
         for number in range(len(head)):
@@ -98,10 +98,10 @@ def moved(lines: list[list[str]], number: int, kind: str, first: int = 0) -> lis
 
 
 def with_cells(text: str, row: int, skip: set[str] = frozenset()) -> Iterator[tuple[str, str]]:
-    """Every copy of a CSV file with one cell of a row changed, and the name of its column."""
+    """Every copy of a CSV file with one cell of a row changed, and the name of its column; none of one without rows."""
     head, *rows = csv.reader(io.StringIO(text))
     for number, name in enumerate(head):
-        if name not in skip:
+        if rows and name not in skip:
             lines = [list(line) for line in rows]
             lines[row][number] = changed_cell(lines[row][number])
             yield name, as_csv([head, *lines])

@@ -63,6 +63,7 @@ def test_an_architecture_may_stand_by_its_name() -> None:
     assert read_network("FPN").model_dump() == {
         "architecture": "FPN",
         "encoder": "resnet18",
+        "weights": "none",
         "input": "image",
         "compile": False,
     }

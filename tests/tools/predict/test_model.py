@@ -123,8 +123,9 @@ def test_a_pretrained_network_is_exported_at_512_pixels(project: Path, tmp_path:
     save_weights(root / run / "weights.safetensors", made.state_dict())
     write_json(root / run / "model.json", read_json(run / "model.json") | {"network": network.model_dump()})
     lock = Path("dvc.lock").read_text()
-    assert lock.count(" size: 64\n") == 1
-    (root / "dvc.lock").write_text(lock.replace(" size: 64\n", " size: 512\n"))
+    params = "        preprocess:\n          size: 64\n"
+    assert lock.count(params) == 2  # of the stage, and of the report, which prints all
+    (root / "dvc.lock").write_text(lock.replace(params, params.replace("64", "512")))
     shutil.copytree(RUN, root / RUN)
     films = np.random.default_rng(0).integers(0, 256, (2, 1, 512, 512), np.uint8)
     assert export(root / run, tmp_path / "onnx", films, root) < TOLERANCE
