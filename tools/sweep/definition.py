@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from dvc.api import DVCFileSystem
-from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET
 from stages.common.model.tracking import flat
+from tools.audit.dvc_lock import LOCK, Lock
 from tools.sweep.experiments import names, read_params
 
 
@@ -29,8 +29,8 @@ def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]
     free = ("report", *searched)
     here, there = flat(params), flat(read_params(members[0]))
     path = DATASET.as_posix()
-    here[path] = data_hash(Path("dvc.lock").read_text())
-    there[path] = data_hash(DVCFileSystem(rev=members[0]).read_text("dvc.lock"))
+    here[path] = Lock(Path(LOCK).read_text()).hashes.get(path, "")
+    there[path] = Lock(DVCFileSystem(rev=members[0]).read_text(LOCK)).hashes.get(path, "")
     differing = [
         f"{key} is {here.get(key, 'absent')} here and {there.get(key, 'absent')} there"
         for key in sorted(here.keys() | there.keys())
@@ -41,9 +41,3 @@ def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]
             f"{sweep}: expected what {members[0]} of this sweep was run with, found others: {'; '.join(differing)}; "
             "choose another name, or go back to its params and data"
         )
-
-
-def data_hash(lock: str) -> str:
-    """The hash of the data set in the text of a dvc.lock; empty where it has none."""
-    outs = YAML(typ="safe").load(lock)["stages"].get("annotate", {}).get("outs", [])
-    return next((out["md5"] for out in outs if out["path"] == DATASET.as_posix()), "")

@@ -147,6 +147,15 @@ def test_another_sweep_under_the_same_name_is_refused(words: list[str], message:
     assert message in " ".join(run(project, *SWEEP, *words, code=code).split())
 
 
+def test_other_data_under_the_same_name_are_refused(project: Path) -> None:
+    lock = project / "dvc.lock"
+    text = lock.read_text()
+    lock.write_text(re.sub(r"(path: data/dataset\n\s+hash: md5\n\s+md5: )\w{32}", r"\g<1>" + "0" * 32, text))
+    said = run(project, *SWEEP, "arms", "wide", "--seeds", "1", code=1)
+    lock.write_text(text)
+    assert f"data/dataset is {'0' * 32}.dir here and " in " ".join(said.split())
+
+
 def test_the_network_of_the_best_experiment_loads_from_the_registry_in_a_clean_process(
     project: Path, tmp_path: Path
 ) -> None:
