@@ -88,7 +88,10 @@ def training_steps() -> list[dict[str, Any]]:
 def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path) -> None:
     """From a bare PATH to the comment; checkout, the set-up of .venv and the programs of GitHub are there already."""
     project = copy_project(finished, tmp_path / "project")
-    (project / ".venv").symlink_to(sys.prefix)
+    (project / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (project / ".venv" / name).symlink_to(Path(sys.prefix, name))
+    (project / ".venv/.ready").touch()
     run(project, "git", "init", "-q", "--bare", str(tmp_path / "origin"))
     run(project, "git", "remote", "add", "origin", str(tmp_path / "origin"))
     run(project, "git", "push", "-q", "origin", "HEAD:main")
