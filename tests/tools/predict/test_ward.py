@@ -338,6 +338,7 @@ batch.predict_films(["films"], "stub", Path("out"), ["json", "png"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_every_refusal_is_the_same_bytes_in_another_folder_and_process(tmp_path: Path) -> None:
     content, written = refused_files(), []
