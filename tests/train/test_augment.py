@@ -25,11 +25,12 @@ def test_nothing_asked_nothing_changed() -> None:
     assert torch.equal(found[1], masks)
 
 
-def test_a_certain_flip_mirrors() -> None:
+@pytest.mark.parametrize(("flip", "axis"), [("flip", -1), ("flip_up_down", -2)])
+def test_a_certain_flip_mirrors(flip: str, axis: int) -> None:
     images, masks = films()
-    found = augment(images, masks, draw(0, 0, np.arange(3)), NONE.model_copy(update={"flip": 1.0}))
-    torch.testing.assert_close(found[0], images.flip(-1), atol=1e-5, rtol=0)
-    assert torch.equal(found[1], masks.flip(-1))
+    found = augment(images, masks, draw(0, 0, np.arange(3)), NONE.model_copy(update={flip: 1.0}))
+    torch.testing.assert_close(found[0], images.flip(axis), atol=1e-5, rtol=0)
+    assert torch.equal(found[1], masks.flip(axis))
 
 
 def test_image_and_mask_move_together_and_masks_stay_binary() -> None:
@@ -39,13 +40,6 @@ def test_image_and_mask_move_together_and_masks_stay_binary() -> None:
     assert set(moved_masks.unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(moved_masks, masks)
     assert ((moved > 0).float() - moved_masks).abs().mean() < 0.01
-
-
-def test_a_certain_up_down_flip_mirrors() -> None:
-    images, masks = films()
-    found = augment(images, masks, draw(0, 0, np.arange(3)), NONE.model_copy(update={"flip_up_down": 1.0}))
-    torch.testing.assert_close(found[0], images.flip(-2), atol=1e-5, rtol=0)
-    assert torch.equal(found[1], masks.flip(-2))
 
 
 def test_gamma_is_that_of_scikit_image() -> None:

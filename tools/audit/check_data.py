@@ -203,24 +203,20 @@ def read_picture(path: Path) -> np.ndarray | None:
 
 def check_copies(project: Project, check: Check, split: pd.DataFrame) -> None:
     """No two films of equal pixels on two sides of a fold of the data set."""
+    from stages.ingest.quality.duplicates import pixel_hash
+
     if not check.whole(str(DATASET)):
         return
     used = split[split["split"].isin(USED)]
     names = defaultdict(list)
     for image, side in zip(used["image_id"], used["split"], strict=True):
-        names[sha256_of(read_png(project.root / dataset_file(DATASET, side, image)))].append(image)
+        names[pixel_hash(read_png(project.root / dataset_file(DATASET, side, image)))].append(image)
     for one, other in twins(names):
         for column in fold_columns(split).values():
             sides = set(split.set_index("image_id").loc[[one, other], column]) & set(USED)
             if len(sides) > 1:
                 message = f"{column}: {one} and {other} have the same pixels and stand in {' and '.join(sorted(sides))}"
                 check.add(f"{DATASET}: {other}", "mismatch", message)
-
-
-def sha256_of(pixels: np.ndarray) -> str:
-    from stages.ingest.quality.duplicates import pixel_hash
-
-    return pixel_hash(pixels)
 
 
 def twins(names: dict[str, list[str]]) -> Iterator[tuple[str, str]]:

@@ -9,15 +9,16 @@ from tools.audit.dvc_lock import Lock
 TEXT = (ROOT / "dvc.lock").read_text()
 
 
+@pytest.mark.slow
 def test_a_lock_that_was_cut_off_anywhere_is_damaged_or_lacks_stages() -> None:
     names = set(Lock(TEXT).stages)
     damaged = 0
-    for length in range(0, len(TEXT) - 2, 389):
+    for length in range(0, len(TEXT) - 2, 97):
         try:
             Lock(TEXT[:length], names)
         except UserError:
             damaged += 1
-    assert damaged > 5
+    assert damaged > 20
 
 
 @pytest.mark.parametrize("text", ["", "\0" * 4096, "schema: '2.0'\n", "stages: 3\n", "stages:\n  ingest: x\n", "[1]"])
