@@ -14,7 +14,9 @@ from tools.mlflow_store.send import send
 
 @pytest.fixture
 def server(here: Path, mlflow_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    # As users have it, without the wait: a kept connection to a server that was restarted is reset once.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     shutil.copy(mlflow_store, here)
     started = MlflowServer(here)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", started.uri)
