@@ -1,14 +1,10 @@
 """Is there a fracture on this film? Told by the largest probability of the film's map."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from stages.common.data.records import ImageCalibration, ImageLevelSummary
 from stages.common.model.calibration import film_probability, finite_logit
-
-SPECIFICITIES = (0.90, 0.95)
-ROUNDING = 1e-9  # 1 of 10 is a share of 0.1, which is more than 1 - 0.9 in floating point
+from stages.common.model.roc import figures_of, roc
 
 
 def summarise_films(
@@ -23,30 +19,19 @@ def summarise_films(
     """
     if fractured.all() or not fractured.any():
         return None
-    at_90, at_95 = (sensitivity_at(scores, fractured, specificity) for specificity in SPECIFICITIES)
+    auroc, at_90, at_95 = figures_of(*roc(scores, fractured, np.ones((1, len(scores)))))[0]
     brier = None
     if calibration is not None:
-        brier = float(brier_score_loss(fractured, film_probability(scores, calibration)))
+        brier = float(np.mean((fractured - film_probability(scores, calibration)) ** 2))
     return {
         "with_fracture": int(fractured.sum()),
         "without_fracture": int((~fractured).sum()),
-        "auroc": float(roc_auc_score(fractured, scores)),
-        "sensitivity_90": at_90,
-        "sensitivity_95": at_95,
+        "auroc": float(auroc),
+        "sensitivity_90": float(at_90),
+        "sensitivity_95": float(at_95),
         "calibration": calibration,
         "brier": brier,
     }
-
-
-def sensitivity_at(scores: np.ndarray, fractured: np.ndarray, specificity: float) -> float:
-    """The largest share of fractured films that a threshold recognises which leaves that share of the others alone.
-
-    Args:
-        scores, fractured: as for `summarise_films`; both kinds are there.
-        specificity: in 0..1.
-    """
-    false, true, _ = roc_curve(fractured, scores, drop_intermediate=False)
-    return float(true[false <= 1 - specificity + ROUNDING].max())
 
 
 def fit_calibration(scores: np.ndarray, fractured: np.ndarray) -> ImageCalibration | None:
@@ -64,6 +49,8 @@ def fit_calibration(scores: np.ndarray, fractured: np.ndarray) -> ImageCalibrati
     with_fracture, without = int(fractured.sum()), int((~fractured).sum())
     if not (with_fracture and without):
         return None
+    from sklearn.linear_model import LogisticRegression  # a second to import, for films of both kinds only
+
     target = np.where(fractured, (with_fracture + 1) / (with_fracture + 2), 1 / (without + 2))
     x = finite_logit(scores)[:, None]
     both = np.repeat([True, False], len(scores))  # each film counts as both kinds, by the shares of its target

@@ -1,11 +1,11 @@
 """The picture below the answer: F1 of both networks and of what costs nothing, and their difference around zero."""
 
 import math
-from typing import Any
 
 import pandas as pd
 
 from stages.common.analysis.figures import BLUE, INK, ORANGE, Chart
+from stages.common.analysis.formatting import span
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.data.run_id import VARIANTS
 from stages.report.tables import GAIN
@@ -52,10 +52,7 @@ def intervals(title: str, rows: pd.DataFrame, colours: dict[str, str]) -> Chart:
 
 def in_words(rows: pd.DataFrame) -> str:
     """F1 and interval of each row."""
-    return "; ".join(describe(str(name), row) for name, row in rows.iterrows())
-
-
-def describe(name: str, row: Any) -> str:
-    sign = "+" if name == GAIN else ""
-    interval = "" if math.isnan(row["f1_low"]) else f" ({row['f1_low']:{sign}.3f} to {row['f1_high']:{sign}.3f})"
-    return f"{name} {row['f1']:{sign}.3f}{interval}"
+    return "; ".join(
+        f"{name} {span(row['f1'], row['f1_low'], row['f1_high'], '+.3f' if name == GAIN else '.3f')}"
+        for name, row in rows.iterrows()
+    )
