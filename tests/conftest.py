@@ -31,6 +31,9 @@ from tests.helpers.projects import built_once, make_project, run_stages, shared_
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
+# The processes of the tests take the cores; what another number of workers changes, tests of their own ask.
+os.environ.setdefault("WORKERS", "1")
+
 # No test talks to a tracking server, or writes into a cache that other users of the machine share.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ |= {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false"}

@@ -1,5 +1,6 @@
 """What the crop keeps of annotated films and removes of their background."""
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -25,15 +26,23 @@ def background(image: np.ndarray) -> np.ndarray:
     return np.asarray(smooth <= threshold_otsu(smooth[exposed]))
 
 
+@cache
+def annotated_films(folder: Path) -> list[tuple[np.ndarray, list[np.ndarray], np.ndarray]]:
+    """Each film of a data set as COCO: grey float32 (H, W) in 0..1, the boxes of its fractures, its background."""
+    films = []
+    for name, labels in read_coco((folder / "coco.json").read_bytes()).films.items():
+        image = np.asarray(Image.open(folder / "images" / name).convert("L")).astype(np.float32) / 255
+        films.append((image, [shape.box for shape in labels.shapes], background(image)))
+    return films
+
+
 def removed(folder: Path, level: float, inverted: bool = False) -> tuple[int, int, list[float]]:
     """Fractures kept whole, fractures, and the share of background that the crop removes of each film."""
     kept, total, gone = 0, 0, []
-    for name, labels in read_coco((folder / "coco.json").read_bytes()).films.items():
-        image = np.asarray(Image.open(folder / "images" / name).convert("L")).astype(np.float32) / 255
+    for image, boxes, ground in annotated_films(folder):
         left, top, right, bottom = limb_box(1 - image if inverted else image, level, MARGIN)
-        for box in (shape.box for shape in labels.shapes):
+        for box in boxes:
             kept += bool(left <= box[0] and top <= box[1] and right >= box[2] and bottom >= box[3])
             total += 1
-        ground = background(image)
         gone.append(1 - float(ground[top:bottom, left:right].sum() / ground.sum()))
     return kept, total, gone
