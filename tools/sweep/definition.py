@@ -13,31 +13,56 @@ from tools.audit.dvc_lock import LOCK, Lock
 from tools.sweep.experiments import names, read_params
 
 
-def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]) -> None:
+def define(params: dict[str, Any], searched: Collection[str], lock: str) -> dict[str, Any]:
+    """What experiments of one sweep have in common, by name: their params and the hash of data/dataset.
+
+    Args:
+        params: of an experiment.
+        searched: dotted names of params, or of sections, that differ between experiments.
+        lock: the text of dvc.lock.
+    """
+    free = ("report", *searched)
+    same = {key: value for key, value in flat(params).items() if not any(f"{key}.".startswith(f"{n}.") for n in free)}
+    path = DATASET.as_posix()
+    return same | {path: Lock(lock).hashes.get(path, "")}
+
+
+def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]) -> dict[str, Any]:
     """Compare the params and the data of new experiments with those of one that the sweep has already.
 
     Args:
         sweep: its name.
         params: of the new experiments, without what is searched.
         searched: dotted names of params, or of sections, that differ between experiments.
+    Returns:
+        What all experiments of the sweep have in common.
     Raises:
         UserError: another sweep of this name is here; the message names what differs.
     """
-    members = names(sweep)
-    if not members:
-        return
-    free = ("report", *searched)
-    here, there = flat(params), flat(read_params(members[0]))
-    path = DATASET.as_posix()
-    here[path] = Lock(Path(LOCK).read_text()).hashes.get(path, "")
-    there[path] = Lock(DVCFileSystem(rev=members[0]).read_text(LOCK)).hashes.get(path, "")
+    here = define(params, searched, Path(LOCK).read_text())
+    if members := names(sweep):
+        there = define(read_params(members[0]), searched, DVCFileSystem(rev=members[0]).read_text(LOCK))
+        refuse_differences(sweep, members[0], here, there)
+    return here
+
+
+def refuse_differences(sweep: str, member: str, here: dict[str, Any], there: dict[str, Any]) -> None:
+    """
+    Args:
+        sweep: its name.
+        member: what belongs to the sweep, in words.
+        here: what new experiments have in common.
+        there: what those of `member` have.
+    Raises:
+        UserError: they differ.
+    """
     differing = [
         f"{key} is {here.get(key, 'absent')} here and {there.get(key, 'absent')} there"
         for key in sorted(here.keys() | there.keys())
-        if here.get(key) != there.get(key) and not any(f"{key}.".startswith(f"{name}.") for name in free)
+        if here.get(key) != there.get(key)
     ]
     if differing:
         raise UserError(
-            f"{sweep}: expected what {members[0]} of this sweep was run with, found others: {'; '.join(differing)}; "
-            "choose another name, or go back to its params and data"
+            f"{sweep}: expected what {member} was run with, found others: {'; '.join(differing)}; "
+            "choose another name, or go back to its params, data and ranges"
         )

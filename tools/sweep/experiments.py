@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -127,12 +127,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def names(sweep: str) -> list[str]:
-    """The experiments that belong to a sweep, of any commit: those named SWEEP-number or SWEEP-arm.
+    """The experiments of any commit that belong to a sweep."""
+    with Repo(_wait_for_lock=True) as repo:
+        return members(sweep, repo.experiments.ls(all_commits=True))
+
+
+def members(sweep: str, by_commit: Mapping[str, Iterable[tuple[str, str | None]]]) -> list[str]:
+    """Of experiments as DVC lists them, those that belong to a sweep: SWEEP-number or SWEEP-arm.
 
     Those of `grid-fine`, such as grid-fine-1, do not belong to `grid`.
     """
-    with Repo(_wait_for_lock=True) as repo:
-        by_commit = repo.experiments.ls(all_commits=True)
     own = re.compile(rf"{re.escape(sweep)}-(\d+|{'|'.join(map(re.escape, ARMS))})")
     return sorted({name for rows in by_commit.values() for name, _ in rows if own.fullmatch(name)}, key=natural)
 

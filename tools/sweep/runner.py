@@ -19,6 +19,7 @@ from stages.train.params import Params as Train
 from tools.sweep.arms import arms
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import refuse_another
+from tools.sweep.exchange import pull
 from tools.sweep.experiments import Failed, names, read_experiment, read_sweep, run_experiment, targets
 from tools.sweep.overrides import ADAPTIVE, overridden, replace_adaptive
 
@@ -35,10 +36,8 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
     Raises:
         UserError: an override or a range cannot be read, or the study cannot be written.
     """
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import OperationalError
-
     from tools.sweep.search import Search, parse_range
+    from tools.sweep.study import ERRORS, is_shared, storage_error
 
     try:
         parsed = [parse_range(text) for text in ranges]
@@ -47,17 +46,15 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
             f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}"
         ) from None
     params = overridden(overrides)
-    refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE])
+    definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE])
     train, folds = trained_params(params)
     with stop_request() as stop:
         try:
-            Search(name, train, folds, parsed, overrides, say, stop).run(trials, jobs)
-        except (OperationalError, StorageInternalError) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise UserError(
-                f"optuna.db: the study cannot be written: {reason}; free some space or end the other writer, and rerun "
-                "the command: finished trials stay"
-            ) from None
+            Search(name, train, folds, parsed, overrides, say, stop, definition).run(trials, jobs)
+        except ERRORS as error:
+            raise storage_error(error) from None
+        if is_shared():
+            pull(name)
         return stopped(name, stop) or write_page(name, train.adaptive)
 
 

@@ -1,25 +1,39 @@
 """Search: Optuna proposes weights, a DVC experiment tries them, validation Dice judges. The test films stay unseen."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
-from optuna.distributions import FloatDistribution
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from stages.common.core.errors import UserError
-from stages.common.model.tracking import open_client, root
+from stages.common.model.tracking import open_client, shown
 from stages.train.params import Method, Params
+from tools.sweep.definition import refuse_differences
+from tools.sweep.exchange import pull, push
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
 from tools.sweep.overrides import replace_adaptive
 from tools.sweep.schedule import known_shares, linear
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+from tools.sweep.study import (
+    DONE,
+    ERRORS,
+    PAUSE,
+    holder,
+    is_shared,
+    leased,
+    open_study,
+    patiently,
+    planned,
+    release_dead,
+    storage_url,
+)
 
 STEP = 0.01  # of a share; finer is below what trainings can tell apart
 STARTUP = 5  # trials before one may be cut short
@@ -60,7 +74,8 @@ class Search:
     """A study and how its trials are run.
 
     train, folds: of params.yaml under the overrides that all trials have. ranges: what is searched; none are the shares
-    of Dice at the start and the end of the linear schedule. fixed: those overrides.
+    of Dice at the start and the end of the linear schedule. fixed: those overrides. definition: what every process that
+    joins the study must have in common with it.
     """
 
     name: str
@@ -70,13 +85,13 @@ class Search:
     fixed: Sequence[str]
     say: Callable[[str], None]
     stop: Callable[[], bool] = lambda: False  # asked before each step
+    definition: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)  # in a row
-    first: list[dict[str, Any]] = field(default_factory=list)  # params to try before Optuna is asked
-    running: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)  # params that this call need not try again
     turn: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, trials: int, jobs: int) -> optuna.Study:
-        """Go on until `trials` are done (judged, or cut short), `jobs` at a time, or until asked to stop.
+        """Go on until `trials` are done (judged, or cut short), `jobs` at a time here, or until asked to stop.
 
         Raises:
             UserError: three trials in a row failed. What is done stays, and the next call goes on.
@@ -88,96 +103,133 @@ class Search:
             raise UserError(f"{self.name}: {ENOUGH} trials in a row failed, the last one thus: {self.failures[-1]}")
         return study
 
+    def open(self) -> optuna.Study:
+        """The study as it was left.
+
+        Raises:
+            UserError: a search of this name has other params, data or ranges.
+        """
+        study = open_study(self.name, int(WARMUP * self.train.loop.epochs), STARTUP)
+        searched = {item.key: (item.low, item.high, item.log) for item in self.ranges}
+        here = {**self.definition, "ranges": describe_space(searched or dict.fromkeys((START, END), (0.0, 1.0, False)))}
+        if "definition" not in study.user_attrs:
+            study.set_user_attr("definition", here)
+        refuse_differences(self.name, f"the search in {shown(storage_url())}", here, study.user_attrs["definition"])
+        return study
+
     def work(self, study: optuna.Study, trials: int) -> None:
         """One trial after the other until there are enough."""
         while trial := self.ask(study, trials):
-            name = f"{self.name}-{trial.number}"
-            try:
-                score = self.attempt(trial, name)
-            except optuna.TrialPruned:
-                study.tell(trial, state=TrialState.PRUNED)
-                self.say(f"{name}: cut short")
-            except Failed as failed:
-                if self.stop():
-                    self.say(f"{name}: stopped")
-                else:
-                    trial.set_user_attr("failed", str(failed))
-                    self.failures.append(str(failed))
-                    self.say(f"{name}: failed")
-                study.tell(trial, state=TrialState.FAIL)
-            else:
-                study.tell(trial, score)
-                self.failures.clear()
-                self.say(f"{name}: validation Dice {score:.3f}")
-            finally:
-                with self.turn:
-                    self.running -= 1
+            with leased(study, trial):
+                self.judge(study, trial)
+
+    def judge(self, study: optuna.Study, trial: Trial) -> None:
+        """Run a trial and tell the study how it ended."""
+        name = self.experiment(trial)
+        state, score = TrialState.FAIL, None
+        try:
+            score = self.attempt(trial, name)
+            state, outcome = TrialState.COMPLETE, f"validation Dice {score:.3f}"
+            self.failures.clear()
+        except optuna.TrialPruned:
+            state, outcome = TrialState.PRUNED, "cut short"
+        except Failed as error:
+            outcome = "stopped"
+            if not self.stop():
+                outcome = "failed"
+                self.failures.append(str(error))
+                self.failed.append(trial.params)
+                patiently(lambda: trial.set_user_attr("failed", self.failures[-1]), self.stop)
+        # Where the process was taken for dead, and the trial given to another one, that one tells.
+        patiently(lambda: study.tell(trial, score, state, skip_if_finished=True), self.stop)
+        self.say(f"{name}: {outcome}")
+
+    def experiment(self, trial: Trial) -> str:
+        """The name of a trial's experiment: a trial that takes another one up has its name."""
+        return f"{self.name}-{trial.user_attrs.get('first', trial.number)}"
 
     def ask(self, study: optuna.Study, trials: int) -> Trial | None:
-        """The next trial, if there is to be one; asked one at a time, since two threads would get the same."""
-        with self.turn:
-            enough = len(done(study)) + self.running >= trials
-            if enough or self.stop() or len(self.failures) >= ENOUGH:
-                return None
-            self.running += 1
-            if self.first:
-                study.enqueue_trial(self.first.pop(0))
-            return study.ask()
+        """The next trial, if there is to be one; while others run the last ones, it waits, lest one of them dies."""
+        waits = False
+        while not self.stop() and len(self.failures) < ENOUGH:
+            with self.turn:  # two threads would take up the same
+                trial, running = patiently(lambda: self.claim(study, trials), self.stop)
+            if trial is not None or not running:
+                return trial
+            if not waits:
+                self.say(f"waiting until the last trials have ended: {', '.join(running)}")
+                waits = True
+            time.sleep(PAUSE)
+        return None
 
-    def open(self) -> optuna.Study:
-        """The study as it was left; what a killed call left open is judged where it finished, and else tried again."""
-        study = optuna.create_study(
-            storage=f"sqlite:///{root() / 'optuna.db'}",
-            study_name=self.name,
-            load_if_exists=True,
-            direction="maximize",
-            sampler=optuna.samplers.TPESampler(seed=0),
-            pruner=optuna.pruners.MedianPruner(STARTUP, int(WARMUP * self.train.loop.epochs)),
-        )
-        self.refuse_another_space(study)
-        finished = set(names(self.name))
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            name = f"{self.name}-{trial.number}"
-            if name in finished:
-                study.tell(trial.number, read_experiment(name).score)
-            else:
-                study.tell(trial.number, state=TrialState.FAIL)
-        self.first = self.unfinished(study)
-        return study
+    def claim(self, study: optuna.Study, trials: int) -> tuple[Trial | None, list[str]]:
+        """A trial to run, or None and, unless enough are done, who runs those that are still open."""
+        while True:
+            release_dead(study)
+            enough = len(done(study)) >= trials
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if enough or len(done(study)) + len(running) >= trials:
+                holders = [f"{self.name}-{other.number} ({other.user_attrs.get('holder', '?')})" for other in running]
+                return None, [] if enough else holders
+            for params, first in self.unfinished(study)[:1]:
+                study.enqueue_trial(params, None if first is None else {"first": first})
+            trial = study.ask()
+            trial.set_user_attr("holder", holder())
+            if not self.is_surplus(study, trial, trials):
+                return trial, []
+            trial.set_user_attr("failed", "another process was first")
+            study.tell(trial, state=TrialState.FAIL)
 
-    def refuse_another_space(self, study: optuna.Study) -> None:
+    def is_surplus(self, study: optuna.Study, trial: Trial, trials: int) -> bool:
+        """Whether processes that asked at the same time have left nothing for this trial: the lower numbers stay."""
+        every = study.get_trials(deepcopy=False)
+        before = [other for other in every[: trial.number] if other.state in (*DONE, TrialState.RUNNING)]
+        wanted = every[trial.number].system_attrs.get("fixed_params")
+        return len(before) >= trials or (wanted is not None and any(planned(other) == wanted for other in before))
+
+    def unfinished(self, study: optuna.Study) -> list[tuple[dict[str, Any], int | None]]:
+        """Params to try before Optuna is asked, each with the number of the trial that it takes up, if any.
+
+        They are those of trials whose process was stopped or died, which left checkpoints, and what every search starts
+        with.
         """
-        Raises:
-            UserError: trials of the study have searched something else.
-        """
-        own = {item.key: (item.low, item.high, item.log) for item in self.ranges} or dict.fromkeys(
-            (START, END), (0.0, 1.0, False)
-        )
-        for trial in study.trials:
-            tried = {
-                key: (space.low, space.high, space.log)
-                for key, space in trial.distributions.items()
-                if isinstance(space, FloatDistribution)
-            }
-            if tried and tried != own:
-                raise UserError(
-                    f"{self.name}: expected the ranges of the search that has this name, {describe_space(tried)}, "
-                    f"found {describe_space(own)}; choose another name, or go back to its ranges"
-                )
-
-    def unfinished(self, study: optuna.Study) -> list[dict[str, Any]]:
-        """Params to try before Optuna is asked: of trials that were stopped, whose trainings left checkpoints, and what
-        every search starts with."""
+        stopped = [
+            (planned(trial), trial.user_attrs.get("first", trial.number))
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+            if "failed" not in trial.user_attrs and planned(trial)
+        ]
         starting_points = [dict(zip((START, END), shares, strict=True)) for shares in known_shares(self.train.adaptive)]
-        stopped = [trial.params for trial in study.trials if trial.state == TrialState.FAIL and not trial.user_attrs]
-        candidates, over = stopped + ([] if self.ranges else starting_points), [trial.params for trial in done(study)]
-        return [params for number, params in enumerate(candidates) if params not in over + candidates[:number]]
+        first: list[tuple[dict[str, Any], int | None]] = [(params, None) for params in starting_points]
+        states = (*DONE, TrialState.RUNNING, TrialState.WAITING)
+        over = [planned(trial) for trial in study.get_trials(deepcopy=False, states=states)] + self.failed
+        candidates = [*stopped, *([] if self.ranges else first)]
+        tried = [params for params, _ in candidates]
+        return [item for index, item in enumerate(candidates) if item[0] not in over + tried[:index]]
 
     def attempt(self, trial: Trial, name: str) -> float:
         """Propose, train, judge."""
-        overrides = [*self.fixed, *propose(trial, self.train.adaptive, self.ranges)]
-        watch = Watch(name, trial)
+        overrides = patiently(lambda: [*self.fixed, *propose(trial, self.train.adaptive, self.ranges)], self.stop)
         self.say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in trial.params.items()))
+        if "first" not in trial.user_attrs or not self.was_finished(name):
+            self.train_anew(trial, name, overrides)
+        if is_shared():
+            push(name, self.stop)
+        return read_experiment(name).score
+
+    def was_finished(self, name: str) -> bool:
+        """Whether the process that died had only not told the study that the experiment is there."""
+        if is_shared():
+            pull(self.name)
+        return name in names(self.name)
+
+    def train_anew(self, trial: Trial, name: str, overrides: list[str]) -> None:
+        """Run the experiment of a trial.
+
+        Raises:
+            Failed: it ended without a result.
+            optuna.TrialPruned: it was cut short.
+        """
+        watch = Watch(name, trial)
         stages = targets("train", self.train.seeds, self.folds)
         try:
             run_experiment(name, overrides, stages, self.name, lambda: self.stop() or watch())
@@ -185,7 +237,6 @@ class Search:
             if watch.cut:
                 raise optuna.TrialPruned from None
             raise
-        return read_experiment(name).score
 
 
 def describe_space(space: dict[str, tuple[float, float, bool]]) -> str:
@@ -194,7 +245,7 @@ def describe_space(space: dict[str, tuple[float, float, bool]]) -> str:
 
 
 def done(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return study.get_trials(deepcopy=False, states=DONE)
 
 
 def propose(trial: BaseTrial, adaptive: Method, ranges: Sequence[Range]) -> list[str]:
@@ -216,11 +267,12 @@ class Watch:
 
     def __call__(self) -> bool:
         """Whether the trial is worse than the others were at this epoch, so that it should be cut short."""
-        for value in sorted(self.values(), key=lambda value: value.step):
-            if value.step > self.last_epoch:
-                self.last_epoch = value.step
-                self.trial.report(value.value, self.last_epoch)
-        self.cut = self.cut or (self.last_epoch >= 0 and self.trial.should_prune())
+        with suppress(*ERRORS):  # the study is away: the trial goes on
+            for value in sorted(self.values(), key=lambda value: value.step):
+                if value.step > self.last_epoch:
+                    self.trial.report(value.value, value.step)
+                    self.last_epoch = value.step
+            self.cut = self.cut or (self.last_epoch >= 0 and self.trial.should_prune())
         return self.cut
 
     def values(self) -> list[Metric]:

@@ -59,16 +59,18 @@ def test_what_was_stopped_comes_first_then_what_is_known_then_optuna(here: Path)
     search = Search("wide", Params.model_validate({"adaptive": "linear"}), [1], [], [], print)
     study = optuna.create_study(direction="maximize")
     known = search.unfinished(study)
-    assert [tuple(params.values()) for params in known] == [(0.3, 0.7), (0.7, 0.3), (0.5, 0.5)]
+    assert [tuple(params.values()) for params, _ in known] == [(0.3, 0.7), (0.7, 0.3), (0.5, 0.5)]
     study.enqueue_trial({"share at the start": 0.2, "share at the end": 0.9})
     trial = study.ask()
-    for name in known[0]:
+    for name in known[0][0]:
         trial.suggest_float(name, 0, 1, step=0.01)
     study.tell(trial, state=TrialState.FAIL)
-    study.enqueue_trial(known[0])
+    study.enqueue_trial(known[0][0])
     trial = study.ask()
-    for name in known[0]:
+    for name in known[0][0]:
         trial.suggest_float(name, 0, 1, step=0.01)
     study.tell(trial, 0.5)
     assert len(done(study)) == 1
-    assert [tuple(params.values()) for params in search.unfinished(study)] == [(0.2, 0.9), (0.7, 0.3), (0.5, 0.5)]
+    assert [(tuple(params.values()), first) for params, first in search.unfinished(study)] == [
+        *(((0.2, 0.9), 0), ((0.7, 0.3), None), ((0.5, 0.5), None))
+    ]
