@@ -46,6 +46,11 @@ SweepName = Annotated[
     typer.Argument(callback=plain_name, help="Name of the sweep; its experiments are called NAME-something."),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Experiments at a time.")]
+Task = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Run the N-th experiment only, from 0, in a clone, and push it (SLURM)."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and stop.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("-S", "--set-param", metavar="OVERRIDE", help="KEY=VALUE and more, as for dvc exp run; repeatable."),
@@ -255,7 +260,8 @@ def arms(
     name: SweepName,
     seeds: Annotated[str, typer.Option(help="Seeds of each arm, separated by commas.")] = "1,2,3,4,5",
     jobs: Jobs = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and stop.")] = False,
+    task: Task = None,
+    dry_run: DryRun = False,
     set_param: Overrides = None,
 ) -> None:
     """Train and test the paper's schedule and what it must beat, all from the same seeds."""
@@ -264,10 +270,39 @@ def arms(
     numbers = [int(word) for word in seeds.split(",")]
     if len(set(numbers)) < len(numbers):
         raise typer.BadParameter(f"expected each seed once, found {seeds!r}", param_hint="--seeds")
+    from tools.sweep.execution import Where
     from tools.sweep.runner import run_arms
 
     begin_working()
-    raise typer.Exit(run_arms(name, set_param or [], numbers, jobs, dry_run))
+    raise typer.Exit(run_arms(name, set_param or [], numbers, Where(jobs, task), dry_run))
+
+
+@sweep.command()
+def grid(
+    name: SweepName,
+    set_param: Annotated[
+        list[str],
+        typer.Option("-S", "--set-param", metavar="OVERRIDE", help="KEY=VALUE,VALUE and more; repeatable."),
+    ],
+    jobs: Jobs = 1,
+    task: Task = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Train and test every combination of the values of some params."""
+    from tools.sweep.execution import Where
+    from tools.sweep.runner import run_grid
+
+    begin_working()
+    raise typer.Exit(run_grid(name, set_param, Where(jobs, task), dry_run))
+
+
+@sweep.command()
+def requeue() -> None:
+    """Queue what failed in DVC's queue again, and what is said to run there although its worker was killed."""
+    from tools.sweep.queue import requeue_lost
+
+    begin_working()
+    print(requeue_lost())
 
 
 @sweep.command("report")

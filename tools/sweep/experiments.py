@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -20,6 +21,7 @@ from ruamel.yaml import YAML
 from stages import section_model
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.params import section_errors
+from stages.common.core.signals import PR_SET_PDEATHSIG
 from stages.common.data.layout import EVALUATION, MODELS, PARAMS, WEIGHTS
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, PER_IMAGE, VALIDATION_SCORES, Row, Table
@@ -29,6 +31,12 @@ from tools.sweep.schedule import declared_shares
 
 PAUSE = 2.0  # seconds between two looks at a running experiment
 LINES = 8  # of a failed experiment's output that are shown
+# DVC, which ends when this process is killed: the experiment would go on, and nobody would collect its result.
+DVC = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
+os.execv(sys.executable, [sys.executable, "-m", "dvc", *sys.argv[1:]])
+"""
 
 
 class Failed(Exception):
@@ -81,24 +89,29 @@ def run_experiment(
     stages: list[str],
     sweep: str,
     look: Callable[[], bool] = lambda: False,
+    folder: Path = Path(),
 ) -> None:
     """Run stages under changed params as the experiment `name`; it appears in MLflow below the parent run `sweep`.
 
     Args:
         overrides: of params.yaml, in Hydra's grammar.
         look: called every other second; True ends the experiment without a result.
+        folder: a clone of the project, which fetches the data that it lacks from DVC's default remote.
     Raises:
         Failed: the experiment ended without a result; what it said last is in the message.
     """
     # Without --wait-for-lock DVC gives up after three seconds: two experiments that start together could fail.
-    words = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name]
+    words = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
+    words += ["--pull", "--allow-missing"] if folder != Path() else []
     for override in overrides:
         words += ["--set-param", override]
-    environment = os.environ | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1"}
-    log = Path(".dvc/tmp/sweep") / f"{name}.log"
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = os.environ | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1", "PATH": path}
+    log = folder / ".dvc/tmp/sweep" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
-        process = subprocess.Popen([*words, *stages], env=environment, stdout=file, stderr=subprocess.STDOUT)
+        command = [*words, *stages]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
         while True:
             try:
                 code = process.wait(PAUSE)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dvc.exceptions import InvalidArgumentError
-from dvc.utils.hydra import apply_overrides, to_hydra_overrides
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps, to_hydra_overrides
 from hydra.errors import OverrideParseException
 
 from stages import read_params
@@ -47,3 +47,17 @@ def replace_adaptive(section: Method) -> list[str]:
     One alone would merge the two.
     """
     return [f"~{ADAPTIVE}", f"+{ADAPTIVE}={json.dumps(section.model_dump()).replace(chr(34), '')}"]
+
+
+def expand(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """Every combination of the values of overrides, as DVC's queue makes them, and the keys that have several.
+
+    Raises:
+        UserError: an override is not Hydra's grammar.
+    """
+    try:
+        several = [item.key_or_group for item in to_hydra_overrides(overrides) if item.is_sweep_override()]
+        combinations = [list(words[str(PARAMS)]) for words in get_hydra_sweeps({str(PARAMS): list(overrides)})]
+    except (InvalidArgumentError, OverrideParseException) as error:
+        raise UserError(f"-S: {' '.join(str(error.__cause__ or error).split())}") from None
+    return combinations, several

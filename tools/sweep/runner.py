@@ -1,27 +1,31 @@
 """Sweeps: many weightings, each tried as a DVC experiment that can be shown, applied and pushed like any other.
 
 `run_search` lets Optuna choose; validation films judge and the test films stay unseen. `run_arms` trains the paper's
-schedule and what it must beat from the same seeds, and tests each. `write_page` writes reports/sweep.html of all
-experiments named NAME-something, also those of `dvc exp run --queue --name NAME`. Rerun each to resume.
+schedule and what it must beat from the same seeds, `run_grid` all combinations of some values, and both test each.
+`write_page` writes reports/sweep.html of all experiments named NAME-something, also those of `dvc exp run --queue
+--name NAME`. Rerun each to resume.
 """
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
 from stages.common.core.signals import StopRequest, stop_request
-from stages.common.data.layout import DATASET, SWEEP_PAGE
+from stages.common.data.layout import SWEEP_PAGE
 from stages.evaluate.params import Params as Evaluate
-from stages.train.params import Method
+from stages.train.params import Method, read_weights
 from stages.train.params import Params as Train
 from tools.sweep.arms import arms
+from tools.sweep.clone import Job
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import refuse_another
 from tools.sweep.exchange import pull
-from tools.sweep.experiments import Failed, names, read_experiment, read_sweep, run_experiment, targets
-from tools.sweep.overrides import ADAPTIVE, overridden, replace_adaptive
+from tools.sweep.execution import Where, run_jobs, say
+from tools.sweep.experiments import names, read_sweep, targets
+from tools.sweep.overrides import ADAPTIVE, expand, overridden, replace_adaptive
+from tools.sweep.ranges import Range, parse_range
 
 
 def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int) -> int:
@@ -36,7 +40,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
     Raises:
         UserError: an override or a range cannot be read, or the study cannot be written.
     """
-    from tools.sweep.search import Search, parse_range
+    from tools.sweep.search import Search
     from tools.sweep.study import ERRORS, is_shared, storage_error
 
     try:
@@ -46,6 +50,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
             f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}"
         ) from None
     params = overridden(overrides)
+    check_ranges(parsed, overrides, read_weights(params["train"]["adaptive"]))
     definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE])
     train, folds = trained_params(params)
     with stop_request() as stop:
@@ -58,49 +63,125 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         return stopped(name, stop) or write_page(name, train.adaptive)
 
 
-def run_arms(name: str, overrides: list[str], seeds: list[int], jobs: int, dry_run: bool) -> int:
+def check_ranges(ranges: Sequence[Range], overrides: list[str], adaptive: Method) -> None:
+    """
+    Args:
+        ranges: of a search.
+        overrides: of params.yaml in Hydra's grammar, which all trials have.
+        adaptive: the section that they leave.
+    Raises:
+        UserError: a param is named twice, is unknown, or cannot have the values of its range.
+    """
+    fixed = {word.lstrip("+~").partition("=")[0] for word in overrides}
+    for number, item in enumerate(ranges):
+        if item.key in fixed or item.key in {other.key for other in ranges[:number]}:
+            raise UserError(f"--range: expected each param once, found {item.key} twice, also among -S")
+        fraction = item.low + 0.618 * (item.high - item.low)  # a search tries any number, and most are not whole
+        for value in (item.low, item.high, fraction):
+            try:
+                overridden([*overrides, *replace_adaptive(adaptive), f"{item.key}={value}"])
+            except UserError as error:
+                reason = str(error).splitlines()[-1].rpartition(" so: ")[2].strip(" -")
+                raise UserError(f"--range {item.key}: {value:g} is impossible: {reason}") from None
+
+
+def run_arms(name: str, overrides: list[str], seeds: list[int], where: Where, dry_run: bool) -> int:
     """Train and test every arm that has not been run, then write the page; returns the exit code.
 
     Args:
         name: of the sweep.
         overrides: of params.yaml in Hydra's grammar, which all arms have.
         seeds: each arm is trained from each.
-        jobs: arms at a time.
+        where: the arms run.
         dry_run: say what it would cost, and stop.
     Raises:
         UserError: an arm failed; the others are done.
     """
-    finished = set(names(name))
+    if any(word.lstrip("+~").startswith("train.seeds") for word in overrides):
+        raise UserError("-S train.seeds: the seeds of arms are those of --seeds; leave it out")
     shared = [*overrides, f"train.seeds={seeds}"]
-    params = overridden(shared)
-    refuse_another(name, params, [ADAPTIVE])
-    train, folds = trained_params(params)
-    sections = {f"{name}-{arm}": section for arm, section in arms(train.adaptive).items()}
-    todo = {experiment: section for experiment, section in sections.items() if experiment not in finished}
-    print(expected_cost(train, len(todo), DATASET))
+    train, _ = trained_params(overridden(shared))
+    experiments = {
+        f"{name}-{arm}": [*shared, *replace_adaptive(section)] for arm, section in arms(train.adaptive).items()
+    }
+    return run_sweep(name, [ADAPTIVE], experiments, where, dry_run)
+
+
+def run_grid(name: str, overrides: list[str], where: Where, dry_run: bool) -> int:
+    """Train and test every combination of values that has not been run, then write the page; returns the exit code.
+
+    Args:
+        name: of the sweep.
+        overrides: of params.yaml in Hydra's grammar; several values of a key are separated by commas.
+        where: the experiments run.
+        dry_run: say what it would cost, and stop.
+    Raises:
+        UserError: no key has several values, a combination is impossible, or an experiment failed; the others are done.
+    """
+    combinations, keys = expand(overrides)
+    if not keys:
+        raise UserError("-S: expected a key with several values, such as KEY=1,2, found none")
+    experiments = {f"{name}-{number}": words for number, words in enumerate(combinations, start=1)}
+    return run_sweep(name, keys, experiments, where, dry_run)
+
+
+def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]], where: Where, dry_run: bool) -> int:
+    """Run what is not done yet of the experiments of a sweep, then write its page; returns the exit code.
+
+    Args:
+        name: of the sweep.
+        searched: dotted names of params, or of sections, that differ between experiments.
+        experiments: overrides of params.yaml in Hydra's grammar, by the experiment's name.
+        where: they run.
+        dry_run: say what it would cost, and stop.
+    Raises:
+        UserError: an override is impossible, before any work; or an experiment failed, and the others are done.
+    """
+    params = {experiment: overridden(words) for experiment, words in experiments.items()}
+    refuse_another(name, next(iter(params.values())), searched)
+    if where.exchanges and not dry_run:
+        pull(name)
+    finished = set(names(name))
+    todo = [experiment for experiment in experiments if experiment not in finished]
+    if dry_run or where.task is None:
+        print(expected_cost([params[experiment] for experiment in todo]))
     if dry_run:
         return 0
-    stages = [*targets("train", train.seeds, folds), *targets("evaluate", train.seeds, folds)]
-
-    def run_arm(experiment: str, section: Method) -> str:
-        if stop():
-            return ""
-        say(f"{experiment}: starts")
-        try:
-            run_experiment(experiment, [*shared, *replace_adaptive(section)], stages, name, stop)
-        except Failed as failed:
-            return "" if stop() else str(failed)
-        say(f"{experiment}: validation Dice {read_experiment(experiment).score:.3f}")
-        return ""
-
+    if where.task is not None:
+        todo = pick(todo, list(experiments), where.task)
+    jobs = [Job(experiment, experiments[experiment], stages_of(params[experiment]), name) for experiment in todo]
     with stop_request() as stop:
-        with ThreadPoolExecutor(jobs) as pool:
-            failures = list(filter(None, pool.map(run_arm, todo.keys(), todo.values())))
-        if failures:
-            raise UserError(
-                "\n".join([f"{len(failures)} of {len(todo)} arms failed; rerun the command to retry them", *failures])
-            )
-        return stopped(name, stop) or write_page(name, train.adaptive)
+        if failures := run_jobs(jobs, where, stop):
+            heading = f"{len(failures)} of {len(todo)} experiments failed; rerun the command to retry them"
+            raise UserError("\n".join([heading, *failures]))
+        if where.task is not None or stop():
+            return stopped(name, stop)
+        if where.exchanges:
+            pull(name)
+        return write_page(name, read_weights(next(iter(params.values()))["train"]["adaptive"]))
+
+
+def pick(todo: list[str], every: list[str], task: int) -> list[str]:
+    """The experiment of one task of an array; none where it is done.
+
+    Args:
+        todo: experiments that are not done.
+        every: all of the sweep.
+        task: counted from 0.
+    Raises:
+        UserError: there is no such task.
+    """
+    if task >= len(every):
+        raise UserError(f"--task: expected 0 to {len(every) - 1}, as there are {len(every)} experiments, found {task}")
+    if every[task] not in todo:
+        say(f"{every[task]}: is done")
+    return [experiment for experiment in todo if experiment == every[task]]
+
+
+def stages_of(params: dict[str, Any]) -> list[str]:
+    """The stages that an experiment with these params runs."""
+    train, folds = trained_params(params)
+    return [*targets("train", train.seeds, folds), *targets("evaluate", train.seeds, folds)]
 
 
 def trained_params(params: dict[str, Any]) -> tuple[Train, list[int]]:
@@ -130,7 +211,3 @@ def write_page(name: str, adaptive: Method) -> int:
     summarise(name, {item.name: item.score for item in experiments})
     print(f"sweep {name}: {len(experiments)} experiments -> {SWEEP_PAGE}")
     return 0
-
-
-def say(text: str) -> None:
-    print(f"sweep: {text}", file=sys.stderr, flush=True)

@@ -20,6 +20,7 @@ from tools.sweep.definition import refuse_differences
 from tools.sweep.exchange import pull, push
 from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
 from tools.sweep.overrides import replace_adaptive
+from tools.sweep.ranges import Range
 from tools.sweep.schedule import known_shares, linear
 from tools.sweep.study import (
     DONE,
@@ -40,33 +41,6 @@ STARTUP = 5  # trials before one may be cut short
 WARMUP = 1 / 3  # of the epochs before a trial may be cut short
 ENOUGH = 3  # failures in a row: the next would fail, too
 START, END = "share at the start", "share at the end"  # alpha / (alpha + beta)
-
-
-@dataclass(frozen=True)
-class Range:
-    """One param to search, from `KEY=LOW..HIGH` or, evenly over orders of magnitude, `KEY=LOW..HIGH:log`."""
-
-    key: str
-    low: float
-    high: float
-    log: bool
-
-
-def parse_range(text: str) -> Range:
-    """
-    Raises:
-        ValueError: the text, which is no range.
-    """
-    key, _, span = text.partition("=")
-    span, _, scale = span.partition(":")
-    low, _, high = span.partition("..")
-    try:
-        parsed = Range(key, float(low), float(high), scale == "log")
-    except ValueError:
-        raise ValueError(text) from None
-    if not key or scale not in ("", "log") or parsed.low >= parsed.high or (parsed.log and parsed.low <= 0):
-        raise ValueError(text)
-    return parsed
 
 
 @dataclass

@@ -18,6 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 # Each worker has one core: libraries that start a thread per core would fight over them.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 SEMAPHORES = "/dev/shm"
 BATCHES = 64  # made here, since Dask's executor ignores the chunk size of `map`
 
@@ -30,7 +31,7 @@ def executor() -> Iterator[Executor]:
     nor their place ever changes a result, so they are no parameters of the pipeline. Work gets absolute paths; a
     cluster's workers need the same file system and virtual environment, and one thread each.
     """
-    address = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    address = os.environ.get(SCHEDULER, "")
     with cluster(address) if address else processes() as pool:
         yield pool
 
@@ -102,7 +103,7 @@ def cluster(address: str) -> Iterator[Executor]:
         client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise UserError(
-            f"DASK_SCHEDULER_ADDRESS: expected a Dask scheduler at {address}, found none ({type(error).__name__}); "
+            f"{SCHEDULER}: expected a Dask scheduler at {address}, found none ({type(error).__name__}); "
             "start one with `dask scheduler`, or unset the variable"
         ) from None
     with client, client.get_executor(pure=False) as pool:  # type: ignore[no-untyped-call]

@@ -15,10 +15,12 @@ from stages.train.params import Dwa, Fixed, Linear, Random, Reversed, read_weigh
 from stages.train.weighting import make_weighting
 from tests.helpers.paths import ROOT
 from tools.sweep.arms import arms
-from tools.sweep.cost import hours
-from tools.sweep.overrides import overridden, replace_adaptive
+from tools.sweep.cost import expected_cost, hours
+from tools.sweep.overrides import expand, overridden, replace_adaptive
+from tools.sweep.ranges import Range, parse_range
+from tools.sweep.runner import check_ranges
 from tools.sweep.schedule import declared_shares, known_shares, linear
-from tools.sweep.search import Range, parse_range, propose
+from tools.sweep.search import propose
 
 SHARES = st.integers(0, 100).map(lambda percent: percent / 100)
 
@@ -114,6 +116,52 @@ def test_a_range_is_read() -> None:
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "texts", "message"),
+    [
+        ([], ["train.loop.epochs=1..10"], r"--range train\.loop\.epochs: 1 is impossible: .*valid integer"),
+        ([], ["train.loop.epoch=1..10"], "--range train.loop.epoch: 1 is impossible: .*Could not override"),
+        ([], ["train.augment.flip=0..2"], "--range train.augment.flip: 2 is impossible: .*less than or equal to 1"),
+        ([], ["train.augment.flip=0..1", "train.augment.flip=0..1:log"], "found train.augment.flip twice"),
+        (["train.augment.flip=0.5"], ["train.augment.flip=0..1"], "found train.augment.flip twice, also among -S"),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused_before_any_work(
+    overrides: list[str], texts: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match=message):
+        check_ranges([parse_range(text.removesuffix(":log")) for text in texts], overrides, Linear())
+
+
+def test_a_range_of_a_key_of_the_method_is_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    check_ranges([parse_range("train.adaptive.temperature=0.5..4:log")], ["train.adaptive=dwa"], Dwa())
+
+
+def test_values_of_a_grid_are_combined_as_by_dvcs_queue() -> None:
+    combinations, keys = expand(["train.loop.epochs=1,2", "train.adaptive=dwa", "train.seeds=[1,2]"])
+    assert combinations == [
+        ["train.loop.epochs=1", "train.adaptive=dwa", "train.seeds=[1,2]"],
+        ["train.loop.epochs=2", "train.adaptive=dwa", "train.seeds=[1,2]"],
+    ]
+    assert keys == ["train.loop.epochs"]
+
+
+def test_a_cost_counts_what_overrides_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("tools.sweep.cost.time_step", lambda settings, side: (side / 256, 1e9))
+    usual = [overridden(["train.seeds=[1,2]", "evaluate.folds=[1,2,3,4]", "annotate.split.train=100"])] * 3
+    assert expected_cost(usual).startswith(
+        "3 experiments x 2 seeds x 4 folds = 24 trainings of 24 epochs on 80 films.\nThe stages annotate run first"
+    )
+    large = [overridden([f"preprocess.size={side}", "annotate.split.train=100"]) for side in (256, 512)]
+    said = expected_cost(large)
+    assert "(1.00, 2.00 s a step" in said
+    assert "some 13 min" in said  # 24 epochs of 10 steps of 1 s and of 2 s, and 20 s round each training
+    assert expected_cost([]) == "0 experiments: nothing is left to run."
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(120, "2 min"), (5400, "90 min"), (9000, "2.5 h")])

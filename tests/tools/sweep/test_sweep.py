@@ -242,7 +242,7 @@ def test_a_full_disk_ends_a_search_after_three_failures_and_it_goes_on_when_ther
 
 def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path) -> None:
     output = run(project, *SWEEP, "arms", "honest", "--seeds", "1,2,3,4,5", "-S", "train.loop.epochs=3", "--dry-run")
-    assert "15 arms x 5 seeds = 75 trainings of 3 epochs on 12 films" in output
+    assert "15 experiments x 5 seeds x 1 folds = 75 trainings of 3 epochs on 12 films" in output
     assert "On this machine some" in output
     assert "On one H200 some" in output
     assert "honest" not in run(project, "dvc", "exp", "list", "--all-commits")

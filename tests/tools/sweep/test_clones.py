@@ -1,0 +1,110 @@
+"""Grids and arms over machines that share nothing but a git and a DVC remote, on a project of milliseconds."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import LocalCluster
+from dvc.api import DVCFileSystem
+
+from stages.common.core.signals import StopRequest
+from tests.helpers.processes import run, wait_for
+from tests.helpers.tiny import tiny_project
+from tools.sweep.clone import Job
+from tools.sweep.exchange import pull
+from tools.sweep.execution import Where, run_jobs
+from tools.sweep.experiments import names
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_project(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The project as the current folder."""
+    monkeypatch.chdir(made)
+    monkeypatch.setattr("tools.sweep.exchange.PATIENCE", 0)
+    (made.parent / "log").write_text("")
+    return made
+
+
+def runs(project: Path) -> list[list[str]]:
+    """Process and experiment of every training so far."""
+    return [line.split() for line in (project.parent / "log").read_text().splitlines()]
+
+
+def jobs(sweep: str, values: list[int]) -> list[Job]:
+    return [Job(f"{sweep}-{value}", [f"value={value}"], ["train"], sweep) for value in values]
+
+
+def test_a_worker_that_is_lost_costs_its_experiment_only(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = project.parent / "block"
+    block.touch()
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+
+        def kill_one() -> None:
+            wait_for(lambda: len(runs(project)) == 2)
+            dvc = psutil.Process(int(runs(project)[0][0]))
+            worker = next(above for above in dvc.parents() if "spawn_main" in " ".join(above.cmdline()))
+            worker.kill()
+            wait_for(lambda: not dvc.is_running() or dvc.status() == psutil.STATUS_ZOMBIE)
+            block.unlink()
+
+        with ThreadPoolExecutor(1) as helper:
+            killed = helper.submit(kill_one)
+            assert run_jobs(jobs("grid", [2, 3]), Where(), StopRequest()) == []
+            killed.result()
+    assert names("grid") == []
+    pull("grid")
+    assert names("grid") == ["grid-2", "grid-3"]
+    assert sorted(Counter(name for _, name in runs(project)).values()) == [1, 2]
+    for value in (2, 3):
+        shutil.rmtree(project / ".dvc/cache", ignore_errors=True)  # the clone pushed it to the remote
+        assert DVCFileSystem(rev=f"grid-{value}").read_text("model") == f"value: {value}\n1\n"
+
+
+def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> None:
+    said = run_in_clone(find_origin(), jobs("bad", [9])[0])
+    assert "bad-9 ended with" in said
+    assert "nine is no value" in said
+    pull("bad")
+    assert names("bad") == []
+
+
+def test_what_other_machines_cannot_get_is_refused(project: Path) -> None:
+    (project / "params.yaml").write_text("value: 5\n")
+    with pytest.raises(UserError, match=r"expected a workspace without changes.*found params\.yaml; commit and push"):
+        find_origin()
+    run(project, "git", "commit", "-qam", "five")
+    with pytest.raises(UserError, match=r"expected commit \w{7} on origin, which other machines clone, found"):
+        find_origin()
+    run(project, "git", "reset", "-q", "--hard", "HEAD~")
+    assert find_origin().url == str(project.parent / "git")
+
+
+def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(project: Path) -> None:
+    block = project.parent / "block"
+    block.touch()
+    run(project, "dvc", "exp", "run", "--queue", "--name", "queue", "-S", "value=2,9", "train")
+    run(project, "dvc", "queue", "start")
+    wait_for(lambda: len(runs(project)) == 1)
+    experiment = psutil.Process(int(runs(project)[0][0]))
+    worker = next(above for above in experiment.parents() if "queue-worker" in above.cmdline())
+    assert requeue_lost().startswith("queued again: nothing")
+    worker.kill()
+    worker.wait()
+    assert "queued again: queue-1 (lost its worker)" in requeue_lost()
+    assert not experiment.is_running()
+    block.unlink()
+    run(project, "dvc", "queue", "start")
+    wait_for(lambda: names("queue") == ["queue-1"] and "Failed" in run(project, "dvc", "queue", "status"))
+    assert "queued again: queue-2 (failed)" in requeue_lost()
+    run(project, "dvc", "queue", "remove", "--queued")
