@@ -47,7 +47,7 @@ def tiny_project(folder: Path) -> Path:
     (here / "dvc.yaml").write_text(PIPELINE)
     (here / "params.yaml").write_text("value: 1\n")
     (here / "train.py").write_text(TRAIN.format(shared=str(folder)))
-    (here / ".gitignore").write_text("/data\n/model\n")
+    (here / ".gitignore").write_text("/data\n/model\n/.dvc/site-cache\n")
     run(here, "dvc", "repro", "-q", "data")
     run(here, "dvc", "push", "-q")
     run(here, "git", "add", "-A")

@@ -1,5 +1,6 @@
 """Grids and arms over machines that share nothing but a git and a DVC remote, on a project of milliseconds."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,15 @@ import pytest
 from distributed import LocalCluster
 from dvc.api import DVCFileSystem
 
+from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
 from tests.helpers.processes import run, wait_for
 from tests.helpers.tiny import tiny_project
-from tools.sweep.clone import Job
+from tools.sweep.clone import Job, find_origin, run_in_clone
 from tools.sweep.exchange import pull
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import names
+from tools.sweep.queue import requeue_lost
 
 pytestmark = pytest.mark.slow
 
