@@ -145,7 +145,7 @@ def train_and_record(training: Training, source: Path, target: Path, scores: Pat
         resume(training, load_checkpoint(checkpoint, name))
         fit(training, tracker, lambda: save_checkpoint(checkpoint, name, training.state.snapshot()))
         dice = write_run(training, record, target)
-        write_json(scores, {"epoch": training.state.kept_epoch, "dice": dice})
+        write_json(scores, {"dice": dice})
         tracker.log_kept(training.state.kept_epoch, dice)
         tracker.tag({"weights.sha256": sha256(target / WEIGHTS)})
         tracker.log_files(mlflow_model(target, training.train.inputs.shape[1]), "model")

@@ -104,11 +104,17 @@ def training_bytes(train: Train, size: int) -> float:
     return float(4 * (ADAM * sum(parameters.values()) + per_film * films_per_process))
 
 
+FREE = (
+    "free some: `dvc push --all-commits` and `dvc exp push origin --all-commits`, then `dvc gc --workspace "
+    "--all-commits --all-experiments`, which keeps what a commit or an experiment needs"
+)
+
+
 def space(seeds: list[int], folds: list[int]) -> list[CheckResult]:
     """Free disk against what the trainings of params.yaml will write."""
     runs = len(VARIANTS) * len(seeds) * len(folds)
     need, free = runs * RUN, shutil.disk_usage(root()).free
     message = f"{free / GB:.0f} GB are free where DVC and MLflow write; {runs} trainings take some {need / GB:.1f} GB"
     if free < need + GB:
-        return [CheckResult("disk", Severity.BAD, f"{message}; free some (`dvc gc --workspace`)")]
+        return [CheckResult("disk", Severity.BAD, f"{message}; {FREE}")]
     return [CheckResult("disk", Severity.GOOD, message)]

@@ -1,6 +1,7 @@
 """Grids and arms over machines that share nothing but a git and a DVC remote, on a project of milliseconds."""
 
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from dvc.api import DVCFileSystem
 
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
-from tests.helpers.processes import run, wait_for
+from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.tiny import tiny_project
 from tools.sweep.clone import Job, find_origin, run_in_clone
 from tools.sweep.exchange import pull
@@ -93,11 +94,19 @@ def test_what_other_machines_cannot_get_is_refused(project: Path) -> None:
     assert find_origin().url == str(project.parent / "git")
 
 
+def start_queue(project: Path) -> None:
+    """Its worker keeps what it inherits: a pipe would stay open."""
+    words = ["dvc", "queue", "start"]
+    subprocess.run(
+        words, cwd=project, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+    )
+
+
 def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(project: Path) -> None:
     block = project.parent / "block"
     block.touch()
     run(project, "dvc", "exp", "run", "--queue", "--name", "queue", "-S", "value=2,9", "train")
-    run(project, "dvc", "queue", "start")
+    start_queue(project)
     wait_for(lambda: len(runs(project)) == 1)
     experiment = psutil.Process(int(runs(project)[0][0]))
     worker = next(above for above in experiment.parents() if "queue-worker" in above.cmdline())
@@ -107,7 +116,7 @@ def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(
     assert "queued again: queue-1 (lost its worker)" in requeue_lost()
     assert not experiment.is_running()
     block.unlink()
-    run(project, "dvc", "queue", "start")
+    start_queue(project)
     wait_for(lambda: names("queue") == ["queue-1"] and "Failed" in run(project, "dvc", "queue", "status"))
     assert "queued again: queue-2 (failed)" in requeue_lost()
     run(project, "dvc", "queue", "remove", "--queued")
