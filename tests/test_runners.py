@@ -68,12 +68,12 @@ def test_a_workflow_reads_its_input_as_params_and_never_as_commands(tmp_path: Pa
     subprocess.run(
         ["bash", "-euo", "pipefail", "-c", step["run"]],
         cwd=tmp_path,
-        env=environment() | {"CHANGES": changes, "PATH": f"{fake.parent}:/usr/bin:/bin"},
+        env=environment() | {"CHANGES": changes, "EXPERIMENT": "run-1-1", "PATH": f"{fake.parent}:/usr/bin:/bin"},
         check=True,
     )
     words = (tmp_path / "words").read_text().splitlines()
     assert words == [
-        *("exp", "run", "--set-param", "train.loop.epochs=3", "--set-param", "train.seeds=[1,2]"),
+        *("exp", "run", "--name", "run-1-1", "--set-param", "train.loop.epochs=3", "--set-param", "train.seeds=[1,2]"),
         *("--set-param", "x=$(touch owned); touch owned"),
     ]
     assert not (tmp_path / "owned").exists()
@@ -106,6 +106,7 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
     for step in training_steps():
         bare = {"PATH": ":".join([*reversed(path.read_text().split()), "/usr/bin", "/bin"]), "HOME": str(tmp_path)}
         bare |= {"GITHUB_PATH": str(path), "CHANGES": "train.adaptive.alpha.start=0.1", "PYTHONPATH": str(project)}
+        bare |= {"EXPERIMENT": "run-1-1", "GIT_URL": str(tmp_path / "origin")}
         for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
             bare[name] = "runner@example.org"
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.get("run", "true")]
@@ -115,6 +116,7 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
     assert (project / "reports/comparison.md").read_text() in comment
     assert re.search(r"\| reports/metrics\.json +\| adaptive\.f1 ", comment)
     assert list((tmp_path / "store").rglob("runs"))
+    assert run(tmp_path, "git", "-C", "origin", "for-each-ref", "refs/exps").strip().endswith("/run-1-1")
     (place,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", comment)
     assert matplotlib.image.imread(project / place).std() > 0
 

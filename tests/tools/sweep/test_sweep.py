@@ -186,8 +186,9 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
     assert "long-0: stopped" in output
     assert list((project / ".checkpoints").glob("*.safetensors"))
     output = run(project, *words)
-    assert "long-1: share at the start 0.3, share at the end 0.7" in output
-    assert "resumes in epoch" in (project / ".dvc/tmp/sweep/long-1.log").read_text()
+    assert "long-0: share at the start 0.3, share at the end 0.7" in output
+    assert "long-0: validation Dice" in output
+    assert "resumes in epoch" in (project / ".dvc/tmp/sweep/long-0.log").read_text()
 
 
 def test_a_training_that_is_killed_costs_its_own_trial_only(project: Path) -> None:
