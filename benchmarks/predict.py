@@ -76,15 +76,15 @@ def latency(film: Path) -> None:
     model, content = open_model("adaptive"), film.read_bytes()
     decoded = decode(content, 64, CtWindow())
     frame, inputs = prepared(decoded.pixels, model)
-    grid = model.probabilities(inputs[None])[0]
-    prediction = finished(decoded.pixels.shape, frame, inputs, grid, model)
+    each = model.probabilities_of_each(inputs[None])[:, 0]
+    prediction = finished(decoded.pixels.shape, frame, inputs, each, model)
     facts = facts_of(model, "", {}) | {"input_sha256": "0" * 64}
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, Callable[[], object]] = {
             "decode": lambda: decode(content, 64, CtWindow()),
             "prepare": lambda: prepared(decoded.pixels, model),
             "forward": lambda: model.probabilities(inputs[None]),
-            "back to the film": lambda: finished(decoded.pixels.shape, frame, inputs, grid, model),
+            "back to the film": lambda: finished(decoded.pixels.shape, frame, inputs, each, model),
             "write": lambda: write_prediction(Path(folder), decoded, prediction, facts, ["json", "png"]),
         }
         for name, work in parts.items():

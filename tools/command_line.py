@@ -66,13 +66,19 @@ def predict(
         str, typer.Option(help="adaptive, baseline, a run below models/, or an exported folder.")
     ] = "adaptive",
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
-    format_: Annotated[str, typer.Option("--format", help="Some of png,json,dicom-seg.")] = "png,json,dicom-seg",
+    format_: Annotated[
+        str, typer.Option("--format", help=f"Some of {','.join(FORMATS)}; the last three for annotation tools.")
+    ] = "png,json,dicom-seg",
     average: Annotated[
         bool, typer.Option("--average", help="Average over all seeds and folds; each costs a pass.")
     ] = False,
     tta: Annotated[
         bool, typer.Option("--tta", help="Average over the film and its mirror image; costs 2 passes.")
     ] = False,
+    label_next: Annotated[
+        Literal["uncertainty", "disagreement"],
+        typer.Option(help="Rank films for labelling in summary.csv; disagreement needs --average."),
+    ] = "uncertainty",
 ) -> None:
     """Segment new films. Research software, not a medical device.
 
@@ -87,7 +93,7 @@ def predict(
     from tools.predict.batch import predict_films
 
     begin_working()
-    failed = predict_films(films, model, output, formats, average, tta)
+    failed = predict_films(films, model, output, formats, average, tta, label_next)
     raise typer.Exit(1 if failed else 0)
 
 

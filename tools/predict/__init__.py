@@ -3,4 +3,5 @@
 From Python: `predict(pixels, open_model("adaptive"))`, both from `tools.predict.model`.
 """
 
-FORMATS = ("png", "json", "dicom-seg")  # that a prediction can be written in
+TOOLS = ("coco", "cvat", "label-studio")  # annotation tools, by the formats that they read
+FORMATS = ("png", "json", "dicom-seg", *TOOLS)  # that a prediction can be written in

@@ -23,10 +23,13 @@ from stages.common.core.parallel import count_workers
 from stages.ingest.file_access import printable
 from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
+from tools.predict import TOOLS
+from tools.predict.annotations import picture_path, refuse_one_picture
 from tools.predict.films import INDEX, Named, decode, find_films
 from tools.predict.index import LEFT_OUT, write_pages
+from tools.predict.label_next import Measure
 from tools.predict.model import Model, Prediction, open_model, predict
-from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_prediction
+from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_film_picture, write_prediction
 
 SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
@@ -45,7 +48,13 @@ Work = Callable[[Named], PredictionResult]
 
 
 def predict_films(
-    names: list[str], model: str, output: Path, formats: list[str], average: bool = False, flip: bool = False
+    names: list[str],
+    model: str,
+    output: Path,
+    formats: list[str],
+    average: bool = False,
+    flip: bool = False,
+    measure: Measure = "uncertainty",
 ) -> int:
     """Predict films and write a folder for each; returns the number of films that could not be read.
 
@@ -56,10 +65,15 @@ def predict_films(
         formats: some of FORMATS.
         average: over all seeds and folds of the variant.
         flip: average over each film and its mirror image.
+        measure: by which films are ranked for labelling.
     """
     network = open_model(model, average=average, flip=flip, threads=1)
+    if measure == "disagreement" and len(network.networks) < 2:
+        raise UserError("--label-next disagreement: expected several networks, found one; train more seeds, --average")
     films, others = find_films(names)
     refuse_files(output, films)
+    if set(formats) & set(TOOLS):
+        refuse_one_picture(name for _, name in films)
     if others:
         shown = first_few([printable(str(path)) for path, _ in others], SHOWN)
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
@@ -76,7 +90,7 @@ def predict_films(
                 refused[films[number - 1][1].as_posix()] = result.message
             stream = errors if result.how == "failed" else sys.stdout
             print(f"{number}/{len(films)} {printable(str(result.path))}: {result.message}", file=stream, flush=True)
-    write_pages(output, refused)
+    write_pages(output, refused, measure, formats)
     skipped = f", {counts['done before']} done before" if counts["done before"] else ""
     print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}, {output / INDEX}")
     return counts["failed"]
@@ -137,10 +151,11 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
     """
     cv2.setNumThreads(1)
     path, folder = film[0], output / film[1]
+    picture = picture_path(output, film[1].as_posix()) if set(formats) & set(TOOLS) else None
     try:
         content = path.read_bytes()
         film_facts: FilmFacts = {**facts, "input_sha256": hashlib.sha256(content).hexdigest()}
-        if is_done(folder, film_facts):
+        if is_done(folder, film_facts) and (picture is None or picture.exists()):
             return PredictionResult(path, "done before", "done before")
         decoded = decode(content, model.recipe.megapixels, model.recipe.ct_window)
         prediction = predict(decoded.pixels, model, decoded.spacing)
@@ -153,6 +168,8 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
     try:
         with new_folder(folder) as out:
             problem = write_prediction(out, decoded, prediction, film_facts, formats)
+        if picture:
+            write_film_picture(picture, decoded)
     except (OSError, UserError):
         raise  # the machine's, which ends the command
     except Exception as error:  # one odd header does not end a ward's night

@@ -17,7 +17,7 @@ from stages.ingest.params import CtWindow
 from stages.ingest.pictures import SUFFIXES, decode_picture
 
 PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
-SUMMARY, INDEX = "summary.csv", "index.html"  # lie above these folders
+SUMMARY, INDEX, ANNOTATIONS = "summary.csv", "index.html", "predicted_annotations"  # lie above these folders
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,14 @@ def files_below(folder: Path) -> list[Path]:
         files += [Path(place) / name for name in (*names, *links)]
     written = {path.parent for path in files if path.name == PREDICTION}
     above = {parent for path in written for parent in path.parents}
-    own = {path for path in files if path.parent in written or (path.name in (SUMMARY, INDEX) and path.parent in above)}
+    beside = {parent / ANNOTATIONS for parent in above}
+    own = {
+        path
+        for path in files
+        if path.parent in written
+        or (path.name in (SUMMARY, INDEX) and path.parent in above)
+        or beside.intersection(path.parents)
+    }
     return sorted(path for path in files if path not in own and not is_system_file(path.relative_to(folder).as_posix()))
 
 

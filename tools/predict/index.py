@@ -2,18 +2,24 @@
 
 import csv
 import os
+import sys
+from collections.abc import Container
 from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
 
-from stages.common.core.errors import UserError
-from stages.common.core.files import read_json, write_text
+from stages.common.core.errors import first_few
+from stages.common.core.files import write_text
+from stages.ingest.file_access import printable
+from tools.predict.annotations import MarkedFilm, picture_of, picture_path, write_annotations
 from tools.predict.films import INDEX, PREDICTION, SUMMARY
-from tools.predict.outputs import OVERLAY, SEGMENTATION, WARNING
+from tools.predict.label_next import Measure, label_ranks
+from tools.predict.outputs import OVERLAY, SEGMENTATION, WARNING, PredictionRecord, read_prediction
 
 LEFT_OUT = "no film"
+SHOWN = 5  # names of predictions that cannot be read
 ORDER = ("refused", "unfamiliar", "marked", "not marked", "left out")
 HEADINGS = {
     "refused": "Refused: no prediction",
@@ -33,9 +39,11 @@ img { width: 160px; max-height: 240px; object-fit: contain }
 
 
 class SummaryRow(TypedDict):
-    """A row of summary.csv. result: of ORDER. regions, probability_max: blank without a prediction.
+    """A row of summary.csv. result: of ORDER. All numbers are blank without a prediction.
 
-    fracture_probability: that the film has a fracture; blank without calibration.
+    fracture_probability: that the film has a fracture; blank without calibration. uncertainty, disagreement: of
+    `tools.predict.label_next`, the second blank for one network. label_next: 1 for the film to label first; blank
+    where the measure is.
     """
 
     film: str
@@ -43,22 +51,29 @@ class SummaryRow(TypedDict):
     regions: str
     probability_max: str
     fracture_probability: str
+    uncertainty: str
+    disagreement: str
+    label_next: str
     dicom_seg: str
     reason: str
 
 
-def write_pages(output: Path, refused: dict[str, str]) -> None:
-    """Write summary.csv and index.html over all predictions below a folder.
+def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats: list[str]) -> None:
+    """Write summary.csv, index.html and the files of annotation tools over all predictions below a folder.
 
     Args:
         output: the folder.
         refused: reasons why files have no prediction, by their names; LEFT_OUT for what is no film.
+        measure: by which films are ranked for labelling.
+        formats: some of FORMATS.
     """
+    records = read_predictions(output, refused)
+    ranks = label_ranks({name: record[measure] for name, record in records.items()})
     rows = [row_of_refused(name, reason) for name, reason in refused.items()]
-    for path in sorted(output.rglob(PREDICTION)):
-        name = path.parent.relative_to(output).as_posix()
-        if name not in refused and not any(part.startswith(".") for part in Path(name).parts):
-            rows += row_of(path, name)
+    rows += [row_of(record, name, output, ranks.get(name)) for name, record in records.items()]
+    order = sorted(records, key=lambda name: (ranks.get(name, len(records) + 1), name))
+    pictured = [name for name in order if picture_path(output, name).is_file()]
+    write_annotations(output, [marked_film(name, records[name]) for name in pictured], formats)
     rows.sort(key=lambda row: (ORDER.index(row["result"]), -float(row["probability_max"] or 0), row["film"]))
     table = StringIO()
     writer = csv.DictWriter(table, list(SummaryRow.__annotations__), lineterminator="\n")
@@ -67,6 +82,39 @@ def write_pages(output: Path, refused: dict[str, str]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / SUMMARY, table.getvalue())
     write_text(output / INDEX, page(rows, output))
+
+
+def read_predictions(output: Path, refused: Container[str]) -> dict[str, PredictionRecord]:
+    """Every prediction below a folder by the name of its film; says which cannot be read.
+
+    Args:
+        output: the folder.
+        refused: names of films that have no prediction now, whatever an earlier call left.
+    """
+    records, unread = {}, []
+    for path in sorted(output.rglob(PREDICTION)):
+        name = path.parent.relative_to(output).as_posix()
+        if name in refused or any(part.startswith(".") for part in Path(name).parts):
+            continue
+        record = read_prediction(path.parent)
+        if record is None:
+            unread.append(printable(name))
+        else:
+            records[name] = record
+    if unread:
+        print(
+            f"predict: {len(unread)} predictions are damaged or of another version, and missing in {SUMMARY}: "
+            f"{first_few(unread, SHOWN)}; predict these films again",
+            file=sys.stderr,
+        )
+    return records
+
+
+def marked_film(name: str, record: PredictionRecord) -> MarkedFilm:
+    """A prediction as annotation tools have it."""
+    picture, size = picture_of(name), (record["width"], record["height"])
+    model = f"{record['model']['name']} {record['model']['weights_sha256'][:12]}"
+    return MarkedFilm(picture, *size, record["regions"], record["probability_max"], model)
 
 
 def row_of_refused(name: str, reason: str) -> SummaryRow:
@@ -78,37 +126,39 @@ def row_of_refused(name: str, reason: str) -> SummaryRow:
         regions="",
         probability_max="",
         fracture_probability="",
+        uncertainty="",
+        disagreement="",
+        label_next="",
         dicom_seg="",
         reason=reason,
     )
 
 
-def row_of(path: Path, name: str) -> list[SummaryRow]:
-    """The row of a prediction; none where its file is damaged, which the next call writes again.
+def row_of(record: PredictionRecord, name: str, output: Path, rank: int | None) -> SummaryRow:
+    """The row of a prediction.
 
     Args:
-        path: of prediction.json.
+        record: its prediction.json.
         name: of its film.
+        output: the folder of all predictions.
+        rank: among the films to label next; None without.
     """
-    try:
-        found = read_json(path)
-        regions, familiar, fracture = found["regions"], found["familiar"]["is"], found["fracture_probability"]
-        reasons = [] if familiar else ["unlike the films that the model was trained on"]
-        reasons += [f"no DICOM SEG: {found['no_dicom_seg']}"] if found["no_dicom_seg"] else []
-        result = "unfamiliar" if not familiar else "marked" if regions else "not marked"
-        return [
-            SummaryRow(
-                film=name,
-                result=result,
-                regions=str(len(regions)),
-                probability_max=f"{found['probability_max']:.4f}",
-                fracture_probability="" if fracture is None else f"{fracture:.4f}",
-                dicom_seg="yes" if (path.parent / SEGMENTATION).exists() else "no",
-                reason="; ".join(reasons),
-            )
-        ]
-    except (UserError, ValueError, KeyError, TypeError):
-        return []
+    regions, fracture, apart = record["regions"], record["fracture_probability"], record["disagreement"]
+    familiar = record["familiar"]["is"]
+    reasons = [] if familiar else ["unlike the films that the model was trained on"]
+    reasons += [f"no DICOM SEG: {record['no_dicom_seg']}"] if record["no_dicom_seg"] else []
+    return SummaryRow(
+        film=name,
+        result="unfamiliar" if not familiar else "marked" if regions else "not marked",
+        regions=str(len(regions)),
+        probability_max=f"{record['probability_max']:.4f}",
+        fracture_probability="" if fracture is None else f"{fracture:.4f}",
+        uncertainty=f"{record['uncertainty']:.3g}",
+        disagreement="" if apart is None else f"{apart:.3g}",
+        label_next="" if rank is None else str(rank),
+        dicom_seg="yes" if (output / name / SEGMENTATION).exists() else "no",
+        reason="; ".join(reasons),
+    )
 
 
 def page(rows: list[SummaryRow], output: Path) -> str:

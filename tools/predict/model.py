@@ -21,6 +21,7 @@ from stages.common.model.calibration import LogitFunction, film_probability, mea
 from stages.common.model.out_of_distribution import distances
 from stages.preprocess.steps import Frame, prepare
 from stages.threshold.process_film import level_map
+from tools.predict.label_next import disagreement, uncertainty
 from tools.predict.recipe import MODEL, Recipe, read_export, read_recipe
 
 ONNX_INPUT, ONNX_OUTPUT = "film", "logit"
@@ -39,9 +40,14 @@ class Model:
     recipe: Recipe
     weights: str
 
+    def probabilities_of_each(self, inputs: np.ndarray) -> np.ndarray:
+        """Of fracture in every pixel, by each network: float32 (M, N, S, S) for uint8 inputs (N, C, S, S)."""
+        each = zip(self.networks, self.recipe.temperatures, strict=True)
+        return np.stack([mean_probabilities([network], [t], inputs, self.recipe.mirror) for network, t in each])
+
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Of fracture in every pixel: float32 (N, S, S) for uint8 inputs (N, C, S, S)."""
-        return mean_probabilities(self.networks, self.recipe.temperatures, inputs, self.recipe.mirror)
+        return np.asarray(self.probabilities_of_each(inputs).mean(axis=0))
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Prediction:
 
     grid: float32 (S, S), the probabilities on the network's grid.
     fracture_probability: that the film has a fracture, from the largest of these; None without calibration.
+    uncertainty, disagreement: of `tools.predict.label_next`.
     distance, limit: of `stages.common.model.out_of_distribution`.
     """
 
@@ -69,6 +76,8 @@ class Prediction:
     regions: list[Region]
     grid: np.ndarray
     fracture_probability: float | None
+    uncertainty: float
+    disagreement: float | None
     distance: float
     limit: float
 
@@ -188,7 +197,7 @@ def predict(image: np.ndarray, model: Model, spacing: tuple[float, float] | None
         UserError: another type or shape, or a film that is nearly blank where the model needs its grey levels.
     """
     frame, inputs = prepared(image, model)
-    return finished(image.shape, frame, inputs, model.probabilities(inputs[None])[0], model, spacing)
+    return finished(image.shape, frame, inputs, model.probabilities_of_each(inputs[None])[:, 0], model, spacing)
 
 
 def prepared(image: np.ndarray, model: Model) -> tuple[Frame, np.ndarray]:
@@ -213,7 +222,7 @@ def finished(
     shape: tuple[int, ...],
     frame: Frame,
     inputs: np.ndarray,
-    grid: np.ndarray,
+    each: np.ndarray,
     model: Model,
     spacing: tuple[float, float] | None = None,
 ) -> Prediction:
@@ -223,17 +232,20 @@ def finished(
         shape: of the film.
         frame: of `prepared`.
         inputs: of `prepared`, uint8 (C, S, S).
-        grid: probabilities of the network, float32 (S, S).
+        each: probabilities of each network, float32 (M, S, S).
         model: whose threshold and reference apply.
         spacing: height and width of a pixel in mm, where known.
     """
+    grid = each.mean(axis=0)
     probability = to_film(grid, frame.affine, (shape[0], shape[1]))
     mask = probability >= model.recipe.cut
     familiar = model.recipe.familiar
     far = float(distances(inputs[:1], familiar)[0])
     calibration = model.recipe.film_calibration
     fracture = None if calibration is None else float(film_probability(grid.max(), calibration))
-    return Prediction(probability, mask, regions_of(mask, probability, spacing), grid, fracture, far, familiar["limit"])
+    regions = regions_of(mask, probability, spacing)
+    unsure, apart = uncertainty(each), disagreement(each)
+    return Prediction(probability, mask, regions, grid, fracture, unsure, apart, far, familiar["limit"])
 
 
 def to_film(grid: np.ndarray, affine: Affine, shape: tuple[int, int]) -> np.ndarray:

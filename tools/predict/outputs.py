@@ -5,7 +5,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 import cv2
 import numpy as np
@@ -22,6 +22,9 @@ UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
 OVERLAY, SEGMENTATION = "overlay.jpg", "segmentation.dcm"
 LETTERS, SMALLEST_FONT = 40, 10  # the notice's font is a 40th of the film's width, and at least 10 pixels
+# OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter on every
+# line, which takes more than twice as long for a file of the same size.
+FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 LINES = 500  # outlines are a 500th of the film's longer side
 WHITE, BLACK, BAND = (230, 230, 230), (0, 0, 0), (240, 228, 66)  # the band's yellow is Okabe and Ito's
 
@@ -63,6 +66,25 @@ class FilmFacts(Facts):
     input_sha256: str
 
 
+class PredictionRecord(FilmFacts):
+    """prediction.json. regions: as `Region` has them. uncertainty, disagreement: of `tools.predict.label_next`.
+
+    familiar: distance and limit of `stages.common.model.out_of_distribution`, and whether the film `is` so.
+    """
+
+    height: int
+    width: int
+    spacing_mm: tuple[float, float] | None
+    spacing_from: str | None
+    regions: list[dict[str, Any]]
+    probability_max: float
+    fracture_probability: float | None
+    uncertainty: float
+    disagreement: float | None
+    no_dicom_seg: str | None
+    familiar: dict[str, Any]
+
+
 def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts: FilmFacts, formats: list[str]) -> str:
     """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
 
@@ -78,11 +100,8 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
     problem = ""
     probability, mask = (film.as_stored(picture) for picture in (prediction.probability, prediction.mask))
     if "png" in formats:
-        # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter
-        # on every line, which takes more than twice as long for a file of the same size.
-        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-        write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), fast)
-        write_picture(out / "mask.png", mask.astype(np.uint8) * 255, fast)
+        write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), FAST_PNG)
+        write_picture(out / "mask.png", mask.astype(np.uint8) * 255, FAST_PNG)
         sheet = film_overlay(film.as_stored(film.pixels), mask, prediction.familiar)
         write_picture(out / OVERLAY, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     if "dicom-seg" in formats and film.header is not None:
@@ -93,22 +112,37 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
         except UserError as fault:
             problem = str(fault)
     height, width = prediction.mask.shape
-    write_json(
-        out / PREDICTION,
-        {
-            **facts,
-            "height": height,
-            "width": width,
-            "spacing_mm": film.spacing,
-            "spacing_from": film.spacing_from or None,
-            "regions": [asdict(as_stored(region, film, width, height)) for region in prediction.regions],
-            "probability_max": float(prediction.grid.max()),
-            "fracture_probability": prediction.fracture_probability,
-            "no_dicom_seg": problem or None,
-            "familiar": {"distance": prediction.distance, "limit": prediction.limit, "is": prediction.familiar},
-        },
-    )
+    record: PredictionRecord = {
+        **facts,
+        "height": height,
+        "width": width,
+        "spacing_mm": film.spacing,
+        "spacing_from": film.spacing_from or None,
+        "regions": [asdict(as_stored(region, film, width, height)) for region in prediction.regions],
+        "probability_max": float(prediction.grid.max()),
+        "fracture_probability": prediction.fracture_probability,
+        "uncertainty": prediction.uncertainty,
+        "disagreement": prediction.disagreement,
+        "no_dicom_seg": problem or None,
+        "familiar": {"distance": prediction.distance, "limit": prediction.limit, "is": prediction.familiar},
+    }
+    write_json(out / PREDICTION, record)
     return problem
+
+
+def read_prediction(folder: Path) -> PredictionRecord | None:
+    """prediction.json in the folder of a film; None where it is missing, damaged or of another version."""
+    try:
+        record = read_json(folder / PREDICTION)
+    except (UserError, ValueError):
+        return None
+    whole = isinstance(record, dict) and record.keys() == PredictionRecord.__annotations__.keys()
+    return cast(PredictionRecord, record) if whole else None
+
+
+def write_film_picture(path: Path, film: DecodedFilm) -> None:
+    """A film as annotation tools open it, in the pixels of its file: PNG, 8 bits."""
+    write_picture(path, film.as_stored(stretched(film.pixels)), FAST_PNG)
 
 
 def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
@@ -154,12 +188,9 @@ def facts_of(model: Model, code: str, options: Options) -> Facts:
 
 def is_done(folder: Path, facts: FilmFacts) -> bool:
     """Whether a folder holds a prediction of the same film by the same model with the same options."""
-    try:
-        old = read_json(folder / PREDICTION)
-    except (UserError, ValueError):
-        return False
+    old = read_prediction(folder)
     new = (facts["input_sha256"], facts["model"], facts["options"])
-    return (old.get("input_sha256"), old.get("model"), old.get("options")) == new
+    return old is not None and (old["input_sha256"], old["model"], old["options"]) == new
 
 
 def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Label Studio: its own JSON export."""
 
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def read_label_studio(content: bytes) -> Labels:
     for index, (task, line) in enumerate(with_lines(text, "", data)):
         film, name = FilmLabels(line=line), ""
         try:
-            name = str(task.get("file_upload") or task["data"]["image"]).rsplit("/", 1)[-1]
+            name = film_name(task)
             done = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
             if len(done) > 1:
                 raise ValueError(f"{len(done)} annotations of one task")
@@ -43,6 +44,17 @@ def read_label_studio(content: bytes) -> Labels:
             film.problems.append(("", problem))
         labels.add_film(name, film)
     return labels
+
+
+def film_name(task: dict[str, Any]) -> str:
+    """The name of a task's film without the folders of the server.
+
+    Raises:
+        KeyError, TypeError, AttributeError: the task states none.
+    """
+    image = str(task.get("file_upload") or task["data"]["image"])
+    _, local, path = image.partition("/local-files/?d=")  # of a storage that the server reads itself
+    return (unquote(path) if local else image).rsplit("/", 1)[-1]
 
 
 def add_result(film: FilmLabels, item: dict[str, Any], line: int, task: int) -> None:

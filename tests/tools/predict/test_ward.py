@@ -24,47 +24,20 @@ from pydicom.uid import ExplicitVRBigEndian
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.ingest.dicom.values import NUMBERS
-from stages.ingest.params import CtWindow
-from stages.preprocess.params import Params as Preprocess
-from stages.threshold.params import Params as Threshold
 from tests.helpers.odd_films import NAME, ODD, refused_files, sample_film
-from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
+from tests.helpers.stub_model import stub_model
 from tools.predict import batch
 from tools.predict.films import find_films
-from tools.predict.model import Model
-from tools.predict.outputs import BAND, UNFAMILIAR, WARNING, film_overlay, measured_lines
-from tools.predict.recipe import Recipe
+from tools.predict.outputs import BAND, UNFAMILIAR, WARNING, PredictionRecord, film_overlay, measured_lines
 
 FORMATS = ["dicom-seg", "json", "png"]
-
-
-def bright_is_fracture(inputs: np.ndarray) -> np.ndarray:
-    """A network that marks what is bright; logits float32 (N, S, S)."""
-    return np.where(inputs[:, 0] > 180, 4, -4).astype(np.float32)
-
-
-def stub() -> Model:
-    params = read_yaml(ROOT / "params.yaml")
-    recipe = Recipe(
-        megapixels=64,
-        ct_window=CtWindow(centre=400, width=2000),
-        preprocess=Preprocess.model_validate(params["preprocess"]),
-        threshold=Threshold.model_validate(params["threshold"]),
-        input="image",
-        temperatures=[1.0],
-        cut=0.5,
-        film_calibration={"slope": 2.0, "intercept": 0.5},
-        mirror=False,
-        familiar={"mean": [0.0] * 16, "precision": np.eye(16).tolist(), "limit": 2.0},
-    )
-    return Model("stub", [bright_is_fracture], recipe, "0")
 
 
 @pytest.fixture(autouse=True)
 def model(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model without training in place of the one that a user names."""
-    made = stub()
+    made = stub_model()
     monkeypatch.setattr(batch, "open_model", lambda *_, **__: made)
     return made
 
@@ -200,7 +173,9 @@ def test_a_header_without_a_study_keeps_the_other_outputs(tmp_path: Path) -> Non
     assert summary(tmp_path / "out")["film"]["reason"].endswith(f"no DICOM SEG: {problem}")
 
 
-def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(tmp_path: Path, browser: Browser) -> None:
+def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(
+    tmp_path: Path, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
     inbox = tmp_path / "films"
     (inbox / "ward 1 #2").mkdir(parents=True)
     odd = 'a?b"<b>&é.dcm'
@@ -211,11 +186,15 @@ def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(tmp_
     for name in (".DS_Store", "._black.png", "Thumbs.db"):
         (inbox / name).write_bytes(b"x")
     output = inbox / "out"
-    earlier = {"regions": [], "probability_max": 0.1, "fracture_probability": None, "no_dicom_seg": None}
-    earlier |= {"familiar": {"is": True}}
-    (output / "earlier.png").mkdir(parents=True)
-    (output / "earlier.png/prediction.json").write_text(json.dumps(earlier))
+    earlier = dict.fromkeys(PredictionRecord.__annotations__) | {"regions": [], "familiar": {"is": True}}
+    for name, text in {
+        "earlier": json.dumps(earlier | {"probability_max": 0.1, "uncertainty": 0.2}),
+        "damaged": "{",
+    }.items():
+        (output / f"{name}.png").mkdir(parents=True)
+        (output / f"{name}.png/prediction.json").write_text(text)
     assert run(inbox, output) == 1
+    assert "predict: 1 predictions are damaged or of another version" in capsys.readouterr().err
     first = {path: path.read_bytes() for path in (output / "summary.csv", output / "index.html")}
     rows = summary(output)
     assert {name: row["result"] for name, row in rows.items()} == {
@@ -329,11 +308,11 @@ def test_marked_regions_are_outlined_and_what_they_hold_stays_to_be_seen() -> No
     assert grey[:97].all()
 
 
-TWICE = f"""
-from {__name__} import stub
+TWICE = """
+from tests.helpers.stub_model import stub_model
 from pathlib import Path
 from tools.predict import batch
-batch.open_model = lambda *_, **__: stub()
+batch.open_model = lambda *_, **__: stub_model()
 batch.predict_films(["films"], "stub", Path("out"), ["json", "png"])
 """
 
