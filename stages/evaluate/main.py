@@ -40,16 +40,14 @@ from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import log_test_metrics
 from stages.evaluate.boundary import boundary
+from stages.evaluate.calibration_error import brier, calibration_error, reliability
 from stages.evaluate.curves import (
     Levels,
     average_precision,
     best_temperature,
     best_threshold,
-    brier,
-    calibration_error,
     levels_of,
     precision_recall,
-    reliability,
 )
 from stages.evaluate.detection import detection, froc, marks_of
 from stages.evaluate.image_level import fit_calibration, summarise_films

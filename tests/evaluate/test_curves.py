@@ -12,15 +12,13 @@ from sklearn.metrics import (
 )
 
 from stages.common.model.calibration import to_probabilities
+from stages.evaluate.calibration_error import brier, calibration_error, reliability
 from stages.evaluate.curves import (
     average_precision,
     best_temperature,
     best_threshold,
-    brier,
-    calibration_error,
     levels_of,
     precision_recall,
-    reliability,
 )
 
 

@@ -240,7 +240,7 @@ def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, An
 
 def check_metrics(project: Project, check: Check) -> None:
     """metrics.json of each run from its tables; what needs the network's own probabilities is left to a rerun."""
-    from stages.evaluate.curves import calibration_error
+    from stages.evaluate.calibration_error import calibration_error
     from stages.evaluate.image_level import summarise_films
 
     if not check.whole(str(PARAMS)):

@@ -1,13 +1,22 @@
-"""The one exception that a user is meant to read, and lists in its sentences."""
+"""What a user reads of an error: the exception for mistakes, lists in its sentences, and the machine's own refusals."""
 
+import errno
 from collections.abc import Iterable, Sequence
+
+# What the loader of libraries, and Python's threads, say where they get no memory.
+NO_MEMORY = (
+    "failed to map segment from shared object",
+    "cannot allocate memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+)
 
 
 class UserError(Exception):
     """A mistake in the data, the parameters or the machine that its user can fix.
 
     The message is one clear sentence or list: which file, what was expected, what was found, how to fix it.
-    `run_stage` prints it without a traceback and exits with code 1.
+    `run_command` prints it without a traceback and exits with code 1.
     """
 
 
@@ -21,3 +30,30 @@ def error_list(heading: str, findings: Iterable[str], shown: int = 20) -> UserEr
     lines = list(findings)
     rest = [f"  ... and {len(lines) - shown} more"] if len(lines) > shown else []
     return UserError("\n".join([f"{heading} ({len(lines)}):", *(f"  - {line}" for line in lines[:shown]), *rest]))
+
+
+def describe_full_memory(error: ImportError | MemoryError | RuntimeError) -> str:
+    """A sentence for memory that this process cannot have; other errors are bugs and are raised again."""
+    chain: list[BaseException] = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    if any(isinstance(link, MemoryError) or any(said in str(link) for said in NO_MEMORY) for link in chain):
+        return (
+            "the memory that it may use is full; free some, or raise the limit (`ulimit -v`, or that of the container)"
+        )
+    raise error
+
+
+def describe_os_error(error: OSError) -> str:
+    """A sentence for what the machine refuses; other errors are bugs and are raised again."""
+    where = error.filename or "the output folder"
+    fixes = {
+        errno.ENOSPC: "the disk is full; free some space and rerun the command",
+        errno.EDQUOT: "the disk quota is used up; free some space and rerun the command",
+        errno.EACCES: "permission denied; make it readable and its folder writable",
+        errno.EROFS: "the file system is read-only; run on a writable one",
+        errno.ENOENT: "no such file or folder; run from the project's root, or `dvc repro` to make it",
+    }
+    if error.errno not in fixes:
+        raise error
+    return f"{where}: {fixes[error.errno]}"

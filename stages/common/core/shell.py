@@ -1,23 +1,14 @@
 """The shell round every stage and tool: whatever ends the work, a user reads one sentence and gets its exit code."""
 
 import atexit
-import errno
 import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from typing import NoReturn
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, describe_full_memory, describe_os_error
 from stages.common.core.signals import Interrupted
-
-# What the loader of libraries, and Python's threads, say where they get no memory.
-NO_MEMORY = (
-    "failed to map segment from shared object",
-    "cannot allocate memory",
-    "Cannot allocate memory",
-    "can't start new thread",
-)
 
 
 def run_command(name: str, work: Callable[[], int]) -> NoReturn:
@@ -65,30 +56,3 @@ def skip_teardown(codes: list[int]) -> None:
     except (OSError, ValueError):  # nobody reads any more, or the disk is full: the interpreter says it in its own way
         return
     os._exit(codes[0])
-
-
-def describe_full_memory(error: ImportError | MemoryError | RuntimeError) -> str:
-    """A sentence for memory that this process cannot have; other errors are bugs and are raised again."""
-    chain: list[BaseException] = [error]
-    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
-        chain.append(before)
-    if any(isinstance(link, MemoryError) or any(said in str(link) for said in NO_MEMORY) for link in chain):
-        return (
-            "the memory that it may use is full; free some, or raise the limit (`ulimit -v`, or that of the container)"
-        )
-    raise error
-
-
-def describe_os_error(error: OSError) -> str:
-    """A sentence for what the machine refuses; other errors are bugs and are raised again."""
-    where = error.filename or "the output folder"
-    fixes = {
-        errno.ENOSPC: "the disk is full; free some space and rerun the command",
-        errno.EDQUOT: "the disk quota is used up; free some space and rerun the command",
-        errno.EACCES: "permission denied; make it readable and its folder writable",
-        errno.EROFS: "the file system is read-only; run on a writable one",
-        errno.ENOENT: "no such file or folder; run from the project's root, or `dvc repro` to make it",
-    }
-    if error.errno not in fixes:
-        raise error
-    return f"{where}: {fixes[error.errno]}"

@@ -20,9 +20,6 @@ from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
-    ComputedRadiographyImageStorage,
-    CTImageStorage,
-    DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
@@ -38,9 +35,9 @@ from pydicom.uid import (
 )
 
 from stages.ingest.dicom.grey_scale import display_pixels
-from stages.ingest.dicom.values import multi, number, unreadable, why_no_numbers
+from stages.ingest.dicom.refusals import why_burned_in, why_unfit
+from stages.ingest.dicom.values import multi, number, unreadable
 from stages.ingest.params import BurnedIn, CtWindow, MaskCorners, RefuseBurnedIn
-from stages.ingest.pictures import SMALLEST
 from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
 
@@ -50,20 +47,6 @@ SYNTAXES = {
     *(ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless),
     *(*JPEG, *JPEGLSTransferSyntaxes),
     *(JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL),
-}
-CLASSES = {
-    "CR": {ComputedRadiographyImageStorage},
-    "DX": {DigitalXRayImageStorageForPresentation},
-    "CT": {CTImageStorage},
-}
-REFUSED = {
-    "RF": "fluoroscopy (RF), which is a film of moving frames",
-    "XA": "angiography (XA), which is a film of moving frames",
-    "SR": "a structured report (SR), which holds text and no film",
-    "OT": "a secondary capture (OT), which may hold a screen with names on it",
-    "SC": "a secondary capture (SC), which may hold a screen with names on it",
-    "PR": "a presentation state (PR), which holds no film",
-    "DOC": "a document (DOC)",
 }
 
 
@@ -100,16 +83,13 @@ def read_film(content: bytes, megapixels: int, ct_window: CtWindow, burned_in: B
     with refuse_damaged("a header with values that DICOM does not allow"):
         check_syntax(content[:65536])
         header = read_header(BytesIO(content))
-        state = str(header.get("BurnedInAnnotation", "NO") or "").strip().upper()
-        burned = state != "NO"  # `Y`, UNKNOWN or nothing at all is no plain NO
         unfit = why_unfit(header, megapixels)
-        if not unfit and burned and isinstance(burned_in, RefuseBurnedIn):
-            says = "YES" if state == "YES" else "neither NO nor YES"
-            unfit = f"text burned into its pixels (BurnedInAnnotation is {says}; see burned_in in ingest.sources)"
+        if not unfit and isinstance(burned_in, RefuseBurnedIn):
+            unfit = why_burned_in(header)
         if unfit:
             raise unreadable(unfit)
         stored = stored_values(header)
-        corner = burned_in.corner if burned and isinstance(burned_in, MaskCorners) else 0.0
+        corner = burned_in.corner if isinstance(burned_in, MaskCorners) and why_burned_in(header) else 0.0
         if corner:
             stored = mask_corners(stored, corner, black(header))
         return DicomFilm(
@@ -195,94 +175,6 @@ def transfer_syntax(content: bytes) -> UID:
 def name_of(syntax: UID) -> str:
     """A transfer syntax by its registered name; an unregistered one may hold anything and is not quoted."""
     return str(syntax.name) if syntax.is_transfer_syntax else "of a private kind"
-
-
-def why_unfit(header: Dataset, megapixels: int) -> str:
-    """What keeps a data set from being one grey film, in words without header text; '' if nothing does."""
-    modality = str(header.get("Modality", ""))
-    if modality in REFUSED:
-        return REFUSED[modality]
-    if modality not in CLASSES:
-        return "a Modality other than CR, DX and CT"
-    why = why_no_film(header, CLASSES[modality]) or why_no_numbers(header)
-    if why:
-        return why
-    frames, samples = (int(number(header, name, 1)) for name in ("NumberOfFrames", "SamplesPerPixel"))
-    if frames != 1 or samples != 1:
-        return f"{frames} frames of {samples} samples per pixel where one grey frame is needed"
-    photometric, shape = header.get("PhotometricInterpretation"), header.get("PresentationLUTShape")
-    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        return "a PhotometricInterpretation other than MONOCHROME1 and MONOCHROME2"
-    if (photometric, shape) in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")):
-        return "a PresentationLUTShape that contradicts PhotometricInterpretation (PS3.3 C.8.11.3)"
-    if "PixelData" not in header:
-        return "no PixelData"
-    least = 1 if header.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-6
-    if any(float(width) < least for width in multi(header.get("WindowWidth"))[:1]):
-        return "a WindowWidth below 1 (PS3.3 C.11.2.1.2)"
-    return why_too_large(header, megapixels) or why_no_layout(header)
-
-
-def why_no_film(header: Dataset, classes: set[UID]) -> str:
-    """Objects that call themselves CR, DX or CT and are something else."""
-    image_type = [str(value).upper() for value in multi(header.get("ImageType"))]
-    if header.get("PresentationIntentType") == "FOR PROCESSING":
-        return "raw detector values (FOR PROCESSING), which are not meant to be looked at"
-    if header.get("SOPClassUID") not in classes:
-        return "a SOPClassUID that is not its Modality's image storage"
-    if "ConversionType" in header or "SCREEN SAVE" in image_type or "SECONDARY" in image_type[1:2]:
-        return "a secondary capture (ConversionType or ImageType), which may hold a screen with names on it"
-    return ""
-
-
-def why_too_large(header: Dataset, megapixels: int) -> str:
-    """A header or a codestream that claims more pixels than are taken, or two sizes."""
-    rows, columns = int(header.get("Rows", 0)), int(header.get("Columns", 0))
-    if rows * columns > megapixels * 10**6:
-        return f"{rows} x {columns} pixels where ingest.limits.megapixels allows {megapixels} million"
-    if min(rows, columns) < SMALLEST:
-        return f"{rows} x {columns} pixels, smaller than any film"
-    coded = (
-        codestream_size(bytes(header.PixelData[:4096])) if header.file_meta.TransferSyntaxUID.is_compressed else None
-    )
-    if coded not in (None, (rows, columns)):
-        return "a codestream of another size than Rows and Columns"
-    return ""
-
-
-def why_no_layout(header: Dataset) -> str:
-    """Attributes that contradict each other, or the pixel data, on where the bits of a value lie (PS3.5 8.1.1)."""
-    allocated, bits = int(header.BitsAllocated), int(header.BitsStored)
-    if allocated not in (8, 16):
-        return "BitsAllocated other than 8 and 16"
-    if not 1 <= bits <= allocated:
-        return f"BitsStored {bits} with BitsAllocated {allocated}"
-    if int(number(header, "HighBit", bits - 1)) != bits - 1:
-        return f"HighBit {header.HighBit} with BitsStored {bits}, which puts values where no reader agrees"
-    if int(header.PixelRepresentation) not in (0, 1):
-        return "a PixelRepresentation other than 0 and 1"
-    if not header.file_meta.TransferSyntaxUID.is_compressed:
-        need, length = int(header.Rows) * int(header.Columns) * allocated // 8, len(header.PixelData)
-        if not need <= length < 2 * need:
-            return f"{length} bytes of PixelData where Rows, Columns and BitsAllocated make {need}"
-    return ""
-
-
-def codestream_size(head: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream states in its first bytes, if it does."""
-    siz = head.find(b"\xff\x4f\xff\x51")
-    if siz >= 0 and siz + 24 <= len(head):
-        width, height, left, top = struct.unpack(">IIII", head[siz + 8 : siz + 24])
-        return height - top, width - left
-    start = head.find(b"\xff\xd8\xff")
-    offset = start + 2 if start >= 0 else len(head)
-    while offset + 9 <= len(head) and head[offset] == 0xFF:
-        marker, length = head[offset + 1], struct.unpack(">H", head[offset + 2 : offset + 4])[0]
-        if marker in (0xC0, 0xC1, 0xC2, 0xC3, 0xF7):
-            height, width = struct.unpack(">HH", head[offset + 5 : offset + 9])
-            return height, width
-        offset += 2 + length
-    return None
 
 
 def stored_values(header: Dataset) -> np.ndarray:

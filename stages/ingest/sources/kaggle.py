@@ -19,8 +19,8 @@ from stages.common.core.files import write_text
 from stages.common.data.layout import PINS
 from stages.ingest.file_access import Archive
 from stages.ingest.params import Kaggle, Limits
-from stages.ingest.sources.download import Broken, explain, persist
 from stages.ingest.sources.pins import compare, need_pins
+from stages.ingest.sources.retry import Broken, explain, persist
 
 LOGIN = "put a token from kaggle.com/settings into KAGGLE_API_TOKEN or ~/.kaggle/access_token"
 ANSWERS = {

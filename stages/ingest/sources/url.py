@@ -23,8 +23,8 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import PINS
 from stages.ingest.file_access import Joined
 from stages.ingest.params import Limits, RemoteFile, Url
-from stages.ingest.sources.download import Broken, explain, persist
 from stages.ingest.sources.pins import compare, need_pins
+from stages.ingest.sources.retry import Broken, explain, persist
 
 COMMAND = "wrist fetch url"
 BLOCK = 2**16  # bytes; what is cut within one is fetched again

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages import STAGES
-from stages.common.core.shell import describe_os_error
+from stages.common.core.errors import describe_os_error
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
 

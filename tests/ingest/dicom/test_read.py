@@ -27,7 +27,6 @@ from stages.ingest.dicom.grey_scale import display_pixels
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import (
     check_syntax,
-    codestream_size,
     depth,
     display_flips,
     flip,
@@ -36,8 +35,8 @@ from stages.ingest.dicom.read import (
     read_header,
     spacing,
     stored_values,
-    why_unfit,
 )
+from stages.ingest.dicom.refusals import codestream_size, why_unfit
 from stages.ingest.params import CtWindow, MaskCorners, RefuseBurnedIn, Sample
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw
