@@ -29,7 +29,7 @@ from stages.ingest.quality.missing_rows import missing_rows
 from stages.ingest.types import FilmResult, SourceFilm, annotation_row
 
 FRACTURE = "fracture"
-PART_MISSING = "the lower part is missing, one block repeats down to the edge: get the film again"
+PART_MISSING = "one block repeats down to the lower edge, as where a transfer broke off: get the film again"
 MOST = 0.5  # of a film; a fracture covers a percent of it
 
 

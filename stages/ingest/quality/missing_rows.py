@@ -12,24 +12,28 @@ ENDS = 0.03  # share of the film's range from its ends, where a level is that of
 def missing_rows(pixels: np.ndarray) -> int:
     """How many rows down to the lower edge repeat one block; 0 where the film is whole.
 
-    A block of one level is a border where it is the film's black or white, or its ground, as the other edges tell.
+    A block of one level is a border where it is the film's ground, as the other edges tell, or near the film's own
+    black or white without being pure black or white, which programs fill in.
 
     Args:
         pixels: uint8 or uint16 (H, W).
     """
-    tolerance = TOLERANCE * np.iinfo(pixels.dtype).max
+    white = np.iinfo(pixels.dtype).max
+    tolerance = TOLERANCE * white
     rows = max(repeated_rows(pixels, period, tolerance) for period in PERIODS)
     if rows == 0:
         return 0
     low, high = float(pixels[-rows:].min()), float(pixels[-rows:].max())
+    if high - low > 2 * tolerance:
+        return rows
     darkest, brightest = float(pixels.min()), float(pixels.max())
     ends = ENDS * (brightest - darkest) + tolerance
-    of_one_level = high - low <= 2 * tolerance
+    is_pure = high <= tolerance or low >= white - tolerance
     black_or_white = low <= darkest + ends or high >= brightest - ends
     rest = pixels[:-rows]
     edges = np.concatenate([rest[:1].ravel(), rest[:, 0], rest[:, -1]]).astype(np.float32)
-    ground = bool(len(edges)) and (np.abs(edges - low) <= 2 * tolerance).mean() >= GROUND
-    return 0 if of_one_level and (black_or_white or ground) else rows
+    ground = not len(edges) or (np.abs(edges - low) <= 2 * tolerance).mean() >= GROUND
+    return 0 if ground or (black_or_white and not is_pure) else rows
 
 
 def repeated_rows(pixels: np.ndarray, period: int, tolerance: float) -> int:

@@ -35,12 +35,23 @@ def test_a_block_that_repeats_is_no_film(period: int) -> None:
     assert missing_rows(repeated) == 64 + period
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_part_filled_with_black_or_white_that_no_other_edge_has_is_missing(level: int) -> None:
+    """As a program leaves it that makes the picture first and fills in what arrives."""
+    filled = FILM.copy()
+    filled[120:] = level
+    for pixels in (filled, filled.astype(np.uint16) * 257, np.asarray(Image.open(BytesIO(jpeg(filled, 80))))):
+        assert missing_rows(pixels) == pytest.approx(40, abs=8)
+    framed = filled.copy()
+    framed[:, :20] = level  # a collimator's edge, or the ground beside a hand
+    assert missing_rows(framed) == 0
+
+
 def test_whole_films_and_borders_are_let_alone() -> None:
     assert missing_rows(FILM) == 0
-    for level in (0, 255):
-        bordered = FILM.copy()
-        bordered[120:] = level
-        assert missing_rows(bordered) == 0
+    bordered = FILM.copy()
+    bordered[120:] = FILM.max()  # as bright as the film gets, and no more
+    assert missing_rows(bordered) == 0
     framed = np.full((200, 160), 200, np.uint8)
     framed[20:180, 20:140] = FILM
     assert missing_rows(framed) == 0
