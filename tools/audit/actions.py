@@ -57,6 +57,8 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
         if check.unchecked:
             summary += f", {len(check.unchecked)} unchecked"
         size, count = f"{check.bytes / 1e6:.0f} MB", len(project.lock.stages)
+        if others := count - check.rerun:
+            summary += f"; only --rerun shows whether the other {others} wrote what is here"
         print(f"verify: {check.files} files, {size}, {check.rerun} of {count} stages run again, {summary}")
     return check.exit_code
 

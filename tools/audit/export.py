@@ -27,9 +27,9 @@ from rocrate.rocrate import ROCrate
 
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, WEIGHTS
+from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIGHTS
 from stages.common.data.run_id import VARIANTS
-from stages.common.data.tables import SPLIT
+from stages.common.data.tables import COMPARISON, SPLIT
 from tools.audit.dvc_lock import Stage, git
 from tools.audit.trace import REPORT, Project, model_facts
 from tools.doctor.packages import installed_version, read_pins
@@ -164,7 +164,7 @@ def wholes(project: Project) -> dict[str, list[str]]:
 
 def numbers_of(project: Project) -> list[tuple[str, str]]:
     """Every number of both variants and of their difference: name, as `wrist audit trace` takes it, and value."""
-    rows = [row for row in project.rows(REPORT) if row["row"] in NUMBERS]
+    rows = [row for row in project.rows(REPORTS, COMPARISON) if row["row"] in NUMBERS]
     return [(f"{row['row']}/{name}", value) for row in rows for name, value in row.items() if name != "row" and value]
 
 

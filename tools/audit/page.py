@@ -13,15 +13,17 @@ from stages.common.data.layout import (
     PREDICTED_MASK,
     PREPROCESSED,
     RAW,
+    REPORTS,
     dataset_file,
     image_file,
     map_file,
 )
 from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.tables import COMPARISON, MANIFEST, SPLIT
 from stages.common.model.metrics import COUNTS
 from tools.audit.dvc_lock import git
 from tools.audit.render import HASHES, SHORT
-from tools.audit.trace import REPORT, Project, Row, scores_of
+from tools.audit.trace import Project, Row, cell
 
 SHOWN = ("accuracy", "precision", "recall", "f1", "iou")
 
@@ -79,7 +81,7 @@ def render(project: Project, target: Path) -> str:
     names = sorted({row["image_id"] for run in runs for row in run.rows})
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
-        cells=[row for row in project.rows(REPORT) if row["row"] in VARIANTS],
+        cells=[row for row in project.rows(REPORTS, COMPARISON) if row["row"] in VARIANTS],
         shown=SHOWN,
         runs=runs,
         films=[film_of(project, name) for name in names],
@@ -90,7 +92,7 @@ def render(project: Project, target: Path) -> str:
 
 def run_of(project: Project, run: Run) -> RunEntry:
     """A run: what made it, its counts over all test films, and those of each."""
-    rows, name = project.rows(scores_of(run)), str(run.folder)
+    rows, name = project.scores(run), str(run.folder)
     total = {key.upper(): sum(int(row[key]) for row in rows) for key in COUNTS}
     model, scores = (short(project.made(str(folder / run.folder))) for folder in (MODELS, EVALUATION))
     return RunEntry(name, run.variant, name.replace("/", "-"), rows, total, model, scores)
@@ -102,12 +104,18 @@ def short(facts: dict[str, str]) -> dict[str, str]:
 
 def film_of(project: Project, image: str) -> FilmEntry:
     """A test film: where it is from, every picture of it, and what each run counted."""
+    raw, side = (
+        cell(rows, image, column, path)
+        for rows, column, path in (
+            (project.films, "file", RAW / MANIFEST.name), (project.split, "split", DATASET / SPLIT.name)
+        )
+    )  # fmt: skip
     row = project.films[image]
     pictures = {
-        "raw": RAW / row["file"],
+        "raw": RAW / raw,
         "prepared": image_file(PREPROCESSED, image),
         "levels": image_file(LEVELS, image),
-        "label": dataset_file(DATASET, project.split[image]["split"], image, "mask"),
+        "label": dataset_file(DATASET, side, image, "mask"),
     }
     masks = {str(run.folder): map_file(EVALUATION / run.folder, PREDICTED_MASK, image) for run in project.runs}
     tested = {run: mask for run, mask in masks.items() if (project.root / mask).is_file()}

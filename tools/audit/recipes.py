@@ -5,9 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stages.common.core.files import read_json
-from stages.common.data.layout import DESCRIPTION
-from stages.common.data.records import ModelRecord, PretrainedRecord
+from stages.common.data.records import PretrainedRecord, read_model_record
 from stages.recipes import SECTIONS, recipe_name
 from tools.audit.dvc_lock import Lock
 
@@ -39,5 +37,4 @@ def put(section: dict[str, Any], key: str, value: Any) -> None:
 
 def pretrained_of(folder: Path) -> PretrainedRecord | None:
     """What the encoder of a model started from; None for random weights."""
-    record: ModelRecord = read_json(folder / DESCRIPTION)
-    return record.get("pretrained")
+    return read_model_record(folder).get("pretrained")

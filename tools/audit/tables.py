@@ -40,8 +40,8 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
             if len(row) != len(header):
                 check.add(f"{path}: line {number}", "mismatch", f"expected {len(header)} cells, found {len(row)}")
         return table.parse(project.root / path) if check.whole(path) else None
-    except (OSError, ValueError, csv.Error) as error:  # pandas' errors are ValueErrors
-        check.add(path, "mismatch", f"it cannot be read as the pipeline's table: {first_line(error)}")
+    except (OSError, ValueError, csv.Error, UserError):
+        check.add(path, "mismatch", "it cannot be read as the pipeline's table")
         return None
 
 
@@ -51,8 +51,8 @@ def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | 
         return None
     try:
         content = read_json(project.root / path)
-    except (OSError, ValueError, UserError) as error:
-        check.add(str(path), "mismatch", f"it cannot be read as JSON: {first_line(error)}")
+    except (OSError, UserError):
+        check.add(str(path), "mismatch", "it cannot be read as JSON")
         return None
     if not isinstance(content, dict):
         check.add(str(path), "mismatch", "expected names and values, found something else")

@@ -27,7 +27,7 @@ from stages.common.data.layout import (
     map_file,
 )
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT
+from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
 from stages.common.model.metrics import COUNTS
 from tools.audit.dvc_cache import listing
 from tools.audit.dvc_lock import Lock, Stage, commits_of, read_lock
@@ -49,16 +49,16 @@ class Project:
     @cached_property
     def films(self) -> dict[str, Row]:
         """Rows of the manifest by image id."""
-        return {row["image_id"]: row for row in self.rows(RAW / MANIFEST.name)}
+        return {row["image_id"]: row for row in self.rows(RAW, MANIFEST)}
 
     @cached_property
     def split(self) -> dict[str, Row]:
-        return {row["image_id"]: row for row in self.rows(DATASET / SPLIT.name)}
+        return {row["image_id"]: row for row in self.rows(DATASET, SPLIT)}
 
     @cached_property
     def files(self) -> list[Row]:
         """Every source file: image_id, role, source, file, sha256, licence."""
-        return self.rows(RAW / FILES.name)
+        return self.rows(RAW, FILES)
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -66,21 +66,34 @@ class Project:
         folders = (out for out in sorted(self.lock.hashes) if Path(out).parent.parent == EVALUATION)
         return [Run.of_folder(out) for out in folders]
 
-    def rows(self, path: Path | str) -> list[Row]:
-        """The rows of a table, by its path from the root, with its cells as they are printed.
+    def rows(self, folder: Path, table: Table[Any]) -> list[Row]:
+        """The rows of a table in a folder, which counts from the root, with its cells as they are printed.
 
         Raises:
-            UserError: there is no such table.
+            UserError: there is no such table, or it lacks columns or has cells of other types.
         """
-        table = self.root / path
-        if not table.is_file():
+        path = folder / table.name
+        if not (self.root / path).is_file():
             raise UserError(f"{path}: expected a table of the pipeline, found none; run `dvc checkout` or `dvc repro`")
-        with table.open(newline="") as file:
-            return list(csv.DictReader(file))
+        with (self.root / path).open(newline="", errors="replace") as file:
+            try:
+                table.parse(file)
+            except UserError as error:
+                raise UserError(f"{folder}/{error}") from None
+            file.seek(0)
+            return list(csv.DictReader(file, restval=""))
+
+    def scores(self, run: Run) -> list[Row]:
+        """The rows of the test films of a run."""
+        return self.rows(EVALUATION / run.folder, PER_IMAGE)
 
     def side(self, image: str, run: Run) -> str:
-        """On which side a film stands in the fold of a run."""
-        return self.split[image][fold_column(run.fold)]
+        """On which side a film stands in the fold of a run.
+
+        Raises:
+            UserError: the table lacks the fold.
+        """
+        return cell(self.split, image, fold_column(run.fold), DATASET / SPLIT.name)
 
     def md5(self, path: str) -> str:
         """md5 that dvc.lock, or its folder list in the cache, records for a path; blank where neither does."""
@@ -100,6 +113,25 @@ class Project:
         return {"stage": stage.name, "command": command, "commit": commit}
 
 
+def cell(rows: dict[str, Row], image: str, column: str, path: Path) -> str:
+    """A cell of a film's row.
+
+    Args:
+        rows: of a table, by film.
+        image: the film.
+        column: of the cell.
+        path: of the table, for the message.
+    Raises:
+        UserError: the table has no such cell, though another table has the film.
+    """
+    try:
+        return rows[image][column]
+    except KeyError:
+        raise UserError(
+            f"{path}: expected {column} of {image}, found none; `wrist audit verify` names what is not as it was run"
+        ) from None
+
+
 def trace(project: Project, what: str) -> tuple[Graph, str]:
     """The graph round `what` and the name of its node.
 
@@ -111,8 +143,9 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     """
     graph = Graph()
     row, _, column = what.partition("/")
-    if cells := [cell for cell in project.rows(REPORT) if cell["row"] == row and column in cell]:
-        return graph, number(project, graph, cells[0], column)
+    compared = project.rows(REPORTS, COMPARISON)
+    if lines := [line for line in compared if line["row"] == row and column in line]:
+        return graph, number(project, graph, lines[0], column)
     for image in images_of(project, what):
         film(project, graph, image)
     if graph.nodes:
@@ -120,7 +153,7 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     path = model_of(what) or what.rstrip("/")
     if project.lock.output_of(path):
         return graph, artefact(project, graph, path)
-    rows = ", ".join(cell["row"] for cell in project.rows(REPORT)[:2])
+    rows = ", ".join(line["row"] for line in compared[:2])
     raise UserError(
         f"{what}: expected a cell of the report (one of {rows}, a slash, a column of {REPORT}), an image "
         "id, a model such as adaptive-1-1, a path that DVC tracks, or a source file by name or sha256; found nothing so"
@@ -144,25 +177,25 @@ def images_of(project: Project, what: str) -> list[str]:
     return sorted(named & set(project.films))
 
 
-def number(project: Project, graph: Graph, cell: Row, column: str) -> str:
+def number(project: Project, graph: Graph, line: Row, column: str) -> str:
     """A cell of the comparison, down to the source of every film that it was counted on.
 
     Args:
         project: whose tables are read.
         graph: gets the nodes.
-        cell: a row of the comparison.
+        line: a row of the comparison.
         column: of it.
     Returns:
         The name of the cell's node.
     """
-    name = f"{cell['row']}/{column}"
-    value, table = cell[column], artefact(project, graph, REPORT, deep=False)
-    graph.add(name, "number", table, value=value, films=cell["images"].removesuffix(".0"))
-    variants = [variant for variant in VARIANTS if variant in cell["row"]] or list(VARIANTS)
+    name = f"{line['row']}/{column}"
+    value, table = line[column], artefact(project, graph, REPORT, deep=False)
+    graph.add(name, "number", table, value=value, films=line["images"].removesuffix(".0"))
+    variants = [variant for variant in VARIANTS if variant in line["row"]] or list(VARIANTS)
     for run in project.runs:
         if run.variant in variants:
             graph.add(table, "file", counts(project, graph, run))
-    if cell["row"] not in (*VARIANTS, "adaptive - baseline"):
+    if line["row"] not in (*VARIANTS, "adaptive - baseline"):
         graph.add(table, "file", artefact(project, graph, str(DATASET)))
     return name
 
@@ -170,7 +203,7 @@ def number(project: Project, graph: Graph, cell: Row, column: str) -> str:
 def counts(project: Project, graph: Graph, run: Run) -> str:
     """The pixel counts of a run on its test films, and all that they follow from."""
     path = scores_of(run)
-    rows = project.rows(path)
+    rows = project.scores(run)
     total = {key.upper(): sum(int(row[key]) for row in rows) for key in COUNTS}
     graph.add(path, "counts", artefact(project, graph, str(EVALUATION / run.folder)), md5=project.md5(path), **total)
     return path
@@ -306,8 +339,9 @@ def used(project: Project, graph: Graph, run: Run, image: str, prepared: str, ma
         chances = str(map_file(EVALUATION / run.folder, PROBABILITY, image))
         graph.add(chances, "prediction", model, prepared)
         path = scores_of(run)
-        (scores,) = (row for row in project.rows(path) if row["image_id"] == image)
-        facts = {key.upper(): int(scores[key]) for key in COUNTS} | {"F1": scores["f1"]}
+        scores = {row["image_id"]: row for row in project.scores(run)}
+        facts: dict[str, Any] = {key.upper(): int(cell(scores, image, key, Path(path))) for key in COUNTS}
+        facts["F1"] = cell(scores, image, "f1", Path(path))
         line = graph.add(f"{path}: {image}", "counts of the film", predicted, mask, **facts)
         graph.add(path, "counts", line, md5=project.md5(path), **project.made(path))
     graph.add(REPORT, "file", scores_of(run), **project.made(REPORT))

@@ -137,7 +137,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(need(path).read_text())
+    """What a JSON file of the pipeline holds.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        return json.loads(need(path).read_text())
+    except ValueError:
+        raise UserError(f"{path}: expected JSON, found a damaged file; remove it and run `dvc repro`") from None
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -11,11 +11,13 @@ from typing import IO, Generic, Literal, TypedDict, TypeVar, cast, get_type_hint
 
 import pandas as pd
 
+from stages.common.core.errors import UserError
 from stages.common.core.files import need, write_table
 from stages.common.data.layout import Side, fold_columns
 
 Row = TypeVar("Row", bound=Mapping[str, object])
 DTYPES = {int: "int64", float: "float64", bool: "bool"}
+HOW_TO_FIX = "bring the file back with `dvc checkout`, or run `dvc repro`"
 
 
 def no_further_columns(names: Sequence[str]) -> dict[str, list[str]]:
@@ -59,14 +61,28 @@ class Table(Generic[Row]):
         """The table in a folder.
 
         Raises:
-            UserError: it is not there.
+            UserError: it is not there, or not this table.
         """
         return self.parse(need(folder / self.name))
 
     def parse(self, source: Path | IO[str]) -> pd.DataFrame:
-        """The table in a file, of whatever name, or in an open file."""
-        table = pd.read_csv(source, dtype=self.columns)
-        text = [name for name, dtype in self.columns.items() if dtype == "str" and name in table]
+        """The table in a file, of whatever name, or in an open file.
+
+        Raises:
+            UserError: it lacks a column, or its cells are not of their types.
+        """
+        what = source if isinstance(source, Path) else self.name
+        try:
+            table = pd.read_csv(source, dtype=self.columns)
+        except ValueError:  # as all errors of pandas are, whose texts hold cells
+            table = None
+        if table is None or not isinstance(table.index, pd.RangeIndex):  # rows that are longer than the header
+            raise UserError(f"{what}: expected a table with cells of the pipeline's types, found another; {HOW_TO_FIX}")
+        if lacking := [name for name in self.columns if name not in table]:
+            raise UserError(
+                f"{what}: expected the columns {', '.join(lacking)}, found none of these names; {HOW_TO_FIX}"
+            )
+        text = [name for name, dtype in self.columns.items() if dtype == "str"]
         return table.fillna(dict.fromkeys(text, ""))
 
     def rows(self, table: pd.DataFrame) -> list[Row]:

@@ -63,7 +63,23 @@ def test_further_folds_stand_behind_the_first(tmp_path: Path) -> None:
 
 
 def test_an_open_file_is_read_as_one_of_that_name() -> None:
-    assert TABLE.parse(StringIO("image_id,count\n007,3\n"))["image_id"].tolist() == ["007"]
+    assert TABLE.parse(StringIO("image_id,count,size,marked\n007,3,1,True\n"))["image_id"].tolist() == ["007"]
+
+
+@pytest.mark.parametrize(
+    ("text", "actual"),
+    [
+        ("image_id,count\n007,3\n", "the columns size, marked, found none of these names"),
+        ("image_id,count,size,marked\n007,few,1,True\n", "cells of the pipeline's types, found another"),
+        ("image_id,count,size,marked\n007,,1,True\n", "cells of the pipeline's types, found another"),
+        ("image_id,count,size,marked\n007,3,1,True,5\n", "cells of the pipeline's types, found another"),
+        ("", "cells of the pipeline's types, found another"),
+    ],
+)
+def test_another_table_is_one_sentence_without_its_cells(text: str, actual: str) -> None:
+    with pytest.raises(UserError, match=actual) as fault:
+        TABLE.parse(StringIO(text))
+    assert "few" not in str(fault.value)
 
 
 def test_a_missing_table_says_how_to_make_it(tmp_path: Path) -> None:

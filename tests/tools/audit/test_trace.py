@@ -10,12 +10,16 @@ import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
+from stages.common.data.layout import DATASET, RAW
+from stages.common.data.tables import FILES, MANIFEST, SPLIT
 from tests.helpers.commands import wrist
+from tests.helpers.forgeries import forged_tables, replace
 from tests.helpers.params import change_params
 from tests.helpers.processes import run
 from tests.helpers.projects import stages_run
 from tools.audit.dvc_lock import history, read_lock
 from tools.audit.graph import Graph
+from tools.audit.page import render
 from tools.audit.render import dot
 from tools.audit.trace import Project, trace
 
@@ -107,6 +111,48 @@ def test_what_there_is_not_is_one_sentence(project: Path) -> None:
     assert "Traceback" not in run(project, "wrist", "audit", "trace", "nobody", code=1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/raw/manifest.csv",
+        "data/raw/files.csv",
+        "data/dataset/split.csv",
+        "reports/comparison.csv",
+        f"reports/evaluation/adaptive/{RUN}/per_image.csv",
+    ],
+)
+def test_a_table_that_lacks_what_is_asked_for_is_one_sentence(path: str, project: Path) -> None:
+    text, found = (project / path).read_text(), Project(project)
+    films = [image for image in found.films if found.side(image, found.runs[0]) == "test"]
+    head, first, *rest = text.splitlines()
+    other = ["", "\0", head, "\n".join([head, f"{first},1", *rest]), "\n".join([head, first.replace(",", ",x", 20)])]
+    said = []
+    for forged in (*(forged for name, forged in forged_tables(text) if name.endswith("struck")), *other):
+        replace(project / path, forged.encode())
+        found.__dict__ = {key: found.__dict__[key] for key in ("root", "lock", "commits")}
+        for look in (lambda: trace(found, "adaptive/f1"), lambda: trace(found, films[-1]), lambda: render(found, RAW)):
+            try:
+                look()
+            except UserError as error:
+                said.append(str(error))
+    replace(project / path, text.encode())
+    assert len(said) >= len(head.split(","))
+    for sentence in said:
+        assert ", found " in sentence
+        assert str(project) not in sentence
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_model_whose_record_is_damaged_is_one_sentence(content: str, project: Path) -> None:
+    path = project / f"models/adaptive/{RUN}/model.json"
+    before = path.read_bytes()
+    replace(path, content.encode())
+    with pytest.raises(UserError, match=r"model\.json: "):
+        trace(Project(project), "adaptive/f1")
+    replace(path, before)
+
+
 def test_json_and_dot_say_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrist("audit", "trace", "baseline/iou", "--format", "json")
     said = json.loads(capsys.readouterr().out)
@@ -134,9 +180,9 @@ def test_sixteen_thousand_films_are_traced(own: Path) -> None:
     """Seconds are measured in benchmarks/audit.py; here, that such tables are read at all, and not film by film."""
     found = Project(own)
     copies = 16_000 // len(found.films) + 1
-    for path in ("data/raw/manifest.csv", "data/dataset/split.csv", "data/raw/files.csv"):
-        rows = found.rows(path)
-        with (own / path).open("w", newline="") as file:
+    for folder, columns in ((RAW, MANIFEST), (DATASET, SPLIT), (RAW, FILES)):
+        rows = found.rows(folder, columns)
+        with (own / folder / columns.name).open("w", newline="") as file:
             table = csv.DictWriter(file, list(rows[0]))
             table.writeheader()
             for number in range(copies):

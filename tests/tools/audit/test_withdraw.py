@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from stages.common.data.layout import RAW
+from stages.common.data.tables import MANIFEST
 from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
 from tests.helpers.processes import run
@@ -99,7 +101,7 @@ def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
 
 def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(own, "dvc", "exp", "run", "--temp", "--name", "coarse", "-S", "threshold.classes=3", "threshold")
-    film = Project(own).rows("data/raw/manifest.csv")[0]
+    film = Project(own).rows(RAW, MANIFEST)[0]
     assert wrist("audit", "trace", film["sha256"], "--everywhere") == 0
     said = capsys.readouterr().out
     assert "experiment coarse" in said.split("in these versions: ")[1]
