@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -33,22 +34,35 @@ PART_MISSING = "one block repeats down to the lower edge, as where a transfer br
 MOST = 0.5  # of a film; a fracture covers a percent of it
 
 
-def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path) -> FilmResult:
+class Withdrawn(Exception):
+    """A film whose patient withdrew."""
+
+
+def process_film(
+    film: SourceFilm, settings: Params, key: Key | None, out: Path, withdrawn: Container[str] = ()
+) -> FilmResult:
     """Write one film's picture (and, of a hospital film, its de-identified DICOM), and return its rows.
 
     Args:
+        film: to be read.
+        settings: of the stage.
         key: makes the pseudonyms of a hospital's films; None for others.
         out: the folder that becomes data/raw.
+        withdrawn: pseudonyms of patients of whom nothing is written.
     """
     result = FilmResult(film.image_id, film.source, film.public_name)
     warnings.simplefilter("ignore")  # pydicom's and Pillow's quote values of the file; none may reach a log
     try:
+        if not film.hospital:
+            leave_out(picture_patient(film), withdrawn)
         content = read_file(film, film.name, result, "film")
         labels = read_labels(film, result)
         if film.hospital and key:
-            process_dicom(film, content, labels, settings, key, out, result)
+            process_dicom(film, content, labels, settings, key, out, withdrawn, result)
         else:
             process_picture(film, content, labels, settings, out, result)
+    except Withdrawn:
+        return FilmResult(film.image_id, film.source, film.public_name, withdrawn=True)
     except Unreadable as error:
         result.refuse(error.problem)
     except (OSError, UserError):
@@ -56,6 +70,17 @@ def process_film(film: SourceFilm, settings: Params, key: Key | None, out: Path)
     except Exception as error:  # one odd film does not end the stage; its text may hold what the film says
         result.refuse(Problem("a film", f"one that cannot be processed ({type(error).__name__})", "export it again"))
     return result
+
+
+def picture_patient(film: SourceFilm) -> str:
+    """The pseudonym of the patient of a picture, which tables and names state."""
+    return PUBLIC.name("patient", f"{film.source}/{film.patient}")
+
+
+def leave_out(patient: str, withdrawn: Container[str]) -> None:
+    """Raise Withdrawn for a patient who withdrew, before anything of a film is written."""
+    if patient in withdrawn:
+        raise Withdrawn
 
 
 def read_file(film: SourceFilm, name: str, result: FilmResult, role: Literal["film", "labels"]) -> bytes:
@@ -160,14 +185,20 @@ def process_picture(
     picture = decode_picture(content, settings.limits.megapixels, settings.on_truncated)
     result.notes += picture.notes
     shapes = shapes_on_film(film, labels, picture.pixels, picture.orientation, result)
-    patient = PUBLIC.name("patient", f"{film.source}/{film.patient}")
     result.original = original_of(film.name)
     if not result.refusals:
-        write_film(film, picture.pixels, shapes, FilmFacts(patient, "OT", "MONOCHROME2"), out, result)
+        write_film(film, picture.pixels, shapes, FilmFacts(picture_patient(film), "OT", "MONOCHROME2"), out, result)
 
 
 def process_dicom(
-    film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, key: Key, out: Path, result: FilmResult
+    film: SourceFilm,
+    content: bytes,
+    labels: FilmLabels,
+    settings: Params,
+    key: Key,
+    out: Path,
+    withdrawn: Container[str],
+    result: FilmResult,
 ) -> None:
     """Take a hospital's film: display pixels and a de-identified DICOM; nothing else of the original is passed on.
 
@@ -175,6 +206,10 @@ def process_dicom(
         film, content, labels, out, result: as for `process_picture`.
         settings: for limits and the CT window.
         key: makes the pseudonyms.
+        withdrawn: as for `process_film`.
+    Raises:
+        Unreadable: what is no film.
+        Withdrawn: its patient withdrew.
     """
     burned_in = film.hospital.burned_in if film.hospital else None
     dicom = read_film(content, settings.limits.megapixels, settings.ct_window, burned_in)
@@ -185,6 +220,7 @@ def process_dicom(
         result.number = (key.name("number", number) if number else "", key.name("issuer", issuer) if issuer else "")
         study = str(dicom.header.get("StudyInstanceUID") or "")
         result.study = key.name("study", study) if study else ""
+    leave_out(facts.patient_id, withdrawn)
     if dicom.masked:
         result.notes.append("text is burned in; corners were masked")
     elif "BurnedInAnnotation" not in dicom.header:

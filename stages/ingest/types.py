@@ -52,7 +52,7 @@ class FilmResult:
 
     other_labels: how many of its shapes were left out, by class. number, study: pseudonyms of the patient's number and
     its issuer without punctuation, and of the study; blank where a film states none. original: the film that this one
-    is an augmented copy of.
+    is an augmented copy of. withdrawn: nothing of the film is here, since its patient withdrew.
     """
 
     image_id: str
@@ -70,6 +70,7 @@ class FilmResult:
     number: tuple[str, str] = ("", "")
     study: str = ""
     original: str = ""
+    withdrawn: bool = False
 
     def refuse(self, problem: Problem, cause: str = "") -> None:
         """Enter a reason to refuse the film; `cause` is the public name of another file that has the problem."""

@@ -1,43 +1,40 @@
-"""Withdrawn patients stay out, with all of their files."""
+"""Of a patient who withdrew nothing is written, not even for a moment."""
 
 from pathlib import Path
 
 import pytest
 
 from stages.common.core.errors import UserError
-from stages.ingest.types import FilmResult
-from stages.ingest.withdrawn import leave_out
+from stages.ingest.dicom.pseudonyms import PUBLIC, Key
+from stages.ingest.file_access import Folder
+from stages.ingest.params import Folder as FolderSource
+from stages.ingest.params import Hospital, Params
+from stages.ingest.process_film import process_film
+from stages.ingest.types import SourceFilm
+from stages.ingest.withdrawn import read_withdrawn
+from tests.helpers.odd_films import sample_film
+
+KEY = Key(b"k" * 32)
+SETTINGS = Params()
 
 
-def outcome(image: str, patient: str, out: Path) -> FilmResult:
-    for folder, suffix in (("images", "png"), ("dicom", "dcm")):
-        (out / folder).mkdir(exist_ok=True)
-        (out / folder / f"{image}.{suffix}").write_text("x")
-    found = FilmResult(image_id=image, source="s", public_name=image)
-    found.row = {"image_id": image, "patient_id": patient}
-    return found
+@pytest.mark.parametrize("hospital", [True, False])
+def test_nothing_of_a_withdrawn_patient_is_written(hospital: bool, tmp_path: Path) -> None:
+    inbox, out = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    (inbox / "a").write_bytes(sample_film() if hospital else b"no film, which nobody looks at")
+    entry = Hospital(annotations="none", unlabelled="no_fracture") if hospital else FolderSource(annotations="none")
+    film = SourceFilm("a", "s", entry, Folder(inbox, SETTINGS.limits), "a", "a", patient="7")
+    taken = process_film(film, SETTINGS, KEY, tmp_path / "others")
+    patient = taken.row["patient_id"] if taken.row else PUBLIC.name("patient", "s/7")
+    result = process_film(film, SETTINGS, KEY, out, {patient})
+    assert result.withdrawn
+    assert not any((result.row, result.refusals, result.files))
+    assert not out.exists()
 
 
-def test_a_withdrawn_patient_is_left_out_with_all_files(tmp_path: Path) -> None:
-    outcomes = [
-        outcome("a", "p1", tmp_path),
-        outcome("b", "p2", tmp_path),
-        outcome("ab", "p2", tmp_path),
-        outcome("a.2", "p2", tmp_path),
-    ]
-    place = tmp_path / "withdrawn.list"
-    place.write_text("patient_id,withdrawn\np1,2026-11-25\n")
-    kept = leave_out(outcomes, tmp_path, place)
-    assert [found.image_id for found in kept] == ["b", "ab", "a.2"]
-    names = sorted(path.name for path in tmp_path.glob("*/*"))
-    assert names == ["a.2.dcm", "a.2.png", "ab.dcm", "ab.png", "b.dcm", "b.png"]
-    assert (tmp_path / "withdrawn.csv").read_text() == place.read_text()
-
-
-def test_without_tombstones_nothing_is_written(tmp_path: Path) -> None:
-    outcomes = [outcome("a", "p1", tmp_path)]
-    assert leave_out(outcomes, tmp_path, tmp_path / "none.csv") == outcomes
-    assert not (tmp_path / "withdrawn.csv").exists()
+def test_without_a_table_nobody_withdrew(tmp_path: Path) -> None:
+    assert read_withdrawn(tmp_path / "none.csv") == []
 
 
 @pytest.mark.parametrize("text", ["", "patient\np1\n", "patient_id,withdrawn\np1\n"])
@@ -45,4 +42,4 @@ def test_a_table_that_is_none_is_one_sentence(text: str, tmp_path: Path) -> None
     place = tmp_path / "tombstones.csv"
     place.write_text(text)
     with pytest.raises(UserError, match=r"tombstones.csv: expected a table with the columns patient_id, withdrawn"):
-        leave_out([], tmp_path, place)
+        read_withdrawn(place)

@@ -139,7 +139,7 @@ def test_a_table_that_lacks_what_is_asked_for_is_one_sentence(path: str, project
     replace(project / path, text.encode())
     assert len(said) >= len(head.split(","))
     for sentence in said:
-        assert ", found " in sentence
+        assert "found " in sentence
         assert str(project) not in sentence
 
 

@@ -280,13 +280,8 @@ def test_what_cannot_be_decided_is_counted_and_is_no_success(
     monkeypatch.setattr("tools.audit.rerun.file_md5", lambda path: "0" * 32)
     monkeypatch.setattr("tools.audit.rerun.folder_md5", lambda files: "0" * 32)
     assert wrist("audit", "verify", "--rerun", "threshold") == 3
-    assert (
-        capsys.readouterr()
-        .out.splitlines()[-1]
-        .endswith(
-            "1 of 9 stages run again, no discrepancy, 1 unchecked; only --rerun shows whether the other 8 wrote what is here"
-        )
-    )
+    end = "no discrepancy, 1 unchecked; only --rerun shows whether the other 8 wrote what is here"
+    assert capsys.readouterr().out.splitlines()[-1].endswith(end)
 
 
 @pytest.mark.parametrize(
