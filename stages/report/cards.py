@@ -14,7 +14,7 @@ from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
-from stages.report.page import beyond_pixels, checks, sources
+from stages.report.page import beyond_pixels, checks, machine_sentence, sources
 from stages.report.tables import markdown
 
 
@@ -57,6 +57,7 @@ def write_cards(
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),
         model=first,
+        machine=machine_sentence(first["machine"]),
         recipe=recipe_name(params),
         methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
         weights=[

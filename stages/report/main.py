@@ -1,4 +1,4 @@
-"""Report: baseline and adaptive side by side, as tables, cards and one HTML page.
+"""Report: baseline and adaptive side by side, as tables, cards and an HTML page.
 
 Run: python -m stages.report     (dvc repro report)
 """
@@ -22,6 +22,8 @@ from stages.common.data.layout import (
     DATASET,
     HEADLINE,
     PAGE,
+    PAGE_FILMS,
+    PAGE_TO_MAIL,
     PARAMS,
     PICTURES,
     RAW,
@@ -48,6 +50,7 @@ from stages.common.data.tables import (
 from stages.report.cards import write_cards
 from stages.report.claims import claims
 from stages.report.evaluations import Evaluated, read_runs, remove_leftovers, together
+from stages.report.films import read_films, write_films
 from stages.report.page import render
 from stages.report.params import Params
 from stages.report.published import audit
@@ -77,8 +80,11 @@ def main(settings: Params, root: Path = Path()) -> str:
     baseline, adaptive = (together(evaluated) for evaluated in runs.values())
     results = compared(settings, runs, baseline, adaptive, split, root)
     sentence = verdict(results["comparison"], results["statistics"], len(seeds))
-    note = SYNTHETIC if is_synthetic(MANIFEST.read(root / RAW)) else ""
-    page = render(root, runs, results, sentence, params)
+    tested = read_films(root, runs, split, MANIFEST.read(root / RAW).set_index("image_id", drop=False))
+    note = SYNTHETIC if is_synthetic(tested.manifest) else ""
+    with new_folder(root / PAGE_FILMS) as out:
+        write_films(out, tested)
+    page, page_to_mail = render(tested, runs, results, sentence, params)
     with new_folder(root / CURVES) as out:
         write_curves(out, runs)
     for table in RESULTS:
@@ -88,6 +94,7 @@ def main(settings: Params, root: Path = Path()) -> str:
     write_text(root / COMPARISON_TEX, latex(results["comparison"]))
     write_cards(root, runs, results, sentence, params)
     write_text(root / PAGE, page)
+    write_text(root / PAGE_TO_MAIL, page_to_mail)
     return f"{sentence} -> {PAGE}"
 
 

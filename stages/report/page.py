@@ -1,4 +1,4 @@
-"""The page: what the paper shows, for our two models, and what it leaves out, in one file that needs no network."""
+"""The page: what the paper shows, for our two models, and what it leaves out; it needs no network."""
 
 from pathlib import Path
 from typing import Any
@@ -18,28 +18,22 @@ from stages.common.core.validation import HeldExpectation
 from stages.common.data.layout import (
     CHECKS,
     DATASET,
-    EVALUATION,
     LEVELS,
-    PICTURES,
-    PREDICTED_MASK,
     PREPROCESSED,
     QUALITY,
     RAW,
-    dataset_file,
     image_file,
-    map_file,
 )
+from stages.common.data.records import Machine
 from stages.common.data.run_id import VARIANTS
-from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
+from stages.common.data.tables import QUARANTINE, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
+from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
 from stages.report.tables import FEW, GAIN, HEAD, cells_of
 
-SHOWN = ("f1", "precision", "recall", "accuracy")
-SORTED = (*SHOWN, "iou", "specificity", "mcc", "auprc", "nsd", "hd95_px", "false_regions", "brier")
-GAINED, LOST = pictures.TRUE_POSITIVE, pictures.FALSE_NEGATIVE
 # Dice or IoU of fracture masks on whole films, by others who publish code or data (FracAtlas: Abedeen et al. 2023).
 REFERENCES = (
     (
@@ -65,78 +59,89 @@ REFERENCES = (
 
 
 def render(
-    root: Path, runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame], verdict: str, params: dict[str, Any]
-) -> str:
-    """The HTML of the report.
+    films: TestFilms,
+    runs: dict[str, list[Evaluated]],
+    results: dict[str, pd.DataFrame],
+    verdict: str,
+    params: dict[str, Any],
+) -> tuple[str, str]:
+    """The HTML of the page beside PAGE_FILMS, which are written, and of the page in one file.
 
     Args:
-        root: the folder that holds data/, models/ and reports/.
+        films: that were tested.
+        runs: of each variant, by seed and fold.
         results: the tables of the report by the names of their files.
         verdict: of `tables.verdict`.
         params: the whole of params.yaml.
     """
+    shown, template = cards(films), page_templates(Path(__file__).parent).get_template("page.html")
+    facts = contents(films, runs, results, verdict, params)
+    few, scripts = to_mail(films, shown)
+    return (
+        template.render(facts, films=shown, mailed=False, scripts=""),
+        template.render(facts, films=few, mailed=True, scripts=scripts),
+    )
+
+
+def contents(
+    films: TestFilms,
+    runs: dict[str, list[Evaluated]],
+    results: dict[str, pd.DataFrame],
+    verdict: str,
+    params: dict[str, Any],
+) -> dict[str, Any]:
+    """What both pages have: all but the films. Arguments: of `render`."""
+    root, split, manifest = films.root, films.split, films.manifest
     comparison, statistics = results["comparison"], results["statistics"]
-    split = SPLIT.read(root / DATASET).set_index("image_id", drop=False)
-    manifest = MANIFEST.read(root / RAW).set_index("image_id", drop=False)
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
     first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
     count = split["split"].value_counts()
     thresholds = {name: {item.metrics["threshold"]["value"] for item in evaluated} for name, evaluated in runs.items()}
-    page = page_templates(Path(__file__).parent)
-    return page.get_template("page.html").render(
-        train=int(count["train"] + count["validation"]),
-        validation=int(count["validation"]),
-        test=len(over_films(runs)["baseline"]),
-        seeds=params["train"]["seeds"],
-        folds=params["evaluate"]["folds"],
-        synthetic=is_synthetic(manifest),
-        verdict=verdict,
-        head=HEAD,
-        first_screen=first_screen(comparison),
-        comparison=[{"kind": kind(cells[0]), "cells": cells} for cells in cells_of(comparison)],
-        spreads=[(name, *spread(comparison, name)) for name in VARIANTS],
-        runs=runs_cells(results["runs"]),
-        ranking=ranking_cells(results["ranking"]),
-        tau=f"{results['ranking']['tau'].iloc[0]:.2f}",
-        resamples=f"{RESAMPLES:,}",
-        thresholds="; ".join(
+    return {
+        "train": int(count["train"] + count["validation"]),
+        "validation": int(count["validation"]),
+        "test": len(films.ids),
+        "seeds": params["train"]["seeds"],
+        "folds": params["evaluate"]["folds"],
+        "synthetic": is_synthetic(manifest),
+        "verdict": verdict,
+        "head": HEAD,
+        "first_screen": first_screen(comparison),
+        "comparison": [{"kind": kind(cells[0]), "cells": cells} for cells in cells_of(comparison)],
+        "spreads": [(name, *spread(comparison, name)) for name in VARIANTS],
+        "runs": runs_cells(results["runs"]),
+        "ranking": ranking_cells(results["ranking"]),
+        "tau": f"{results['ranking']['tau'].iloc[0]:.2f}",
+        "resamples": f"{RESAMPLES:,}",
+        "thresholds": "; ".join(
             f"{name} {', '.join(f'{t:g}' for t in sorted(evaluated))}" for name, evaluated in thresholds.items()
         ),
-        origin=first.metrics["threshold"]["from"],
-        more=beyond_pixels(runs),
-        image_level=image_level.shown(results["image_level"], runs),
-        statistics=paired_cells(statistics),
-        subgroups=subgroup_cells(results["subgroups"]),
-        claims=results["claims"].to_dict("records"),
-        audit=audit_cells(results["paper_audit"]),
-        few=FEW,
-        references=REFERENCES,
-        implied=f"{published['prevalence']:.0%}",
-        implied_all=f"{published['everything_f1']:.3f}",
-        recomputed=f"{published['f1_recomputed']:.4f}",
-        charts=charts(runs, results),
-        methods=[weighting_sentence(name, runs[name][0].model["weights"]) for name in VARIANTS],
-        select=first.model["loop"]["select"],
-        steps=steps(root, manifest, split),
-        films=films(root, runs, split, manifest),
-        shown_seed=None if single else first.run.seed,
-        sources=sources(manifest),
-        refused=int(QUARANTINE.read(root / RAW)["file"].nunique()),
-        copies=int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
-        quality=(root / QUALITY).read_text(),
-        checks=checks(root),
-        machine=first.model["machine"],
-        params=as_yaml(params),
-        recipe=recipe_name(params),
-    )
-
-
-def over_films(runs: dict[str, list[Evaluated]]) -> dict[str, pd.DataFrame]:
-    """The films that are shown one by one: all folds of the first seed."""
-    seed = runs["baseline"][0].run.seed
-    return {
-        name: pd.concat([item.table for item in evaluated if item.run.seed == seed], ignore_index=True)
-        for name, evaluated in runs.items()
+        "origin": first.metrics["threshold"]["from"],
+        "more": beyond_pixels(runs),
+        "image_level": image_level.shown(results["image_level"], runs),
+        "statistics": paired_cells(statistics),
+        "subgroups": subgroup_cells(results["subgroups"]),
+        "claims": results["claims"].to_dict("records"),
+        "audit": audit_cells(results["paper_audit"]),
+        "few": FEW,
+        "references": REFERENCES,
+        "implied": f"{published['prevalence']:.0%}",
+        "implied_all": f"{published['everything_f1']:.3f}",
+        "recomputed": f"{published['f1_recomputed']:.4f}",
+        "charts": charts(runs, results),
+        "methods": [weighting_sentence(name, runs[name][0].model["weights"]) for name in VARIANTS],
+        "select": first.model["loop"]["select"],
+        "steps": steps(films),
+        "shown_seed": None if single else first.run.seed,
+        "sources": sources(manifest),
+        "refused": int(QUARANTINE.read(root / RAW)["file"].nunique()),
+        "copies": int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
+        "quality": (root / QUALITY).read_text(),
+        "checks": checks(root),
+        "machine": machine_sentence(first.model["machine"]),
+        "params": as_yaml(params),
+        "recipe": recipe_name(params),
+        "size": params["preprocess"]["size"],
     }
 
 
@@ -155,6 +160,16 @@ def weighting_sentence(name: str, weights: dict[str, Any]) -> str:
         reading = weights["beta_reading"].replace("_", " ")
         return f"{name}: linear (equation 3, beta {reading}), alpha {alpha}, beta {beta}"
     return f"{name}: {weights['method'].replace('_', ' ')}"
+
+
+def machine_sentence(machine: Machine) -> str:
+    """What computed a training, in words."""
+    kinds = {"DEFAULT": "a CPU, without AVX instructions", "AVX2": "a CPU, with instructions up to AVX2"}
+    device = (kinds | {"AVX512": "a CPU, with instructions up to AVX-512"}).get(machine["device"], machine["device"])
+    numbers = "32 bits" if machine["precision"] == "fp32" else "16 bits (bfloat16) where that is safe, else 32 bits"
+    threads, processes = machine["threads"], machine["processes"]
+    counted = f"{threads} thread{'' if threads == 1 else 's'}, {processes} process{'' if processes == 1 else 'es'}"
+    return f"{device}; numbers of {numbers}; torch {machine['torch']}, {counted}"
 
 
 def spread(comparison: pd.DataFrame, name: str) -> tuple[str, str]:
@@ -286,101 +301,16 @@ def charts(runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame]) -
     return {"training": training, "test": test}
 
 
-def steps(root: Path, manifest: pd.DataFrame, split: pd.DataFrame) -> list[dict[str, str]]:
+def steps(films: TestFilms) -> list[dict[str, str]]:
     """Figures 2 and 3 of the paper for the first test film with a fracture: original, cropped, levels."""
-    tested = split[split["split"] == "test"].sort_values("fracture", ascending=False, kind="stable")
-    chosen = tested["image_id"].iloc[0]
-    prepared = read_png(image_file(root / PREPROCESSED, chosen))
+    tested = films.split[films.split["split"] == "test"].sort_values("fracture", ascending=False, kind="stable")
+    chosen = str(tested["image_id"].iloc[0])
+    prepared, levels = (read_png(image_file(films.root / folder, chosen)) for folder in (PREPROCESSED, LEVELS))
     return [
-        {"uri": original(root, manifest, chosen, 440), "caption": "original"},
+        {"uri": pictures.picture(films.original(chosen), 440), "caption": "original"},
         {"uri": pictures.picture(prepared, 440), "caption": "cropped and prepared (figure 3)"},
-        {
-            "uri": pictures.levels_picture(read_png(image_file(root / LEVELS, chosen))),
-            "caption": "grey levels (figure 2)",
-        },
+        {"uri": pictures.levels_picture(levels), "caption": "grey levels (figure 2)"},
     ]
-
-
-def original(root: Path, manifest: pd.DataFrame, image_id: str, side: int) -> str:
-    """The raw film as a data URI.
-
-    Args:
-        root: the folder that holds data/.
-        manifest: manifest.csv, by image_id.
-        image_id: of the film.
-        side: at most that many pixels wide and high.
-    """
-    return pictures.picture(read_png(root / RAW / str(manifest.loc[image_id, "file"])), side)
-
-
-def films(
-    root: Path, runs: dict[str, list[Evaluated]], split: pd.DataFrame, manifest: pd.DataFrame
-) -> list[dict[str, Any]]:
-    """Tables I and II of the paper: pictures and metrics of every test film, as the first seed's models saw it.
-
-    Args:
-        root: the folder that holds data/, models/ and reports/.
-        runs: of each variant, by seed and fold.
-        split: split.csv, by image_id.
-        manifest: manifest.csv, by image_id.
-    Returns:
-        What page.html shows of each film; pictures are data URIs.
-    """
-    tables = over_films(runs)
-    mask_files: dict[tuple[str, str], Path] = {}
-    for name, evaluated in runs.items():
-        for item in evaluated:
-            for image_id in item.table["image_id"]:
-                file = map_file(root / EVALUATION / item.run.folder, PREDICTED_MASK, image_id)
-                mask_files.setdefault((name, image_id), file)
-    rows = []
-    for i, image_id in enumerate(tables["baseline"]["image_id"]):
-        side = str(split.loc[image_id, "split"])
-        film, levels, mask = (read_png(dataset_file(root / DATASET, side, image_id, kind)) for kind in PICTURES)
-        label = mask > 0
-        masks = {name: read_png(mask_files[name, image_id]) > 0 for name in VARIANTS}
-        scores = {name: tables[name].iloc[i] for name in VARIANTS}
-        right = {name: mask == label for name, mask in masks.items()}
-        change = np.where(
-            right["adaptive"] & ~right["baseline"], 1, np.where(right["baseline"] & ~right["adaptive"], 2, 0)
-        )
-        rows.append(
-            {
-                "id": image_id,
-                "number": i + 1,
-                "source": split.loc[image_id, "source"],
-                "share": f"{label.mean():.1%}",
-                "outcome": film_outcome(scores),
-                "film": pictures.picture(film),
-                "original": original(root, manifest, image_id, 256),
-                "levels": pictures.levels_picture(levels),
-                "label": pictures.layer(pictures.outline(label).astype(np.uint8), (pictures.FALSE_POSITIVE,)),
-                **{name: pictures.layer(pictures.errors(mask_pred=masks[name], mask_ref=label)) for name in VARIANTS},
-                "difference": pictures.layer(change.astype(np.uint8), (GAINED, LOST)),
-                "rows": [[name, *(number(float(scores[name][m]), ".3f") for m in SHOWN)] for name in VARIANTS],
-                "sort": {f"{name} {metric}": sortable(scores[name][metric]) for name in VARIANTS for metric in SORTED}
-                | {"difference in f1": sortable(scores["adaptive"]["f1"] - scores["baseline"]["f1"])},
-            }
-        )
-    return rows
-
-
-def sortable(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)
-
-
-def film_outcome(scores: dict[str, pd.Series]) -> str:
-    """Who found a fracture: a region's centre lies in a box. On a film without one: who raised a false alarm."""
-    fractured = scores["baseline"]["fractures"] > 0
-    hit = {name: bool((row["found_centre"] if fractured else row["false_regions"]) > 0) for name, row in scores.items()}
-    who = (
-        "both"
-        if all(hit.values())
-        else "neither"
-        if not any(hit.values())
-        else "only " + next(n for n in hit if hit[n])
-    )
-    return f"{'fracture found' if fractured else 'no fracture, false alarm'}: {who}"
 
 
 def checks(root: Path) -> list[str]:

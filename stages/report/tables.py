@@ -44,7 +44,9 @@ UNPADDED = TableFormat(
     padding=1,
     with_header_hide=None,
 )
+UNDECIDED: Literal["cannot be told apart from"] = "cannot be told apart from"
 Conclusion = Literal["beats", "loses to", "cannot be told apart from"]
+MANY = 10_000  # patients, beyond which a number says no more
 
 
 def compare(
@@ -188,7 +190,7 @@ def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Conclusion:
         return "beats"
     if agrees and gain["f1_high"] < 0:
         return "loses to"
-    return "cannot be told apart from"
+    return UNDECIDED
 
 
 def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
@@ -202,8 +204,36 @@ def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
     )
     # Training from another seed changes the difference as well, and can change its sign.
     caveat = " One seed: training variance is not estimated; train from several seeds." if seeds == 1 else ""
-    useless = "".join(f" {sentence}" for sentence in no_better_than_trivial(comparison))
-    return f"On these films adaptive {outcome(comparison, paired)} baseline ({numbers}).{useless}{caveat}"
+    said = outcome(comparison, paired)
+    further = [*no_better_than_trivial(comparison), *(undecided(gain, test) if said == UNDECIDED else [])]
+    return " ".join([f"On these films adaptive {said} baseline ({numbers}).", *further]) + caveat
+
+
+def undecided(gain: Any, test: Any) -> list[str]:
+    """Why no difference is claimed where interval or test alone would claim one, and how many patients would decide.
+
+    Args:
+        gain: of the comparison, the row GAIN.
+        test: of the paired statistics, the row of the F1.
+    """
+    rule = "a difference is claimed only where both agree"
+    apart, significant = gain["f1_low"] > 0 or gain["f1_high"] < 0, test["permutation"] < LEVEL
+    sentences = []
+    if apart and significant:
+        sentences.append(f"All pixels together and the mean over patients favour different networks; {rule}.")
+    elif apart:
+        sentences.append(f"The interval leaves out 0, but the test over patients does not agree; {rule}.")
+    elif significant:
+        sentences.append(f"The test over patients finds a difference, but the interval holds 0; {rule}.")
+    share = (test["detectable"] / test["difference"]) ** 2 if test["difference"] else math.nan
+    if math.isfinite(share):
+        needed = max(math.ceil(test["patients"] * share), int(test["patients"]))
+        count = f"about {needed:,}" if needed <= MANY else f"more than {MANY:,}"
+        sentences.append(
+            f"The patients' mean F1 differs by {test['difference']:+.3f}; to show that in four of five studies takes "
+            f"{count} patients."
+        )
+    return sentences
 
 
 def best_trivial(comparison: pd.DataFrame) -> Any:

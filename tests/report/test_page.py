@@ -1,22 +1,27 @@
 """The page as a person meets it: in a browser, by mouse, keyboard and screen reader, without a network."""
 
 import importlib
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
+from pypdfium2 import PdfDocument
 
 from stages import section_model
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.core.files import read_json, write_json
-from stages.report.page import subgroup_cells
+from stages.common.data.records import Machine
+from stages.report.page import machine_sentence, subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
+from tests.helpers.pictures import pixels
 
 pytestmark = pytest.mark.slow
 
@@ -112,8 +117,8 @@ def test_the_card_says_what_the_encoder_started_from(
 
 @pytest.fixture
 def page(visit: Callable[..., Page], project: Path) -> Page:
-    """The open page, which may ask for nothing but itself."""
-    return visit(project / "reports/index.html", 1280, 900, allowed=("data:",))
+    """The open page, which asks for nothing but the files beside it."""
+    return visit(project / "reports/index.html", 1280, 900)
 
 
 def shown(page: Page) -> list[dict[str, Any]]:
@@ -157,41 +162,14 @@ def test_films_can_be_filtered(name: str, page: Page) -> None:
         assert page.locator("#count").inner_text() == f"{len(found)} of 8 films"
 
 
-def test_a_film_opens_and_its_slider_moves_the_layer(page: Page) -> None:
-    page.locator("#grid .tile[data-layer=adaptive]").first.click()
-    picture = page.locator("#viewer .stack img")
-    assert picture.evaluate("image => image.naturalWidth") == 64
-    for value in ("0", "30", "100"):
-        page.locator("#opacity").fill(value)
-        assert float(picture.evaluate("image => getComputedStyle(image).opacity")) == int(value) / 100
-    film = page.locator("#viewer .stack").evaluate("stack => stack.style.backgroundImage")
-    assert film.startswith('url("data:image/jpeg')
-    page.locator("#viewer input[value=levels]").check()
-    assert page.locator("#opacity").is_disabled()
-    assert page.locator("#viewer .stack").evaluate("stack => stack.style.backgroundImage") == "none"
-
-
-def test_the_keyboard_suffices(page: Page) -> None:
-    page.locator("#grid .tile").first.focus()
-    page.keyboard.press("Enter")
-    title = page.locator("#viewer-title")
-    first = title.inner_text()
-    page.locator("#close").focus()
-    page.keyboard.press("ArrowRight")
-    assert title.inner_text() != first
-    page.keyboard.press("ArrowLeft")
-    assert title.inner_text() == first
-    page.keyboard.press("Escape")
-    assert not page.locator("#viewer").is_visible()
-    assert page.evaluate("document.activeElement.className").startswith("tile")
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("opened", [False, True])
 def test_axe_finds_nothing_to_mend(scheme: str, opened: bool, page: Page) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     if opened:
-        page.locator("#grid .tile[data-layer=difference]").first.click()
+        page.locator("#grid .tiles").first.click()
+        page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
+        page.keyboard.press("?")
     found = Axe().run(page)
     assert len(found.response["passes"]) > 15
     assert found.violations_count == 0, found.generate_report()
@@ -203,8 +181,51 @@ def test_nothing_but_tables_is_wider_than_the_window(width: int, page: Page) -> 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_it_prints_with_its_films(page: Page, tmp_path: Path) -> None:
+def test_a_table_that_is_wider_than_a_phone_keeps_its_names_and_shows_that_it_goes_on(
+    visit: Callable[..., Page], project: Path
+) -> None:
+    page = visit(project / "reports/index.html", 390)
+    table = page.locator("#comparison")
+    head, f1 = (table.locator("tbody tr").first.locator(cell) for cell in ("th", "td:nth-of-type(1)"))
+    before = head.bounding_box()
+    shown = f1.bounding_box()
+    assert before
+    assert shown
+    assert shown["x"] + shown["width"] <= 390
+    scroll = page.locator(".scroll:has(#comparison)")
+
+    def edge() -> np.ndarray:
+        return pixels(scroll.screenshot())[:, -2]
+
+    paper = edge().max(axis=0)
+    assert (edge().min(axis=0) < paper - 40).all(), "a shade where the table goes on"
+    scroll.evaluate("element => element.scrollTo(10000, 0)")
+    after = head.bounding_box()
+    assert after
+    assert after["x"] == before["x"]
+    assert np.median(edge(), axis=0) == pytest.approx(paper), "none at its end"
+
+
+def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, tmp_path: Path) -> None:
     page.emulate_media(media="print")
     assert page.locator(".controls").is_hidden()
     page.pdf(path=tmp_path / "page.pdf", format="A4")
-    assert (tmp_path / "page.pdf").stat().st_size > 100_000
+    legend = [page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", f"--{name}")
+              for name in ("found", "alarm", "missed")]  # fmt: skip
+    sheets = [sheet.render(scale=1).to_numpy()[..., :3] for sheet in PdfDocument(tmp_path / "page.pdf")]
+    for colour in legend:
+        wanted = [int(value) for value in re.findall(r"\d+", colour)][::-1]  # the renderer's order is blue, green, red
+        assert sum((np.abs(sheet.astype(int) - wanted) <= 2).all(axis=2).sum() for sheet in sheets) > 60
+    dark = sum(((sheet < 60).all(axis=2)).sum() for sheet in sheets)
+    assert dark > 8 * 3000, "films are printed"
+
+
+def test_what_computed_a_training_is_said_in_plain_words() -> None:
+    machine: Machine = {"torch": "2.14.1", "device": "AVX512", "precision": "bf16", "threads": 1, "processes": 2}
+    assert machine_sentence(machine) == (
+        "a CPU, with instructions up to AVX-512; numbers of 16 bits (bfloat16) where that is safe, else 32 bits; "
+        "torch 2.14.1, 1 thread, 2 processes"
+    )
+    assert machine_sentence(machine | {"device": "NVIDIA H200", "precision": "fp32"}).startswith(
+        "NVIDIA H200; numbers of 32 bits; "
+    )

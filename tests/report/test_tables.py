@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.power import TTestPower
 
 from stages.common.analysis.statistics import compare_metrics
 from stages.common.analysis.trivial_baselines import trivial_tables
@@ -93,8 +94,28 @@ def test_an_interval_alone_makes_no_claim() -> None:
     comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
     paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1",))
     assert "adaptive beats" in verdict(comparison, paired, 1)
-    assert "cannot be told apart" in verdict(comparison, paired.assign(permutation=0.2), 1)
-    assert "cannot be told apart" in verdict(comparison, paired.assign(difference=-0.1), 1)
+    alone = verdict(comparison, paired.assign(permutation=0.2), 1)
+    assert "cannot be told apart" in alone
+    assert "The interval leaves out 0, but the test over patients does not agree; a difference is claimed only" in alone
+    against = verdict(comparison, paired.assign(difference=-0.1), 1)
+    assert "cannot be told apart" in against
+    assert "All pixels together and the mean over patients favour different networks" in against
+    wide = comparison.assign(f1_low=-0.1, f1_high=0.1)
+    assert "The test over patients finds a difference, but the interval holds 0" in verdict(wide, paired, 1)
+
+
+def test_how_many_patients_would_decide_follows_from_what_so_many_can_detect() -> None:
+    """As statsmodels plans a paired t test of 80 % power at 5 %."""
+    baseline, adaptive = table(1, 0.5), table(3, 0.55)
+    comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
+    paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1",))
+    sentence = verdict(comparison, paired, 1)
+    found = re.search(r"takes about ([\d,]+) patients", sentence)
+    assert found
+    row = paired.iloc[0]
+    planned = TTestPower().solve_power(effect_size=abs(row["effect"]), alpha=0.05, power=0.8)
+    assert int(found[1].replace(",", "")) == pytest.approx(planned, rel=0.1, abs=2)
+    assert "more than 10,000 patients" in verdict(comparison, paired.assign(difference=1e-4), 1)
 
 
 def test_subgroups_cover_all_films_and_small_ones_claim_nothing() -> None:

@@ -19,8 +19,10 @@ from stages.common.data.layout import (
     AUDIT_PAGE,
     INBOX,
     LABEL_SHEET,
+    LAYERS_SUFFIX,
     MODELS,
     PAGE,
+    PAGE_TO_MAIL,
     PARAMS,
     PINS,
     QUALITY,
@@ -39,7 +41,7 @@ from tools.audit.trace import Project
 from tools.audit.versions import Version, cached_rows, versions_of
 from tools.audit.words import Words
 
-PAGES = tuple(map(str, (PAGE, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE)))
+PAGES = tuple(map(str, (PAGE, PAGE_TO_MAIL, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE)))
 KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that a withdrawal can be resumed
 WRITTEN = ("data", "models", "reports", "mlruns", ".checkpoints", ".dvc/tmp")  # by this project and DVC
 UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where a user's own files are looked for
@@ -197,7 +199,7 @@ def collect(root: Path, version: Version, images: set[str], files: PatientFiles,
 def is_film(name: str, images: set[str]) -> bool:
     """Whether a path is that of a picture of one of the films; `model.json` is none of the film `model`."""
     path = PurePosixPath(name)
-    return path.stem in images and path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES)
+    return path.stem in images and path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES, LAYERS_SUFFIX)
 
 
 def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) -> None:

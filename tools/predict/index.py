@@ -4,19 +4,19 @@ import csv
 import os
 import sys
 from collections.abc import Container
-from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
 
+from stages.common.analysis.templates import page_templates
 from stages.common.core.errors import first_few
 from stages.common.core.files import write_text
 from stages.ingest.file_access import printable
 from tools.predict.annotations import MarkedFilm, picture_of, picture_path, write_annotations
 from tools.predict.films import INDEX, PREDICTION, SUMMARY
 from tools.predict.label_next import Measure, label_ranks
-from tools.predict.outputs import OVERLAY, SEGMENTATION, WARNING, PredictionRecord, read_prediction
+from tools.predict.outputs import LAYERS, OVERLAY, SEGMENTATION, WARNING, PredictionRecord, read_prediction
 
 LEFT_OUT = "no film"
 SHOWN = 5  # names of predictions that cannot be read
@@ -28,14 +28,6 @@ HEADINGS = {
     "not marked": "Without a marked region",
     "left out": "Left out: no films",
 }
-STYLE = """
-body { font: 15px/1.4 sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em }
-.warning { background: #f0e442; padding: .5em 1em; font-weight: bold }
-table { border-collapse: collapse; width: 100% }
-td, th { border-bottom: 1px solid #ccc; padding: .4em; text-align: left; vertical-align: top; overflow-wrap: anywhere }
-td:first-child { width: 170px }
-img { width: 160px; max-height: 240px; object-fit: contain }
-"""
 
 
 class SummaryRow(TypedDict):
@@ -163,35 +155,43 @@ def row_of(record: PredictionRecord, name: str, output: Path, rank: int | None) 
 
 def page(rows: list[SummaryRow], output: Path) -> str:
     """index.html: a section for each of ORDER, which opens from its folder without a network."""
-    counts = {result: [row for row in rows if row["result"] == result] for result in ORDER}
-    total = ", ".join(f"{len(those)} {result}" for result, those in counts.items() if those)
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8"><title>Predictions</title>',
-        f"<style>{STYLE}</style></head><body><h1>Predictions</h1>",
-        f'<p class="warning">{escape(WARNING)}</p><p>{total or "no files"}. <a href="{SUMMARY}">{SUMMARY}</a></p>',
-    ]
-    for result, those in counts.items():
-        if those:
-            parts += [f"<h2>{HEADINGS[result]} ({len(those)})</h2>", *section(those, output)]
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+    by_result = {result: [row for row in rows if row["result"] == result] for result in ORDER}
+    return (
+        page_templates(Path(__file__).parent)
+        .get_template("page.html")
+        .render(
+            warning=WARNING,
+            summary=SUMMARY,
+            total=", ".join(f"{len(those)} {result}" for result, those in by_result.items() if those) or "no files",
+            sections=[
+                {"heading": HEADINGS[result], "films": [card(row, output) for row in those]}
+                for result, those in by_result.items()
+                if those
+            ],
+        )
+    )
 
 
-def section(rows: list[SummaryRow], output: Path) -> list[str]:
-    """The films of one result: a list where none has a prediction, else a table."""
-    if not any(row["regions"] for row in rows):
-        return ["<ul>", *(f"<li>{escape(row['film'])}: {escape(row['reason'])}</li>" for row in rows), "</ul>"]
-    names = ("", "film", "regions", "highest probability", "probability of a fracture", "note")
-    head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
-    return ["<table>", head, *(table_row(row, output) for row in rows), "</table>"]
+def card(row: SummaryRow, output: Path) -> dict[str, str]:
+    """What the page says of a film; addresses are blank where there is no such file.
 
-
-def table_row(row: SummaryRow, output: Path) -> str:
-    """A row of the page, with the film's overlay as a link where there is one."""
-    folder, picture = quote(os.fsencode(row["film"])), ""
-    if (output / row["film"] / OVERLAY).exists():
-        source = f"{folder}/{OVERLAY}"
-        picture = f'<a href="{source}"><img src="{source}" alt="overlay" loading="lazy"></a>'
-    name = f'<a href="{folder}/{PREDICTION}">{escape(row["film"])}</a>'
-    cells = [picture, name, row["regions"], row["probability_max"], row["fracture_probability"], escape(row["reason"])]
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    Args:
+        row: of the film.
+        output: the folder of the page.
+    """
+    folder = quote(os.fsencode(row["film"]))
+    facts = {
+        "regions": row["regions"],
+        "highest probability": row["probability_max"],
+        "probability of a fracture": row["fracture_probability"],
+        "place among the films to label next": row["label_next"],
+    }
+    return {
+        "name": row["film"],
+        "anchor": quote(row["film"].encode(errors="backslashreplace"), safe=""),  # as write_text writes the name
+        "facts": "; ".join(f"{name}: {value}" for name, value in facts.items() if value),
+        "reason": row["reason"],
+    } | {
+        key: f"{folder}/{name}" if (output / row["film"] / name).exists() else ""
+        for key, name in {"overlay": OVERLAY, "layers": LAYERS, "prediction": PREDICTION}.items()
+    }

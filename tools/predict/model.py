@@ -65,7 +65,7 @@ class Region:
 class Prediction:
     """probability: float32 (H, W), mask: bool (H, W), both on the film's own grid; what the crop left out has 0.
 
-    grid: float32 (S, S), the probabilities on the network's grid.
+    grid: float32 (S, S), the probabilities on the network's grid, to which `affine` maps the film.
     fracture_probability: that the film has a fracture, from the largest of these; None without calibration.
     uncertainty, disagreement: of `tools.predict.label_next`.
     distance, limit: of `stages.common.model.out_of_distribution`.
@@ -75,6 +75,7 @@ class Prediction:
     mask: np.ndarray
     regions: list[Region]
     grid: np.ndarray
+    affine: Affine
     fracture_probability: float | None
     uncertainty: float
     disagreement: float | None
@@ -245,7 +246,8 @@ def finished(
     fracture = None if calibration is None else float(film_probability(grid.max(), calibration))
     regions = regions_of(mask, probability, spacing)
     unsure, apart = uncertainty(each), disagreement(each)
-    return Prediction(probability, mask, regions, grid, fracture, unsure, apart, far, familiar["limit"])
+    limit = familiar["limit"]
+    return Prediction(probability, mask, regions, grid, frame.affine, fracture, unsure, apart, far, limit)
 
 
 def to_film(grid: np.ndarray, affine: Affine, shape: tuple[int, int]) -> np.ndarray:

@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.common.analysis.overlays import FALSE_POSITIVE, stretched
+from stages.common.analysis.overlays import FALSE_POSITIVE, png_uri, stretched
+from stages.common.analysis.viewer import ViewedFilm, ViewedModel, as_script, probability_map, square_on_film
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_json, write_bytes, write_json
+from stages.common.core.files import read_json, write_bytes, write_json, write_text
+from stages.common.data.layout import LAYERS_SUFFIX
 from tools.predict.films import PREDICTION, DecodedFilm
 from tools.predict.model import Model, Prediction, Region
 
@@ -21,6 +23,7 @@ WARNING = "Research software, not a medical device: not for diagnosis or any dec
 UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
 OVERLAY, SEGMENTATION = "overlay.jpg", "segmentation.dcm"
+FILM, LAYERS = "film.jpg", f"layers{LAYERS_SUFFIX}"  # what the page's viewer shows
 LETTERS, SMALLEST_FONT = 40, 10  # the notice's font is a 40th of the film's width, and at least 10 pixels
 # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter on every
 # line, which takes more than twice as long for a file of the same size.
@@ -104,6 +107,8 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
         write_picture(out / "mask.png", mask.astype(np.uint8) * 255, FAST_PNG)
         sheet = film_overlay(film.as_stored(film.pixels), mask, prediction.familiar)
         write_picture(out / OVERLAY, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        write_picture(out / FILM, stretched(film.as_stored(film.pixels)), [cv2.IMWRITE_JPEG_QUALITY, 95])
+        write_text(out / LAYERS, as_script(viewed(film, prediction, facts["model"])))
     if "dicom-seg" in formats and film.header is not None:
         from tools.predict.seg import write_seg  # highdicom takes a second to import
 
@@ -143,6 +148,23 @@ def read_prediction(folder: Path) -> PredictionRecord | None:
 def write_film_picture(path: Path, film: DecodedFilm) -> None:
     """A film as annotation tools open it, in the pixels of its file: PNG, 8 bits."""
     write_picture(path, film.as_stored(stretched(film.pixels)), FAST_PNG)
+
+
+def viewed(film: DecodedFilm, prediction: Prediction, model: ModelFacts) -> ViewedFilm:
+    """What the viewer shows of a film beside its picture: the network's square, before it was carried to the film.
+
+    Args:
+        film: as it was read.
+        prediction: of its pixels.
+        model: whose threshold applies.
+    """
+    grid, (height, width) = prediction.grid, prediction.mask.shape
+    left, top, across, down = square_on_film(prediction.affine, len(grid))
+    left_right, up_down = film.flips
+    square = (width - left - across if left_right else left, height - top - down if up_down else top, across, down)
+    rounded = probability_map(np.round(grid * 255).astype(np.uint8), grid >= model["threshold"], model["threshold"])
+    seen = ViewedModel(name=model["name"], probability=png_uri(film.as_stored(rounded)), threshold=model["threshold"])
+    return {"film": FILM, "grid": square, "label": None, "models": [seen]}
 
 
 def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:

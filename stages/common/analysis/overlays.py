@@ -4,12 +4,13 @@ import base64
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.ndimage import binary_erosion
 
 # Told apart with any colour vision, and on a grey film (Okabe and Ito 2008).
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = (0, 158, 115), (230, 159, 0), (204, 121, 167)
 PAINT = (TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE)
+TILE = 256  # pixels, at most
 
 
 def errors(*, mask_pred: np.ndarray, mask_ref: np.ndarray) -> np.ndarray:
@@ -53,26 +54,47 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(np.round(shown).astype(np.uint8)[pixels])
 
 
-def layer(kinds: np.ndarray, paints: tuple[tuple[int, int, int], ...] = PAINT) -> str:
-    """A PNG data URI that is clear where `kinds` is 0 and has the n-th of `paints` where it is n."""
-    image = Image.fromarray(kinds, mode="P")
-    image.putpalette([0, 0, 0, *(value for paint in paints for value in paint)])
-    return uri(image, "PNG", transparency=0, optimize=True)
+def tiles(film: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
+    """A film and further pictures of it side by side, each a square of at most TILE pixels; uint8 RGB (S, N * S, 3).
+
+    Args:
+        film: uint8 or uint16 (H, W), of any shape, shown whole over its own range.
+        others: uint8 (S, S) or (S, S, 3).
+    """
+    side = min(TILE, len(others[0]))
+    whole = Image.fromarray(stretched(film))
+    first = ImageOps.pad(whole, (side, side), Image.Resampling.LANCZOS).convert("RGB")
+    rest = [Image.fromarray(other).convert("RGB").resize((side, side), Image.Resampling.LANCZOS) for other in others]
+    return np.hstack([np.asarray(tile) for tile in (first, *rest)])
+
+
+def png_uri(pixels: np.ndarray) -> str:
+    """uint8 (H, W) as a lossless PNG data URI."""
+    return uri("PNG", encoded(Image.fromarray(pixels), "PNG"))
+
+
+def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
+    """uint8 (H, W) or (H, W, 3) as a JPEG of its own size."""
+    return encoded(Image.fromarray(pixels), "JPEG", quality=quality)
 
 
 def picture(pixels: np.ndarray, side: int = 256) -> str:
     """uint8 or uint16 (H, W), over its own range, as a JPEG data URI of at most `side` pixels."""
     image = Image.fromarray(stretched(pixels))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return uri(image, "JPEG", quality=88)
+    return uri("JPEG", encoded(image, "JPEG", quality=88))
 
 
 def levels_picture(levels: np.ndarray) -> str:
     """uint8 (H, W) of few values as a lossless PNG data URI."""
-    return uri(Image.fromarray(levels).quantize(16), "PNG", optimize=True)
+    return uri("PNG", encoded(Image.fromarray(levels).quantize(16), "PNG", optimize=True))
 
 
-def uri(image: Image.Image, kind: str, **options: object) -> str:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, format=kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return buffer.getvalue()
+
+
+def uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content).decode()}"

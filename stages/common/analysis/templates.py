@@ -1,4 +1,4 @@
-"""Jinja environments of the HTML pages: undefined names are errors; head, parts and style are shared."""
+"""Jinja environments of the HTML pages: undefined names are errors; head, parts, style and viewer are shared."""
 
 from pathlib import Path
 
@@ -8,5 +8,7 @@ SHARED = Path(__file__).parent / "templates"
 
 
 def page_templates(folder: Path) -> Environment:
-    """Templates of HTML pages in a folder, which may include head.html, parts.html and style.css."""
-    return Environment(loader=FileSystemLoader([folder, SHARED]), autoescape=True, undefined=StrictUndefined)
+    """Templates of HTML pages in a folder, which may include what lies in SHARED, and quote files of it as they are."""
+    page = Environment(loader=FileSystemLoader([folder, SHARED]), autoescape=True, undefined=StrictUndefined)
+    page.globals["quote"] = lambda name: (SHARED / name).read_text()
+    return page

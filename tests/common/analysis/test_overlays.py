@@ -7,12 +7,14 @@ from PIL import Image
 from stages.common.analysis.overlays import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
+    TILE,
     TRUE_POSITIVE,
     errors,
-    layer,
     outline,
     overlay,
+    png_uri,
     stretched,
+    tiles,
 )
 
 PRED, REF = np.array([[True, True, False, False]]), np.array([[True, False, True, False]])
@@ -25,11 +27,21 @@ def test_each_kind_of_error_has_its_colour_and_the_rest_stays_grey() -> None:
     assert painted[0, 3].tolist() == [100, 100, 100]
 
 
-def test_a_layer_shows_errors_and_is_clear_elsewhere() -> None:
-    data = layer(errors(mask_pred=PRED, mask_ref=REF)).removeprefix("data:image/png;base64,")
-    pixels = np.asarray(Image.open(BytesIO(base64.b64decode(data))).convert("RGBA"))
-    assert [tuple(pixel[:3]) for pixel in pixels[0, :3]] == [TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE]
-    assert pixels[0, :, 3].tolist() == [255, 255, 255, 0]
+def test_tiles_are_squares_in_a_row_with_the_whole_film_first() -> None:
+    film = np.zeros((30, 20), np.uint16)
+    film[:, 10:] = 4000
+    row = tiles(film, [np.full((16, 16), 50, np.uint8), np.full((16, 16, 3), (1, 2, 3), np.uint8)])
+    assert row.shape == (16, 48, 3)
+    assert row[8, [1, 4, 12, 14]].max(axis=1).tolist() == [0, 0, 255, 0]  # padding, dark half, bright half, padding
+    assert row[8, 20].tolist() == [50, 50, 50]
+    assert row[8, 40].tolist() == [1, 2, 3]
+    assert tiles(film, [np.zeros((512, 512), np.uint8)]).shape == (TILE, 2 * TILE, 3)
+
+
+def test_a_picture_in_a_page_is_lossless_as_png() -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    content = base64.b64decode(png_uri(pixels).removeprefix("data:image/png;base64,"))
+    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(content))), pixels)
 
 
 def test_outline_draws_the_border_only() -> None:

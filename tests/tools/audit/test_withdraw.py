@@ -38,6 +38,10 @@ def test_a_dry_run_changes_nothing(project: Path, capsys: pytest.CaptureFixture[
     for image in images:
         for place in ("data/raw/images", "data/preprocessed/images", "data/levels/images", "data/dataset/test"):
             assert f"{place}/{image}.png" in said
+        for name in (f"original/{image}.jpg", f"tiles/{image}.jpg", f"layers/{image}.js"):
+            assert f"reports/films/{name}" in said
+    for page in ("index.html", "to_mail.html"):
+        assert f"reports/{page}" in said
     assert tree_hash(project / "data") == before
 
 
