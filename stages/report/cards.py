@@ -10,12 +10,21 @@ from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.core.markdown import plain
 from stages.common.data.layout import DATASET, DATASHEET, MODEL_CARD, MODELS, RAW, WEIGHTS
+from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.page import beyond_pixels, checks, machine_sentence, sources
 from stages.report.tables import markdown
+
+# Of the comparison: what Hugging Face calls them (the names of its library `evaluate`), and what people do.
+HUGGING_FACE = {
+    "f1": ("f1", "F1"),
+    "precision": ("precision", "precision"),
+    "recall": ("recall", "recall"),
+    "mcc": ("matthews_correlation", "MCC"),
+}
 
 
 def write_cards(
@@ -53,6 +62,8 @@ def write_cards(
         shared,
         verdict=verdict,
         comparison=markdown(results["comparison"]),
+        scores=hugging_face_scores(results["comparison"]),
+        dataset=" and ".join(sorted(manifest["source"].unique())),
         subgroups=results["subgroups"].to_dict("records"),
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),
@@ -81,3 +92,14 @@ def write_cards(
     )
     write_text(root / MODEL_CARD, card)
     write_text(root / DATASHEET, sheet)
+
+
+def hugging_face_scores(comparison: pd.DataFrame) -> list[dict[str, Any]]:
+    """The scores of both models for `model-index` in the model card's header, which Hugging Face reads."""
+    rows = comparison.set_index("row").to_dict("index")
+    return [
+        {"type": kind, "name": f"{name} of all test pixels, {variant}", "value": float(rows[variant][metric])}
+        for variant in VARIANTS
+        for metric, (kind, name) in HUGGING_FACE.items()
+        if pd.notna(rows[variant][metric])
+    ]

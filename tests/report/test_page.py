@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from huggingface_hub import ModelCard
 from playwright.sync_api import Page
 from pypdfium2 import PdfDocument
 
@@ -98,6 +99,17 @@ def test_cards_say_what_was_run(project: Path) -> None:
     assert not {"None", "nan"} & set((card + sheet).split())
     assert "- Recipe: paper, changed: preprocess.size 64 (256), " in card
     assert "from random initial weights" in card
+    read = ModelCard(card).data
+    assert (read.license, read.library_name, read.pipeline_tag) == (
+        "mit",
+        "segmentation-models-pytorch",
+        "image-segmentation",
+    )
+    comparison = pd.read_csv(project / "reports/comparison.csv").set_index("row")
+    scores = {result.metric_name: result.metric_value for result in read.eval_results}
+    for variant in ("baseline", "adaptive"):
+        assert scores[f"F1 of all test pixels, {variant}"] == pytest.approx(comparison.loc[variant, "f1"])
+    assert "to train and test a segmentation network: 16 and 8." in sheet
     assert "Recipe: paper, changed: " in (project / "reports/index.html").read_text()
 
 

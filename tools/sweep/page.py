@@ -40,14 +40,15 @@ def render(name: str, experiments: list[Experiment], adaptive: Method, root: Pat
     if 0 < len(values.columns) <= MANY:
         drawn.append(charts.parallel(values, table))
     drawn.append(charts.shares(experiments, best.name, reference.name))
+    tested = bool(table["test"].notna().any())
     page = page_templates(Path(__file__).parent)
     return page.get_template("page.html").render(
         name=name,
         count=len(experiments),
         answer=answer(table, reference, schedule),
         selection_bias=selection_bias(experiments, table, patients),
-        rows=[cells(row, reference.name) for row in table.to_dict("records")],
-        tested=bool(table["test"].notna().any()),
+        rows=[cells(row, reference.name, tested) for row in table.to_dict("records")],
+        tested=tested,
         reference=reference.name,
         charts=drawn,
         films=experiments[0].validation["image_id"].nunique(),
@@ -87,17 +88,24 @@ def selection_bias(experiments: list[Experiment], table: pd.DataFrame, patients:
     )
 
 
-def cells(row: dict[Any, Any], reference: str) -> list[str]:
-    """A row of the table as text."""
+def cells(row: dict[Any, Any], reference: str, tested: bool) -> list[str]:
+    """A row of the table as text.
+
+    Args:
+        row: of `table_of`.
+        reference: the experiment that the others are set against.
+        tested: whether the table has the columns of the test films.
+    """
 
     def interval(key: str, style: str) -> str:
         low, high = number(row[f"{key}_low"], style), number(row[f"{key}_high"], style)
         return "" if "–" in (low, high) else f" ({low} to {high})"
 
-    texts = [row["experiment"], row["method"], f"{row['start']:.2f}", f"{row['end']:.2f}", str(row["seeds"])]
+    asked = [row[end] if pd.isna(row[param]) else row[param] for end, param in (("start", "from"), ("end", "to"))]
+    texts = [row["experiment"], row["method"], *(f"{share:.2f}" for share in asked), str(row["seeds"])]
     plain = f" ({number(row['low'], '.3f')} to {number(row['high'], '.3f')})"
     texts.append(number(row["dice"], ".3f") + plain)
-    for key, holm in (("gain", "holm"), ("test_gain", "test_holm")):
+    for key, holm in (("gain", "holm"), ("test_gain", "test_holm"))[: 2 if tested else 1]:
         if key == "test_gain":
             texts.append(number(row["test"], ".3f") + interval("test", ".3f"))
         same = row["experiment"] == reference

@@ -4,8 +4,10 @@ import os
 import re
 import sys
 import warnings
+from html import escape
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -82,6 +84,7 @@ def validate(
         warnings.simplefilter("ignore", DeprecationWarning)
         outcome = checkpoint.run(batch_parameters={"dataframe": table})
     keep_docs_offline(docs / slug(name))
+    write_index(docs / slug(name), name)
     result = next(iter(outcome.run_results.values()))
     findings = [finding(item, row_id) for item in result.results if not item.success]
     if findings:
@@ -126,3 +129,29 @@ def keep_docs_offline(folder: Path) -> None:
     )
     for page in sorted(folder.rglob("*.html")):
         page.write_text(remote.sub("", page.read_text()).replace("</head>", f"{OFFLINE_STYLE}</head>"))
+
+
+def write_index(folder: Path, name: str) -> None:
+    """Replace the index of Data Docs, whose tables a script builds, by a list of the pages.
+
+    Args:
+        folder: of the table's pages.
+        name: of the table.
+    """
+    runs = sorted(folder.glob("validations/**/*.html"))
+    items = [(page, f"{page.parent.name}: {outcome(page.read_text())}") for page in runs]
+    items += [(page, f"expectations of {name}") for page in sorted(folder.glob("expectations/**/*.html"))]
+    links = [
+        f'<li><a href="{quote(page.relative_to(folder).as_posix())}">{escape(text)}</a></li>' for page, text in items
+    ]
+    title = escape(f"Data Docs of {name}")
+    (folder / "index.html").write_text(
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>{OFFLINE_STYLE}</head>\n'
+        f"<body><h1>{title}</h1>\n<ul>\n{chr(10).join(links)}\n</ul></body></html>\n"
+    )
+
+
+def outcome(page: str) -> str:
+    """What a page of a run says about it."""
+    status = re.search(r"Status:.*?\b(Succeeded|Failed)\b", page, re.DOTALL)
+    return status[1].lower() if status else "not finished"

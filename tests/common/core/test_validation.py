@@ -1,4 +1,7 @@
+import contextlib
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -21,6 +24,18 @@ def test_a_sound_table_passes_with_a_record_that_holds_no_times(here: Path) -> N
     pages = list((here / DOCS / "sound").rglob("*.html"))
     assert pages
     assert not any('src="http' in page.read_text() or "cdn" in page.read_text() for page in pages)
+
+
+def test_the_index_lists_every_page_without_a_script(here: Path) -> None:
+    index = here / DOCS / "a_table/index.html"
+    for width, outcome in ((4, "succeeded"), (0, "failed")):
+        with contextlib.suppress(UserError):
+            validate("a table", pd.DataFrame({"image_id": ["a"], "width": [width]}), SUITE, "image_id", DOCS)
+        assert "<script" not in index.read_text()
+        links = re.findall(r'<a href="([^"]+)">([^<]+)</a>', index.read_text())
+        pages = {page for page in index.parent.rglob("*.html") if page != index}
+        assert {index.parent / unquote(link) for link, _ in links} == pages
+        assert [text.rpartition(": ")[2] for _, text in links] == [outcome, "expectations of a table"]
 
 
 def test_violations_name_rule_and_rows(here: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from stages.common.core.errors import UserError
 from stages.common.data.run_id import Run
 from tools.sweep.experiments import Experiment, is_tested
+from tools.sweep.page import cells
 from tools.sweep.results import changing, films_of, find, table_of
 from tools.sweep.selection_bias import expected_maximum, standard_error_of_trial
 
@@ -63,6 +64,15 @@ def test_what_was_not_tested_has_no_test_score() -> None:
     table = table_of([reference, experiment("other", 0.0, weights(), seeds=2)], reference, PATIENTS)
     assert table["test"].isna().all()
     assert list(table.set_index("experiment").loc[["half", "other"], "seeds"]) == [1, 2]
+    for tested, headings in ((False, 8), (True, 11)):  # of tools/sweep/page.html
+        assert [len(cells(row, "half", tested)) for row in table.to_dict("records")] == [headings] * 2
+
+
+def test_the_table_shows_the_shares_that_were_asked_for_and_else_those_of_the_first_and_last_epoch() -> None:
+    half = experiment("half", 0.0, weights("fixed", 0.5, 0.5))
+    others = [experiment("asked", -0.1, weights(first=0.2, last=0.9)), experiment("drawn", -0.2, weights("random"))]
+    rows = table_of([half, *others], half, PATIENTS).to_dict("records")
+    assert [cells(row, "half", False)[2:4] for row in rows] == [["0.50", "0.50"], ["0.20", "0.90"], ["0.30", "0.70"]]
 
 
 def test_scores_of_other_films_are_refused() -> None:
