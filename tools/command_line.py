@@ -433,7 +433,7 @@ def page(
 
 @audit.command()
 def withdraw(
-    patient: Annotated[str, typer.Argument(help="The pseudonym, as the manifest has it.")],
+    patient: Annotated[str, typer.Argument(help="A pseudonym, an image id, or the name or SHA-256 of a source file.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, and stop.")] = False,
 ) -> None:
     """Remove what a patient left: here, in DVC's cache and in its remotes."""

@@ -14,10 +14,12 @@ class Params(Strict):
         min_length=1,
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["validation"] = param(
-        0.5, "a pixel whose probability reaches it is called fracture; validation: what is best for F1 there"
+        0.5,
+        "a pixel whose probability reaches it is called fracture; validation: the one with the best pooled F1 of the "
+        "validation films",
     )
     temperature: Literal["none", "validation"] = param(
-        "none", "validation: probabilities are scaled by what fits the validation films best"
+        "none", "validation: logits are divided by the number that fits the validation films best"
     )
     mirror: bool = param(False, "probabilities are means over a film and its mirror image, left to right")
     boundary_px: float = param(

@@ -43,7 +43,7 @@ class SourceParams(Alternative):
 
 
 class Sample(SourceParams):
-    """Synthetic wrists, 11 in 16 as a Kaggle archive, the rest as a DICOM export."""
+    """Synthetic wrists, 11/16 of them in a Kaggle archive, the rest in a DICOM export."""
 
     source: Literal["sample"] = "sample"
     seed: int = param(7, "every film follows from (seed, patient, film)", ge=0)

@@ -1,7 +1,7 @@
 """Where on a film the limb is: past unexposed borders, collimators, markers and glow, on dark or light ground.
 
 What is kept too much costs resolution, what is kept too little costs a fracture; so every piece of the film that holds
-bone counts, and each rule below only takes away what cannot be limb. Measured in benchmarks/crop.md.
+bone counts, and each rule below only takes away what cannot be limb. Measured in docs/explanation/image-processing.md.
 """
 
 import cv2

@@ -14,7 +14,7 @@ class Tolerance(Strict):
 
     score: Share = param(0.05, "our score may differ by this from the published one")
     prevalence: Share = param(0.1, "where the share of fracture pixels differs by more, scores do not compare")
-    rounding: Share = param(0.0001, "published figures may differ by this from what follows from their own")
+    rounding: Share = param(0.0001, "a published figure may differ by this from what the paper's other figures give")
 
 
 class Params(Strict):

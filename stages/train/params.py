@@ -15,8 +15,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Ramp(Strict):
     """A loss weight at the start and the end of training, as the paper names them."""
 
-    start: Weight = param(0.3, "at the start")
-    end: Weight = param(0.7, "at the end")
+    start: Weight = param(0.3, "start of equation 3; see beta_reading for beta")
+    end: Weight = param(0.7, "end of equation 3; see beta_reading for beta")
 
 
 class Method(Alternative):
@@ -32,7 +32,9 @@ class Clocked(Method):
 
 
 class Scaled(Clocked):
-    normalise: bool = param(False, "whether the weights are divided by their sum; AdamW sees their ratio only")
+    normalise: bool = param(
+        False, "whether the weights are divided by their sum; without clipping AdamW sees their ratio only"
+    )
 
 
 class Ramped(Scaled):
@@ -41,7 +43,8 @@ class Ramped(Scaled):
     alpha: Ramp = param(Ramp(), "weight of Dice")
     beta: Ramp = param(Ramp(), "weight of BCE")
     beta_reading: Literal["as_printed", "start_to_end"] = param(
-        "as_printed", "equation 3 as printed takes beta from beta.end to beta.start"
+        "as_printed",
+        "as_printed: from beta.end to beta.start, as in equation 3; start_to_end: from beta.start to beta.end",
     )
 
     @model_validator(mode="after")
@@ -103,7 +106,7 @@ class Exponential(Ramped):
     """Equation 3 along an exponential: fast at first."""
 
     method: Literal["exponential"] = "exponential"
-    rate: float = param(3.0, "how much faster at first", gt=0, le=100)
+    rate: float = param(3.0, "k of 1 - exp(-k t); higher is faster at first", gt=0, le=100)
 
 
 class Steal(Scaled, Constant):
@@ -113,7 +116,7 @@ class Steal(Scaled, Constant):
     alpha: Weight = param(0.3, "weight of Dice at the start")
     beta: Weight = param(0.7, "weight of BCE at the start")
     step: float = param(0.01, "moved from BCE to Dice at each tick; below 0, from Dice to BCE", ge=-1000, le=1000)
-    floor: Weight = param(0.1, "what the loser keeps")
+    floor: Weight = param(0.1, "the weight that the shrinking loss keeps")
 
 
 class Uncertainty(Scaled):
@@ -144,7 +147,7 @@ class Relobralo(Scaled):
     method: Literal["relobralo"] = "relobralo"
     temperature: float = param(0.1, "higher is more even", gt=0, le=1000)
     decay: Share = param(0.999, "share of the past in the next weight")
-    lookback: Share = param(0.99, "how often that past is the last tick and not the first")
+    lookback: Share = param(0.99, "probability of comparing with the last tick, not the first")
 
 
 class GradNorm(Scaled):
@@ -215,8 +218,10 @@ class Augment(Strict):
     rotate_deg: float = param(15.0, "uniform in +- this", unit="degrees", ge=0, le=180)
     scale: float = param(0.15, "zoom uniform in 1 +- this", ge=0, lt=1)
     shift: float = param(0.08, "uniform in +- this", unit="share of the side", ge=0, le=0.5)
-    contrast: float = param(0.2, "gain uniform in 1 +- this, brightness in +- this", ge=0, lt=1)
-    gamma: float = param(0.0, "exponent of the grey scale, its logarithm uniform in +- this", ge=0, le=2)
+    contrast: float = param(
+        0.2, "gain uniform in 1 +- this, offset uniform in +- half this, of the grey scale", ge=0, lt=1
+    )
+    gamma: float = param(0.0, "grey to the power exp(u), u uniform in +- this", ge=0, le=2)
     noise: float = param(
         0.0, "standard deviation of Gaussian noise, uniform in 0 to this", unit="share of the grey scale", ge=0, le=0.5
     )
@@ -227,7 +232,7 @@ class Optimiser(Strict):
     encoder_factor: Rate = param(1.0, "the encoder's learning rate as a share of this rate")
     frozen_epochs: int = param(0, "at the start, in which the encoder's learning rate is 0", unit="epochs", ge=0)
     schedule: Literal["cosine", "constant"] = param("cosine", "of the learning rate after the warm-up")
-    warmup: float = param(0.3, "the rate rises in a line", unit="share of all steps", ge=0, lt=1)
+    warmup: float = param(0.3, "linear rise of the rate", unit="share of all steps", ge=0, lt=1)
     weight_decay: Share = param(0.01, "AdamW's")
     clip: float = param(1.0, "the gradient's norm is cut to this", gt=0, le=1e6)
     ema: float = param(0.0, "decay of a moving average of the weights, which is then kept; 0: no average", ge=0, lt=1)
@@ -239,8 +244,8 @@ class Loop(Strict):
     select: Literal["best", "last"] = param("best", "the epoch of the best validation Dice, or the last one")
     precision: Literal["portable", "auto", "bf16", "fp32"] = param(
         "portable",
-        "portable: fp32, on a CPU with no instruction beyond AVX2, which gives the same bytes on every x86-64 machine; "
-        "auto: bf16 where the hardware has it, else fp32",
+        "portable: fp32, on a CPU with no instruction beyond AVX2, meant to give the same bytes on every x86-64 "
+        "machine with AVX2; auto: bf16 where the hardware has it, else fp32",
     )
     accelerator: Literal["auto", "cpu"] = param("auto", "auto takes a GPU where there is one")
     threads: int = param(2, "part of the result, since they order the sums", unit="CPU threads", ge=1, le=1024)
@@ -248,7 +253,7 @@ class Loop(Strict):
 
 
 class Params(Strict):
-    seeds: list[Annotated[int, Field(ge=0, le=2**32)]] = param(
+    seeds: list[Annotated[int, Field(ge=0, le=2**32 - 1)]] = param(
         [1], "both variants are trained from each: initial weights, order, augmentation", min_length=1
     )
     network: AnyNetwork = param(Pyramid(), "a class of segmentation-models-pytorch; the paper's is Unet")

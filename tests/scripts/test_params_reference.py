@@ -59,7 +59,7 @@ def test_a_long_comment_goes_on_below_and_other_comments_stay() -> None:
     text = f"# by hand\ntrain:\n  # by hand, too\n  seeds: [1]\n{' ' * 27}# old\n\nreport: {{tolerance: {{}}}}\n"
     lines = commented(SCHEMA, text).splitlines()
     assert lines[:3] == ["# by hand", "train:", "  # by hand, too"]
-    assert lines[3].startswith("  seeds: [1]               # list (>= 1) of 0..4294967296; ")
+    assert lines[3].startswith("  seeds: [1]               # list (>= 1) of 0..4294967295; ")
     assert [line[:29] for line in lines[4:-2]] == [f"{'':<27}# "]
     assert lines[-2:] == ["", "report: {tolerance: {}}    # 0..1"]
 

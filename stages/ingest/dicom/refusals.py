@@ -59,9 +59,9 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
 
 
 def why_burned_in(header: Dataset) -> str:
-    """Text in the pixels, which its header does not exclude (PS3.3 C.7.6.1); '' where it says NO or nothing.
+    """Text in the pixels that the header does not exclude; '' where BurnedInAnnotation (PS3.3 C.7.6.1) is NO or absent.
 
-    `Y`, UNKNOWN or an empty BurnedInAnnotation is no plain NO.
+    `Y`, UNKNOWN or an empty value is no plain NO.
     """
     state = str(header.get("BurnedInAnnotation", "NO") or "").strip().upper()
     if state == "NO":
