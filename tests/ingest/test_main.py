@@ -4,6 +4,7 @@ import json
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -352,7 +353,8 @@ def test_masks_that_cannot_be_labels_are_refused(inbox: Path) -> None:
         "b_mask.png: expected labels of a film of 50 x 30 pixels, found labels of one of 40 x 30",
         "c_mask.png: expected a mask stored as PNG, TIFF or BMP",
         "lost_mask.png: expected a film of the same name, found none",
-        "d_seg.png: expected one mask of a film, found a second one",
+        "d_seg.png: expected one label file of a film's name, found a second one",
+        "d.png: expected one label file of the film's name, found 2",
     ):
         assert part in reasons
 
@@ -529,7 +531,7 @@ def picture(kind: str, seed: int, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def oddities() -> tuple[dict[str, bytes], set[str], set[str], dict[str, int]]:
+def oddities() -> "Oddities":
     """A folder with labels in VOC: its files, the films that are taken, those refused, and fractures by film."""
     voc = FORMATS["voc"][1].encode()
     swapped = voc.replace(b"<xmin>10<", b"<xmin>31<")
@@ -554,9 +556,10 @@ def oddities() -> tuple[dict[str, bytes], set[str], set[str], dict[str, int]]:
         "shares.xml": voc.replace(b">10<", b">0.1<").replace(b">6<", b">0.1<").replace(b">30<", b">0.5<")
         .replace(b">18<", b">0.5<"), "two.png": png(24), "l1/two.xml": voc, "l2/two.xml": voc,
         "twin.png": png(25), "deep/Twin.png": png(26), "colour.png": colourful(),
+        "cases.png": png(27), "cases.xml": voc, "cases.XML": voc.replace(b">10<", b">11<"),
     }  # fmt: skip
     refused = {"cut.jpg", "text.png", "none.png", "swapped.png", "broken.png", "far.png", "shares.png", "two.png"}
-    refused |= {"twin.png", "colour.png"}  # of the twins the second by name
+    refused |= {"twin.png", "colour.png", "cases.png", "cases.xml"}  # of the twins the second by name
     tables = {
         "patients.csv": b"sep=;\r\nFile Name; PatientID\r\nIM1.png;007\r\nIM1b.png;8.0\r\n",
         "more.tsv": b"image\tsubject_id\nc\t9\n", "wrong.csv": b"image_id,patient_id\nnobody,1\n",
@@ -576,25 +579,104 @@ def colourful() -> bytes:
     return buffer.getvalue()
 
 
-def test_every_oddity_in_one_folder_gives_one_account_that_adds_up(inbox: Path) -> None:
-    files, taken, refused, fractures = oddities()
+Oddities = tuple[dict[str, bytes], set[str], set[str], dict[str, int]]
+
+
+def square(width: int = 40, height: int = 30, mode: str = "L", level: int = 255) -> bytes:
+    """A mask with one marked square."""
+    pixels = np.zeros((height, width), dtype=np.uint8)
+    pixels[5:9, 5:9] = level
+    buffer = BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def oddities_with_masks() -> Oddities:
+    """The same with masks beside films."""
+    smooth = BytesIO()
+    Image.fromarray(np.tile(np.arange(40, dtype=np.uint8), (30, 1))).save(smooth, "PNG")
+    files = {
+        "a.png": png(1), "masks/a.png": square(), "b.png": png(2), "b_mask.tif": picture("TIFF", 0),
+        "none.png": png(3),
+        "c.png": png(4), "C-seg.png": square(mode="RGBA"), "empty.png": png(5), "masks/empty.png": square(level=0),
+        "p1/x.png": png(6), "p1/masks/x.png": square(), "p2/y.png": png(7), "p2/masks/y.bmp": square(),
+    }  # fmt: skip
+    bad = {
+        "two.png": png(10), "two_mask.png": square(), "two-seg.png": square(), "smooth.png": png(11),
+        "masks/smooth.png": smooth.getvalue(), "wide.png": png(12), "masks/wide.png": square(width=41),
+        "text.png": png(13), "masks/text.png": b"text", "masks/lost.png": square(),
+    }  # fmt: skip
+    rest = {
+        "masks/gone.png": square(level=0), "masks/._a.png": b"x", "masks/Thumbs.db": b"x", "README": b"text",
+        "labelmap.txt": b"fracture:255,255,255::\n", "t.csv": b"image,patient\na,1\nx,1\n",
+    }  # fmt: skip
+    fractures = {"a": 1, "none": 0, "c": 1, "empty": 0, "x": 1, "y": 1}
+    refused = {"b.png", "two.png", "two_mask.png", "smooth.png", "wide.png", "text.png", "lost.png"}
+    return files | bad | rest, set(fractures), refused, fractures
+
+
+def oddities_in_coco() -> Oddities:
+    """The same with two COCO files."""
+    box = {"bbox": [10, 6, 20, 12], "category_id": 1}
+    names = ["p1/a.png", "b.png", "c.png", "R%C3%B6.png", "lost.png", "twice.png", "twice.png", "far.png", "both.png"]
+    images = [{"id": number, "file_name": name, "width": 40, "height": 30} for number, name in enumerate(names)]
+    images.append({"id": 20, "file_name": "wide.png", "width": 41, "height": 30})
+    shapes = [
+        {"image_id": 0} | box, {"image_id": 2} | box | {"category_id": 2}, {"image_id": 4} | box,
+        {"image_id": 3, "category_id": 1, "segmentation": {"size": [30, 40], "counts": [9, 20, 1171]}},
+        {"image_id": 7} | box | {"bbox": [35, 6, 20, 12]}, {"image_id": 99} | box, {"image_id": 5} | box,
+    ]  # fmt: skip
+    kinds = [{"id": 1, "name": "fracture"}, {"id": 2, "name": "metal"}]
+    coco = {"images": images, "annotations": shapes, "categories": kinds}
+    other = {"images": [{"id": 1, "file_name": "both.png"}, {"id": 2, "file_name": "d.png"}], "annotations": []}
+    films = [
+        "p1/a.png",
+        "b.png",
+        "c.png",
+        "R\u00f6.png",
+        "twice.png",
+        "far.png",
+        "both.png",
+        "wide.png",
+        "d.png",
+        "e.png",
+    ]
+    files = {name: png(number) for number, name in enumerate(films)} | {"p2/a.png": png(30)}
+    rest = {
+        "coco.json": json.dumps(coco).encode(), "other.json": json.dumps(other).encode(), "more.json": b"{}",
+        "broken.json": b'{"images": [], "annotations": [', "notes.pdf": b"%PDF", "desktop.ini": b"x",
+    }  # fmt: skip
+    fractures = {"a": 1, "b": 0, "c": 0, image_id("R\u00f6"): 1, "d": 0, "e": 0}
+    refused = {"twice.png", "far.png", "both.png", "wide.png", "coco.json", "broken.json", "other.json", "a.png"}
+    return files | rest, set(fractures), refused, fractures
+
+
+@pytest.mark.parametrize(
+    ("format_", "folder_of"), [("voc", oddities), ("masks", oddities_with_masks), ("coco", oddities_in_coco)]
+)
+def test_every_oddity_in_one_folder_gives_one_account_that_adds_up(
+    format_: str, folder_of: Callable[[], Oddities], inbox: Path
+) -> None:
+    files, taken, refused, fractures = folder_of()
     for name, content in files.items():
         (inbox / name).parent.mkdir(parents=True, exist_ok=True)
         (inbox / name).write_bytes(content)
     os.mkfifo(inbox / "pipe.png")
     (inbox / "gone.png").symlink_to("nowhere.png")
-    text = main(settings("voc", on_error="quarantine"))
+    entry = {"other_classes": ["metal"]} if format_ == "coco" else {}
+    text = main(settings(format_, entry, on_error="quarantine"))
     found = manifest()
     assert set(found.index) == taken
     assert found["fractures"].to_dict() == fractures
-    assert found.loc["IM1", "patient_id"] != found.loc["IM1b", "patient_id"]
-    assert found.loc["hand_png.rf.0b9d4c", "group"] == found.loc["hand_png.rf.1c8e5d", "group"]
     assert {Path(file).name for file in QUARANTINE.read(RAW)["file"]} == refused | {"pipe.png", "gone.png"}
     (line,) = re.findall(r"folder: (\d+) files = (.*)", text)
     assert int(line[0]) == len(files) + 2 == sum(map(int, re.findall(r"\d+", line[1])))
     assert f"{len(taken)} films + " in line[1]
     for reason in QUARANTINE.read(RAW)["reason"]:
         assert not re.search(r"Error\b|0x|Traceback|/tmp", reason)
+    if format_ == "voc":
+        assert found.loc["IM1", "patient_id"] != found.loc["IM1b", "patient_id"]
+        assert found.loc["hand_png.rf.0b9d4c", "group"] == found.loc["hand_png.rf.1c8e5d", "group"]
 
 
 def test_a_tilde_is_refused_since_dvc_looks_for_a_folder_of_that_name() -> None:

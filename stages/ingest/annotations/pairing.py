@@ -86,12 +86,9 @@ def pair(files: FileAccess, films: list[str], entry: AnnotatedSource) -> Pairs:
 
 def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
     """One label file for one film: of its name, and of all of that name the nearest folder's."""
-    suffix, reader = OF_ONE[format_]
+    _, reader = OF_ONE[format_]
     pairs = Pairs()
-    if format_ == "masks":
-        named = masks_by_film(files, films, pairs)
-    else:
-        named = {name[: -len(suffix)]: name for name in files.names() if name.lower().endswith(suffix)}
+    named, doubled = label_files(files, films, format_, pairs)
     folders = {PurePosixPath(film).parent for film in films}
     left_films, left_labels = dict.fromkeys(films), dict.fromkeys(named)
     prefix = prefix_of(named)
@@ -104,10 +101,10 @@ def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
                 del left_films[film]
                 for label in chosen:
                     left_labels.pop(label, None)
-                if len(chosen) == 1:
+                if len(chosen) == 1 and named[chosen[0]] not in doubled:
                     pairs.file_of[film] = named[chosen[0]]
                 else:
-                    pairs.problems.append((film, one_of(len(chosen))))
+                    pairs.problems.append((film, one_of(2 if len(chosen) == 1 else len(chosen))))
     for label in sorted(left_labels):
         if holds_shapes(files, named[label], reader):
             problem = Problem("a film of the same name", "none", "add the film or remove its labels")
@@ -115,16 +112,29 @@ def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:
     return pairs
 
 
-def masks_by_film(files: FileAccess, films: list[str], pairs: Pairs) -> dict[str, str]:
-    """The pictures that are no films, by the film that they belong to; `pairs` gets what is one too many."""
+def label_files(files: FileAccess, films: list[str], format_: Format, pairs: Pairs) -> tuple[dict[str, str], set[str]]:
+    """The label files by the film that their names mean, and those of them beside which there is another.
+
+    hand.xml and hand.XML are two, and so are the masks hand_mask.png and hand-seg.png.
+
+    Args:
+        files: of the source.
+        films: their names in `files`; a mask is a picture that is none of them.
+        format_: of OF_ONE.
+        pairs: gets the second of two.
+    """
+    suffixes = MASK_SUFFIXES if format_ == "masks" else (OF_ONE[format_][0],)
     named: dict[str, str] = {}
-    own = set(films)
+    doubled, own = set[str](), set(films)
     for name in files.names():
-        if name.lower().endswith(MASK_SUFFIXES) and name not in own:
-            first = named.setdefault(film_of(name), name)
+        if name.lower().endswith(suffixes) and name not in own:
+            film = film_of(name) if format_ == "masks" else name[: -len(suffixes[0])]
+            first = named.setdefault(film, name)
             if first != name:
-                pairs.problems.append((name, Problem("one mask of a film", "a second one", "remove all but one")))
-    return named
+                doubled.add(first)
+                problem = Problem("one label file of a film's name", "a second one", "remove all but one")
+                pairs.problems.append((name, problem))
+    return named, doubled
 
 
 def with_format(files: FileAccess, entry: Entry) -> Entry:
