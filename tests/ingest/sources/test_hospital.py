@@ -1,6 +1,8 @@
 """The hospital's door: any tree of DICOM files, and nothing of it in a message."""
 
 import json
+import os
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -235,6 +237,56 @@ def test_what_is_neither_dicom_nor_annotation_is_counted(inbox: Path) -> None:
     assert "5 files that hold neither films nor labels of films" in page
     assert "4 files of an operating system" in page
     assert "hospital: 11 files = 1 films + 1 label files + 0 tables + 0 refused + 9 left out" in text
+
+
+def test_every_oddity_in_one_export_gives_one_account_that_adds_up_and_names_nobody(inbox: Path) -> None:
+    def swapped(label: bytes) -> bytes:
+        return label.replace(b"<xmin>", b"<xmin>9")
+
+    bring(inbox, "DOE_JANE/IM1", 1)
+    bring(inbox, "DOE_JANE/uid", 2)
+    for suffix in ("", ".xml"):
+        (inbox / f"DOE_JANE/uid{suffix}").rename(inbox / f"DOE_JANE/1.2.840.10008.1{suffix}")
+    bring(inbox, "DOE_JANE/unlabelled", 3, label=False)
+    taken = 2
+    bad = {
+        "DOE_JANE/again": (1, {}), "DOE_JANE/report": (4, {"Modality": "SR"}),
+        "DOE_JANE/nobody": (5, {"PatientID": ""}),
+        "DOE_JANE/text": (6, {"BurnedInAnnotation": "YES"}), "DOE_JANE/swapped": (7, {}), "DOE_JANE/broken": (8, {}),
+        "DOE_JANE/far": (9, {}), "DOE_JANE/short": (10, {}),
+    }  # fmt: skip
+    for name, (film, values) in bad.items():
+        bring(inbox, name, film, change=lambda data, values=values: [setattr(data, *item) for item in values.items()])
+    for name, content in {"swapped": None, "broken": b"<annotation>DOE", "far": None, "lost": None}.items():
+        path = inbox / f"DOE_JANE/{name}.xml"
+        label = (inbox / "DOE_JANE/IM1.xml").read_bytes()
+        path.write_bytes(content or (label.replace(b"<xmax>", b"<xmax>99") if name == "far" else label))
+    path = inbox / "DOE_JANE/swapped.xml"
+    path.write_bytes(swapped(path.read_bytes()))
+    short = inbox / "DOE_JANE/short"
+    short.write_bytes(short.read_bytes()[:-400])
+    rest = {
+        "DOE.pdf": b"%PDF", "README": b"DOE", "viewer.exe": b"MZ", ".DS_Store": b"x", "DOE_JANE/._IM1": b"x",
+        "DOE_JANE/IM1.png": b"\x89PNG", "DOE_JANE/empty": b"", "DOE_JANE/DOE.dcm": b"<html>DOE</html>",
+    }  # fmt: skip
+    for name, content in rest.items():
+        (inbox / name).write_bytes(content)
+    (inbox / "DOE_JANE/link").symlink_to("DOE_nowhere")
+    os.mkfifo(inbox / "DOE_JANE/pipe")
+    Path(os.fsdecode(bytes(inbox) + b"/DOE_\xe4.txt")).write_bytes(b"DOE")
+    every = sum(len(files) for _, _, files in os.walk(inbox))
+    text = main(settings(on_error="quarantine"))
+    assert len(manifest()) == taken
+    (line,) = re.findall(r"hospital: (\d+) files = (.*)", text)
+    assert int(line[0]) == every == sum(map(int, re.findall(r"\d+", line[1])))
+    reasons = QUARANTINE.read(RAW)["reason"]
+    others = ["unlabelled", "again.xml", "nobody.xml", "lost.xml", "empty", "DOE.dcm", "link", "pipe"]
+    assert QUARANTINE.read(RAW)["file"].nunique() == len(bad) + len(others)
+    pages = [path.read_text() for path in (QUALITY, RAW / "quarantine.csv", RAW / "files.csv", RAW / "annotations.csv")]
+    for said in (text, *pages):
+        assert "DOE" not in said
+        assert "JANE" not in said
+    assert not any(re.search(r"Error\b|0x|Traceback|/tmp", reason) for reason in reasons)
 
 
 @pytest.mark.parametrize("name", ["DOE/2", "DOE/2.dcm", "DOE/1.2.840.7"])
