@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
+from stages import read_params, section_model
 from stages.annotate import split
 from stages.common.core.errors import UserError
 from stages.common.data import dataset
+from stages.common.data.layout import DATASET, HEADLINE, REPORTS
+from stages.common.data.tables import IMAGE_LEVEL, PER_IMAGE, SPLIT
 from stages.common.model import out_of_distribution
 from stages.report import main as report
+from stages.report.evaluations import read_runs, together
 from tests.helpers.forgeries import forged_tables, forgeries, replace, with_cells
 from tools.audit import check_data, check_files, check_record, check_scores, dvc_lock
 from tools.audit import verify as verifying
@@ -42,24 +46,13 @@ ONLY_A_RERUN = {
     },
     f"{MODEL}/model.json": {"machine/device changed", "machine/processes changed"},  # a GPU of any name, any cluster
 }  # fmt: skip
-REPORTS = (
-    "comparison",
-    "image_level",
-    "statistics",
-    "subgroups",
-    "patients",
-    "ranking",
-    "runs",
-    "claims",
-    "paper_audit",
-)
 TABLES = (
     "data/raw/manifest.csv",
     "data/dataset/split.csv",
     f"{SCORES}/per_image.csv",
     f"{MODEL}/validation.csv",
     f"{MODEL}/history.csv",
-    *(f"reports/{name}.csv" for name in REPORTS),
+    *(str(REPORTS / table.name) for table in report.RESULTS),
 )
 RECORDS = (
     f"{MODEL}/model.json",
@@ -157,6 +150,38 @@ def test_each_field_of_a_json_file_follows_from_other_files(path: str, project: 
     document = json.loads((project / path).read_text())
     forged = ((name, json.dumps(content)) for name, content in forgeries(document) if not repeats(name))
     assert undetected(project, path, forged) == ONLY_A_RERUN.get(path, set())
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_cell_about_whole_films_follows_from_the_scores(project: Path) -> None:
+    """All test films of the toy project have a fracture: here every second one has none."""
+    scores = [folder / PER_IMAGE.name for folder in (project / "reports/evaluation").glob(f"*/{RUN}")]
+    tables = [project / REPORTS / table.name for table in report.RESULTS]
+    before = {path: path.read_bytes() for path in (*scores, *tables, project / HEADLINE)}
+    try:
+        for path in scores:
+            table = PER_IMAGE.read(path.parent)
+            table.loc[::2, "fractures"] = 0
+            path.unlink()
+            PER_IMAGE.write(path.parent, table)
+        params = read_params(project / "params.yaml")
+        runs = read_runs(project, params["train"]["seeds"], params["evaluate"]["folds"])
+        films = SPLIT.read(project / DATASET).set_index("image_id", drop=False)
+        settings = section_model("report").model_validate(params["report"])
+        results = report.compared(settings, runs, *(together(items) for items in runs.values()), films, project)
+        for path, table in zip(tables, report.RESULTS, strict=True):
+            path.unlink()
+            table.write(path.parent, results[path.stem])
+        replace(project / HEADLINE, json.dumps(report.headline(results, runs)).encode())
+        path = str(REPORTS / IMAGE_LEVEL.name)
+        text = (project / path).read_text()
+        assert findings(Project(project), path) == []
+        assert len(text.splitlines()) == 4
+        assert undetected(project, path, with_cells(text, row=1)) == set()
+        assert undetected(project, path, forged_tables(text)) == set()
+    finally:
+        for path, content in before.items():
+            replace(path, content)
 
 
 def repeats(name: str) -> bool:
