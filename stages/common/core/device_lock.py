@@ -6,15 +6,17 @@ holder ends. The locks cover all work of one user of the machine, in whichever c
 """
 
 import os
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stages.common.core.errors import first_few
 from stages.common.core.signals import StopRequest
 
 PAUSE = 0.1  # seconds between two attempts
@@ -40,17 +42,24 @@ def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = 
     count, folder = min(count, len(devices)), lock_folder()
     turn = FileLock(folder / f"{devices[0].split('-')[0]}.turn")
     locks = [FileLock(folder / f"{name}.lock") for name in devices]
-    waiting = f"waiting until {count} of {len(devices)} ({', '.join(devices)}) are free"
     ours: list[int] = []
+
+    def waiting() -> str:
+        held = [
+            f"{name} is held by {holder(lock)}" for name, lock in zip(devices, locks, strict=True) if not lock.is_locked
+        ]
+        return f"waiting until {count} of {len(devices)} ({', '.join(devices)}) are free: {first_few(held)}"
+
     try:
         announced = wait_for(turn, waiting, stop)
         while len(ours) < count:
             free = next((i for i, lock in enumerate(locks) if i not in ours and try_lock(lock)), None)
             if free is not None:
                 ours.append(free)
+                sign(locks[free])
                 continue
             if not announced:
-                print(waiting, file=sys.stderr)
+                print(waiting(), file=sys.stderr)
                 announced = True
             stop.exit_if_asked()
             time.sleep(PAUSE)
@@ -61,7 +70,27 @@ def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = 
             lock.release()
 
 
-def wait_for(lock: FileLock, message: str, stop: StopRequest) -> bool:
+def sign(lock: FileLock) -> None:
+    """Write beside a lock of ours who we are, for those who wait; a container's host name is its own."""
+    words = [os.environ.get("DVC_EXP_NAME", ""), "python", *sys.orig_argv[1:]]
+    command = " ".join(filter(None, words))[:80]
+    text = f"process {os.getpid()} on {socket.gethostname()} ({command}) since {time.strftime('%H:%M')}"
+    holder_file(lock).write_text(text)
+
+
+def holder(lock: FileLock) -> str:
+    """Who holds a lock, by their own words."""
+    try:
+        return holder_file(lock).read_text()
+    except OSError:  # it has just been taken
+        return "a process that has not signed yet"
+
+
+def holder_file(lock: FileLock) -> Path:
+    return Path(lock.lock_file).with_suffix(".holder")
+
+
+def wait_for(lock: FileLock, message: Callable[[], str], stop: StopRequest) -> bool:
     """Take a lock, however long another process holds it.
 
     Args:
@@ -72,7 +101,7 @@ def wait_for(lock: FileLock, message: str, stop: StopRequest) -> bool:
     """
     if try_lock(lock):
         return False
-    print(message, file=sys.stderr)
+    print(message(), file=sys.stderr)
     try:
         lock.acquire(poll_interval=PAUSE, cancel_check=stop)
     except Timeout:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.signals import StopRequest
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import read_until
 
 HOLD = """
 import sys, time
@@ -59,13 +59,11 @@ def test_a_holder_that_dies_frees_its_device(sign: signal.Signals) -> None:
     assert first.stdout is not None
     assert first.stdout.readline() == "has 0\n"
     second = holder(["gpu-0"], 1, 0)
-    time.sleep(0.5)
+    read_until(second.stderr, f"waiting until 1 of 1 (gpu-0) are free: gpu-0 is held by process {first.pid} on ")
     assert second.poll() is None
     first.send_signal(sign)
     first.communicate()
-    said, warned = second.communicate()
-    assert said.startswith("has 0\n")
-    assert "waiting until 1 of 1 (gpu-0) are free" in warned
+    assert second.communicate()[0].startswith("has 0\n")
 
 
 def test_a_wish_for_more_than_there_is_gets_all() -> None:
