@@ -137,6 +137,15 @@ def doctor(
 
 
 @app.command()
+def repro(jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time; each on its own GPU or cores.")]) -> None:
+    """Do what `dvc repro` does, with the trainings of its matrix side by side."""
+    from tools.sweep.matrix import reproduce
+
+    begin_working()
+    raise typer.Exit(reproduce(jobs))
+
+
+@app.command()
 def worker(
     scheduler: Annotated[str, typer.Argument(help="Address of the Dask scheduler, such as tcp://node:8786.")],
     count: Annotated[int, typer.Option("--workers", min=1, help="Processes, of one thread each.")] = 1,

@@ -20,6 +20,7 @@ from tools.sweep.clone import Job, find_origin, run_in_clone
 from tools.sweep.exchange import pull
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import names
+from tools.sweep.matrix import changed, side_by_side
 from tools.sweep.queue import requeue_lost
 
 pytestmark = pytest.mark.slow
@@ -120,3 +121,14 @@ def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(
     wait_for(lambda: names("queue") == ["queue-1"] and "Failed" in run(project, "dvc", "queue", "status"))
     assert "queued again: queue-2 (failed)" in requeue_lost()
     run(project, "dvc", "queue", "remove", "--queued")
+
+
+def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -> None:
+    side_by_side({"repro-train": ["train"]}, 2, StopRequest())
+    assert [name for _, name in runs(project)] == ["repro-train"]
+    assert changed(["train", "data"]) == ["train"]
+    assert "Stage 'train' is cached - skipping run" in run(project, "dvc", "repro")
+    assert changed(["train", "data"]) == []
+    assert len(runs(project)) == 1
+    assert "repro-train" not in run(project, "dvc", "exp", "list", "--all-commits", "--name-only")
+    run(project, "git", "checkout", "-q", "dvc.lock")

@@ -1,0 +1,106 @@
+"""`dvc repro` runs one stage after the other; here the trainings of its matrix run side by side.
+
+Each runs as an experiment in a temporary copy of the workspace, and what it makes goes into DVC's run cache, in which
+the `dvc repro` that follows finds it. The experiments themselves are removed.
+"""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+from dvc.repo import Repo
+
+from stages import read_params
+from stages.common.core.errors import UserError
+from stages.common.core.signals import StopRequest, stop_request
+from stages.common.data.layout import PARAMS
+from stages.common.data.run_id import VARIANTS, Run
+from stages.evaluate.params import Params as Evaluate
+from stages.train.params import Params as Train
+from tools.sweep.exchange import run_dvc
+from tools.sweep.execution import say
+from tools.sweep.experiments import Failed, run_experiment
+
+SWEEP = "repro"  # of the runs in MLflow
+
+
+def reproduce(jobs: int) -> int:
+    """Run what `dvc repro` would run, trainings side by side; returns the exit code.
+
+    Args:
+        jobs: trainings at a time; each waits until its devices are free.
+    Raises:
+        UserError: a training failed; the others are done and are not run again.
+    """
+    params = read_params(PARAMS)
+    seeds, folds = Train.model_validate(params["train"]).seeds, Evaluate.model_validate(params["evaluate"]).folds
+    if code := repro("annotate"):
+        return code
+    with stop_request() as stop:
+        runs = [str(Run(*item)) for item in product(VARIANTS, seeds, folds)]
+        todo = changed([f"train@{run}" for run in runs])
+        targets = {
+            f"{SWEEP}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
+        }
+        side_by_side(targets, jobs, stop)
+        if stop():
+            print("repro: stopped; rerun the command to resume", file=sys.stderr)
+            return stop.code
+    return repro()
+
+
+def repro(*targets: str) -> int:
+    """The exit code of `dvc repro`, whose output is ours."""
+    return subprocess.run([sys.executable, "-m", "dvc", "repro", *targets], check=False).returncode
+
+
+def changed(stages: list[str]) -> list[str]:
+    """Those of some stages that `dvc repro` would run, or restore."""
+    done = run_dvc(Path(), "status", "--json", *stages)
+    if done.returncode:
+        raise UserError(f"`dvc status` failed: {done.stderr.strip()}")
+    status = json.loads(done.stdout)
+    return [stage for stage in stages if stage in status]
+
+
+def side_by_side(targets: dict[str, list[str]], jobs: int, stop: StopRequest) -> None:
+    """Run stages in temporary copies of the workspace, so that the run cache has what they make.
+
+    Args:
+        targets: the stages to run, by the name of a temporary experiment.
+        jobs: experiments at a time.
+        stop: no more begin when it is asked for.
+    Raises:
+        UserError: some failed; the others are in the run cache.
+    """
+
+    def run(name: str) -> str:
+        if stop():
+            return ""
+        say(f"{name}: starts")
+        try:
+            run_experiment(name, [], targets[name], SWEEP, stop)
+        except Failed as failed:
+            return "" if stop() else str(failed)
+        say(f"{name}: done")
+        return ""
+
+    remove(targets)  # of a call that was killed
+    with ThreadPoolExecutor(jobs) as pool:
+        failures = list(filter(None, pool.map(run, targets)))
+    remove(targets)
+    if failures:
+        raise UserError(
+            "\n".join([f"{len(failures)} of {len(targets)} trainings failed; rerun the command", *failures])
+        )
+
+
+def remove(experiments: dict[str, list[str]]) -> None:
+    """Remove those of some experiments that are there."""
+    with Repo(_wait_for_lock=True) as repo:
+        there = {name for rows in repo.experiments.ls(all_commits=True).values() for name, _ in rows}
+        if left := sorted(there & experiments.keys()):
+            repo.experiments.remove(left)
