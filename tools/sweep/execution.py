@@ -37,7 +37,7 @@ def run_jobs(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]:
         where: they run.
         stop: no more begin when it is asked for.
     """
-    return run_in_clones(jobs, stop) if where.exchanges else run_here(jobs, where.jobs, stop)
+    return run_in_clones(jobs, where, stop) if where.exchanges else run_here(jobs, where.jobs, stop)
 
 
 def run_here(jobs: list[Job], count: int, stop: StopRequest) -> list[str]:
@@ -58,13 +58,13 @@ def run_here(jobs: list[Job], count: int, stop: StopRequest) -> list[str]:
         return list(filter(None, pool.map(run, jobs)))
 
 
-def run_in_clones(jobs: list[Job], stop: StopRequest) -> list[str]:
+def run_in_clones(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]:
     """Run experiments in clones, on the workers of a Dask cluster or here; returns what went wrong.
 
     An experiment whose worker dies is given to another. What has begun when a stop is asked for goes on to its end.
     """
     origin = find_origin()
-    address = os.environ.get(SCHEDULER)
+    address = os.environ.get(SCHEDULER) if where.task is None else None
     with ThreadPoolExecutor(1) if not address else cluster(address) as pool:
         futures = {pool.submit(run_in_clone, origin, job): job.name for job in jobs}
         failures = []
