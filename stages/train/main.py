@@ -240,4 +240,5 @@ def exclusive(checkpoint: Path, stop: StopRequest) -> Iterator[None]:
     try:
         yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # a process that waits for it sees that, and makes a new one
         lock.release()

@@ -1,8 +1,10 @@
 """MLflow against what is on disk: runs whose process died, and results that came from DVC's cache."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus
 from mlflow.exceptions import MlflowException
 
@@ -10,7 +12,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import MODELS, WEIGHTS
 from stages.common.data.run_id import RUN_FOLDERS
-from stages.common.model.tracking import open_client
+from stages.common.model.tracking import chosen_uri, local_uri, open_client, root
 from stages.train.checkpoint import checkpoint_path
 from tools.doctor.findings import CheckResult, Severity
 
@@ -56,14 +58,17 @@ def results(models: Path = MODELS) -> list[CheckResult]:
     weights = sorted(models.glob(f"{RUN_FOLDERS}/{WEIGHTS}"))
     if not weights:
         return [CheckResult("results", Severity.GOOD, "no trained models here yet; `make repro` makes them")]
-    try:
-        client, experiment = open_client()
-    except (UserError, MlflowException):
+    stores = open_stores()
+    if not stores:
         return []
     checked = []
     for path in weights:
-        digest = sha256(path)
-        runs = client.search_runs([experiment], f"tags.`weights.sha256` = '{digest}'", order_by=["start_time ASC"])
+        where = f"tags.`weights.sha256` = '{sha256(path)}'"
+        runs = [
+            run
+            for client, experiment in stores
+            for run in client.search_runs([experiment], where, order_by=["start_time ASC"])
+        ]
         name = str(path.parent)
         if runs:
             tags = runs[0].data.tags
@@ -75,3 +80,15 @@ def results(models: Path = MODELS) -> list[CheckResult]:
                 CheckResult(name, Severity.WARN, "made elsewhere: its run is in no MLflow store that is read here")
             )
     return checked
+
+
+def open_stores() -> list[tuple[MlflowClient, str]]:
+    """The stores in which runs may lie: the chosen one, and the local one, which keeps those that a server refused."""
+    uris = [chosen_uri()]
+    if chosen_uri() != local_uri() and (root() / "mlflow.db").exists():
+        uris.append(local_uri())
+    stores = []
+    for uri in uris:
+        with suppress(UserError, MlflowException):
+            stores.append(open_client(uri))
+    return stores

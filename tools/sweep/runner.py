@@ -13,7 +13,8 @@ from typing import Any
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
 from stages.common.core.signals import StopRequest, stop_request
-from stages.common.data.layout import SWEEP_PAGE
+from stages.common.data.layout import DATASET, RAW, SWEEP_PAGE
+from stages.common.data.tables import MANIFEST, SPLIT
 from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method, read_weights
 from stages.train.params import Params as Train
@@ -207,7 +208,13 @@ def write_page(name: str, adaptive: Method) -> int:
     from tools.sweep.page import render
 
     experiments = read_sweep(name)
-    write_text(SWEEP_PAGE, render(name, experiments, adaptive))
     summarise(name, {item.name: item.score for item in experiments})
+    if missing := [str(path) for path in (RAW / MANIFEST.name, DATASET / SPLIT.name) if not path.exists()]:
+        print(
+            f"sweep {name}: {len(experiments)} experiments; their page needs data: `dvc pull {' '.join(missing)}` and "
+            f"`wrist sweep report {name}`"
+        )
+        return 0
+    write_text(SWEEP_PAGE, render(name, experiments, adaptive))
     print(f"sweep {name}: {len(experiments)} experiments -> {SWEEP_PAGE}")
     return 0

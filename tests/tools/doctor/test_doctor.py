@@ -168,3 +168,6 @@ def test_a_result_of_the_cache_is_found_under_the_run_that_made_it(
     assert finding.state == Severity.GOOD
     assert made.run_id in finding.message
     assert "of experiment steep" in finding.message
+    # A server that was chosen later holds none of the earlier runs.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/server.db")
+    assert made.run_id in results()[0].message
