@@ -39,6 +39,7 @@ def page(visit: Callable[..., Page], project: Path, film: str) -> Page:
 
 
 def opened(page: Page, film: str) -> Page:
+    page.emulate_media(reduced_motion="reduce")  # films move to their place at once
     page.locator(f"[data-film='{film}'] .tiles").click()
     page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
     settled(page)
@@ -46,8 +47,8 @@ def opened(page: Page, film: str) -> Page:
 
 
 def settled(page: Page) -> None:
-    """Films move to their place."""
-    page.wait_for_timeout(600)
+    """A few pictures have been drawn."""
+    page.wait_for_timeout(150)
 
 
 def panes(page: Page) -> list[np.ndarray]:
@@ -141,7 +142,16 @@ def test_scores_and_masks_follow_the_threshold(page: Page, project: Path, film: 
     assert "marked from 0.3" in captions(page)[0]
 
 
-def test_both_panes_move_in_step_by_wheel_drag_and_keys_and_fit_again(page: Page) -> None:
+def pinch(page: Page, x: float, y: float) -> None:
+    """Two fingers go apart there."""
+    screen = page.context.new_cdp_session(page)
+    for kind, reach in (("touchStart", 30), ("touchMove", 50), ("touchMove", 90)):
+        fingers = [{"x": x - reach, "y": y, "id": 0}, {"x": x + reach, "y": y, "id": 1}]
+        screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+    screen.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_both_panes_move_in_step_by_wheel_drag_pinch_and_keys_and_fit_again(page: Page) -> None:
     page.keyboard.press("h")
     left, right = start = panes(page)
     assert apart(left, right) < IN_STEP
@@ -164,7 +174,13 @@ def test_both_panes_move_in_step_by_wheel_drag_and_keys_and_fit_again(page: Page
     assert apart(*dragged) < IN_STEP
     page.keyboard.press("Shift+ArrowRight")
     settled(page)
-    assert apart(panes(page)[0], dragged[0]) > MOVED
+    shifted = panes(page)
+    assert apart(shifted[0], dragged[0]) > MOVED
+    pinch(page, box["x"] + 300, box["y"] + 200)
+    settled(page)
+    pinched = panes(page)
+    assert apart(pinched[0], shifted[0]) > MOVED
+    assert apart(*pinched) < IN_STEP
     page.keyboard.press("0")
     settled(page)
     assert apart(panes(page)[0], start[0]) < IN_STEP
