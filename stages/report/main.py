@@ -164,7 +164,7 @@ def headline(results: dict[str, pd.DataFrame], runs: dict[str, list[Evaluated]])
         boxes, centre = (
             sum(item.metrics["detection"][key] for item in of_variant) for key in ("fractures", "found_centre")
         )
-        best = [float(item.history["validation_dice"].iloc[item.model["epoch"]]) for item in of_variant]
+        best = [float(item.history["validation_dice"].iloc[item.model["epoch"] - 1]) for item in of_variant]
         values = {
             "false_regions": np.mean(per_film),
             "boxes_found": centre / boxes if boxes else None,

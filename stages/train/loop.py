@@ -66,13 +66,13 @@ def epochs(
         in_training = fit_epoch(fabric, state, train, settings, stop)
         in_validation = validate(fabric, state.eval_network(), validation, settings.loss)
         rate = learning_rate(state.epoch * state.steps, state.steps * settings.loop.epochs, settings.optimiser)
-        row = history_row(state.epoch, rate, in_training, in_validation)
+        row = history_row(state.epoch + 1, rate, in_training, in_validation)
         best = max((earlier["validation_dice"] for earlier in state.history), default=-1.0)
         last = state.epoch == settings.loop.epochs - 1
         if last if settings.loop.select == "last" else row["validation_dice"] > best:
             weights = state.eval_network().state_dict()
             state.kept = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-            state.kept_epoch = state.epoch
+            state.kept_epoch = state.epoch + 1
         state.history.append(row)
         state.epoch, state.measured = state.epoch + 1, []
         yield row
@@ -82,7 +82,7 @@ def history_row(epoch: int, rate: float, train: StepValues, validation: Validati
     """A row of history.csv.
 
     Args:
-        epoch: counted from 0.
+        epoch: counted from 1.
         rate: learning rate of its first step.
         train: means over its steps.
         validation: after it.
@@ -228,7 +228,7 @@ def check_finite(step: StepValues, state: TrainingState) -> None:
     Raises:
         UserError: the loss or the norm of its gradient is infinite or no number.
     """
-    where = f"in epoch {state.epoch}, step {state.step}"
+    where = f"in epoch {state.epoch + 1}, step {state.step + 1}"
     if not math.isfinite(step.loss):
         terms = ", ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
         raise UserError(

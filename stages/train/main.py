@@ -176,7 +176,7 @@ def resume(training: Training, snapshot: Snapshot | None) -> None:
     if snapshot is not None:
         state.restore(snapshot)
         if training.fabric.is_global_zero:
-            where = f"epoch {state.epoch}, step {state.step}"
+            where = f"epoch {state.epoch + 1}, step {state.step}"
             print(f"train: resumes in {where} from its checkpoint", file=sys.stderr)
 
 
@@ -206,7 +206,7 @@ def fit(training: Training, tracker: Tracker, save: Callable[[], None]) -> None:
                 start = time.monotonic()
     except Preempted:
         save()
-        where = f"epoch {state.epoch}, step {state.step}"
+        where = f"epoch {state.epoch + 1}, step {state.step}"
         print(f"train: stopped in {where}; rerun the command to resume", file=sys.stderr)
         sys.exit(training.stop.code)
 

@@ -27,7 +27,7 @@ class Lines:
         self.name, self.total = name, total
 
     def epoch(self, row: Row, speed: float, seconds: float) -> None:
-        done = int(row["epoch"]) + 1
+        done = int(row["epoch"])
         left = clock(seconds * (self.total - done))
         print(f"train {self.name}: epoch {done}/{self.total}, {epoch_line(row, speed)}, {left} left", file=sys.stderr)
 
@@ -40,7 +40,7 @@ class Bar:
         self.task = progress.add_task(f"train {name}", total=total, completed=done, text="")
 
     def epoch(self, row: Row, speed: float, seconds: float) -> None:
-        self.progress.update(self.task, completed=int(row["epoch"]) + 1, text=short_epoch_line(row, speed))
+        self.progress.update(self.task, completed=int(row["epoch"]), text=short_epoch_line(row, speed))
 
 
 @contextmanager

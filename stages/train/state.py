@@ -77,8 +77,8 @@ class TrainingState:
     network: as built; its parameters are those of `model`. model: what is called: the network behind Fabric's precision
     and its processes. steps: in an epoch. alpha, beta: in force. epoch: that is trained now, from 0. measured: by the
     steps of this epoch so far. since_tick: what was measured since the weighting's last tick, None before its second.
-    kept: the weights that will be written, of `kept_epoch`. logit_inputs: the last input of the layer that makes the
-    logits, (n, C, h, w), where the weighting asks for norms of gradients.
+    kept: the weights that will be written, of `kept_epoch`, from 1. logit_inputs: the last input of the layer that
+    makes the logits, (n, C, h, w), where the weighting asks for norms of gradients.
     """
 
     network: nn.Module

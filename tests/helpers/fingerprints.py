@@ -75,9 +75,9 @@ def training_results() -> Iterator[tuple[str, Any]]:
     network = state.network
     yield from ((f"initial {name}", value.clone()) for name, value in network.state_dict().items())
     yield from one_pass(network, films.inputs)
-    for row in islice(rows, STEPS):
+    for step, row in enumerate(islice(rows, STEPS)):
         yield (
-            f"losses of step {row['epoch']}",
+            f"losses of step {step}",
             np.array([row["train_loss"], row["train_dice_loss"], row["train_bce_loss"]]),
         )
     yield from ((f"weights {name}", value) for name, value in network.state_dict().items())

@@ -205,16 +205,16 @@ def test_the_best_epoch_is_kept_and_the_first_of_equals(settings: Params) -> Non
     longer = change(settings, loop={"epochs": 6}, optimiser={"learning_rate": 0.01})
     state = run(longer)
     scores = [row["validation_dice"] for row in state.history]
-    assert state.kept_epoch == scores.index(max(scores))
+    assert state.kept_epoch == 1 + scores.index(max(scores))
     again, rows, _ = start(longer)
-    for _ in range(1 + state.kept_epoch):
+    for _ in range(state.kept_epoch):
         next(rows)
     assert same(state.kept, weights(again))
 
 
 def test_or_the_last_epoch(settings: Params) -> None:
     state = run(change(settings, loop={"epochs": 6, "select": "last"}, optimiser={"learning_rate": 0.01}))
-    assert state.kept_epoch == 5
+    assert state.kept_epoch == 6
     assert same(state.kept, weights(state))
 
 
@@ -313,7 +313,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_names_it(settings: P
     with torch.no_grad():
         state.network.get_parameter("segmentation_head.0.weight").fill_(float("nan"))
     before = {name: tensor.clone() for name, tensor in state.network.named_parameters()}
-    with pytest.raises(UserError, match=r"loss is not finite in epoch 0, step 0 \(dice nan, bce nan\); lower"):
+    with pytest.raises(UserError, match=r"loss is not finite in epoch 1, step 1 \(dice nan, bce nan\); lower"):
         list(rows)
     for name, parameter in state.network.named_parameters():
         assert torch.equal(parameter.nan_to_num(), before[name].nan_to_num())
@@ -324,7 +324,7 @@ def test_an_exploding_gradient_stops_and_names_the_step(settings: Params) -> Non
     next(rows)
     head = state.network.get_parameter("segmentation_head.0.weight")
     head.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(UserError, match=r"gradient is not finite in epoch 1, step 0 \(loss 0\.\d+\); lower"):
+    with pytest.raises(UserError, match=r"gradient is not finite in epoch 2, step 1 \(loss 0\.\d+\); lower"):
         list(rows)
 
 

@@ -77,9 +77,10 @@ def test_it_writes_weights_history_and_what_made_them(settings: Params, dataset:
     said = main(settings, "adaptive")
     model = json.loads(Path("models/adaptive/seed-1-fold-1/model.json").read_text())
     history = pd.read_csv("models/adaptive/seed-1-fold-1/history.csv")
-    assert list(history["epoch"]) == [0, 1]
+    assert list(history["epoch"]) == [1, 2]
     assert {"alpha", "beta", "ratio", "learning_rate", "gradient_norm", "validation_dice"} < set(history)
-    assert model["epoch"] == history["validation_dice"].idxmax()
+    assert model["epoch"] == 1 + history["validation_dice"].idxmax()
+    assert f"after epoch {model['epoch']} ->" in said
     assert model["weights"]["method"] == "linear"
     assert set(model["familiar"]) == {"mean", "precision", "limit"}
     assert (model["seed"], model["fold"]) == (1, 1)

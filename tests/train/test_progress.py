@@ -8,7 +8,7 @@ from rich.console import Console
 from stages.train import progress
 from stages.train.progress import announcing, clock, reporting
 
-ROW = {"epoch": 2, "train_loss": 0.5, "validation_loss": 0.25, "validation_dice": 0.125}
+ROW = {"epoch": 3, "train_loss": 0.5, "validation_loss": 0.25, "validation_dice": 0.125}
 
 
 def test_a_log_gets_one_plain_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,10 +86,10 @@ def check_epoch(project: Project, check: Check, run: Run) -> None:
         return
     loop = read_params(project.root / PARAMS)["train"]["loop"]
     path = str(MODELS / run.folder / HISTORY.name)
-    if compare_lists(check, path, list(map(str, history["epoch"])), list(map(str, range(loop["epochs"])))):
+    if compare_lists(check, path, list(map(str, history["epoch"])), list(map(str, range(1, loop["epochs"] + 1)))):
         share = history["alpha"] / (history["alpha"] + history["beta"])
         compare_tables(check, path, history, pd.DataFrame({"epoch": history["epoch"], "ratio": share}))
-        best = len(history) - 1 if loop["select"] == "last" else int(history["validation_dice"].argmax())
+        best = len(history) if loop["select"] == "last" else int(history["validation_dice"].argmax()) + 1
         if not same(model.get("epoch"), best):
             message = f"{model.get('epoch')} stands there, {path} chooses {best}"
             check.add(f"{MODELS / run.folder / DESCRIPTION}: epoch", "mismatch", message)

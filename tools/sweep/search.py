@@ -83,7 +83,7 @@ class Search:
         Raises:
             UserError: a search of this name has other params, data or ranges.
         """
-        study = open_study(self.name, int(WARMUP * self.train.loop.epochs), STARTUP)
+        study = open_study(self.name, int(WARMUP * self.train.loop.epochs) + 1, STARTUP)
         searched = {item.key: (item.low, item.high, item.log) for item in self.ranges}
         here = {**self.definition, "ranges": describe_space(searched or dict.fromkeys((START, END), (0.0, 1.0, False)))}
         if "definition" not in study.user_attrs:
@@ -235,7 +235,7 @@ class Watch:
     """Follows a trial's first training in MLflow and tells Optuna its validation Dice after each epoch."""
 
     def __init__(self, experiment: str, trial: Trial) -> None:
-        self.experiment, self.trial, self.cut, self.last_epoch = experiment, trial, False, -1
+        self.experiment, self.trial, self.cut, self.last_epoch = experiment, trial, False, 0
         self.earlier: set[str] = set()  # runs of a former experiment of this name
         self.earlier = {str(run.info.run_id) for run in self.runs()}
 
@@ -246,7 +246,7 @@ class Watch:
                 if value.step > self.last_epoch:
                     self.trial.report(value.value, value.step)
                     self.last_epoch = value.step
-            self.cut = self.cut or (self.last_epoch >= 0 and self.trial.should_prune())
+            self.cut = self.cut or (self.last_epoch > 0 and self.trial.should_prune())
         return self.cut
 
     def values(self) -> list[Metric]:

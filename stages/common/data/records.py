@@ -71,7 +71,7 @@ class TrainingRecord(TypedDict):
 
 
 class ModelRecord(TrainingRecord):
-    """model.json. familiar: what its training films look like. epoch: whose weights were kept, counted from 0."""
+    """model.json. familiar: what its training films look like. epoch: whose weights were kept, counted from 1."""
 
     familiar: Reference
     epoch: int

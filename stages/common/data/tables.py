@@ -239,7 +239,7 @@ class SplitRow(TypedDict):
 
 
 class EpochRow(TypedDict):
-    """An epoch of a training, counted from 0. alpha, beta: means over its steps. ratio: alpha / (alpha + beta).
+    """An epoch of a training, counted from 1. alpha, beta: means over its steps. ratio: alpha / (alpha + beta).
 
     Behind train_loss and validation_loss stands each term of the loss, unweighted: train_dice_loss, train_bce_loss, ...
     """

@@ -15,10 +15,10 @@ pytestmark = pytest.mark.slow
 
 def study_of(values: list[list[float]]) -> optuna.Study:
     """Finished trials with these validation Dice after each epoch."""
-    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(2, 1))
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(2, 2))
     for curve in values:
         trial = study.ask()
-        for epoch, value in enumerate(curve):
+        for epoch, value in enumerate(curve, start=1):
             trial.report(value, epoch)
         study.tell(trial, curve[-1])
     return study
@@ -31,12 +31,12 @@ def test_a_trial_below_the_median_is_cut_after_the_warm_up(here: Path, monkeypat
     assert not watch()  # its training has not begun
     monkeypatch.setenv("DVC_EXP_NAME", "wide-3")
     with training_run("adaptive-1-1", {"training": "t"}) as run:
-        run.log({"epoch": 0, "validation_dice": 0.01})
+        run.log({"epoch": 1, "validation_dice": 0.01})
         assert not watch()  # too early to say
-        run.log({"epoch": 1, "validation_dice": 0.35})
+        run.log({"epoch": 2, "validation_dice": 0.35})
         assert watch()
         assert watch.cut
-    assert study.trials[-1].intermediate_values == {0: 0.01, 1: 0.35}
+    assert study.trials[-1].intermediate_values == {1: 0.01, 2: 0.35}
 
 
 def test_a_trial_as_good_as_the_others_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def test_a_trial_as_good_as_the_others_goes_on(here: Path, monkeypatch: pytest.M
     watch = Watch("wide-3", study.ask())
     monkeypatch.setenv("DVC_EXP_NAME", "wide-3")
     with training_run("adaptive-1-1", {"training": "t"}) as run:
-        for epoch, value in enumerate((0.1, 0.45, 0.61)):
+        for epoch, value in enumerate((0.1, 0.45, 0.61), start=1):
             run.log({"epoch": epoch, "validation_dice": value})
     assert not watch()
     assert not watch.cut
