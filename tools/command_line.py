@@ -285,6 +285,7 @@ def arms(
     numbers = [int(word) for word in seeds.split(",")]
     if len(set(numbers)) < len(numbers):
         raise typer.BadParameter(f"expected each seed once, found {seeds!r}", param_hint="--seeds")
+    pin_instructions(torch=True)  # steps of a training are timed
     from tools.sweep.execution import Where
     from tools.sweep.runner import run_arms
 
@@ -304,6 +305,7 @@ def grid(
     dry_run: DryRun = False,
 ) -> None:
     """Train and test every combination of the values of some params."""
+    pin_instructions(torch=True)  # steps of a training are timed
     from tools.sweep.execution import Where
     from tools.sweep.runner import run_grid
 

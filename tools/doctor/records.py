@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from socket import gethostname
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
@@ -12,7 +13,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import MODELS, WEIGHTS
 from stages.common.data.run_id import RUN_FOLDERS
-from stages.common.model.tracking import chosen_uri, local_uri, open_client, root
+from stages.common.model.tracking import HOST, chosen_uri, local_uri, open_client, root
 from stages.train.checkpoint import checkpoint_path
 from tools.doctor.findings import CheckResult, Severity
 
@@ -20,19 +21,21 @@ from tools.doctor.findings import CheckResult, Severity
 def dead_runs(fix: bool) -> list[CheckResult]:
     """Runs that MLflow holds for running and no process of this machine trains; `fix` closes them as killed.
 
-    A training holds the lock of its checkpoint while it lives.
+    A training holds the lock of its checkpoint while it lives. Runs of other machines, which a server may hold, are
+    left alone.
     """
     try:
         client, experiment = open_client()
         running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
     except (UserError, MlflowException):
         return []  # said by another check
-    dead = [run for run in running if not trains(run)]
+    here = [run for run in running if run.data.tags.get(HOST, gethostname()) == gethostname()]
+    dead = [run for run in here if not trains(run)]
     if fix:
         for run in dead:
             client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
     if not dead:
-        return [CheckResult("MLflow runs", Severity.GOOD, f"{len(running)} running, each by a living process")]
+        return [CheckResult("MLflow runs", Severity.GOOD, f"{len(here)} running here, each by a living process")]
     names = ", ".join(str(run.info.run_name) for run in dead[:5])
     message = f"{len(dead)} are called running and their process is gone ({names})"
     if fix:

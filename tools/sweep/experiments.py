@@ -19,6 +19,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from stages import section_model
+from stages.common.core.arithmetic import TORCH
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.params import section_errors
 from stages.common.core.signals import PR_SET_PDEATHSIG
@@ -106,7 +107,9 @@ def run_experiment(
     for override in overrides:
         words += ["--set-param", override]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    environment = os.environ | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1", "PATH": path}
+    # Each stage chooses its own instructions: a training may ask for others than this process.
+    inherited = {variable: value for variable, value in os.environ.items() if TORCH.get(variable) != value}
+    environment = inherited | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1", "PATH": path}
     log = folder / ".dvc/tmp/sweep" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:

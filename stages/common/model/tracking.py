@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import socket
 import sqlite3
 import sys
 import time
@@ -42,6 +43,7 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
 EXPERIMENT = "wrist-fracture"
+HOST = "host"  # the tag of a run that names its machine
 SAMPLING = 10  # seconds between two samples of processor, memory and GPU
 
 Call = Callable[[mlflow.MlflowClient, str], object]
@@ -275,7 +277,7 @@ def training_run(name: str, tags: dict[str, str], resumes: bool = False) -> Iter
     """A run that ends FINISHED, FAILED or, on Ctrl-C and SIGTERM, KILLED; arguments as for Tracker."""
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
     title = f"{os.environ.get('DVC_EXP_NAME', '')} {name}".strip()
-    code_tags = {"mlflow.runName": title, "git.commit": git_commit()}
+    code_tags = {"mlflow.runName": title, "git.commit": git_commit(), HOST: socket.gethostname()}
     dvc_tags = {tag: os.environ.get(variable, "") for tag, variable in from_dvc.items()}
     tracker = Tracker(code_tags | dvc_tags | tags, resumes)
     status = RunStatus.KILLED

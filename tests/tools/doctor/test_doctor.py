@@ -143,6 +143,7 @@ def test_runs_whose_process_is_gone_are_named_and_closed(project: Path) -> None:
     client, experiment = open_client()
     dead = client.create_run(experiment, tags={"training": "gone", "mlflow.runName": "adaptive-1-1"}).info.run_id
     living = client.create_run(experiment, tags={"training": "lives"}).info.run_id
+    elsewhere = client.create_run(experiment, tags={"training": "far", "host": "another-machine"}).info.run_id
     Path(".checkpoints").mkdir()
     Path(".checkpoints/gone.lock").touch()
     with FileLock(".checkpoints/lives.lock"):
@@ -151,6 +152,7 @@ def test_runs_whose_process_is_gone_are_named_and_closed(project: Path) -> None:
         assert "adaptive-1-1" in finding.message
         assert dead_runs(fix=True)[0].state == Severity.GOOD
         assert client.get_run(living).info.status == "RUNNING"
+    assert client.get_run(elsewhere).info.status == "RUNNING"
     assert client.get_run(dead).info.status == "KILLED"
 
 

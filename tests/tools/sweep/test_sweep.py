@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import Page
 
+from stages.common.core.arithmetic import TORCH
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, on_small_disk, read_until, run, wait_for
 from tests.helpers.projects import copy_project, stages_run
@@ -241,7 +242,9 @@ def test_a_full_disk_ends_a_search_after_three_failures_and_it_goes_on_when_ther
     assert "Data and pipelines are up to date." in enough
 
 
-def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path) -> None:
+def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in TORCH:
+        monkeypatch.delenv(name)  # as for a user
     output = run(project, *SWEEP, "arms", "honest", "--seeds", "1,2,3,4,5", "-S", "train.loop.epochs=3", "--dry-run")
     assert "15 experiments x 5 seeds x 1 folds = 75 trainings of 3 epochs on 12 films" in output
     assert "On this machine some" in output
