@@ -6,14 +6,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradient
 
 from stages.common.core.arithmetic import require_pinned
 from stages.common.core.device_lock import cpu_cores, lock_devices
@@ -26,6 +25,8 @@ from stages.train.params import Loop
 
 # Fabric and its kin announce the precision on stderr; model.json records it instead.
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+# Several processes exchange the gradients of depthwise convolutions in another memory layout: slower, and no error.
+warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
 LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the first one leased
 
 
@@ -96,7 +97,7 @@ def make_fabric(settings: Loop) -> Fabric:
         )
     strategy: Strategy | str = "auto"
     if world > 1:
-        strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+        strategy = DDPStrategy(forward_sync_buffers=False, gradient_as_bucket_view=True)
     mine = [int(number) for number in os.environ.get(LEASED, "").split(",") if number]
     return Fabric(
         accelerator="cuda" if gpu else "cpu",
@@ -193,7 +194,26 @@ def explain_errors(network: Network, batch: int, inputs: tuple[int, ...]) -> Ite
 
 def sum_over_processes(sums: Tensor) -> Tensor:
     """The sum over all processes, through which gradients flow back to each."""
-    return all_reduce_with_gradient(sums) if torch.distributed.is_initialized() else sums  # type: ignore[no-untyped-call]
+    return SumOverProcesses.apply(sums) if torch.distributed.is_initialized() else sums  # type: ignore[no-any-return,no-untyped-call]
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """A sum over all processes: each one's loss depends on it, so that its gradient is the sum of theirs.
+
+    torch's own function of this kind is deprecated, and what replaces it is private.
+    """
+
+    @staticmethod
+    def forward(context: Any, sums: Tensor) -> Tensor:
+        total = sums.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 def all_reduce(fabric: Fabric, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:

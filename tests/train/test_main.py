@@ -273,6 +273,8 @@ def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, d
     process = start(folder, command)
     said = process.communicate()[1]
     assert process.returncode == 0, said
+    assert "Warning:" not in said
+    assert "deprecated" not in said
     return written(folder)
 
 
