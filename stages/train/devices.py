@@ -194,7 +194,7 @@ def explain_errors(network: Network, batch: int, inputs: tuple[int, ...]) -> Ite
 
 def sum_over_processes(sums: Tensor) -> Tensor:
     """The sum over all processes, through which gradients flow back to each."""
-    return SumOverProcesses.apply(sums) if torch.distributed.is_initialized() else sums  # type: ignore[no-any-return,no-untyped-call]
+    return SumOverProcesses.apply(sums) if torch.distributed.is_initialized() else sums
 
 
 class SumOverProcesses(torch.autograd.Function):

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dvc.repo import Repo
-
-from tools.sweep.experiments import Failed, members
+from tools.sweep.experiments import Failed, members, names
 
 GIT_REMOTE = "origin"
 PATIENCE = 600.0  # seconds that a remote may be away
@@ -25,36 +23,46 @@ def push(name: str, stop: Callable[[], bool], folder: Path = Path()) -> None:
     Raises:
         Failed: a remote takes nothing; the experiment stays here.
     """
-    end, said = time.monotonic() + PATIENCE, False
-    while True:
-        done = run_dvc(folder, "exp", "push", GIT_REMOTE, name)
-        if done.returncode == 0:
-            return
-        reason = (done.stderr.strip().splitlines() or ["no reason is given"])[-1]
-        if stop() or time.monotonic() > end:
-            raise Failed(
-                f"{name} was not pushed, and stays here: {reason}; push it by `dvc exp push {GIT_REMOTE} {name}`"
-            )
-        if not said:
-            print(f"sweep: {name} cannot be pushed: {reason}; trying for {PATIENCE:.0f} s", file=sys.stderr, flush=True)
-            said = True
-        time.sleep(PAUSE)
+    patiently(stop, folder, "exp", "push", GIT_REMOTE, name)
 
 
-def pull(sweep: str) -> None:
+def pull(sweep: str, stop: Callable[[], bool]) -> None:
     """Bring the commits of a sweep's experiments that other machines made; their files stay in DVC's remote.
 
+    Args:
+        sweep: its name.
+        stop: asked before each further attempt, while the git remote is away.
     Raises:
         Failed: the git remote does not answer.
     """
-    with Repo(_wait_for_lock=True) as repo:
-        here = repo.experiments.ls(all_commits=True)
-        there = repo.experiments.ls(all_commits=True, git_remote=GIT_REMOTE)
-    missing = sorted(set(members(sweep, there)) - set(members(sweep, here)))
-    if missing:
-        done = run_dvc(Path(), "exp", "pull", "--no-cache", GIT_REMOTE, *missing)
-        if done.returncode:
-            raise Failed(f"experiments of {sweep} cannot be fetched: {done.stderr.strip()}")
+    there = patiently(stop, Path(), "exp", "list", "--all-commits", "--name-only", GIT_REMOTE).split()
+    if missing := sorted(set(members(sweep, there)) - set(names(sweep))):
+        patiently(stop, Path(), "exp", "pull", "--no-cache", GIT_REMOTE, *missing)
+
+
+def patiently(stop: Callable[[], bool], folder: Path, *words: str) -> str:
+    """What a command of DVC prints, which is tried again while a remote is away.
+
+    Args:
+        stop: asked before each further attempt.
+        folder: the project's root.
+        words: the command's.
+    Raises:
+        Failed: it fails, and goes on to fail for ten minutes.
+    """
+    end, said, command = time.monotonic() + PATIENCE, False, f"`dvc {' '.join(words)}`"
+    while True:
+        done = run_dvc(folder, *words)
+        if done.returncode == 0:
+            return done.stdout
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = errors[0] if errors else "no reason is given"
+        if stop() or time.monotonic() > end:
+            raise Failed(f"{command} failed, and can be repeated: {reason}")
+        if not said:
+            print(f"sweep: {command} failed: {reason}; trying for {PATIENCE:.0f} s", file=sys.stderr, flush=True)
+            said = True
+        time.sleep(PAUSE)
 
 
 def run_dvc(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

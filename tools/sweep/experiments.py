@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -145,16 +145,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def names(sweep: str) -> list[str]:
     """The experiments of any commit that belong to a sweep."""
     with Repo(_wait_for_lock=True) as repo:
-        return members(sweep, repo.experiments.ls(all_commits=True))
+        return members(sweep, [name for rows in repo.experiments.ls(all_commits=True).values() for name, _ in rows])
 
 
-def members(sweep: str, by_commit: Mapping[str, Iterable[tuple[str, str | None]]]) -> list[str]:
-    """Of experiments as DVC lists them, those that belong to a sweep: SWEEP-number or SWEEP-arm.
+def members(sweep: str, experiments: Iterable[str]) -> list[str]:
+    """Of some experiments those that belong to a sweep: SWEEP-number or SWEEP-arm.
 
     Those of `grid-fine`, such as grid-fine-1, do not belong to `grid`.
     """
     own = re.compile(rf"{re.escape(sweep)}-(\d+|{'|'.join(map(re.escape, ARMS))})")
-    return sorted({name for rows in by_commit.values() for name, _ in rows if own.fullmatch(name)}, key=natural)
+    return sorted({name for name in experiments if own.fullmatch(name)}, key=natural)
 
 
 def natural(name: str) -> tuple[str, int]:

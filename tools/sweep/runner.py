@@ -19,12 +19,12 @@ from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method, read_weights
 from stages.train.params import Params as Train
 from tools.sweep.arms import arms
-from tools.sweep.clone import Job
+from tools.sweep.clone import Job, find_origin
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import refuse_another
 from tools.sweep.exchange import pull
 from tools.sweep.execution import Where, run_jobs, say
-from tools.sweep.experiments import names, read_sweep, targets
+from tools.sweep.experiments import Failed, names, read_sweep, targets
 from tools.sweep.overrides import ADAPTIVE, expand, overridden, replace_adaptive
 from tools.sweep.ranges import Range, parse_range
 
@@ -54,13 +54,17 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
     check_ranges(parsed, overrides, read_weights(params["train"]["adaptive"]))
     definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE])
     train, folds = trained_params(params)
+    if is_shared():
+        find_origin()  # other machines can take up what runs here
     with stop_request() as stop:
         try:
             Search(name, train, folds, parsed, overrides, say, stop, definition).run(trials, jobs)
+            if is_shared():
+                pull(name, stop)
         except ERRORS as error:
             raise storage_error(error) from None
-        if is_shared():
-            pull(name)
+        except Failed as failed:
+            raise UserError(str(failed)) from None
         return stopped(name, stop) or write_page(name, train.adaptive)
 
 
@@ -141,7 +145,7 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
     params = {experiment: overridden(words) for experiment, words in experiments.items()}
     refuse_another(name, next(iter(params.values())), searched)
     if where.exchanges and not dry_run:
-        pull(name)
+        fetch_members(name)
     finished = set(names(name))
     todo = [experiment for experiment in experiments if experiment not in finished]
     if dry_run or where.task is None:
@@ -158,8 +162,20 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
         if where.task is not None or stop():
             return stopped(name, stop)
         if where.exchanges:
-            pull(name)
+            fetch_members(name)
         return write_page(name, read_weights(next(iter(params.values()))["train"]["adaptive"]))
+
+
+def fetch_members(name: str) -> None:
+    """Bring the experiments of a sweep from the git remote.
+
+    Raises:
+        UserError: it does not answer.
+    """
+    try:
+        pull(name, lambda: True)  # a user waits for it
+    except Failed as failed:
+        raise UserError(str(failed)) from None
 
 
 def pick(todo: list[str], every: list[str], task: int) -> list[str]:

@@ -193,7 +193,7 @@ class Search:
     def was_finished(self, name: str) -> bool:
         """Whether the process that died had only not told the study that the experiment is there."""
         if is_shared():
-            pull(self.name)
+            pull(self.name, self.stop)
         return name in names(self.name)
 
     def train_anew(self, trial: Trial, name: str, overrides: list[str]) -> None:

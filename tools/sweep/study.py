@@ -94,22 +94,20 @@ def connect() -> BaseStorage:
         UserError: no such database can be opened from here.
     """
     options = {"pool_pre_ping": True} if is_shared() else {}  # a server that was restarted leaves dead connections
-    last = 3
-    for attempt in range(1, last + 1):
+    for pause in (1, 2, 0):
         try:
             return RDBStorage(storage_url(), options, heartbeat_interval=INTERVAL, grace_period=GRACE)
-        except (ArgumentError, ImportError, ModuleNotFoundError) as error:
-            reason = describe(Exception(error.__cause__ or error))
+        except (ArgumentError, ImportError) as error:
             raise UserError(
                 f"{STORAGE}: expected the URL of a database, such as postgresql://user@host/studies, found "
-                f"{shown(storage_url())} ({reason})"
+                f"{shown(storage_url())} ({describe(Exception(error.__cause__ or error))})"
             ) from None
-        except (IntegrityError, ProgrammingError, OperationalError):
+        except (IntegrityError, ProgrammingError, OperationalError) as error:
             # Processes that start together make the same tables: all but the first one fail, and find them then.
-            if attempt == last:
-                raise
-            time.sleep(attempt)
-    raise AssertionError
+            if not pause:
+                raise storage_error(error) from None
+            time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextmanager

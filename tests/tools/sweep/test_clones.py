@@ -17,9 +17,9 @@ from stages.common.core.signals import StopRequest
 from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.tiny import tiny_project
 from tools.sweep.clone import Job, find_origin, run_in_clone
-from tools.sweep.exchange import pull
+from tools.sweep.exchange import pull, push
 from tools.sweep.execution import Where, run_jobs
-from tools.sweep.experiments import names
+from tools.sweep.experiments import Failed, names, run_experiment
 from tools.sweep.matrix import changed, side_by_side
 from tools.sweep.queue import requeue_lost
 
@@ -68,7 +68,7 @@ def test_a_worker_that_is_lost_costs_its_experiment_only(project: Path, monkeypa
             assert run_jobs(jobs("grid", [2, 3]), Where(), StopRequest()) == []
             killed.result()
     assert names("grid") == []
-    pull("grid")
+    pull("grid", StopRequest())
     assert names("grid") == ["grid-2", "grid-3"]
     assert sorted(Counter(name for _, name in runs(project)).values()) == [1, 2]
     for value in (2, 3):
@@ -80,7 +80,7 @@ def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> N
     said = run_in_clone(find_origin(), jobs("bad", [9])[0])
     assert "bad-9 ended with" in said
     assert "nine is no value" in said
-    pull("bad")
+    pull("bad", StopRequest())
     assert names("bad") == []
 
 
@@ -132,3 +132,15 @@ def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -
     assert len(runs(project)) == 1
     assert "repro-train" not in run(project, "dvc", "exp", "list", "--all-commits", "--name-only")
     run(project, "git", "checkout", "-q", "dvc.lock")
+
+
+def test_a_remote_that_is_away_costs_no_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_experiment("away-2", ["value=2"], ["train"], "away")
+    remote, gone = project.parent / "git", project.parent / "gone"
+    remote.rename(gone)
+    with pytest.raises(Failed, match="`dvc exp push origin away-2` failed, and can be repeated: ERROR"):
+        push("away-2", StopRequest())
+    monkeypatch.setattr("tools.sweep.exchange.PATIENCE", 60)
+    monkeypatch.setattr("tools.sweep.exchange.time.sleep", lambda seconds: gone.rename(remote))
+    push("away-2", StopRequest())
+    assert "away-2" in run(project, "dvc", "exp", "list", "--all-commits", "origin")
