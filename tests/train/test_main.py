@@ -21,8 +21,9 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import write_png, write_table
+from stages.common.core.files import write_png
 from stages.common.data.dataset import load_films
+from stages.common.data.tables import SPLIT
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
 from stages.train.main import main
@@ -51,8 +52,9 @@ def write_dataset(folder: Path) -> None:
             name = f"{split}{i}"
             for kind, picture in (("", image), ("_levels", image // 64 * 64), ("_mask", mask)):
                 write_png(folder / f"data/dataset/train{kind}/{name}.png", picture)
-            rows.append({"image_id": name, "split": split})
-    write_table(folder / "data/dataset/split.csv", pd.DataFrame(rows))
+            same = {"patient_id": name, "group": name, "source": "sample", "modality": "CR", "fracture": True}
+            rows.append({"image_id": name, "split": split} | same | {"prevalence": mask.mean()})
+    SPLIT.write(folder / "data/dataset", pd.DataFrame(rows).reindex(columns=list(SPLIT.columns)))
 
 
 @pytest.fixture
