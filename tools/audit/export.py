@@ -25,6 +25,7 @@ from prov.model import ProvDocument
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
+from stages.common.analysis.templates import VIEWER_LIBRARY
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIGHTS
@@ -261,7 +262,7 @@ def croissant(project: Project) -> str:
 
 
 def bom(project: Project) -> str:
-    """CycloneDX: the pinned packages, and each model by the SHA-256 of its weights."""
+    """CycloneDX: the pinned packages, the viewer's library, and each model by the SHA-256 of its weights."""
     commit = git(project.root, "rev-parse", "HEAD").strip()
     document = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{NAME}/{commit}"))
     application = Component(name=NAME, version=commit, type=ComponentType.APPLICATION, bom_ref=NAME)
@@ -269,6 +270,7 @@ def bom(project: Project) -> str:
     for name, version in read_pins(project.root / "requirements.lock").items():
         purl = PackageURL("pypi", None, name.lower(), version)
         document.components.add(Component(name=name, version=version, purl=purl, bom_ref=str(purl)))
+    document.components.add(viewer_library())
     for out, stage in project.lock.makers.items():
         if out.startswith(f"{MODELS}/"):
             weights = HashType(alg=HashAlgorithm.SHA_256, content=sha256(project.root / out / WEIGHTS))
@@ -280,3 +282,11 @@ def bom(project: Project) -> str:
             document.components.add(model)
     document.register_dependency(application, document.components)
     return make_outputter(document, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=1) + "\n"
+
+
+def viewer_library() -> Component:
+    """OpenSeadragon, which is no package here but a file: its first line says its version."""
+    version = VIEWER_LIBRARY.read_text().split("\n", 1)[0].split()[-1]
+    purl = PackageURL("npm", None, "openseadragon", version)
+    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=sha256(VIEWER_LIBRARY))]
+    return Component(name=purl.name, version=version, purl=purl, bom_ref=str(purl), hashes=hashes)

@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 SHARED = Path(__file__).parent / "templates"
+VIEWER_LIBRARY = SHARED / "openseadragon.min.js"
 
 
 def page_templates(folder: Path) -> Environment:

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.analysis.templates import SHARED, page_templates
+from stages.common.analysis.templates import SHARED, VIEWER_LIBRARY, page_templates
 from stages.common.analysis.viewer import ViewedFilm, as_script, probability_map, square_on_film
 from stages.common.data.geometry import Affine
 from tests.helpers.paths import ROOT
@@ -41,14 +40,11 @@ def test_a_name_cannot_end_the_script_of_a_page() -> None:
 
 def test_the_library_is_the_one_of_the_notice_and_its_licence_stands_in_the_page() -> None:
     notice = (ROOT / "THIRD_PARTY.md").read_text()
-    digest = hashlib.sha256((SHARED / "openseadragon.min.js").read_bytes()).hexdigest()
+    digest = hashlib.sha256(VIEWER_LIBRARY.read_bytes()).hexdigest()
     assert digest in notice
     page = page_templates(SHARED).get_template("viewer.html").render()
     licence = (SHARED / "openseadragon.LICENSE.txt").read_text()
     assert licence in page
-    version = re.search(r"openseadragon (\d+\.\d+\.\d+)", page)
-    assert version
-    assert f"openseadragon@{version[1]}" in notice
 
 
 @pytest.mark.parametrize("name", ["openseadragon.min.js", "viewer.js"])

@@ -16,6 +16,7 @@ from prov.model import ProvDocument, ProvEntity, ProvGeneration, ProvMembership,
 from rocrate.rocrate import ROCrate
 
 from tests.helpers.commands import wrist
+from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tools.audit.dvc_lock import read_lock
 from tools.doctor.packages import read_pins
@@ -195,7 +196,12 @@ def test_the_bill_of_materials_is_valid_and_complete(exported: Path) -> None:
     components = {item["name"]: item for item in document["components"]}
     pinned = set(read_pins(exported / "requirements.lock"))
     models = {out for out in read_lock(exported).hashes if out.startswith("models/")}
-    assert set(components) == pinned | models
+    assert set(components) == pinned | models | {"openseadragon"}
+    library = components["openseadragon"]
+    assert library["purl"] == f"pkg:npm/openseadragon@{library['version']}"
+    notice = (ROOT / "THIRD_PARTY.md").read_text()
+    assert f"`openseadragon@{library['version']}`" in notice
+    assert library["hashes"][0]["content"] in notice
     for name in models:
         digest = run(exported, "sha256sum", f"{name}/weights.safetensors").split()[0]
         assert components[name]["type"] == "machine-learning-model"
