@@ -72,18 +72,30 @@ class Folder(FileAccess):
 
     def head(self, name: str, size: int) -> bytes:
         """The first bytes of a file, all of them for -1; raises as `read` does."""
-        most, path = self.limits.file_mb, self.path / name
-        try:
-            facts = path.stat()
-            if not stat.S_ISREG(facts.st_mode):  # a pipe that nobody writes to is waited for, a device has no end
-                raise Unreadable("a file", "a pipe, socket or device", "remove it")
-            if facts.st_size > most * 2**20:
-                actual = f"{facts.st_size / 2**20:.0f} MB"
-                raise Unreadable(f"a file of at most {most} MB", actual, "raise ingest.limits.file_mb")
-            with path.open("rb") as file:
-                return file.read(size)
-        except OSError as error:  # whose text holds the path, and that a patient's name
-            raise Unreadable("a file that can be read", f"{error.strerror}", "make it readable") from None
+        return read_file(self.path / name, self.limits.file_mb, "raise ingest.limits.file_mb", size)
+
+
+def read_file(path: Path, most: int, fix: str, size: int = -1) -> bytes:
+    """The first bytes of a file, all of them for -1.
+
+    Args:
+        path: of the file.
+        most: MB that it may have.
+        fix: what to do about a larger one.
+        size: bytes.
+    Raises:
+        Unreadable: it is no file, is larger, or cannot be read.
+    """
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # a pipe that nobody writes to is waited for, a device has no end
+            raise Unreadable("a file", "a pipe, socket or device", "remove it")
+        if facts.st_size > most * 2**20:
+            raise Unreadable(f"a file of at most {most} MB", f"{facts.st_size / 2**20:.0f} MB", fix)
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:  # whose text holds the path, and that a patient's name
+        raise Unreadable("a file that can be read", f"{error.strerror}", "make it readable") from None
 
 
 @dataclass(frozen=True)

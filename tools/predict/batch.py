@@ -20,7 +20,8 @@ from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
-from stages.ingest.file_access import printable
+from stages.ingest.file_access import printable, read_file
+from stages.ingest.params import Limits
 from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
 from tools.predict import TOOLS
@@ -31,6 +32,7 @@ from tools.predict.label_next import Measure
 from tools.predict.model import Model, Prediction, open_model, predict
 from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_film_picture, write_prediction
 
+LARGEST = Limits().file_mb
 SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
 
@@ -153,7 +155,7 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
     path, folder = film[0], output / film[1]
     picture = picture_path(output, film[1].as_posix()) if set(formats) & set(TOOLS) else None
     try:
-        content = path.read_bytes()
+        content = read_file(path, LARGEST, "leave it out")
         film_facts: FilmFacts = {**facts, "input_sha256": hashlib.sha256(content).hexdigest()}
         if is_done(folder, film_facts) and (picture is None or picture.exists()):
             return PredictionResult(path, "done before", "done before")
@@ -163,8 +165,8 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
         return PredictionResult(path, error.problem.words, "failed")
     except UserError as error:
         return PredictionResult(path, str(error), "failed")
-    except OSError as error:
-        return PredictionResult(path, f"expected a file that can be read, found: {error.strerror}", "failed")
+    except Exception as error:  # one odd film does not end a ward's night; its text may hold what the film says
+        return PredictionResult(path, f"it cannot be processed ({type(error).__name__})", "failed")
     try:
         with new_folder(folder) as out:
             problem = write_prediction(out, decoded, prediction, film_facts, formats)

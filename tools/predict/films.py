@@ -115,6 +115,8 @@ def looks_like_a_film(path: Path, folder: Path) -> bool:
         return False
     if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES):
         return True
+    if path.exists() and not path.is_file():  # a pipe, whose first bytes would be waited for
+        return False
     try:
         with path.open("rb") as file:
             return is_dicom(file.read(132))

@@ -29,6 +29,7 @@ from tests.helpers.odd_films import NAME, ODD, refused_files, sample_film
 from tests.helpers.paths import ROOT
 from tests.helpers.stub_model import stub_model
 from tools.predict import batch
+from tools.predict.batch import LARGEST
 from tools.predict.films import find_films
 from tools.predict.outputs import BAND, UNFAMILIAR, WARNING, PredictionRecord, film_overlay, measured_lines
 
@@ -270,6 +271,36 @@ def test_half_a_prediction_and_links_to_folders_are_no_films_and_counted(tmp_pat
     assert sorted(name.as_posix() for _, name in others) == [".a.png-partial-x/mask.png", "elsewhere"]
 
 
+def test_pipes_devices_and_spoilt_predictions_end_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("pipe", "pipe.png"):
+        os.mkfifo(tmp_path / "in" / name)
+    (tmp_path / "in/zero.dcm").symlink_to("/dev/zero")
+    with (tmp_path / "in/large.png").open("wb") as file:
+        file.truncate((LARGEST + 1) << 20)
+    for name, content in {"list": "[]", "blank": "", "empty": "{}", "other": '{"input_sha256": 1}'}.items():
+        Image.new("L", (100, 80)).save(tmp_path / f"in/{name}.png")
+        (tmp_path / f"out/{name}.png").mkdir(parents=True)
+        (tmp_path / f"out/{name}.png/prediction.json").write_text(content)
+    assert run(tmp_path / "in", tmp_path / "out", ["json"]) == 3
+    said = capsys.readouterr().err
+    assert said.count("expected a file, found a pipe, socket or device; remove it") == 2
+    assert "large.png: expected a file of at most 512 MB, found 513 MB; leave it out" in said
+    assert "1 files are no films and are left out" in said
+    results = {row["film"]: row["result"] for row in summary(tmp_path / "out").values()}
+    assert {name for name, result in results.items() if result == "refused"} == {"pipe.png", "zero.dcm", "large.png"}
+    assert len(results) == 8
+
+
+def test_a_film_that_no_code_foresaw_is_refused_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (100, 80)).save(tmp_path / "a.png")
+    monkeypatch.setattr(batch, "decode", lambda *_: {}["DOE"])
+    assert run(tmp_path, tmp_path / "out") == 1
+    assert "a.png: it cannot be processed (KeyError)" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
 def test_a_closed_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
@@ -321,6 +352,7 @@ TWICE = """
 from tests.helpers.stub_model import stub_model
 from pathlib import Path
 from tools.predict import batch
+from tools.predict.batch import LARGEST
 batch.open_model = lambda *_, **__: stub_model()
 batch.predict_films(["films"], "stub", Path("out"), ["json", "png"])
 """
