@@ -81,7 +81,6 @@ def main(settings: Params, root: Path = Path()) -> str:
     results = compared(settings, runs, baseline, adaptive, split, root)
     sentence = verdict(results["comparison"], results["statistics"], len(seeds))
     tested = read_films(root, runs, split, MANIFEST.read(root / RAW).set_index("image_id", drop=False))
-    note = SYNTHETIC if is_synthetic(tested.manifest) else ""
     with new_folder(root / PAGE_FILMS) as out:
         write_films(out, tested)
     page, page_to_mail = render(tested, runs, results, sentence, params)
@@ -90,12 +89,27 @@ def main(settings: Params, root: Path = Path()) -> str:
     for table in RESULTS:
         table.write(root / REPORTS, results[Path(table.name).stem])
     write_json(root / HEADLINE, headline(results, runs))
-    write_text(root / COMPARISON_MD, f"{markdown(results['comparison'])}\n{sentence}\n{note}")
-    write_text(root / COMPARISON_TEX, latex(results["comparison"]))
+    for path, text in printed(results, sentence, is_synthetic(tested.manifest)).items():
+        write_text(root / path, text)
     write_cards(root, runs, results, sentence, params)
     write_text(root / PAGE, page)
     write_text(root / PAGE_TO_MAIL, page_to_mail)
     return f"{sentence} -> {PAGE}"
+
+
+def printed(results: dict[str, pd.DataFrame], sentence: str, synthetic: bool) -> dict[Path, str]:
+    """The comparison as people read it, by its file: Markdown with the verdict, and LaTeX.
+
+    Args:
+        results: of `compared`.
+        sentence: of `verdict`.
+        synthetic: whether all films are the embedded sample's.
+    """
+    note = SYNTHETIC if synthetic else ""
+    return {
+        COMPARISON_MD: f"{markdown(results['comparison'])}\n{sentence}\n{note}",
+        COMPARISON_TEX: latex(results["comparison"]),
+    }
 
 
 def compared(

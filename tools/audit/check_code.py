@@ -7,11 +7,12 @@ git hashes them and compared with the commit's tree.
 import hashlib
 import marshal
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder, all_suffixes
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import CodeType
 
 from stages.common.core.errors import UserError
@@ -23,6 +24,8 @@ CODE = ("stages", "tools")  # what the pipeline and this audit import
 OWN = (*CODE, "tests")
 AT_START = ("sitecustomize", "usercustomize")  # Python imports them by itself
 SUFFIXES = tuple(all_suffixes())
+METADATA = (".dist-info", ".egg-info")
+COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 UNSEEN = {".git", ".venv", ".dvc"}  # at the root: neither a stage nor DVC looks for data there
 
 
@@ -38,6 +41,10 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "extra", "code or a rule of DVC's that no commit has; remove or commit it")
     for path in shadows(root):
         check.add(path, "extra", "Python would import it in place of a library; rename or remove it")
+    for path in plugins(root):
+        check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
+    for path in linked_folders(root, tracked):
+        check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
     for path, (mode, blob) in tracked.items():
         here = mode_and_blob(root / path, blob)
         if here is None:
@@ -110,6 +117,22 @@ def shadows(root: Path) -> Iterator[str]:
             continue
         if name in sys.stdlib_module_names or name in AT_START or PathFinder.find_spec(name, elsewhere):
             yield entry.name
+
+
+def plugins(root: Path) -> Iterator[str]:
+    """Records of installed packages at the root, where Python looks for those of plugins, too (importlib.metadata)."""
+    for entry in sorted(root.iterdir()):
+        points = entry / "entry_points.txt"
+        if entry.name.lower().endswith(METADATA) and points.is_file():
+            groups = re.findall(r"^\s*\[([^]]*)\]", points.read_text(errors="replace"), re.MULTILINE)
+            if set(groups) - COMMANDS:
+                yield entry.name
+
+
+def linked_folders(root: Path, tracked: Iterable[str]) -> list[str]:
+    """Folders of the last commit in whose place there are links: what lies behind them nobody has committed."""
+    folders = {folder for path in tracked for folder in PurePosixPath(path).parents}
+    return sorted(str(folder) for folder in folders if folder.parts and (root / folder).is_symlink())
 
 
 def check_objects(project: Project, check: Check) -> None:

@@ -27,7 +27,16 @@ from stages.common.data.layout import (
     map_file,
 )
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.data.tables import COMPARISON, HISTORY, PER_IMAGE, RELIABILITY, SPLIT, VALIDATION_SCORES
+from stages.common.data.tables import (
+    COMPARISON,
+    HISTORY,
+    MANIFEST,
+    PER_IMAGE,
+    RELIABILITY,
+    SPLIT,
+    VALIDATION_SCORES,
+    is_synthetic,
+)
 from stages.common.model.metrics import COUNTS, count_pixels, metrics, summarise
 from stages.common.model.metrics import METRICS as METRIC_NAMES
 from tools.audit.check_data import SPLIT_CSV, read_picture
@@ -297,9 +306,10 @@ def choice(said: Any, setting: Any, origin: str) -> dict[str, Any]:
 
 
 def check_report(project: Project, check: Check) -> None:
-    """Every table of the report and the headline, made anew from the runs."""
+    """Every table of the report, the headline and the printed comparison, made anew from the runs."""
     from stages.report.evaluations import read_runs, together
-    from stages.report.main import RESULTS, compared, headline
+    from stages.report.main import RESULTS, compared, headline, printed
+    from stages.report.tables import verdict
 
     before = (str(folder) for folder in (PARAMS, RAW, DATASET, MODELS, EVALUATION))
     if not check.whole(*before):
@@ -311,6 +321,8 @@ def check_report(project: Project, check: Check) -> None:
         split = SPLIT.read(project.root / DATASET).set_index("image_id", drop=False)
         baseline, adaptive = (together(items) for items in runs.values())
         results = compared(settings, runs, baseline, adaptive, split, project.root)
+        sentence = verdict(results["comparison"], results["statistics"], len(params["train"]["seeds"]))
+        texts = printed(results, sentence, is_synthetic(MANIFEST.read(project.root / RAW)))
     except (UserError, ValueError, KeyError) as error:
         check.add(str(REPORTS), "mismatch", f"it cannot follow from {EVALUATION}: {first_line(error)}")
         return
@@ -322,3 +334,6 @@ def check_report(project: Project, check: Check) -> None:
     said = read_record(project, check, HEADLINE)
     if said is not None:
         compare_records(check, str(HEADLINE), said, headline(results, runs))
+    for path, text in texts.items():
+        if check.whole(str(path)) and (project.root / path).read_bytes() != text.encode():
+            check.add(str(path), "mismatch", f"it does not print what follows from {EVALUATION}")

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from tests.helpers.processes import run
-from tools.audit.check_code import check_objects, is_forged
+from tools.audit.check_code import check_objects, is_forged, linked_folders, plugins
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -58,3 +58,19 @@ def test_an_object_of_git_that_is_not_what_its_name_says_is_named(tmp_path: Path
     assert run(tmp_path, "git", "show", "HEAD:a") == "evil"
     check_objects(project, check)
     assert [finding.name for finding in check.findings] == ["git"]
+
+
+def test_a_link_in_place_of_a_folder_of_the_commit_is_named(tmp_path: Path) -> None:
+    """What Python imports through it no walk over the project's folders meets."""
+    (tmp_path / "elsewhere/train").mkdir(parents=True)
+    (tmp_path / "stages").symlink_to("elsewhere")
+    assert linked_folders(tmp_path, ["stages/train/loop.py", "elsewhere/train/loop.py"]) == ["stages"]
+
+
+def test_records_at_the_root_that_make_code_a_librarys_plugin_are_named(tmp_path: Path) -> None:
+    for name in ("evil-1.0.dist-info", "Evil.EGG-INFO", "docs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "entry_points.txt").write_text("[mlflow.request_header_provider]\nx=evil:X\n")
+    (tmp_path / "own.egg-info").mkdir()  # as a build leaves it
+    (tmp_path / "own.egg-info/entry_points.txt").write_text("[console_scripts]\nwrist = tools.wrist:main\n")
+    assert list(plugins(tmp_path)) == ["Evil.EGG-INFO", "evil-1.0.dist-info"]

@@ -15,7 +15,7 @@ from stages import read_params, section_model
 from stages.annotate import split
 from stages.common.core.errors import UserError
 from stages.common.data import dataset
-from stages.common.data.layout import DATASET, HEADLINE, REPORTS
+from stages.common.data.layout import COMPARISON_MD, COMPARISON_TEX, DATASET, HEADLINE, REPORTS
 from stages.common.data.tables import IMAGE_LEVEL, PER_IMAGE, SPLIT
 from stages.common.model import out_of_distribution
 from stages.report import main as report
@@ -182,6 +182,17 @@ def test_each_cell_about_whole_films_follows_from_the_scores(project: Path) -> N
     finally:
         for path, content in before.items():
             replace(path, content)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("path", [COMPARISON_MD, COMPARISON_TEX], ids=str)
+def test_what_is_printed_of_the_comparison_follows_from_the_scores(path: Path, project: Path) -> None:
+    lines = (project / path).read_text().splitlines()
+    assert findings(Project(project), str(path)) == []
+    forged = (
+        (line, "\n".join([*lines[:number], f"{line} ", *lines[number + 1 :]])) for number, line in enumerate(lines)
+    )
+    assert undetected(project, str(path), forged) == set()
 
 
 def repeats(name: str) -> bool:
