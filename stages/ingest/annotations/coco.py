@@ -18,17 +18,20 @@ def read_coco(content: bytes) -> Labels:
     Several polygons of one annotation are one shape, their union, as pycocotools takes them; holes need run lengths.
     """
     text, data = load(content, "COCO JSON")
-    labels, films = Labels(), {}
+    labels, films = Labels(), dict[Any, FilmLabels]()
     try:
         names = {item["id"]: str(item["name"]) for item in data.get("categories", [])}
         for image, line in with_lines(text, "images", data["images"]):
             size = (finite(image["width"]), finite(image["height"])) if "width" in image else None
-            if image["id"] in films:
+            first, own = films.get(image["id"]), FilmLabels(size=size, line=line)
+            if first is not None:  # whose shapes those of this id are is not known
                 again = f"id {image['id']!r:.40} a second time"
-                labels.problems.append(Problem("every image id once", again, "give it its own id", line))
-            else:
-                films[image["id"]] = FilmLabels(size=size, line=line)
-                labels.add_film(str(image["file_name"]), films[image["id"]])
+                problem = Problem("every image id once", again, "give it its own id", line)
+                labels.problems.append(problem)
+                for either in (first, own):
+                    either.problems.append(("", problem))
+            films.setdefault(image["id"], own)
+            labels.add_film(str(image["file_name"]), own)
         annotations = list(data["annotations"])
     except SHAPES as error:
         raise Unreadable("COCO JSON with images and annotations", error_text(error), HOW_TO_FIX) from None

@@ -1,7 +1,9 @@
 """CSV: a table of boxes of many films."""
 
 import csv
+from collections.abc import Iterable
 from io import StringIO
+from typing import Any
 
 from stages.common.data.shapes import box_shape
 from stages.ingest.annotations.labels import FilmLabels, Labels
@@ -35,10 +37,14 @@ def box_rows(reader: "csv.DictReader[str]", columns: list[str]) -> Labels:
             1,
         )
     label = next((name for name in LABEL_COLUMNS if name in columns), "")
+    refuse_repeated(columns, (image, label, *CORNERS))
     labels = Labels()
     for row in reader:
         film = labels.films.setdefault(row[image] or "", FilmLabels(line=reader.line_num))
-        cells = [(row[edge] or "").strip() for edge in CORNERS]
+        if problem := misaligned(row, reader.line_num):
+            film.problems.append(("", problem))
+            continue
+        cells = [row[edge].strip() for edge in CORNERS]
         if not any(cells):
             continue
         try:
@@ -50,6 +56,19 @@ def box_rows(reader: "csv.DictReader[str]", columns: list[str]) -> Labels:
         film.shapes.append(box_shape(left, top, right, bottom, row.get(label) or "", reader.line_num))
         film.size = film.size or stated_size(row)
     return labels
+
+
+def refuse_repeated(columns: list[str], used: Iterable[str]) -> None:
+    """Raise Unreadable where a column that is used stands twice, of which the last would count."""
+    if twice := [name for name in used if columns.count(name) > 1]:
+        raise Unreadable("each column once", f"{twice[0]!r:.40} twice", "remove or rename one of them", 1)
+
+
+def misaligned(row: dict[str, Any], line: int) -> Problem | None:
+    """What is wrong with a row that has fewer or more cells than the header: a broken file, or a comma in a name."""
+    if None not in row and None not in row.values():
+        return None
+    return Problem("as many cells as columns", "fewer or more", "put quotes round cells with the separator", line)
 
 
 def stated_size(row: dict[str, str]) -> tuple[float, float] | None:

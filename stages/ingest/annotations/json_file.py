@@ -14,11 +14,26 @@ HOW_TO_FIX = "export the annotations again"
 SHAPES = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
+class Repeated(Exception):
+    """A key that an object has twice, of which Python would take the last and others the first."""
+
+
+def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON file; raises Repeated."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise Repeated(next(name for name in names if names.count(name) > 1))
+    return made
+
+
 def load(content: bytes, what: str) -> tuple[str, Any]:
     """The text of a JSON file and what it holds."""
     text = text_of(content)
     try:
-        return text, json.loads(text)
+        return text, json.loads(text, object_pairs_hook=mapping)
+    except Repeated as error:
+        raise Unreadable(what, f"the key {str(error)!r:.40} twice in one object", HOW_TO_FIX) from None
     except json.JSONDecodeError as error:
         raise Unreadable(what, f"no JSON ({error.msg})", HOW_TO_FIX, error.lineno) from None
     except RecursionError:

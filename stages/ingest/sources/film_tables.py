@@ -10,7 +10,7 @@ from io import BytesIO, StringIO
 from pathlib import PurePosixPath
 from zipfile import ZipFile
 
-from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS
+from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS, refuse_repeated
 from stages.ingest.annotations.film_names import films_named, folded, index_films, original_of
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.file_access import FileAccess
@@ -180,11 +180,15 @@ def rows_by_image(reader: "csv.DictReader[str]") -> dict[str, dict[str, str]]:
             expected = "a column with the names of the images (filename, image_id)"
             raise Unreadable(expected, f"the columns {', '.join(columns):.200}", "add or rename it, or remove it", 1)
         return {}
+    refuse_repeated(columns, filter(None, (image, patient, split)))
     boxes = {plain(column) for column in columns} >= set(CORNERS)
     if boxes and not (patient or split):
         return {}
     rows: dict[str, dict[str, str]] = {}
     for row in reader:
+        if any(cell.strip() for cell in row.get(None) or ()):
+            fix = "put quotes round cells with the separator"
+            raise Unreadable("as many cells as columns", "a row with more", fix, reader.line_num)
         cells = {} if boxes else {key.strip(): value or "" for key, value in row.items() if isinstance(key, str)}
         if patient:
             cells["patient_id"] = patient_id(row[patient] or "")

@@ -485,6 +485,8 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
     ),
     ("studio: a brush", read_label_studio, js([studio(type="brushlabels")]), 2, "brushlabels"),
     ("studio: a turned image", read_label_studio, js([studio(image_rotation=90)]), 2, "rotated image"),
+    ("csv: too few cells", read_csv, b"image,xmin,ymin,xmax,ymax\na\n", 2, "fewer or more"),
+    ("csv: too many cells", read_csv, b"image,xmin,ymin,xmax,ymax\na,1,2,3,4,5\n", 2, "fewer or more"),
     ("csv: a word", read_csv, b"image,xmin,ymin,xmax,ymax\na,1,2,3,wide\n", 2, "wide"),
 ]
 
@@ -503,6 +505,8 @@ def test_a_film_or_id_that_is_listed_twice_is_named() -> None:
     first, second = read_coco(js({"images": images, "annotations": []})).problems
     assert (first.line, first.actual) == (7, "id 1 a second time")
     assert (second.line, second.actual) == (11, "a a second time")
+    films = read_coco(js({"images": images[:2], "annotations": [{"image_id": 1, "bbox": [1, 1, 5, 5]}]})).films
+    assert all(film.problems for film in films.values())  # whose box it is, nobody knows
     image = '<image name="a" width="1" height="1"/>'
     assert read_cvat(f"<annotations>\n{image}\n{image}</annotations>".encode()).problems[0].line == 3
     assert read_label_studio(js([studio(), studio()])).problems
@@ -534,6 +538,9 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><annotation>&d;</anno
         (read_csv, b"a,b\n", "the columns a, b"),
         (read_csv, b"\xff", "another encoding"),
         (read_csv, b"", "the columns none"),
+        (read_csv, b"image,xmin,xmin,ymin,xmax,ymax\n", "'xmin' twice"),
+        (read_coco, b'{"images": [], "annotations": [1], "annotations": []}', "the key 'annotations' twice"),
+        (read_labelme, b'{"shapes": [], "shapes": []}', "the key 'shapes' twice"),
     ],
 )
 def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes, why: str) -> None:

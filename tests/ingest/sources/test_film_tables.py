@@ -140,6 +140,19 @@ def test_a_table_of_originals_speaks_for_their_augmented_copies() -> None:
     assert [found.rows[film]["patient_id"] for film in films] == ["7", "7", "8"]
 
 
+@pytest.mark.parametrize(
+    ("text", "actual"),
+    [
+        ("filename,name,patient\na.png,Doe, Jane,7\n", "a row with more"),  # whose patient would be ` Jane`
+        ("filename,patient,patient\na.png,7,8\n", "'patient' twice"),
+    ],
+)
+def test_a_table_whose_cells_may_be_in_other_columns_is_refused(text: str, actual: str) -> None:
+    with pytest.raises(Unreadable) as refused:
+        table_rows(text.encode())
+    assert refused.value.problem.actual == actual
+
+
 @pytest.mark.parametrize("cell", ["12", "12.0", "012", " 12", "12 "])
 def test_one_patient_has_one_number(cell: str) -> None:
     assert patient_id(cell) == "12"
