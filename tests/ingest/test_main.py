@@ -248,6 +248,18 @@ def test_yolo_classes_have_names(name: str, content: str, inbox: Path) -> None:
     assert ANNOTATIONS.read(RAW)["label"][0] == "fracture"
 
 
+def test_two_lists_of_names_that_differ_are_refused(inbox: Path) -> None:
+    """Else class 0 of the second data set would go by the first one's name."""
+    yolo = FORMATS["yolo"][1]
+    for part, names in (("one", "[fracture, metal]"), ("two", "[metal, fracture]")):
+        put(inbox, **{f"{part}__a{part}_dot_png": png(), f"{part}__a{part}_dot_txt": yolo})
+        put(inbox, **{f"{part}__data_dot_yaml": f"names: {names}"})
+    assert "one/data.yaml and two/data.yaml, which differ" in error_of(folder("yolo"))
+    put(inbox, two__data_dot_yaml="names: {0: fracture, 1: metal}")
+    main(folder("yolo"))
+    assert list(ANNOTATIONS.read(RAW)["label"]) == ["fracture", "fracture"]
+
+
 def test_a_broken_list_of_names_is_passed_over(inbox: Path) -> None:
     from stages.ingest.file_access import Folder
 

@@ -287,12 +287,21 @@ def class_names(files: FileAccess, format_: Format) -> tuple[str, dict[str, str]
     """The file with the names of YOLO's class numbers or of masks' colours, and these names; the first file by name.
 
     Blank and empty where there is none, or the format names its classes itself.
+
+    Raises:
+        UserError: two files have other names, so that a number or colour is one class here and another there.
     """
     readers = {"yolo": names_of_numbers, "masks": names_of_colours}
+    first, named = "", dict[str, str]()
     for name in files.names() if format_ in readers else ():
-        if names := readers[format_](files, name):
-            return name, names
-    return "", {}
+        names = readers[format_](files, name)
+        if any(named.get(key, label) != label for key, label in names.items()):
+            raise UserError(
+                f"{files.label or 'the inbox'}: expected one list of the names of classes, found {first} and {name}, "
+                "which differ; correct one, or take it out with `exclude`"
+            )
+        first, named = first or (name if names else ""), named | names
+    return first, named
 
 
 def names_of_numbers(files: FileAccess, name: str) -> dict[str, str]:
