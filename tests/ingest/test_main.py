@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -260,10 +261,25 @@ def test_two_lists_of_names_that_differ_are_refused(inbox: Path) -> None:
     assert list(ANNOTATIONS.read(RAW)["label"]) == ["fracture", "fracture"]
 
 
-def test_a_broken_list_of_names_is_passed_over(inbox: Path) -> None:
+BOMB = "a: &a [1, 1]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijklm"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "names: [",
+        "- 1",
+        f"{BOMB}names: *m",
+        f"names: {'[' * 400}",
+        "names: 2020-99-99",
+        "names: &x [*x]",
+        "? [a]\n: b",
+    ],
+)
+def test_a_broken_list_of_names_is_passed_over(text: str, inbox: Path) -> None:
     from stages.ingest.file_access import Folder
 
-    put(inbox, data_dot_yaml="names: [", other_dot_yaml="- 1")
+    put(inbox, data_dot_yaml=text)
     assert class_names(Folder(inbox, settings().limits), "yolo") == ("", {})
 
 

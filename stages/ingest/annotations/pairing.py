@@ -310,7 +310,9 @@ def names_of_numbers(files: FileAccess, name: str) -> dict[str, str]:
     names = data_yaml(files, name).get("names")
     if names and isinstance(names, (dict, list)):
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
-        return {str(number): str(label) for number, label in pairs}
+        named = {str(number): label for number, label in pairs}
+        # A list in place of a name can be one of a few lines that stands for billions of items (YAML's aliases).
+        return {number: str(label) for number, label in named.items() if isinstance(label, str | int | float)}
     if file == "classes.txt" or file.endswith(".names"):
         lines = text_or_nothing(files, name).split("\n")
         return {str(number): line.strip() for number, line in enumerate(lines) if line.strip()}
@@ -337,7 +339,7 @@ def data_yaml(files: FileAccess, name: str) -> dict[str, Any]:
         return {}
     try:
         content = YAML(typ="safe").load(text_or_nothing(files, name))
-    except YAMLError:
+    except (YAMLError, ValueError, TypeError, RecursionError):  # of dates that are none, keys that are lists, nesting
         return {}
     return content if isinstance(content, dict) else {}
 
