@@ -6,7 +6,7 @@ A store that fails never costs a training: the run goes to the local store, and 
 
 A training that is stopped and resumed from its checkpoint stays one run. Its tag `record` is the same in every store,
 so that nothing is sent twice. Runs of DVC experiments stand below one parent run per sweep: that which SWEEP in the
-environment names, or else all experiments on one commit.
+environment or the experiment's own name says, or else all experiments on one commit.
 """
 
 import json
@@ -256,8 +256,14 @@ def parent_tag(client: mlflow.MlflowClient, experiment: str) -> dict[str, str]:
     """What puts a run below its sweep's; nothing outside experiments."""
     if "DVC_EXP_NAME" not in os.environ:
         return {}
-    name = os.environ.get("SWEEP") or f"experiments on {os.environ.get('DVC_EXP_BASELINE_REV', '')[:7]}"
-    return {"mlflow.parentRunId": sweep_run(client, experiment, name)}
+    return {"mlflow.parentRunId": sweep_run(client, experiment, sweep_name())}
+
+
+def sweep_name() -> str:
+    """The sweep that a DVC experiment belongs to: SWEEP, or NAME of one that DVC's queue called NAME-number."""
+    numbered = re.fullmatch(r"(.+)-\d+", os.environ["DVC_EXP_NAME"])
+    of_commit = f"experiments on {os.environ.get('DVC_EXP_BASELINE_REV', '')[:7]}"
+    return os.environ.get("SWEEP") or (numbered[1] if numbered else of_commit)
 
 
 def sweep_run(client: mlflow.MlflowClient, experiment: str, name: str) -> str:

@@ -222,7 +222,7 @@ def test_four_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
 
 
 def test_runs_of_experiments_stand_below_one_run_per_sweep(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, sweep in (("grid-1", "grid"), ("grid-2", "grid"), ("puffy-daks", "")):
+    for name, sweep in (("grid-1", ""), ("grid-2", "grid"), ("puffy-daks", "")):
         monkeypatch.setenv("DVC_EXP_NAME", name)
         monkeypatch.setenv("DVC_EXP_BASELINE_REV", "57059c4aaaa")
         monkeypatch.setenv("SWEEP", sweep)

@@ -67,7 +67,7 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
         "-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.adaptive.alpha.end=0.9",
     )  # fmt: skip
     words = ["dvc", "queue", "start", "--jobs", "2"]
-    subprocess.run(words, cwd=project, env=environment() | {"SWEEP": "grid"}, check=True)
+    subprocess.run(words, cwd=project, env=environment(), check=True)
 
     def settled() -> bool:
         return len(re.findall(r"\b(?:Success|Failed)\b", queue_status(project))) == 2
