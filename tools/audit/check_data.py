@@ -20,12 +20,14 @@ from stages.common.data.layout import (
     PREPROCESSED,
     RAW,
     USED,
+    WITHDRAWN_PINS,
     Picture,
     dataset_file,
     fold_columns,
     image_file,
 )
-from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT
+from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, WITHDRAWN
+from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.findings import Check
 from tools.audit.tables import compare_lists, compare_tables, first_line, read_table
 from tools.audit.trace import Project
@@ -41,6 +43,8 @@ def check_films(project: Project, check: Check) -> None:
     annotations = read_table(project, check, RAW, ANNOTATIONS)
     if manifest is not None and files is not None and annotations is not None:
         check_manifest(check, manifest, files, annotations)
+    if manifest is not None:
+        check_withdrawn(project.root, check, set(manifest["patient_id"]))
     split = read_table(project, check, DATASET, SPLIT)
     if split is None or manifest is None:
         return
@@ -84,6 +88,29 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
         }
     )
     compare_tables(check, MANIFEST_CSV, manifest, expected)
+
+
+def check_withdrawn(root: Path, check: Check, patients: set[str]) -> None:
+    """The films without those of patients who withdrew.
+
+    Args:
+        root: of the project.
+        check: gets the findings.
+        patients: of the manifest.
+    """
+    copied, pinned = RAW / WITHDRAWN.name, WITHDRAWN_PINS
+    if not check.whole(str(copied), str(pinned)):
+        return
+    try:
+        found, expected = (read_withdrawn(root / path) for path in (copied, pinned))
+    except UserError as error:
+        check.add(str(copied), "mismatch", f"it cannot be read as the pipeline's table: {first_line(error)}")
+        return
+    if found != expected:
+        check.add(str(copied), "mismatch", f"it is not {pinned}, which ingest copies")
+    for row in expected:
+        if row["patient_id"] in patients:
+            check.add(f"{MANIFEST_CSV}: {row['patient_id']}", "mismatch", f"{pinned} says that this patient withdrew")
 
 
 def check_leaks(check: Check, split: pd.DataFrame, facts: pd.DataFrame) -> None:

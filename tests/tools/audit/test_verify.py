@@ -17,9 +17,11 @@ from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.forgeries import cover_up, replace
 from tests.helpers.processes import environment, run
+from tools.audit.check_data import check_withdrawn
 from tools.audit.check_record import command_words
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage, read_lock
+from tools.audit.findings import Check
 from tools.audit.trace import Project
 from tools.audit.verify import verify
 
@@ -223,6 +225,20 @@ def test_a_film_of_the_test_among_those_of_the_training_is_named(own: Path) -> N
     cover_up(own, hidden, raw[1])
     forge(own, "data/raw/manifest.csv", change)
     assert ("mismatch", f"data/raw/manifest.csv: {train}/pixel_sha256") in discrepancies(own)
+
+
+@pytest.mark.parametrize("copied", ["patient_id,withdrawn\np1,2026-11-25\n", "patient_id,withdrawn\n", "x\n", None])
+def test_films_of_a_patient_who_withdrew_are_named(copied: str | None, tmp_path: Path) -> None:
+    (tmp_path / "data/pins").mkdir(parents=True)
+    (tmp_path / "data/raw").mkdir()
+    (tmp_path / "data/pins/withdrawn.csv").write_text("patient_id,withdrawn\np1,2026-11-25\n")
+    if copied is not None:
+        (tmp_path / "data/raw/withdrawn.csv").write_text(copied)
+    check = Check()
+    check_withdrawn(tmp_path, check, {"p1", "p2"})
+    names = [finding.name for finding in check.findings]
+    assert ("data/raw/manifest.csv: p1" in names) is (copied != "x\n")
+    assert ("data/raw/withdrawn.csv" in names) is (copied is None or "2026" not in copied)
 
 
 def test_code_that_git_does_not_have_or_was_told_to_overlook_is_named(own: Path) -> None:
