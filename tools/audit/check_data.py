@@ -26,7 +26,7 @@ from stages.common.data.layout import (
     fold_columns,
     image_file,
 )
-from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, WITHDRAWN
+from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.findings import Check
 from tools.audit.tables import compare_lists, compare_tables, first_line, read_table
@@ -45,6 +45,11 @@ def check_films(project: Project, check: Check) -> None:
         check_manifest(check, manifest, files, annotations)
     if manifest is not None:
         check_withdrawn(project.root, check, set(manifest["patient_id"]))
+        for folder, columns in ((PREPROCESSED, PREPARED), (LEVELS, THRESHOLDS)):
+            table = read_table(project, check, folder, columns)
+            if table is not None and check.whole(MANIFEST_CSV):
+                path = str(folder / columns.name)
+                compare_lists(check, path, list(table["image_id"]), list(manifest["image_id"]), MANIFEST_CSV)
     split = read_table(project, check, DATASET, SPLIT)
     if split is None or manifest is None:
         return

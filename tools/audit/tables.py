@@ -64,9 +64,16 @@ def first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def compare_lists(check: Check, path: str, found: list[str], expected: list[str]) -> bool:
-    """Name what a table has too little, too much, twice or in another order; returns whether there is nothing."""
-    problems = list(list_differences(found, expected, path, "the split"))
+def compare_lists(check: Check, path: str, found: list[str], expected: list[str], origin: str = "the split") -> bool:
+    """Name what a table has too little, too much, twice or in another order; returns whether there is nothing.
+
+    Args:
+        check: gets the findings.
+        path: of the table.
+        found, expected: names of its rows.
+        origin: what says which rows are expected.
+    """
+    problems = list(list_differences(found, expected, path, origin))
     for name, message in problems:
         check.add(f"{path}: {name}", "mismatch", message)
     return not problems

@@ -139,7 +139,7 @@ def test_each_cell_of_a_table_follows_from_other_files(path: str, project: Path)
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("path", TABLES)
+@pytest.mark.parametrize("path", [*TABLES, "data/preprocessed/index.csv", "data/levels/index.csv"])
 def test_each_row_and_column_is_expected_once_and_in_order(path: str, project: Path) -> None:
     assert undetected(project, path, forged_tables((project / path).read_text())) == set()
 
