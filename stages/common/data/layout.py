@@ -32,6 +32,7 @@ QUALITY, LABEL_SHEET = REPORTS / "data_quality.md", REPORTS / "labels.png"
 PAGE, PAGE_TO_MAIL, HEADLINE = REPORTS / "index.html", REPORTS / "to_mail.html", REPORTS / "metrics.json"
 PAGE_FILMS = REPORTS / "films"  # what the page loads of each film: a folder each of ORIGINAL, TILES, LAYERS
 ORIGINAL, TILES, LAYERS, LAYERS_SUFFIX = "original", "tiles", "layers", ".js"
+PREDICTION_SHEET = REPORTS / "predictions.png"
 COMPARISON_MD, COMPARISON_TEX = REPORTS / "comparison.md", REPORTS / "comparison.tex"
 MODEL_CARD, DATASHEET = REPORTS / "MODEL_CARD.md", REPORTS / "DATASHEET.md"
 AUDIT_PAGE, SWEEP_PAGE = REPORTS / "lineage.html", REPORTS / "sweep.html"  # written by tools, no outputs of DVC
