@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 
 import numpy as np
+from tqdm import tqdm
 
 from stages.annotate.expectations import dataset_facts, dataset_suite
 from stages.annotate.masks import contact_sheet, draw_mask
@@ -55,7 +56,8 @@ def main(settings: Params) -> str:
     with new_folder(DATASET) as out:
         for folder in DATASET_FOLDERS:
             (out / folder).mkdir()
-        for film, side in zip(MANIFEST.rows(films), sides, strict=True):
+        dealt = list(zip(MANIFEST.rows(films), sides, strict=True))
+        for film, side in tqdm(dealt, desc="annotate", disable=None, leave=False):
             image_id, grid = film["image_id"], prepared[film["image_id"]]
             image, levels = (read_png(image_file(folder, image_id)) for folder in (PREPROCESSED, LEVELS))
             on_grid = [shape.mapped(affine_of(grid)) for shape in shapes[image_id]]

@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from stages.common.core.arithmetic import require_pinned
+from stages.common.core.busy import busy
 from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.files import new_folder, write_json, write_png
 from stages.common.core.hashing import sha256
@@ -86,7 +88,7 @@ def main(
     record = read_model_record(model)
     torch.set_num_threads(record["machine"]["threads"])
     films, validation = (load_films(source, side, record["network"]["input"], this.fold) for side in TESTED)
-    with lock_devices(cpu_cores(), record["machine"]["threads"]):
+    with lock_devices(cpu_cores(), record["machine"]["threads"]), busy(f"evaluate {this}: predicts"):
         temperature, threshold = calibrate(settings, network, validation)
         predicted = probabilities(network, temperature, films, settings.mirror)
         highest = probabilities(network, temperature, validation, settings.mirror).max(axis=(1, 2))
@@ -167,7 +169,8 @@ def score(
         facts: rows of split.csv in the order of the films.
     """
     rows = []
-    for chances, mask, level, fact in zip(predicted, films.masks, levels, facts, strict=True):
+    tested = list(zip(predicted, films.masks, levels, facts, strict=True))
+    for chances, mask, level, fact in tqdm(tested, desc="evaluate", disable=None, leave=False):
         known = not math.isnan(fact["row_mm"])
         spacing = (fact["row_mm"], fact["column_mm"]) if known else None
         outline = boundary(mask_pred=chances >= threshold, mask_ref=mask, tolerance=tolerance, spacing=spacing)

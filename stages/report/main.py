@@ -14,6 +14,7 @@ from stages import read_params
 from stages.common.analysis.image_level import image_level
 from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
 from stages.common.analysis.trivial_baselines import trivial_tables
+from stages.common.core.busy import busy
 from stages.common.core.files import new_folder, read_png, write_json, write_png, write_text
 from stages.common.data.layout import (
     COMPARISON_MD,
@@ -80,12 +81,14 @@ def main(settings: Params, root: Path = Path()) -> str:
     runs = read_runs(root, seeds, folds)
     split = SPLIT.read(root / DATASET).set_index("image_id", drop=False)
     baseline, adaptive = (together(evaluated) for evaluated in runs.values())
-    results = compared(settings, runs, baseline, adaptive, split, root)
+    with busy("report: compares"):
+        results = compared(settings, runs, baseline, adaptive, split, root)
     sentence = verdict(results["comparison"], results["statistics"], len(seeds))
     tested = read_films(root, runs, split, MANIFEST.read(root / RAW).set_index("image_id", drop=False))
-    with new_folder(root / PAGE_FILMS) as out:
+    with busy("report: cuts films into tiles"), new_folder(root / PAGE_FILMS) as out:
         write_films(out, tested)
-    page, page_to_mail = render(tested, runs, results, sentence, params)
+    with busy("report: draws the page"):
+        page, page_to_mail = render(tested, runs, results, sentence, params)
     with new_folder(root / CURVES) as out:
         write_curves(out, runs)
     for table in RESULTS:

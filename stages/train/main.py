@@ -20,6 +20,7 @@ from filelock import FileLock
 from lightning_fabric import Fabric
 
 from stages import recipe_name
+from stages.common.core.busy import busy
 from stages.common.core.device_lock import wait_for
 from stages.common.core.files import new_folder, write_json
 from stages.common.core.hashing import folder_sha256, json_sha256, sha256
@@ -94,7 +95,7 @@ def main(
         fabric = make_fabric(settings.loop)
         fabric.launch()
         train, validation = (load_films(source, side, settings.network.input, fold) for side in ("train", "validation"))
-        with explain_errors(settings.network, settings.loop.batch, train.inputs.shape):
+        with explain_errors(settings.network, settings.loop.batch, train.inputs.shape), busy(f"train {run}: sets up"):
             state = init_state(fabric, settings, getattr(settings, variant), train.inputs.shape, seed)
             training = Training(run, settings, fabric, state, train, validation, stop)
             if not fabric.is_global_zero:
@@ -144,11 +145,12 @@ def train_and_record(training: Training, source: Path, target: Path, scores: Pat
         tracker.log_data(str(source), data, films)
         resume(training, load_checkpoint(checkpoint, name))
         fit(training, tracker, lambda: save_checkpoint(checkpoint, name, training.state.snapshot()))
-        dice = write_run(training, record, target)
-        write_json(scores, {"dice": dice})
-        tracker.log_kept(training.state.kept_epoch, dice)
-        tracker.tag({"weights.sha256": sha256(target / WEIGHTS)})
-        tracker.log_files(mlflow_model(target, training.train.inputs.shape[1]), "model")
+        with busy(f"train {training.run}: writes the model"):
+            dice = write_run(training, record, target)
+            write_json(scores, {"dice": dice})
+            tracker.log_kept(training.state.kept_epoch, dice)
+            tracker.tag({"weights.sha256": sha256(target / WEIGHTS)})
+            tracker.log_files(mlflow_model(target, training.train.inputs.shape[1]), "model")
     remove_checkpoint(checkpoint)
     return dice
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from stages.train.state import Row
 
@@ -51,8 +51,9 @@ def reporting(name: str, total: int, done: int) -> Iterator[Report]:
         yield Lines(name, total)
     else:
         columns = (
+            SpinnerColumn(),  # moves while an epoch lasts
             TextColumn("{task.description}"),
-            BarColumn(10),
+            BarColumn(8),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
         )

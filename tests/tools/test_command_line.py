@@ -65,7 +65,10 @@ def test_unknown_options_are_refused(words: tuple[str, ...], capsys: pytest.Capt
     ("words", "message"),
     [
         (("predcit",), "No such command 'predcit'"),
-        (("predict", "film.png", "--format", "jpeg"), "expected some of png,json,dicom-seg, found jpeg"),
+        (
+            ("predict", "film.png", "--format", "jpeg"),
+            "expected some of png,json,dicom-seg,coco,cvat,label-studio, found jpeg",
+        ),
         (("sweep", "report", "a/b"), "expected letters, digits, - and _, found 'a/b'"),
         (("sweep", "arms", "a", "--seeds", "1,x"), "expected whole numbers separated by commas, found '1,x'"),
         (("audit", "verify", "--signed", "evidence.json"), "--signed and --key belong together"),

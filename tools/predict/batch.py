@@ -16,6 +16,7 @@ from typing import Literal, TextIO
 
 import cv2
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
@@ -69,7 +70,8 @@ def predict_films(
         flip: average over each film and its mirror image.
         measure: by which films are ranked for labelling.
     """
-    network = open_model(model, average=average, flip=flip, threads=1)
+    with busy("predict: loads the model"):
+        network = open_model(model, average=average, flip=flip, threads=1)
     if measure == "disagreement" and len(network.networks) < 2:
         raise UserError("--label-next disagreement: expected several networks, found one; train more seeds, --average")
     films, others = find_films(names)

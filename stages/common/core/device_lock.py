@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stages.common.core.busy import Busy, busy
 from stages.common.core.errors import first_few
 from stages.common.core.signals import StopRequest
 
@@ -50,6 +51,7 @@ def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = 
         ]
         return f"waiting until {count} of {len(devices)} ({', '.join(devices)}) are free: {first_few(held)}"
 
+    speaker = Busy("waits")
     try:
         announced = wait_for(turn, waiting, stop)
         while len(ours) < count:
@@ -61,11 +63,14 @@ def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = 
             if not announced:
                 print(waiting(), file=sys.stderr)
                 announced = True
+            speaker.start()
             stop.exit_if_asked()
             time.sleep(PAUSE)
+        speaker.stop()
         turn.release()
         yield sorted(ours)
     finally:
+        speaker.stop()
         for lock in (turn, *locks):
             lock.release()
 
@@ -103,7 +108,8 @@ def wait_for(lock: FileLock, message: Callable[[], str], stop: StopRequest) -> b
         return False
     print(message(), file=sys.stderr)
     try:
-        lock.acquire(poll_interval=PAUSE, cancel_check=stop)
+        with busy("waits"):
+            lock.acquire(poll_interval=PAUSE, cancel_check=stop)
     except Timeout:
         stop.exit_if_asked()
     return True

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from stages.common.core.arithmetic import is_pinned
 from stages.common.core.errors import UserError
-from stages.common.core.signals import starting_processes
+from stages.common.core.signals import hide_warnings, starting_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,10 +64,11 @@ def new_pool() -> ProcessPoolExecutor:
 
 
 def begin_worker() -> None:
-    """End at once when the parent is killed.
+    """Hide warnings, as the parent does, and end at once when it is killed.
 
     Workers that only wait would stay for ever, and one at work would write on beside the parent's successor.
     """
+    hide_warnings()
     Thread(target=end_with_parent, daemon=True).start()
 
 

@@ -4,7 +4,7 @@ A process goes through two phases. While it loads (torch alone takes seconds), a
 begun, and an exception raised inside an import would be wrapped by libraries. While it works, a signal raises
 `Interrupted`, so that unfinished output is removed. Work that can pause and resume asks a `StopRequest` instead.
 
-Only the standard library is imported here, so that the handlers are in place before anything else.
+Only the standard library is imported, here and in `busy`, so that the handlers are in place before anything else.
 """
 
 import ctypes
@@ -12,13 +12,17 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from stages.common.core.busy import Busy
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOADING: list[Busy] = []  # what speaks while this process loads
 
 
 class Interrupted(BaseException):
@@ -44,10 +48,21 @@ def begin_loading(name: str) -> None:
     for signum in SIGNALS:
         signal.signal(signum, end)
     die_with_parent()
+    hide_warnings()
+    LOADING.append(Busy(f"{name}: loads its libraries"))
+    LOADING[-1].start()
+
+
+def hide_warnings() -> None:
+    """Libraries warn their programmers, not who runs this program; `python -W` and PYTHONWARNINGS bring it back."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def begin_working() -> None:
     """From now on the first signal raises `Interrupted`, and a second one ends the process."""
+    while LOADING:
+        LOADING.pop().stop()
     gc.freeze()  # what libraries left stays until the end
     gc.enable()
 

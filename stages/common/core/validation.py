@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import error_list
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -36,6 +37,7 @@ i { font-style: normal; } footer { display: none; }
 </style>"""
 
 
+@busy("checks tables with great-expectations")
 def validate(
     name: str, table: pd.DataFrame, suite: list[Expectation], row_id: str, docs: Path
 ) -> list[HeldExpectation]:
