@@ -5,18 +5,42 @@ Each command imports its work inside its body, so that `--help` answers at once,
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from stages.common.core.arithmetic import pin_instructions
 from stages.common.core.signals import begin_working
 from stages.common.data.layout import AUDIT_PAGE, COMPARISON_MD, PAGE, PARAMS
 from tools.predict import FORMATS
 
+LINE = 61  # characters of a command's sentence, beside its words on a terminal of 80 columns
+
+
+class Commands(TyperGroup):
+    """The commands of `wrist`, those of its groups among them, a line each."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # of the parser that typer brings, which is private
+        rows = [(" ".join(names), command.get_short_help_str(LINE)) for names, command in leaves(self)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def leaves(group: TyperGroup, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command of a group and of the groups in it, with its words."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from leaves(command, *above, name)
+        else:
+            yield (*above, name), command
+
+
 app = typer.Typer(
     name="wrist",
+    cls=Commands,
     help="Tools on top of the wrist-fracture pipeline. Research software, not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -102,7 +126,7 @@ def export(
     model: Annotated[str, typer.Option(help="adaptive, baseline, or a run below models/.")] = "adaptive",
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("exported"),
 ) -> None:
-    """Write a model as ONNX; `wrist predict --model exported` then needs no torch."""
+    """Write a model as ONNX. `wrist predict --model exported` then needs no torch."""
     pin_instructions(torch=True)
     from tools.predict.export import export_model
 
@@ -114,7 +138,7 @@ def export(
 def recipe(
     name: Annotated[str, typer.Argument(help="paper, strong or fast; none: say which one params.yaml has.")] = "",
 ) -> None:
-    """Choose how films are prepared and networks trained: write a recipe into params.yaml, and say what changes."""
+    """Write a recipe into params.yaml. It says what changes in how films are prepared and networks trained."""
     from tools.recipe import choose_recipe, present_recipe
 
     begin_working()
@@ -126,7 +150,7 @@ def recipe(
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Close MLflow runs whose process is gone.")] = False,
 ) -> None:
-    """Check what this machine will do with the pipeline, before it does it.
+    """Check what this machine will do with the pipeline.
 
     Exit code 1: something will fail. A warning costs speed or comfort only. Secrets are looked for and never shown.
     """
@@ -150,7 +174,7 @@ def worker(
     scheduler: Annotated[str, typer.Argument(help="Address of the Dask scheduler, such as tcp://node:8786.")],
     count: Annotated[int, typer.Option("--workers", min=1, help="Processes, of one thread each.")] = 1,
 ) -> None:
-    """Start workers of a Dask cluster that compute with the same instructions on every machine."""
+    """Start workers of a Dask cluster. They compute with the same instructions on every machine."""
     pin_instructions(torch=True)
     program = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler]
     os.execv(sys.executable, [*program, "--nworkers", str(count), "--nthreads", "1"])
@@ -158,7 +182,7 @@ def worker(
 
 @app.command()
 def report() -> None:
-    """Print the comparison of the last run and where its page lies."""
+    """Print the comparison of the last run. It says where its page lies."""
     from stages.common.core.errors import UserError
 
     if not (COMPARISON_MD.is_file() and PAGE.is_file()):
@@ -174,9 +198,10 @@ def fracatlas(
     ] = None,
     recipe: Annotated[str, typer.Option(help="paper, strong or fast.")] = "strong",
 ) -> None:
-    """Fetch the 171 fractured wrists of FracAtlas, train and test on them, and print the comparison.
+    """Train and test on the 171 fractured wrists of FracAtlas.
 
-    It writes the recipe, ingest.sources and annotate.split into params.yaml. Rerun it to resume.
+    It fetches them and prints the comparison. It writes the recipe, ingest.sources and annotate.split into
+    params.yaml. Rerun it to resume.
     """
     from tools.audit.actions import write_page
     from tools.fetch.fracatlas import compare_on_fracatlas
@@ -189,7 +214,7 @@ def fracatlas(
 
 @app.command("send-run")
 def send_run(run_id: Annotated[str, typer.Argument(help="Id of a run in the local store mlflow.db.")]) -> None:
-    """Copy a run that was kept locally to the server that MLFLOW_TRACKING_URI names."""
+    """Copy a run to a server. The run was kept locally; MLFLOW_TRACKING_URI names the server."""
     from stages.common.model.tracking import chosen_uri, shown
     from tools.mlflow_store.send import send
 
@@ -202,7 +227,7 @@ def register(
     model: Annotated[Path, typer.Argument(help="A run below models/, such as models/adaptive/seed-1-fold-1.")],
     alias: Annotated[str, typer.Option(help="Name by which it is loaded; its former holder loses it.")] = "champion",
 ) -> None:
-    """Put a trained model into MLflow's registry, from which servers load it."""
+    """Put a trained model into MLflow's registry. Servers load it from there."""
     from stages.common.core.files import need
     from stages.common.core.hashing import sha256
     from stages.common.data.layout import WEIGHTS
@@ -214,7 +239,7 @@ def register(
 
 @fetch.command()
 def kaggle() -> None:
-    """Fetch the Kaggle data sets of params.yaml and pin every file by SHA-256 in data/pins."""
+    """Fetch the Kaggle data sets of params.yaml. Every file is pinned by SHA-256 in data/pins."""
     from stages import read_params
     from stages.ingest.params import Params
     from tools.fetch.data_sets import fetch_kaggle
@@ -226,7 +251,7 @@ def kaggle() -> None:
 
 @fetch.command()
 def url() -> None:
-    """Fetch the data sets of params.yaml that need no account, and pin every file by size and SHA-256 in data/pins."""
+    """Fetch data sets that need no account. Every file is pinned by size and SHA-256 in data/pins."""
     from stages import read_params
     from stages.ingest.params import Params
     from tools.fetch.data_sets import fetch_urls
@@ -240,7 +265,7 @@ def url() -> None:
 def weights(
     licence: Annotated[str, typer.Option(help="Of the weights, where their publisher's client does not say it.")] = "",
 ) -> None:
-    """Fetch the weights that the encoder of params.yaml starts from, and pin them by SHA-256 in data/pins."""
+    """Fetch the weights that the encoder starts from. They are pinned by SHA-256 in data/pins."""
     pin_instructions(torch=True)
     from stages import read_params
     from stages.common.model.architecture import read_network
@@ -260,7 +285,7 @@ def search(
     ] = None,
     set_param: Overrides = None,
 ) -> None:
-    """Let Optuna choose; validation films judge and the test films stay unseen.
+    """Let Optuna choose weightings. Validation films judge and the test films stay unseen.
 
     Without --range it searches the share of Dice in the loss at the start and the end of the linear schedule.
     """
@@ -279,7 +304,7 @@ def arms(
     dry_run: DryRun = False,
     set_param: Overrides = None,
 ) -> None:
-    """Train and test the paper's schedule and what it must beat, all from the same seeds."""
+    """Train and test the paper's schedule and what it must beat. All start from the same seeds."""
     if not all(word.isdecimal() for word in seeds.split(",")):
         raise typer.BadParameter(f"expected whole numbers separated by commas, found {seeds!r}", param_hint="--seeds")
     numbers = [int(word) for word in seeds.split(",")]
@@ -304,7 +329,7 @@ def grid(
     task: Task = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Train and test every combination of the values of some params."""
+    """Train and test all combinations of some params."""
     pin_instructions(torch=True)  # steps of a training are timed
     from tools.sweep.execution import Where
     from tools.sweep.runner import run_grid
@@ -315,7 +340,7 @@ def grid(
 
 @sweep.command()
 def requeue() -> None:
-    """Queue what failed in DVC's queue again, and what is said to run there although its worker was killed."""
+    """Queue again what failed in DVC's queue. So is what is said to run there although its worker was killed."""
     from tools.sweep.queue import requeue_lost
 
     begin_working()
@@ -324,7 +349,7 @@ def requeue() -> None:
 
 @sweep.command("report")
 def sweep_report(name: SweepName) -> None:
-    """Write reports/sweep.html of all experiments named NAME-something, also those of DVC's queue."""
+    """Write reports/sweep.html of all experiments of a sweep. Those of DVC's queue named NAME-something count, too."""
     from tools.sweep.overrides import overridden
     from tools.sweep.runner import trained_params, write_page
 
@@ -338,7 +363,7 @@ def sweep_register(
     name: SweepName,
     alias: Annotated[str, typer.Option(help="Name by which it is loaded; its former holder loses it.")] = "champion",
 ) -> None:
-    """Put the network of the best validation Dice into MLflow's registry, from which servers load it."""
+    """Put a sweep's best network into MLflow's registry. The validation Dice decides; servers load it from there."""
     from tools.mlflow_store.register import register as register_weights
     from tools.sweep.experiments import best_weights
 
@@ -361,7 +386,7 @@ def trace(
         bool, typer.Option("--everywhere", help="A film or patient in all commits and experiments, too.")
     ] = False,
 ) -> None:
-    """Print what a thing was made from, and what was made from it."""
+    """Print what a thing was made from. And what was made from it."""
     from tools.audit.actions import trace_thing
 
     begin_working()
@@ -385,7 +410,10 @@ def verify(
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Public key (PEM) for --signed.")] = None,
 ) -> None:
-    """Check whether what is here is what was run; exit code 1 where it is not, 3 where something stays unchecked."""
+    """Check whether what is here is what was run.
+
+    Exit code 1 where it is not, 3 where something stays unchecked.
+    """
     if (signed is None) != (key is None):
         raise typer.BadParameter("--signed and --key belong together", param_hint="--signed")
     from tools.audit.actions import verify_project, verify_revision
@@ -400,9 +428,9 @@ def verify(
 def compare(
     revision: Annotated[str, typer.Argument(help="A commit, a branch or a tag.")] = "HEAD",
 ) -> None:
-    """Say whether the outputs here have the bytes of a commit, or which stage is the first to differ and why.
+    """Say whether outputs have the bytes of a commit.
 
-    Exit code 1: they have not.
+    Where they have not, it names the first stage that differs and why; exit code 1.
     """
     from tools.audit.actions import compare_outputs
 
@@ -424,7 +452,7 @@ def sign(
 
 @audit.command("export")
 def export_audit() -> None:
-    """Write the lineage as RO-Crate, PROV, Croissant and CycloneDX at the project's root."""
+    """Write the lineage in four standard formats. RO-Crate, PROV, Croissant and CycloneDX, at the project's root."""
     from tools.audit.actions import export_lineage
 
     begin_working()
@@ -435,7 +463,7 @@ def export_audit() -> None:
 def page(
     output: Annotated[Path, typer.Option(help="The page to write.")] = AUDIT_PAGE,
 ) -> None:
-    """Write a page that leads from each number to its pixels, by clicks."""
+    """Write a page that leads from numbers to pixels by clicks."""
     from tools.audit.actions import write_page
 
     begin_working()
@@ -447,7 +475,7 @@ def withdraw(
     patient: Annotated[str, typer.Argument(help="A pseudonym, an image id, or the name or SHA-256 of a source file.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, and stop.")] = False,
 ) -> None:
-    """Remove what a patient left: here, in DVC's cache and in its remotes."""
+    """Remove what a patient left. Here, in DVC's cache and in its remotes."""
     from tools.audit.actions import withdraw_patient
 
     begin_working()

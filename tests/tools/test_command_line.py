@@ -38,6 +38,19 @@ def test_all_commands_are_here() -> None:
     }
 
 
+def test_help_lists_every_command_with_a_whole_sentence_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert wrist("--help") == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    groups = {words[:1] for words in COMMANDS if len(words) > 1}
+    listed = [tuple(line.split("  ")[1].split()) for line in lines]
+    assert set(listed) == {words for words in COMMANDS if words and words not in groups}
+    assert len(listed) == len(set(listed)) > 20
+    assert all(line.endswith(".") and not line.endswith("...") and len(line) <= 80 for line in lines)
+
+
 def test_help_of_every_command_imports_nothing_heavy() -> None:
     script = f"""
 import sys
