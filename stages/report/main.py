@@ -16,12 +16,14 @@ from stages.common.analysis.statistics import compare_metrics, over_seeds, ranki
 from stages.common.analysis.trivial_baselines import trivial_tables
 from stages.common.core.busy import busy
 from stages.common.core.files import new_folder, read_png, write_json, write_png, write_text
+from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
     COMPARISON_MD,
     COMPARISON_TEX,
     CURVES,
     DATASET,
     HEADLINE,
+    MODELS,
     PAGE,
     PAGE_FILMS,
     PAGE_TO_MAIL,
@@ -30,6 +32,7 @@ from stages.common.data.layout import (
     PREDICTION_SHEET,
     RAW,
     REPORTS,
+    WEIGHTS,
     dataset_file,
 )
 from stages.common.data.tables import (
@@ -100,6 +103,8 @@ def main(settings: Params, root: Path = Path()) -> str:
     write_png(root / PREDICTION_SHEET, montage(root, runs))
     write_text(root / PAGE, page)
     write_text(root / PAGE_TO_MAIL, page_to_mail)
+    with busy("report: goes to MLflow's runs"):
+        send_to_mlflow(root, runs)
     return f"{sentence} -> {PAGE}"
 
 
@@ -116,6 +121,19 @@ def printed(results: dict[str, pd.DataFrame], sentence: str, synthetic: bool) ->
         COMPARISON_MD: f"{markdown(results['comparison'])}\n{sentence}\n{note}",
         COMPARISON_TEX: latex(results["comparison"]),
     }
+
+
+def send_to_mlflow(root: Path, runs: dict[str, list[Evaluated]]) -> None:
+    """Add the comparison and the predictions to the runs of all networks, whose pages then show them.
+
+    Args:
+        root: the folder that holds models/ and reports/.
+        runs: of each variant, by seed and fold.
+    """
+    from stages.common.model.tracking import log_report  # mlflow takes seconds to import
+
+    weights = [sha256(root / MODELS / item.run.folder / WEIGHTS) for of_variant in runs.values() for item in of_variant]
+    log_report(weights, [root / file for file in (COMPARISON_MD, REPORTS / COMPARISON.name, PREDICTION_SHEET)])
 
 
 def compared(

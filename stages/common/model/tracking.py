@@ -18,7 +18,7 @@ import sqlite3
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -298,23 +298,52 @@ def training_run(name: str, tags: dict[str, str], resumes: bool = False) -> Iter
 
 
 def log_test_metrics(weights_sha256: str, metrics: dict[str, float]) -> int:
-    """Add test metrics to every run that made these weights; returns how many runs there are (0 after a cache hit).
+    """Add test metrics to every run that made these weights; returns how many runs there are (0 after a cache hit)."""
 
-    Looks in the chosen store and in the local one, where runs lie whose server was down.
+    def log(client: mlflow.MlflowClient, run: Run) -> None:
+        values = [Metric(f"test_{name}", value, run.info.start_time, 0) for name, value in metrics.items()]
+        client.log_batch(run.info.run_id, metrics=values)
+
+    return on_runs([weights_sha256], log, "the test metrics are in metrics.json only")
+
+
+def log_report(weights_sha256: Iterable[str], files: Iterable[Path]) -> int:
+    """Add files of the report to every run that made one of these weights; returns how many runs there are.
+
+    Args:
+        weights_sha256: of each network that is compared.
+        files: tables and pictures; those of an earlier report are replaced.
     """
-    runs = 0
+    paths = [str(file) for file in files]
+
+    def log(client: mlflow.MlflowClient, run: Run) -> None:
+        for path in paths:
+            client.log_artifact(run.info.run_id, path, "report")
+
+    return on_runs(weights_sha256, log, "its runs lack the report")
+
+
+def on_runs(weights_sha256: Iterable[str], work: Callable[[mlflow.MlflowClient, Run], None], consequence: str) -> int:
+    """Do something with every run that made some weights; returns how many runs there are.
+
+    Looks in the chosen store and in the local one, where runs lie whose server was down. A store that fails costs a
+    sentence.
+
+    Args:
+        weights_sha256: of each network.
+        work: what is done with a run.
+        consequence: of a failure, the end of that sentence.
+    """
+    runs, digests = 0, list(weights_sha256)
     for uri in sorted({chosen_uri(), local_uri()}):
         try:
             client, experiment = open_client(uri)
-            for run in client.search_runs([experiment], f"tags.`weights.sha256` = '{weights_sha256}'"):
-                values = [Metric(f"test_{name}", value, run.info.start_time, 0) for name, value in metrics.items()]
-                client.log_batch(run.info.run_id, metrics=values)
-                runs += 1
+            for digest in digests:
+                for run in client.search_runs([experiment], f"tags.`weights.sha256` = '{digest}'"):
+                    work(client, run)
+                    runs += 1
         except Exception as error:  # as for Tracker
-            print(
-                f"mlflow: {shown(uri)} failed ({describe(error)}); the test metrics are in metrics.json only",
-                file=sys.stderr,
-            )
+            print(f"mlflow: {shown(uri)} failed ({describe(error)}); {consequence}", file=sys.stderr)
     return runs
 
 

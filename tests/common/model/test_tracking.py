@@ -11,6 +11,7 @@ from stages.common.model.tracking import (
     Tracker,
     flat,
     local_uri,
+    log_report,
     log_test_metrics,
     open_client,
     training_run,
@@ -35,10 +36,14 @@ def test_a_run_holds_params_metrics_tags_and_files(here: Path, monkeypatch: pyte
         record_all(run)
     assert log_test_metrics("123", {"f1": 0.75}) == 1
     assert log_test_metrics("other", {"f1": 0.75}) == 0
+    for words in ("first", "second"):
+        Path("comparison.md").write_text(words)
+        assert log_report(["123", "other"], [Path("comparison.md")]) == 1
     client, experiment = open_client()
     (training,) = client.search_runs([experiment], "tags.training = 't1'")  # beside it is the run of its sweep
     check_all(client, training)
     assert training.data.metrics["test_f1"] == 0.75
+    assert Path(client.download_artifacts(training.info.run_id, "report/comparison.md")).read_text() == "second"
     assert training.data.tags["dvc.stage"] == "train@adaptive"
     assert training.data.tags["dvc.experiment"] == "bold-wrist"
     assert Path("mlflow.db").exists()
