@@ -100,7 +100,7 @@ def main(settings: Params, root: Path = Path()) -> str:
     for path, text in printed(results, sentence, is_synthetic(tested.manifest)).items():
         write_text(root / path, text)
     write_cards(root, runs, results, sentence, params)
-    write_png(root / PREDICTION_SHEET, montage(root, runs))
+    write_png(root / PREDICTION_SHEET, montage(tested))
     write_text(root / PAGE, page)
     write_text(root / PAGE_TO_MAIL, page_to_mail)
     with busy("report: goes to MLflow's runs"):
