@@ -162,7 +162,7 @@ def doctor(
 
 @app.command()
 def repro(jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time; each on its own GPU or cores.")]) -> None:
-    """Do what `dvc repro` does, with the trainings of its matrix side by side."""
+    """Do what `dvc repro` does, with trainings side by side."""
     from tools.sweep.matrix import reproduce
 
     begin_working()

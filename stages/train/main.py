@@ -95,8 +95,9 @@ def main(
         fabric = make_fabric(settings.loop)
         fabric.launch()
         train, validation = (load_films(source, side, settings.network.input, fold) for side in ("train", "validation"))
-        with explain_errors(settings.network, settings.loop.batch, train.inputs.shape), busy(f"train {run}: sets up"):
-            state = init_state(fabric, settings, getattr(settings, variant), train.inputs.shape, seed)
+        with explain_errors(settings.network, settings.loop.batch, train.inputs.shape):
+            with busy(f"train {run}: sets up"):
+                state = init_state(fabric, settings, getattr(settings, variant), train.inputs.shape, seed)
             training = Training(run, settings, fabric, state, train, validation, stop)
             if not fabric.is_global_zero:
                 train_along(training)

@@ -34,7 +34,7 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 def test_all_commands_are_here() -> None:
     assert {words[0] for words in COMMANDS if words} == {
         *("predict", "export", "sweep", "audit", "doctor", "fetch", "fracatlas", "recipe", "report", "register"),
-        *("send-run", "worker"),
+        *("send-run", "worker", "repro"),
     }
 
 
