@@ -39,7 +39,9 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     for page in PAGES:
         for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE):
             for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
+                words = shlex.split(
+                    re.sub(r"\$\w+", "1", line), comments=True
+                )  # a variable of the shell, such as a number
                 while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                     words.pop(0)
                 if words and words[0] == "wrist":
