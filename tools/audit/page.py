@@ -22,7 +22,7 @@ from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import COMPARISON, MANIFEST, SPLIT
 from stages.common.model.metrics import COUNTS
 from tools.audit.dvc_lock import git
-from tools.audit.render import HASHES, SHORT
+from tools.audit.render import HASHES, shortened
 from tools.audit.trace import Project, Row, cell
 
 SHOWN = ("accuracy", "precision", "recall", "f1", "iou")
@@ -79,6 +79,7 @@ def render(project: Project, target: Path) -> str:
     page = page_templates(Path(__file__).parent)
     runs = [run_of(project, run) for run in project.runs]
     names = sorted({row["image_id"] for run in runs for row in run.rows})
+    page.filters["shortened"] = shortened
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
         cells=[row for row in project.rows(REPORTS, COMPARISON) if row["row"] in VARIANTS],
@@ -99,7 +100,7 @@ def run_of(project: Project, run: Run) -> RunEntry:
 
 
 def short(facts: dict[str, str]) -> dict[str, str]:
-    return {key: value[:SHORT] if key in HASHES else value for key, value in facts.items()}
+    return {key: shortened(value) if key in HASHES else value for key, value in facts.items()}
 
 
 def film_of(project: Project, image: str) -> FilmEntry:
@@ -129,5 +130,5 @@ def sources(project: Project, image: str) -> list[Row]:
 
 def stage_of(project: Project, name: str) -> StageEntry:
     stage = project.lock.stages[name]
-    commit = project.commits[name][:SHORT] or "not committed"
+    commit = shortened(project.commits[name]) or "not committed"
     return StageEntry(name, stage.command.removeprefix("exec "), commit, stage.outs)

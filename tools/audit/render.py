@@ -1,6 +1,7 @@
 """A chain of evidence as text, JSON, or a graph for Graphviz."""
 
 import json
+import re
 from typing import Any
 
 from tools.audit.graph import Graph, Node
@@ -29,10 +30,15 @@ def node_line(node: Node) -> str:
     return ", ".join([node.kind, *parts])
 
 
+def shortened(text: str) -> str:
+    """A hash (MD5, SHA-1 or SHA-256 in hexadecimal digits, with the suffix .dir or without) cut to SHORT; else all."""
+    digest = re.fullmatch(r"([0-9a-f]{32,64})(\.dir)?", text)
+    return digest[1][:SHORT] + (digest[2] or "") if digest else text
+
+
 def brief(key: str, value: Any) -> str:
     if key in HASHES or key.startswith("stages/"):
-        dot = ".dir" if str(value).endswith(".dir") else ""
-        return str(value) if " " in str(value) else str(value)[:SHORT] + dot
+        return shortened(str(value))
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
@@ -44,7 +50,7 @@ def dot(graph: Graph, start: str) -> str:
 
     lines = ["digraph lineage {", f"  rankdir=RL; node [shape=box]; {quoted(start)} [style=bold];"]
     for node in graph.nodes.values():
-        label = quoted(f"{node.name}\n{node.kind} {str(node.facts.get('md5', ''))[:SHORT]}".strip())
+        label = quoted(f"{node.name}\n{node.kind} {shortened(str(node.facts.get('md5', '')))}".strip())
         lines.append(f"  {quoted(node.name)} [label={label}];")
     lines += [f"  {quoted(name)} -> {quoted(origin)};" for name, origins in graph.origins.items() for origin in origins]
     return "\n".join([*lines, "}"])
