@@ -25,6 +25,7 @@ from stages.common.data.layout import (
     PAGE_TO_MAIL,
     PARAMS,
     PINS,
+    PREDICTION_SHEET,
     QUALITY,
     RAW,
     REPORTS,
@@ -41,7 +42,9 @@ from tools.audit.trace import Project
 from tools.audit.versions import Version, cached_rows, versions_of
 from tools.audit.words import Words
 
-PAGES = tuple(map(str, (PAGE, PAGE_TO_MAIL, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE)))
+PAGES = tuple(
+    map(str, (PAGE, PAGE_TO_MAIL, PREDICTION_SHEET, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE))
+)
 KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that a withdrawal can be resumed
 WRITTEN = ("data", "models", "reports", "mlruns", ".checkpoints", ".dvc/tmp")  # by this project and DVC
 UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where a user's own files are looked for

@@ -37,6 +37,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from stages.common.core.errors import UserError
 from stages.common.core.git import git_commit
+from stages.common.data.layout import REPORTS
 
 # Its database chatter is no news to a user; errors are raised.
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -318,7 +319,7 @@ def log_report(weights_sha256: Iterable[str], files: Iterable[Path]) -> int:
 
     def log(client: mlflow.MlflowClient, run: Run) -> None:
         for path in paths:
-            client.log_artifact(run.info.run_id, path, "report")
+            client.log_artifact(run.info.run_id, path, REPORTS.name)  # whose pictures a withdrawal removes
 
     return on_runs(weights_sha256, log, "its runs lack the report")
 

@@ -43,7 +43,7 @@ def test_a_run_holds_params_metrics_tags_and_files(here: Path, monkeypatch: pyte
     (training,) = client.search_runs([experiment], "tags.training = 't1'")  # beside it is the run of its sweep
     check_all(client, training)
     assert training.data.metrics["test_f1"] == 0.75
-    assert Path(client.download_artifacts(training.info.run_id, "report/comparison.md")).read_text() == "second"
+    assert Path(client.download_artifacts(training.info.run_id, "reports/comparison.md")).read_text() == "second"
     assert training.data.tags["dvc.stage"] == "train@adaptive"
     assert training.data.tags["dvc.experiment"] == "bold-wrist"
     assert Path("mlflow.db").exists()
