@@ -10,6 +10,7 @@ from tabulate import DataRow, TableFormat
 from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import LEVEL, pooled_f1_interval
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
+from stages.common.data.run_id import VARIANTS
 from stages.common.model.metrics import METRICS, summarise
 from stages.report.evaluations import Evaluated
 
@@ -194,18 +195,22 @@ def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Conclusion:
 
 
 def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
-    """Whether adaptive beats baseline, in a sentence that the numbers support; and which network is no use at all."""
-    gain = comparison.set_index("row").loc[GAIN]
+    """Whether adaptive beats baseline, as far as the numbers support it, unless neither network is of any use."""
+    gain: Any = comparison.set_index("row").loc[GAIN]
     test = paired.set_index("metric").loc["f1"]
     covered = "films" if seeds == 1 else f"films and of {seeds} seeds"
+    interval = f"95 % interval over the choice of {covered} {gain['f1_low']:+.3f} to {gain['f1_high']:+.3f}"
     numbers = (
-        f"F1 differs by {gain['f1']:+.3f}, 95 % interval over the choice of {covered} {gain['f1_low']:+.3f} to "
-        f"{gain['f1_high']:+.3f}; permutation test over {test['patients']:.0f} patients: p = {test['permutation']:.2g}"
+        f"F1 differs by {gain['f1']:+.3f}, {'no interval' if math.isnan(gain['f1_low']) else interval}; "
+        f"permutation test over {test['patients']:.0f} patients: p = {test['permutation']:.2g}"
     )
     # Training from another seed changes the difference as well, and can change its sign.
     caveat = " One seed: training variance is not estimated; train from several seeds." if seeds == 1 else ""
+    useless = no_better_than_trivial(comparison)
+    if len(useless) == len(VARIANTS):
+        return " ".join([*useless, f"Their difference says nothing about the weights ({numbers}).{caveat}"])
     said = outcome(comparison, paired)
-    further = [*no_better_than_trivial(comparison), *(undecided(gain, test) if said == UNDECIDED else [])]
+    further = [*useless, *(undecided(gain, test) if said == UNDECIDED else [])]
     return " ".join([f"On these films adaptive {said} baseline ({numbers}).", *further]) + caveat
 
 
@@ -249,7 +254,7 @@ def no_better_than_trivial(comparison: pd.DataFrame) -> list[str]:
     return [
         f"{variant.capitalize()} has learnt nothing of use: its F1 of {f1[variant]:.3f} does not exceed the "
         f"{best['f1']:.3f} of '{best['row']}', which needs no training."
-        for variant in ("baseline", "adaptive")
+        for variant in VARIANTS
         if not f1[variant] > best["f1"]
     ]
 

@@ -54,7 +54,12 @@ def test_a_network_that_beats_no_trivial_predictor_is_named() -> None:
     assert "Adaptive has learnt nothing of use: its F1 of 0.000 does not exceed the 0." in sentence
     assert "Baseline has learnt nothing" not in sentence
     assert "of use" not in said(good, good)
-    assert said(nothing, nothing).count("which needs no training") == 2
+    neither = said(nothing, nothing)
+    assert neither.startswith("Baseline has learnt nothing of use")
+    assert neither.count("which needs no training") == 2
+    assert "Their difference says nothing about the weights (F1 differs by +0.000, no interval; " in neither
+    assert "told apart" not in neither
+    assert "nan" not in neither
 
 
 def test_identical_models_cannot_be_told_apart() -> None:
