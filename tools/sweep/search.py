@@ -26,7 +26,6 @@ from tools.sweep.study import (
     DONE,
     ERRORS,
     PAUSE,
-    holder,
     is_shared,
     leased,
     open_study,
@@ -148,7 +147,6 @@ class Search:
             for params, first in self.unfinished(study)[:1]:
                 study.enqueue_trial(params, None if first is None else {"first": first})
             trial = study.ask()
-            trial.set_user_attr("holder", holder())
             if not self.is_surplus(study, trial, trials):
                 return trial, []
             trial.set_user_attr("failed", "another process was first")

@@ -17,7 +17,7 @@ from threading import Event, Thread
 from typing import Any, TypeVar
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
@@ -112,13 +112,17 @@ def connect() -> BaseStorage:
 
 @contextmanager
 def leased(study: optuna.Study, trial: Trial) -> Iterator[None]:
-    """Give signs of life of a trial while the block runs, also after the database was away for a while."""
+    """Give signs of life of a trial, and its holder's name, while the block runs, also after the database was away."""
     storage, number, ended = study._storage, trial._trial_id, Event()
 
     def sign() -> None:
+        signed = False
         while True:
-            with suppress(*ERRORS):
+            with suppress(*ERRORS, UpdateFinishedTrialError):
                 storage.record_heartbeat(number)  # type: ignore[attr-defined]
+                if not signed:  # after the first sign of life, since `release_dead` takes it for one
+                    storage.set_trial_user_attr(number, "holder", f"process {os.getpid()} on {socket.gethostname()}")
+                    signed = True
             if ended.wait(INTERVAL):
                 return
 
@@ -129,11 +133,6 @@ def leased(study: optuna.Study, trial: Trial) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-def holder() -> str:
-    """What a lease says of who has it."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def release_dead(study: optuna.Study) -> None:

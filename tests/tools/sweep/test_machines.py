@@ -124,7 +124,6 @@ def test_processes_that_ask_at_the_same_time_get_no_trial_twice_and_none_too_man
 ) -> None:
     """Two processes have looked before either asks."""
     monkeypatch.setenv("OPTUNA_STORAGE", server.url)
-    monkeypatch.setattr("tools.sweep.search.holder", lambda: "")
     one, other = search("both"), search("both")
     first, second = one.open(), other.open()
     for params, _ in one.unfinished(first)[:1]:
@@ -151,3 +150,16 @@ def test_a_database_that_cannot_be_used_is_one_sentence_without_a_password(
     with pytest.raises(UserError, match=f"OPTUNA_STORAGE: .*{message}") as error:
         search("own").open()
     assert "secret" not in str(error.value)
+
+
+def test_a_process_that_died_before_its_first_sign_of_life_holds_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTUNA_STORAGE", server.url)
+    opened = search("early").open()
+    lost, held = opened.ask(), opened.ask()
+    monkeypatch.setattr(study, "GRACE", -study.LAG.total_seconds() - 1)  # both have begun long ago
+    held.set_user_attr("holder", "another")
+    study.release_dead(opened)
+    assert [trial.state for trial in opened.trials] == [TrialState.FAIL, TrialState.RUNNING]
+    assert (lost.number, held.number) == (0, 1)

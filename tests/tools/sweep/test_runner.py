@@ -1,0 +1,71 @@
+"""What a grid or a task of an array runs, without running it."""
+
+import pytest
+
+from stages.common.core.errors import UserError
+from tests.helpers.paths import ROOT
+from tools.sweep import runner
+from tools.sweep.clone import Job
+from tools.sweep.execution import Where
+
+VALUES = ["train.loop.epochs=1,2", "train.adaptive=dwa", "train.seeds=[1,2]"]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The experiments that would run; the first one of the grid `g` is there already."""
+    jobs: list[Job] = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.setattr(runner, "names", lambda name: [f"{name}-1"])
+    monkeypatch.setattr(runner, "pull", lambda name, stop: None)
+    monkeypatch.setattr(runner, "refuse_another", lambda name, params, searched: None)
+    monkeypatch.setattr(runner, "expected_cost", lambda params: f"{len(params)} experiments")
+    monkeypatch.setattr(runner, "run_jobs", lambda new, where, stop: jobs.extend(new) or [])
+    monkeypatch.setattr(runner, "write_page", lambda name, adaptive: 0)
+    return jobs
+
+
+def test_a_grid_runs_the_combinations_that_are_not_there(started: list[Job]) -> None:
+    assert runner.run_grid("g", VALUES, Where(), dry_run=False) == 0
+    (job,) = started
+    assert (job.name, job.sweep) == ("g-2", "g")
+    assert job.overrides == ["train.loop.epochs=2", *VALUES[1:]]
+    assert job.stages == [f"{stage}@adaptive-{seed}-1" for stage in ("train", "evaluate") for seed in (1, 2)]
+
+
+def test_a_task_of_an_array_runs_its_own_experiment_once(
+    started: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.run_grid("g", VALUES, Where(task=0), dry_run=False) == 0
+    assert started == []
+    assert "g-1: is done" in capsys.readouterr().err
+    assert runner.run_grid("g", VALUES, Where(task=1), dry_run=False) == 0
+    assert [job.name for job in started] == ["g-2"]
+    with pytest.raises(UserError, match=r"--task: expected 0 to 1, as there are 2 experiments, found 2"):
+        runner.run_grid("g", VALUES, Where(task=2), dry_run=False)
+
+
+def test_a_dry_run_counts_what_is_left(started: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.run_grid("g", VALUES, Where(), dry_run=True) == 0
+    assert capsys.readouterr().out == "1 experiments\n"
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["train.loop.epochs=1"], "expected a key with several values"),
+        (["train.loop.epochs=1,many"], r"train\.loop\.epochs: .*'many'"),
+        (["train.loop.epochs=1,[2"], "-S: "),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_before_any_work(values: list[str], message: str, started: list[Job]) -> None:
+    with pytest.raises(UserError, match=message):
+        runner.run_grid("g", values, Where(), dry_run=False)
+    assert started == []
+
+
+def test_seeds_of_arms_are_named_in_one_way(started: list[Job]) -> None:
+    with pytest.raises(UserError, match=r"-S train\.seeds: the seeds of arms are those of --seeds"):
+        runner.run_arms("g", ["train.seeds=[1]"], [1], Where(), dry_run=True)
