@@ -6,6 +6,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.common.core.busy import busy
+
 if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
     from tools.audit.trace import Project
     from tools.audit.withdraw import PatientFiles
@@ -16,7 +18,8 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     from tools.audit import render, trace
 
     project = trace.Project(Path())
-    graph, start = trace.trace(project, what)
+    with busy("trace: reads the records"):
+        graph, start = trace.trace(project, what)
     forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
     print(forms[form](graph, start))
     if everywhere:
@@ -42,7 +45,8 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
 
     project = Project(Path())
     again = stages_named(project, stages) if stages else []
-    check = verify(project, deep)
+    with busy("verify: compares files with their records"):
+        check = verify(project, deep)
     if evidence and key:
         from tools.audit.signing import check_evidence
 
@@ -82,7 +86,8 @@ def compare_outputs(revision: str) -> int:
     """Say whether all outputs are those of a commit; returns 1 where they are not."""
     from tools.audit.compare import compare
 
-    same, sentence = compare(Path(), revision)
+    with busy("compare: hashes outputs"):
+        same, sentence = compare(Path(), revision)
     print(sentence)
     return 0 if same else 1
 
@@ -92,7 +97,8 @@ def sign_project(key: Path, output: Path) -> int:
     from tools.audit.signing import sign, signature_of
     from tools.audit.trace import Project
 
-    count = sign(Project(Path()), key, output)
+    with busy("sign: hashes outputs"):
+        count = sign(Project(Path()), key, output)
     print(f"sign: {count} files -> {output}, {signature_of(output)}")
     return 0
 
@@ -105,7 +111,8 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
 
     project = Project(Path())
     left = films_left(project, patient)
-    files, counts = (patient_files(project, patient), {}) if dry_run else withdraw(project, patient, date.today())
+    with busy("withdraw: looks through all versions"):
+        files, counts = (patient_files(project, patient), {}) if dry_run else withdraw(project, patient, date.today())
     print(f"patient {', '.join(sorted(files.patients))}")
     print(f"{len(files.images)} films: {', '.join(sorted(files.images))}")
     listed(files, project, "would go" if dry_run else "removed")
@@ -161,7 +168,9 @@ def export_lineage() -> int:
     from tools.audit.export import export
     from tools.audit.trace import Project
 
-    for path in export(Project(Path())):
+    with busy("export: writes the lineage"):
+        paths = list(export(Project(Path())))
+    for path in paths:
         print(path.name)
     return 0
 
@@ -172,6 +181,7 @@ def write_page(output: Path) -> int:
     from tools.audit.page import render
     from tools.audit.trace import Project
 
-    write_text(output, render(Project(Path()), output))
+    with busy("page: reads the records"):
+        write_text(output, render(Project(Path()), output))
     print(f"page: {output}")
     return 0

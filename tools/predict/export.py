@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.files import check_replaceable, new_folder, write_json
 from stages.common.data.dataset import load_films
@@ -38,7 +39,8 @@ def export_model(name: str, target: Path) -> None:
     folder = run_folders(name, Path())[0] if name in VARIANTS else Path(name)
     record = read_model_record(folder)
     films = load_films(DATASET, "test", record["network"]["input"], record["fold"])
-    difference = export(folder, target, films.inputs)
+    with busy("export: writes ONNX and compares it with torch"):
+        difference = export(folder, target, films.inputs)
     size = (target / MODEL).stat().st_size / 1e6
     print(
         f"export: {size:.0f} MB, probabilities within {difference:.1g} of torch on {len(films.ids)} test films "
