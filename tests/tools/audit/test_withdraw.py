@@ -1,5 +1,6 @@
 """A withdrawal with a real cache and remote: the patient's files are gone everywhere, the others' are not."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -69,10 +70,11 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
     stored = objects(tmp_path / "store")
     wrist("audit", "page")
     assert patient in (own / "reports/lineage.html").read_text()
-    shown = sorted(path.parent.name for path in own.rglob("predictions.png"))
+    in_a_run = own / "mlruns/1/a-run/artifacts/reports/predictions.png"
+    in_a_run.parent.mkdir(parents=True)
+    shutil.copy(own / "reports/predictions.png", in_a_run)
     assert wrist("audit", "withdraw", patient) == 0
     assert not (own / "reports/lineage.html").exists()
-    assert shown == ["reports"] * 3, "of the workspace and of the runs of both networks"
     assert not list(own.rglob("predictions.png")), "it has no words and shows films"
     said = capsys.readouterr().out
     assert {md5 for md5 in before - objects(own / ".dvc/cache") if not md5.endswith(".dir")} == gone
