@@ -3,7 +3,7 @@
 import csv
 import re
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO
@@ -20,6 +20,7 @@ from stages.ingest.problems import Problem, Unreadable
 IMAGE = (*IMAGE_COLUMNS, "image name", "image path", "file", "file path")
 PATIENT = ("patient id", "patient", "subject id", "subject", "group")
 SPLIT = ("split",)
+GIVEN = {"patient_id": "patients", "split": "sides of the split"}
 DELIMITERS = ",;\t|"
 UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "-"}
 WORKBOOKS = (".xls", ".ods", ".numbers")  # which nothing here reads
@@ -61,21 +62,26 @@ def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
         except Unreadable as error:
             tables.problems.append((name, error.problem))
             continue
-        met = 0
+        met, given = 0, Counter[str]()
         for key, row in rows.items():
             named = films_named(key, name, index)
             for film in named if len(named) == 1 else copies.get(folded(PurePosixPath(key).name), []):
                 met += 1
+                given.update(column for column in GIVEN if row.get(column))
                 merge_row(tables, said_by, film, name, row)
         if met:
             tables.used.append(name)
-        gives = [column for column in ("patient_id", "split") if any(column in row for row in rows.values())]
+        gives = [column for column in GIVEN if any(column in row for row in rows.values())]
         if gives and not met:
             problem = Problem("names of films of this source", f"{len(rows)} others", "correct its column of images", 1)
             tables.problems.append((name, problem))
+        elif gives and not given:  # as where formulas were never calculated
+            what = " and ".join(GIVEN[column] for column in gives)
+            problem = Problem(f"{what} of films", "blank cells only", "fill them in, or remove the column", 1)
+            tables.problems.append((name, problem))
         elif gives:
-            what = " and ".join({"patient_id": "patients", "split": "sides of the split"}[column] for column in gives)
-            tables.notes.append(f"{PurePosixPath(name).name} gives {what} of {met} of {len(films)} films")
+            what = " and ".join(f"{GIVEN[column]} of {given[column]} of {len(films)} films" for column in gives)
+            tables.notes.append(f"{PurePosixPath(name).name} gives {what}")
     return tables
 
 

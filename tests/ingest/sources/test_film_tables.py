@@ -64,6 +64,7 @@ def test_tables_are_merged_by_column_and_may_not_contradict() -> None:
     ("text", "why"),
     [
         ("image_id,patient_id\nx_01,7\nx_02,8\n", "names of films of this source"),
+        ("image_id,patient_id\np_01,\np_02,n/a\n", "patients of films"),
         ("picture,patient_id\np_01,7\n", "a column with the names of the images"),
         ("image_id,patient_id\np_01,7\np_01,7\n", "one row per image"),
         ("image_id,patient_id,xmin,ymin,xmax,ymax\np_01,7,1,1,9,9\np_01,8,2,2,5,5\n", "one row per image"),
@@ -73,6 +74,11 @@ def test_a_table_of_patients_that_gives_none_is_refused(text: str, why: str) -> 
     ((file, problem),) = tables(table_dot_csv=text).problems
     assert file == "table.csv"
     assert why in problem.expected
+
+
+def test_what_a_table_leaves_blank_is_not_counted() -> None:
+    found = tables(table_dot_csv="image_id,patient_id,split\np_01,7,test\np_02,,train\n")
+    assert found.notes == ["table.csv gives patients of 1 of 2 films and sides of the split of 2 of 2 films"]
 
 
 def workbook(sheets: dict[str, list[list[object]]]) -> bytes:
