@@ -16,6 +16,7 @@ from stages.evaluate.image_level import fit_calibration
 from stages.evaluate.main import main
 from stages.evaluate.params import Params
 from tests.helpers.films import squares
+from tests.helpers.split import write_split
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def project(here: Path) -> Path:
             box = f"{left} {top} {left + 12} {top + 12}" if fractured else ""
             size = 0.5 if i == 0 else ""
             rows.append({"image_id": f"{split}{i}", "split": split, "boxes": box, "row_mm": size, "column_mm": size})
-    write_table(here / "data/dataset/split.csv", pd.DataFrame(rows))
+    write_split(here / "data/dataset", pd.DataFrame(rows))
     torch.manual_seed(0)
     network = Pyramid(channels=[16, 8, 8])
     model = here / "models/adaptive/seed-1-fold-1"

@@ -23,7 +23,6 @@ from safetensors.torch import load_file
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_png
 from stages.common.data.dataset import load_films
-from stages.common.data.tables import SPLIT
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
 from stages.train.main import main
@@ -33,6 +32,7 @@ from tests.helpers.films import squares
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, read_until
+from tests.helpers.split import write_split
 from tests.helpers.training import change, run, store
 
 COMMAND = [sys.executable, "-m", "stages.train", "adaptive"]
@@ -52,9 +52,8 @@ def write_dataset(folder: Path) -> None:
             name = f"{split}{i}"
             for kind, picture in (("", image), ("_levels", image // 64 * 64), ("_mask", mask)):
                 write_png(folder / f"data/dataset/train{kind}/{name}.png", picture)
-            same = {"patient_id": name, "group": name, "source": "sample", "modality": "CR", "fracture": True}
-            rows.append({"image_id": name, "split": split} | same | {"prevalence": mask.mean()})
-    SPLIT.write(folder / "data/dataset", pd.DataFrame(rows).reindex(columns=list(SPLIT.columns)))
+            rows.append({"image_id": name, "split": split, "prevalence": mask.mean()})
+    write_split(folder / "data/dataset", pd.DataFrame(rows))
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import write_png, write_table
+from stages.common.core.files import write_png
 from stages.common.data.dataset import load_films
+from tests.helpers.split import write_split
 
 ROLES = {"split": ["train", "test", "validation"], "fold_2": ["test", "train", "validation"]}
 
@@ -15,7 +16,7 @@ ROLES = {"split": ["train", "test", "validation"], "fold_2": ["test", "train", "
 def folder(tmp_path: Path) -> Path:
     """Three films of one grey level each; the second lies in the folder of the test films."""
     names = ["a", "b", "c"]
-    write_table(tmp_path / "split.csv", pd.DataFrame({"image_id": names} | ROLES))
+    write_split(tmp_path, pd.DataFrame({"image_id": names} | ROLES))
     for name, side, level in zip(names, ("train", "test", "train"), (10, 20, 30), strict=True):
         for kind, value in (("", level), ("_levels", level + 1), ("_mask", 255)):
             write_png(tmp_path / f"{side}{kind}" / f"{name}.png", np.full((4, 4), value, np.uint8))
@@ -31,7 +32,7 @@ def test_each_fold_has_its_own_test_film(fold: int, level: int, folder: Path) ->
 
 def test_the_number_of_reading_threads_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"film{i:02}" for i in range(20)]
-    write_table(tmp_path / "split.csv", pd.DataFrame({"image_id": names[::-1], "split": "train"}))
+    write_split(tmp_path, pd.DataFrame({"image_id": names[::-1], "split": "train"}))
     for level, name in enumerate(names):
         write_png(tmp_path / "train" / f"{name}.png", np.full((4, 4), level, np.uint8))
         write_png(tmp_path / "train_mask" / f"{name}.png", np.full((4, 4), 255 * (level % 2), np.uint8))
