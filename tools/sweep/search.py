@@ -235,7 +235,8 @@ class Watch:
     def __init__(self, experiment: str, trial: Trial) -> None:
         self.experiment, self.trial, self.cut, self.last_epoch = experiment, trial, False, 0
         self.earlier: set[str] = set()  # runs of a former experiment of this name
-        self.earlier = {str(run.info.run_id) for run in self.runs()}
+        if "first" not in trial.user_attrs:  # a trial that takes another one up goes on with its run
+            self.earlier = {str(run.info.run_id) for run in self.runs()}
 
     def __call__(self) -> bool:
         """Whether the trial is worse than the others were at this epoch, so that it should be cut short."""

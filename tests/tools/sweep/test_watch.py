@@ -1,9 +1,11 @@
 """A trial that is worse than the others were is cut short, by what MLflow holds of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
+from mlflow.entities import Metric
 from optuna.trial import TrialState
 
 from stages.common.model.tracking import training_run
@@ -48,6 +50,20 @@ def test_a_trial_as_good_as_the_others_goes_on(here: Path, monkeypatch: pytest.M
             run.log({"epoch": epoch, "validation_dice": value})
     assert not watch()
     assert not watch.cut
+
+
+@pytest.mark.parametrize(("attributes", "cut"), [({}, False), ({"first": 3}, True)])
+def test_a_trial_that_takes_another_one_up_is_watched_in_its_run(
+    attributes: dict[str, int], cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store holds a run of this name: that of a removed experiment, or that which is resumed."""
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r"))
+    values = [Metric("validation_dice", 0.01, 0, step) for step in (1, 2)]
+    client = SimpleNamespace(search_runs=lambda *args, **kwargs: [run], get_metric_history=lambda *args: values)
+    monkeypatch.setattr("tools.sweep.search.open_client", lambda: (client, "0"))
+    study = study_of([[0.1, 0.4, 0.6], [0.1, 0.5, 0.7], [0.1, 0.3, 0.5]])
+    study.enqueue_trial({}, attributes)
+    assert Watch("wide-3", study.ask())() == cut
 
 
 def test_a_store_that_cannot_be_read_cuts_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
