@@ -23,7 +23,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from distributed import LocalCluster
 from PIL import Image
 from ruamel.yaml import YAML
@@ -37,6 +36,7 @@ from stages.ingest.params import Sample
 from stages.ingest.sources.sample import SampleFilm, draw
 from stages.preprocess.params import Params
 from stages.preprocess.steps import prepare
+from tests.helpers.tables import filled
 
 ROOT = Path(__file__).parents[1]
 HEIGHT, WIDTH = 454, 373  # as most films of FracAtlas
@@ -125,7 +125,7 @@ def write_raw(project: Path, films: int) -> None:
         picture = image_file(RAW, f"f{number:05d}")
         write_png(project / picture, film(number))
         rows.append({"image_id": picture.stem, "file": picture.relative_to(RAW).as_posix()})
-    write_table(project / RAW / MANIFEST.name, pd.DataFrame(rows))
+    write_table(project / RAW / MANIFEST.name, filled(MANIFEST, rows))
 
 
 def stage(project: Path, target: Path, **environment: str) -> tuple[float, int]:

@@ -1,7 +1,6 @@
 """The stage as a whole: the mask is what was drawn, on the preprocessed grid."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,14 +9,10 @@ import pytest
 from stages.annotate.main import main
 from stages.annotate.params import Drawn, Params
 from stages.common.core.files import read_png, write_png, write_table
-from stages.common.data.tables import MANIFEST, PREPARED, SPLIT, Table
+from stages.common.data.tables import MANIFEST, PREPARED, SPLIT
+from tests.helpers.tables import filled
 
 TRIANGLE = "0 0 40 0 0 40"
-
-
-def whole(table: Table[Any], columns: dict[str, Any]) -> pd.DataFrame:
-    """These columns in a table of the pipeline, whose others are blank or 0."""
-    return pd.DataFrame({name: "" if dtype == "str" else 0 for name, dtype in table.columns.items()} | columns)
 
 
 @pytest.fixture
@@ -30,9 +25,9 @@ def data(here: Path) -> Path:
     spacing = {"pixel_spacing_mm": ["0.2 0.1", *[""] * 5], "imager_pixel_spacing_mm": ["9 9", "0.3 0.3", *[""] * 4]}
     facts = {"modality": "CR", "patient_id": names, "group": names, "source": "s", "split": "", **spacing}
     facts["fractures"] = [1, 0, 1, 0, 0, 0]
-    write_table(here / "data/raw/manifest.csv", whole(MANIFEST, {"image_id": names} | facts))
+    write_table(here / "data/raw/manifest.csv", filled(MANIFEST, {"image_id": names} | facts))
     grid = {"scale_x": 0.5, "scale_y": 0.5, "shift_x": 0.0, "shift_y": 0.0}
-    write_table(here / "data/preprocessed/index.csv", whole(PREPARED, {"image_id": names} | grid))
+    write_table(here / "data/preprocessed/index.csv", filled(PREPARED, {"image_id": names} | grid))
     rows = [("f0", "f", "polygon", TRIANGLE, "", 1), ("f2", "f", "box", "4 8 12 20", "", 1)]
     columns = ["image_id", "label", "kind", "points", "file", "line"]
     write_table(here / "data/raw/annotations.csv", pd.DataFrame(rows, columns=columns))

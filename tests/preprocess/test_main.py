@@ -6,17 +6,18 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from distributed import LocalCluster
 
 from stages.common.core.files import write_png, write_table
 from stages.common.data.layout import PREPROCESSED
+from stages.common.data.tables import MANIFEST
 from stages.preprocess.main import main
 from stages.preprocess.params import Params
 from tests.helpers.files import tree_hash
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
+from tests.helpers.tables import filled
 
 
 @pytest.mark.slow
@@ -29,7 +30,7 @@ def test_a_cluster_gives_the_same_bytes_and_survives_a_killed_worker(
     for number in range(120):
         write_png(Path(f"data/raw/images/f{number}.png"), rng.integers(0, 65535, (300, 250), dtype=np.uint16))
         rows.append({"image_id": f"f{number}", "file": f"images/f{number}.png"})
-    write_table(Path("data/raw/manifest.csv"), pd.DataFrame(rows))
+    write_table(Path("data/raw/manifest.csv"), filled(MANIFEST, rows))
     main(settings)
     local = tree_hash(PREPROCESSED)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
