@@ -20,7 +20,7 @@ setup: $(READY) ## make .venv with the pinned packages
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "expected Python 3.11 or newer as '$(PYTHON)', found none; install it or run: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"expected Python 3.11 or newer, found {sys.version.split()[0]}; run: make PYTHON=/path/to/python")'
-	@echo "setting up $(VENV), once: 3 GB to download, 7.4 GB on disk; minutes"
+	@echo "setting up $(VENV), once: 3 GB to download, 8 GB on disk; minutes"
 	@$(PYTHON) -m venv $(VENV)
 # uv takes half of pip's time. It does not read pip's configuration, so that pip steps in where packages come from
 # elsewhere. The lock is complete: pip must not look for more.
