@@ -20,6 +20,7 @@ def stub_model() -> Model:
     params = read_yaml(ROOT / "params.yaml")
     recipe = Recipe(
         megapixels=64,
+        file_mb=4,
         ct_window=CtWindow(centre=400, width=2000),
         preprocess=Preprocess.model_validate(params["preprocess"]),
         threshold=Threshold.model_validate(params["threshold"]),

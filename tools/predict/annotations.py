@@ -4,6 +4,7 @@
 file for each tool. What the tool exports is read by the stage ingest, which finds the films by their names.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from tools.predict.films import ANNOTATIONS
 
 PICTURES = "films"
 LABEL = "fracture"
+# XML 1.0, section 2.2; bytes of a file's name that are not UTF-8 are surrogates in Python.
+NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,39 @@ def picture_path(output: Path, film: str) -> Path:
     return output / ANNOTATIONS / PICTURES / picture_of(film)
 
 
-def refuse_one_picture(films: Iterable[Path]) -> None:
+def refuse_odd_names(films: Iterable[str]) -> None:
+    """Refuse films whose names no XML can hold, since CVAT could read nothing of its file then.
+
+    Args:
+        films: names below the output.
+    Raises:
+        UserError: a name that is not UTF-8, or with control characters.
+    """
+    for film in films:
+        shown = NO_XML.sub(lambda odd: odd[0].encode("unicode_escape").decode(), film)
+        if shown != film:
+            raise UserError(
+                f"{shown}: expected a name of printable characters in UTF-8 for annotation tools; rename the film, or "
+                "choose another --output if an earlier call predicted it"
+            )
+
+
+def refuse_one_picture(films: Iterable[str]) -> None:
     """Refuse films whose pictures would have one name, since no annotation tool could say which of them it means.
 
     Args:
-        films: paths below the output.
+        films: names below the output.
     Raises:
         UserError: two films differ in their suffixes only.
     """
-    by_picture: dict[str, Path] = {}
+    by_picture: dict[str, str] = {}
     for film in films:
-        other = by_picture.setdefault(picture_of(film.as_posix()), film)
+        other = by_picture.setdefault(picture_of(film), film)
         if other != film:
-            raise UserError(f"{film} and {other}: expected names that differ in more than the suffix; rename one")
+            raise UserError(
+                f"{film} and {other}: expected names that differ in more than the suffix; rename one, or choose "
+                "another --output if an earlier call predicted one"
+            )
 
 
 def write_annotations(output: Path, films: list[MarkedFilm], formats: list[str]) -> None:

@@ -22,18 +22,16 @@ from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
 from stages.ingest.file_access import printable, read_file
-from stages.ingest.params import Limits
 from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
 from tools.predict import TOOLS
-from tools.predict.annotations import picture_path, refuse_one_picture
-from tools.predict.films import INDEX, Named, decode, find_films
+from tools.predict.annotations import picture_path, refuse_odd_names, refuse_one_picture
+from tools.predict.films import INDEX, Named, decode, find_films, predicted_below
 from tools.predict.index import LEFT_OUT, write_pages
 from tools.predict.label_next import Measure
 from tools.predict.model import Model, Prediction, open_model, predict
 from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_film_picture, write_prediction
 
-LARGEST = Limits().file_mb
 SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
 
@@ -77,7 +75,9 @@ def predict_films(
     films, others = find_films(names)
     refuse_files(output, films)
     if set(formats) & set(TOOLS):
-        refuse_one_picture(name for _, name in films)
+        names_below = [*(name.as_posix() for _, name in films), *predicted_below(output)]  # the tools' files hold all
+        refuse_odd_names(names_below)
+        refuse_one_picture(names_below)
     if others:
         shown = first_few([printable(str(path)) for path, _ in others], SHOWN)
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
@@ -157,7 +157,7 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
     path, folder = film[0], output / film[1]
     picture = picture_path(output, film[1].as_posix()) if set(formats) & set(TOOLS) else None
     try:
-        content = read_file(path, LARGEST, "leave it out")
+        content = read_file(path, model.recipe.file_mb, "leave it out")
         film_facts: FilmFacts = {**facts, "input_sha256": hashlib.sha256(content).hexdigest()}
         if is_done(folder, film_facts) and (picture is None or picture.exists()):
             return PredictionResult(path, "done before", "done before")
@@ -167,7 +167,7 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
         return PredictionResult(path, error.problem.words, "failed")
     except UserError as error:
         return PredictionResult(path, str(error), "failed")
-    except Exception as error:  # one odd film does not end a ward's night; its text may hold what the film says
+    except Exception as error:  # one odd film does not end the command; its text may hold what the film says
         return PredictionResult(path, f"it cannot be processed ({type(error).__name__})", "failed")
     try:
         with new_folder(folder) as out:
@@ -176,7 +176,7 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
             write_film_picture(picture, decoded)
     except (OSError, UserError):
         raise  # the machine's, which ends the command
-    except Exception as error:  # one odd header does not end a ward's night
+    except Exception as error:  # one odd header does not end the command
         return PredictionResult(path, f"its outputs cannot be written ({type(error).__name__})", "failed")
     return PredictionResult(path, summary(prediction) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
 

@@ -99,6 +99,12 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in files if path not in own and not is_system_file(path.relative_to(folder).as_posix()))
 
 
+def predicted_below(output: Path) -> list[str]:
+    """Names of the films that have a prediction below a folder, sorted; what lies hidden is half a prediction."""
+    folders = (path.parent.relative_to(output) for path in output.rglob(PREDICTION))
+    return sorted(name.as_posix() for name in folders if not any(part.startswith(".") for part in name.parts))
+
+
 def refuse_folder(error: OSError) -> None:
     """A folder that cannot be listed would lose its films without a word."""
     raise UserError(f"{error.filename}: expected a folder that can be read ({error.strerror}); make it readable")

@@ -13,8 +13,9 @@ from stages.common.analysis.templates import page_templates
 from stages.common.core.errors import first_few
 from stages.common.core.files import write_text
 from stages.ingest.file_access import printable
+from tools.predict import TOOLS
 from tools.predict.annotations import MarkedFilm, picture_of, picture_path, write_annotations
-from tools.predict.films import INDEX, PREDICTION, SUMMARY
+from tools.predict.films import INDEX, PREDICTION, SUMMARY, predicted_below
 from tools.predict.label_next import Measure, label_ranks
 from tools.predict.outputs import LAYERS, OVERLAY, SEGMENTATION, WARNING, PredictionRecord, read_prediction
 
@@ -63,17 +64,33 @@ def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats
     ranks = label_ranks({name: record[measure] for name, record in records.items()})
     rows = [row_of_refused(name, reason) for name, reason in refused.items()]
     rows += [row_of(record, name, output, ranks.get(name)) for name, record in records.items()]
-    order = sorted(records, key=lambda name: (ranks.get(name, len(records) + 1), name))
-    pictured = [name for name in order if picture_path(output, name).is_file()]
-    write_annotations(output, [marked_film(name, records[name]) for name in pictured], formats)
     rows.sort(key=lambda row: (ORDER.index(row["result"]), -float(row["probability_max"] or 0), row["film"]))
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / SUMMARY, summary_table(rows))
+    write_text(output / INDEX, page(rows, output))
+    order = sorted(records, key=lambda name: (ranks.get(name, len(records) + 1), name))
+    pictured = [name for name in order if has_picture(output, name, records[name])]
+    write_annotations(output, [marked_film(name, records[name]) for name in pictured], formats)
+
+
+def has_picture(output: Path, name: str, record: PredictionRecord) -> bool:
+    """Whether a film has a picture for annotation tools; one that the prediction did not write is of an earlier film.
+
+    Args:
+        output: the folder of all predictions.
+        name: of the film.
+        record: its prediction.json.
+    """
+    return picture_path(output, name).is_file() and not set(TOOLS).isdisjoint(record["options"]["format"])
+
+
+def summary_table(rows: list[SummaryRow]) -> str:
+    """summary.csv: a line for each row below the names of the columns."""
     table = StringIO()
     writer = csv.DictWriter(table, list(SummaryRow.__annotations__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    output.mkdir(parents=True, exist_ok=True)
-    write_text(output / SUMMARY, table.getvalue())
-    write_text(output / INDEX, page(rows, output))
+    return table.getvalue()
 
 
 def read_predictions(output: Path, refused: Container[str]) -> dict[str, PredictionRecord]:
@@ -84,11 +101,10 @@ def read_predictions(output: Path, refused: Container[str]) -> dict[str, Predict
         refused: names of films that have no prediction now, whatever an earlier call left.
     """
     records, unread = {}, []
-    for path in sorted(output.rglob(PREDICTION)):
-        name = path.parent.relative_to(output).as_posix()
-        if name in refused or any(part.startswith(".") for part in Path(name).parts):
+    for name in predicted_below(output):
+        if name in refused:
             continue
-        record = read_prediction(path.parent)
+        record = read_prediction(output / name)
         if record is None:
             unread.append(printable(name))
         else:
@@ -173,7 +189,9 @@ def page(rows: list[SummaryRow], output: Path) -> str:
 
 
 def card(row: SummaryRow, output: Path) -> dict[str, str]:
-    """What the page says of a film; addresses are blank where there is no such file.
+    """What the page says of a film; addresses are blank where there is no such file, and without a prediction.
+
+    The folder of a refused film may hold the prediction of an earlier film of that name.
 
     Args:
         row: of the film.
@@ -192,6 +210,6 @@ def card(row: SummaryRow, output: Path) -> dict[str, str]:
         "facts": "; ".join(f"{name}: {value}" for name, value in facts.items() if value),
         "reason": row["reason"],
     } | {
-        key: f"{folder}/{name}" if (output / row["film"] / name).exists() else ""
+        key: f"{folder}/{name}" if row["regions"] and (output / row["film"] / name).exists() else ""
         for key, name in {"overlay": OVERLAY, "layers": LAYERS, "prediction": PREDICTION}.items()
     }

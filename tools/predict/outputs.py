@@ -101,23 +101,50 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
         Why there is no DICOM SEG though it was asked for, or ''.
     """
     problem = ""
-    probability, mask = (film.as_stored(picture) for picture in (prediction.probability, prediction.mask))
     if "png" in formats:
-        write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), FAST_PNG)
-        write_picture(out / "mask.png", mask.astype(np.uint8) * 255, FAST_PNG)
-        sheet = film_overlay(film.as_stored(film.pixels), mask, prediction.familiar)
-        write_picture(out / OVERLAY, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
-        write_picture(out / FILM, stretched(film.as_stored(film.pixels)), [cv2.IMWRITE_JPEG_QUALITY, 95])
-        write_text(out / LAYERS, as_script(viewed(film, prediction, facts["model"])))
+        write_pictures(out, film, prediction, facts["model"])
     if "dicom-seg" in formats and film.header is not None:
         from tools.predict.seg import write_seg  # highdicom takes a second to import
 
+        mask = np.ascontiguousarray(film.as_stored(prediction.mask))
         try:
-            write_seg(out / SEGMENTATION, film.header, np.ascontiguousarray(mask), facts["model"]["name"], WARNING)
+            write_seg(out / SEGMENTATION, film.header, mask, facts["model"]["name"], WARNING)
         except UserError as fault:
             problem = str(fault)
+    write_json(out / PREDICTION, record_of(film, prediction, facts, problem))
+    return problem
+
+
+def write_pictures(out: Path, film: DecodedFilm, prediction: Prediction, model: ModelFacts) -> None:
+    """The maps and the overlay in the pixels of the film's file, and what the viewer shows.
+
+    Args:
+        out: an empty folder.
+        film: as it was read.
+        prediction: of its pixels.
+        model: whose threshold applies.
+    """
+    maps = (prediction.probability, prediction.mask, film.pixels)
+    probability, mask, pixels = (film.as_stored(picture) for picture in maps)
+    write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), FAST_PNG)
+    write_picture(out / "mask.png", mask.astype(np.uint8) * 255, FAST_PNG)
+    sheet = film_overlay(pixels, mask, prediction.familiar)
+    write_picture(out / OVERLAY, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    write_picture(out / FILM, stretched(pixels), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    write_text(out / LAYERS, as_script(viewed(film, prediction, model)))
+
+
+def record_of(film: DecodedFilm, prediction: Prediction, facts: FilmFacts, problem: str) -> PredictionRecord:
+    """prediction.json of a film.
+
+    Args:
+        film: as it was read.
+        prediction: of its pixels.
+        facts: of the model, the command and the film.
+        problem: why there is no DICOM SEG though it was asked for, or ''.
+    """
     height, width = prediction.mask.shape
-    record: PredictionRecord = {
+    return {
         **facts,
         "height": height,
         "width": width,
@@ -131,8 +158,6 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
         "no_dicom_seg": problem or None,
         "familiar": {"distance": prediction.distance, "limit": prediction.limit, "is": prediction.familiar},
     }
-    write_json(out / PREDICTION, record)
-    return problem
 
 
 def read_prediction(folder: Path) -> PredictionRecord | None:

@@ -29,13 +29,14 @@ Section = TypeVar("Section", bound=Strict)
 class Recipe:
     """All that decides a prediction beside the film and the weights.
 
-    megapixels: larger films are refused. temperatures: of each network. cut: the probability from which a pixel is
-    marked; of several networks the mean. film_calibration: from the largest probability of a film to that of a fracture
-    on it; None where evaluate could fit none, or for several networks. mirror: whether probabilities are means over a
-    film and its mirror image. familiar: what the training films look like.
+    megapixels, file_mb: larger films and files are refused. temperatures: of each network. cut: the probability from
+    which a pixel is marked; of several networks the mean. film_calibration: from the largest probability of a film to
+    that of a fracture on it; None where evaluate could fit none, or for several networks. mirror: whether probabilities
+    are means over a film and its mirror image. familiar: what the training films look like.
     """
 
     megapixels: int
+    file_mb: int
     ct_window: CtWindow
     preprocess: Preprocess
     threshold: Threshold
@@ -106,6 +107,7 @@ def read_recipe(folders: list[Path], record: ModelRecord, root: Path) -> Recipe:
     scores: list[TestMetrics] = [read_json(root / EVALUATION / run / METRICS) for run in runs]
     return Recipe(
         megapixels=ingest.limits.megapixels,
+        file_mb=ingest.limits.file_mb,
         ct_window=ingest.ct_window,
         preprocess=ran_with(lock, "preprocess", Preprocess),
         threshold=ran_with(lock, "threshold", Threshold),

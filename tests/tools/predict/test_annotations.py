@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.helpers.odd_films import sample_film
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.stub_model import stub_model
-from tools.predict import TOOLS, batch
+from tools.predict import TOOLS, batch, index
 from tools.predict.annotations import MarkedFilm, picture_of, write_annotations
 from tools.predict.films import find_films
 
@@ -125,6 +126,55 @@ def test_films_that_differ_in_their_suffixes_only_are_refused(tmp_path: Path, mo
     with pytest.raises(UserError, match=r"a\.tiff and a\.png: expected names that differ in more than the suffix"):
         predict(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def picture(path: Path) -> Path:
+    """A grey film without fractures; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (100, 80)).save(path, "PNG")
+    return path
+
+
+@pytest.mark.parametrize("earlier", [["json"], ["json", "coco"]])
+def test_a_film_of_an_earlier_call_keeps_its_picture(earlier: list[str], tmp_path: Path, model: None) -> None:
+    first, second, output = picture(tmp_path / "a.png"), picture(tmp_path / "b/a.dcm"), tmp_path / "out"
+    assert batch.predict_films([str(first)], "stub", output, earlier) == 0
+    with pytest.raises(UserError, match=r"a\.(png|dcm) and a\.(png|dcm): expected names that differ in more than"):
+        predict(second, output)
+    assert not (output / "a.dcm").exists()
+    assert set(predict(first, output)) == {"a.png"}, "the same film again is no other film"
+
+
+def test_a_picture_of_a_film_that_was_replaced_goes_to_no_tool(tmp_path: Path, model: None) -> None:
+    film, output = picture(tmp_path / "a.png"), tmp_path / "out"
+    assert set(predict(film, output)) == {"a.png"}
+    Image.new("L", (60, 50)).save(film)
+    assert batch.predict_films([str(film)], "stub", output, ["json"]) == 0
+    assert set(predict(picture(tmp_path / "c.png"), output)) == {"c.png"}
+    assert set(predict(film, output)) == {"a.png", "c.png"}
+
+
+@pytest.mark.parametrize("name", [b"a\xff.png", b"a\x01.png"])
+def test_a_name_that_no_xml_can_hold_is_refused_before_predicting(name: bytes, tmp_path: Path, model: None) -> None:
+    film, output = picture(tmp_path / "in" / os.fsdecode(name)), tmp_path / "out"
+    with pytest.raises(UserError, match=r"a\\(udcff|x01)\.png: expected a name of printable characters in UTF-8"):
+        predict(film, output)
+    assert not output.exists()
+    assert batch.predict_films([str(film)], "stub", output, ["json"]) == 0
+    with pytest.raises(UserError, match="expected a name of printable characters"):
+        predict(picture(tmp_path / "in/b.png"), output)  # the tools' files would hold the earlier film, too
+
+
+def test_the_table_and_the_page_are_written_before_the_files_of_annotation_tools(
+    tmp_path: Path, model: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(index, "write_annotations", full)
+    with pytest.raises(OSError, match="no space left"):
+        predict(picture(tmp_path / "a.png"), tmp_path / "out")
+    assert {"summary.csv", "index.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_label_studios_films_are_named_without_the_folders_of_its_server() -> None:

@@ -26,12 +26,15 @@ from stages.evaluate.params import Params as Evaluate
 from stages.preprocess.params import Clahe
 from stages.preprocess.params import Params as Preprocess
 from stages.train.pretrained import EMBEDDED, load_pretrained
+from tests.helpers.params import read_yaml, write_yaml
+from tests.helpers.paths import ROOT
 from tools.audit.dvc_lock import Stage
 from tools.predict.export import TOLERANCE, export
 from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
-from tools.predict.recipe import ran_with, read_export
+from tools.predict.recipe import ExportRecord, ran_with, read_export, read_recipe
 
 pytestmark = pytest.mark.slow
+RAN_WITH = ("ingest", "preprocess", "threshold")  # stages whose parameters are in a recipe
 RUN = Path("reports/evaluation/adaptive/seed-1-fold-1")
 
 
@@ -239,6 +242,20 @@ def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: P
     model: Model = open_model("adaptive")
     assert model.recipe.preprocess.size == 64
     assert model.recipe.cut == read_json(RUN / "metrics.json")["threshold"]["value"] == 0.3
+
+
+def test_limits_are_those_that_ingest_ran_with_also_in_an_export(tmp_path: Path) -> None:
+    params = read_yaml(ROOT / "params.yaml")
+    params["ingest"]["limits"] |= {"megapixels": 70, "file_mb": 600}
+    ran = {name: {"cmd": "", "params": {"params.yaml": {name: params[name]}}} for name in RAN_WITH}
+    write_yaml(tmp_path / "dvc.lock", {"stages": ran})
+    scores = {"temperature": {"value": 1.0}, "threshold": {"value": 0.5}, "image_level": None, "mirror": False}
+    write_json(tmp_path / RUN / "metrics.json", scores)
+    record: Any = {"network": {"input": "image"}, "familiar": {"mean": [], "precision": [], "limit": 2.0}}
+    recipe = read_recipe([tmp_path / "models/adaptive/seed-1-fold-1"], record, tmp_path)
+    assert (recipe.megapixels, recipe.file_mb) == (70, 600)
+    write_json(tmp_path / "recipe.json", ExportRecord(recipe, "", "logit", 1, 1).as_json())
+    assert read_export(tmp_path).recipe == recipe
 
 
 def test_a_recipe_has_all_keys_and_one_of_another_version_is_refused() -> None:

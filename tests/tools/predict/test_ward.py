@@ -29,7 +29,6 @@ from tests.helpers.odd_films import NAME, ODD, refused_files, sample_film
 from tests.helpers.paths import ROOT
 from tests.helpers.stub_model import stub_model
 from tools.predict import batch
-from tools.predict.batch import LARGEST
 from tools.predict.films import find_films
 from tools.predict.outputs import BAND, UNFAMILIAR, WARNING, PredictionRecord, film_overlay, measured_lines
 
@@ -239,6 +238,18 @@ def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(
     page.close()
 
 
+def test_a_refused_film_shows_nothing_of_the_film_that_it_replaced(tmp_path: Path) -> None:
+    film = tmp_path / "in/a.png"
+    film.parent.mkdir()
+    Image.new("L", (100, 80)).save(film)
+    assert run(film, tmp_path / "out") == 0
+    earlier = ("a.png/overlay.jpg", "a.png/layers.js", "a.png/prediction.json")
+    assert all(address in (tmp_path / "out/index.html").read_text() for address in earlier)
+    film.write_bytes(b"no film")
+    assert run(film, tmp_path / "out") == 1
+    assert not [address for address in earlier if address in (tmp_path / "out/index.html").read_text()]
+
+
 def test_an_output_where_a_file_lies_is_refused_and_the_file_stays(tmp_path: Path) -> None:
     film = tmp_path / "a.png"
     Image.new("L", (100, 80)).save(film)
@@ -277,7 +288,7 @@ def test_pipes_devices_and_spoilt_predictions_end_nothing(tmp_path: Path, capsys
         os.mkfifo(tmp_path / "in" / name)
     (tmp_path / "in/zero.dcm").symlink_to("/dev/zero")
     with (tmp_path / "in/large.png").open("wb") as file:
-        file.truncate((LARGEST + 1) << 20)
+        file.truncate(5 << 20)
     for name, content in {"list": "[]", "blank": "", "empty": "{}", "other": '{"input_sha256": 1}'}.items():
         Image.new("L", (100, 80)).save(tmp_path / f"in/{name}.png")
         (tmp_path / f"out/{name}.png").mkdir(parents=True)
@@ -285,7 +296,7 @@ def test_pipes_devices_and_spoilt_predictions_end_nothing(tmp_path: Path, capsys
     assert run(tmp_path / "in", tmp_path / "out", ["json"]) == 3
     said = capsys.readouterr().err
     assert said.count("expected a file, found a pipe, socket or device; remove it") == 2
-    assert "large.png: expected a file of at most 512 MB, found 513 MB; leave it out" in said
+    assert "large.png: expected a file of at most 4 MB, found 5 MB; leave it out" in said
     assert "1 files are no films and are left out" in said
     results = {row["film"]: row["result"] for row in summary(tmp_path / "out").values()}
     assert {name for name, result in results.items() if result == "refused"} == {"pipe.png", "zero.dcm", "large.png"}
@@ -352,7 +363,6 @@ TWICE = """
 from tests.helpers.stub_model import stub_model
 from pathlib import Path
 from tools.predict import batch
-from tools.predict.batch import LARGEST
 batch.open_model = lambda *_, **__: stub_model()
 batch.predict_films(["films"], "stub", Path("out"), ["json", "png"])
 """
