@@ -72,6 +72,10 @@ class TestFilms:
         """The PROBABILITY or PREDICTED_MASK of the film, uint8 (S, S)."""
         return read_png(map_file(self.root / EVALUATION / self.seen_by[variant][image_id].run.folder, kind, image_id))
 
+    def threshold(self, variant: str, image_id: str) -> float:
+        """From which probability on the film's pixels were marked."""
+        return float(self.seen_by[variant][image_id].metrics["threshold"]["value"])
+
 
 def read_films(root: Path, runs: dict[str, list[Evaluated]], split: pd.DataFrame, manifest: pd.DataFrame) -> TestFilms:
     """The films that are shown one by one: all folds of the first seed.
@@ -151,17 +155,19 @@ def viewed(films: TestFilms, image_id: str, film: str, square: tuple[float, floa
         "grid": square,
         "label": pictures.png_uri(films.picture(image_id, "mask")),
         "models": [
-            {"name": name, "probability": probability_uri(films, name, image_id), "threshold": threshold}
+            {
+                "name": name,
+                "probability": probability_uri(films, name, image_id),
+                "threshold": films.threshold(name, image_id),
+            }
             for name in VARIANTS
-            for threshold in [films.seen_by[name][image_id].metrics["threshold"]["value"]]
         ],
     }
 
 
 def probability_uri(films: TestFilms, variant: str, image_id: str) -> str:
-    threshold = films.seen_by[variant][image_id].metrics["threshold"]["value"]
     probability, mask = (films.predicted(variant, image_id, kind) for kind in (PROBABILITY, PREDICTED_MASK))
-    return pictures.png_uri(probability_map(probability, mask > 0, threshold))
+    return pictures.png_uri(probability_map(probability, mask > 0, films.threshold(variant, image_id)))
 
 
 def cards(films: TestFilms) -> list[dict[str, Any]]:
@@ -204,8 +210,8 @@ def to_mail(films: TestFilms, shown: list[dict[str, Any]]) -> tuple[list[dict[st
         image_id, image = card["id"], films.picture(card["id"], "image")
         tiled = pictures.uri("JPEG", (films.root / PAGE_FILMS / TILES / f"{image_id}.jpg").read_bytes())
         rows.append(card | {"tiles": tiled, "layers": None})
-        side = float(min(pictures.TILE, len(image)))
-        seen = viewed(films, image_id, pictures.picture(image, pictures.TILE), (0, 0, side, side))
+        side = len(image)
+        seen = viewed(films, image_id, pictures.picture(image, side), (0, 0, side, side))
         scripts.append(as_script(seen, image_id))
     return rows, "".join(scripts)
 
@@ -218,11 +224,6 @@ def film_outcome(scores: dict[str, pd.Series]) -> str:
     """Who found a fracture: a region's centre lies in a box. On a film without one: who raised a false alarm."""
     fractured = scores["baseline"]["fractures"] > 0
     hit = {name: bool((row["found_centre"] if fractured else row["false_regions"]) > 0) for name, row in scores.items()}
-    who = (
-        "both"
-        if all(hit.values())
-        else "neither"
-        if not any(hit.values())
-        else "only " + next(n for n in hit if hit[n])
-    )
+    hits = [name for name in hit if hit[name]]
+    who = {0: "neither", 1: f"only {''.join(hits)}", 2: "both"}[len(hits)]
     return f"{'fracture found' if fractured else 'no fracture, false alarm'}: {who}"

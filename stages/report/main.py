@@ -88,7 +88,7 @@ def main(settings: Params, root: Path = Path()) -> str:
         results = compared(settings, runs, baseline, adaptive, split, root)
     sentence = verdict(results["comparison"], results["statistics"], len(seeds))
     tested = read_films(root, runs, split, MANIFEST.read(root / RAW).set_index("image_id", drop=False))
-    with busy("report: cuts films into tiles"), new_folder(root / PAGE_FILMS) as out:
+    with busy("report: writes pictures of the films"), new_folder(root / PAGE_FILMS) as out:
         write_films(out, tested)
     with busy("report: draws the page"):
         page, page_to_mail = render(tested, runs, results, sentence, params)
@@ -103,8 +103,8 @@ def main(settings: Params, root: Path = Path()) -> str:
     write_png(root / PREDICTION_SHEET, montage(tested))
     write_text(root / PAGE, page)
     write_text(root / PAGE_TO_MAIL, page_to_mail)
-    with busy("report: goes to MLflow's runs"):
-        send_to_mlflow(root, runs)
+    with busy("report: adds its results to MLflow's runs"):
+        send_to_mlflow(root, runs, is_synthetic(tested.manifest))
     return f"{sentence} -> {PAGE}"
 
 
@@ -123,17 +123,23 @@ def printed(results: dict[str, pd.DataFrame], sentence: str, synthetic: bool) ->
     }
 
 
-def send_to_mlflow(root: Path, runs: dict[str, list[Evaluated]]) -> None:
+def send_to_mlflow(root: Path, runs: dict[str, list[Evaluated]], synthetic: bool) -> None:
     """Add the comparison and the predictions to the runs of all networks, whose pages then show them.
+
+    Pictures of patients' films stay in this project: a server gets them of the synthetic sample only.
 
     Args:
         root: the folder that holds models/ and reports/.
         runs: of each variant, by seed and fold.
+        synthetic: whether all films are the embedded sample's.
     """
-    from stages.common.model.tracking import log_report  # mlflow takes seconds to import
+    from stages.common.model.tracking import chosen_uri, local_uri, log_report  # mlflow takes seconds to import
 
     weights = [sha256(root / MODELS / item.run.folder / WEIGHTS) for of_variant in runs.values() for item in of_variant]
-    log_report(weights, [root / file for file in (COMPARISON_MD, REPORTS / COMPARISON.name, PREDICTION_SHEET)])
+    files = [COMPARISON_MD, REPORTS / COMPARISON.name]
+    if synthetic or chosen_uri() == local_uri():
+        files.append(PREDICTION_SHEET)
+    log_report(weights, [root / file for file in files])
 
 
 def compared(

@@ -227,7 +227,10 @@ def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
 def runs_cells(table: pd.DataFrame) -> list[list[str]]:
     facts, scores = ("variant", "seed", "fold", "epoch", "images"), ("precision", "recall", "f1", "mean_f1", "auprc")
     rows = table.to_dict("records")
-    return [[*(str(row[k]) for k in facts), *(number(float(row[k] or np.nan), ".3f") for k in scores)] for row in rows]
+    return [
+        [*(str(row[k]) for k in facts), *(number(np.nan if row[k] is None else float(row[k]), ".3f") for k in scores)]
+        for row in rows
+    ]
 
 
 def ranking_cells(table: pd.DataFrame) -> list[list[str]]:

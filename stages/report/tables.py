@@ -235,7 +235,7 @@ def undecided(gain: Any, test: Any) -> list[str]:
         needed = max(math.ceil(test["patients"] * share), int(test["patients"]))
         count = f"about {needed:,}" if needed <= MANY else f"more than {MANY:,}"
         sentences.append(
-            f"The patients' mean F1 differs by {test['difference']:+.3f}; to show that in four of five studies takes "
+            f"The patients' mean F1 differs by {test['difference']:+.3f}; to detect that with a power of 80 % takes "
             f"{count} patients."
         )
     return sentences

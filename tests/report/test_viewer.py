@@ -1,18 +1,26 @@
 """The viewer of films as a person meets it, in a browser: what it shows is compared with the files of the stages."""
 
+import json
 import shutil
+from base64 import b64decode
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page
 from pydicom import Dataset
 from pydicom.pixels import apply_windowing
 from sklearn.metrics import f1_score
 
+from stages.common.analysis import overlays
 from stages.common.core.files import read_png
-from stages.common.data.tables import MANIFEST, PER_IMAGE, PREPARED
+from stages.common.data.layout import DATASET, RAW
+from stages.common.data.tables import MANIFEST, PER_IMAGE, PREPARED, SPLIT
+from stages.report.evaluations import read_runs
+from stages.report.films import cards, read_films, to_mail
 from tests.helpers.pictures import pixels
 
 pytestmark = pytest.mark.slow
@@ -280,11 +288,36 @@ def test_the_page_in_one_file_asks_for_nothing_and_says_what_it_leaves_out(
     assert panes(page)[0].max() > 100
 
 
-def test_a_page_without_its_files_says_which_are_missing(browser: object, project: Path, film: str) -> None:
-    own = shutil.copytree(project / "reports", project / "moved", ignore=shutil.ignore_patterns("layers"))
-    page = browser.new_page()  # type: ignore[attr-defined]
-    page.goto((own / "index.html").as_uri() + f"#film={film}")
+def test_a_film_without_its_files_is_said_and_the_one_before_is_not_shown_in_its_place(
+    browser: Browser, project: Path, film: str
+) -> None:
+    own = shutil.copytree(project / "reports", project / "moved")
+    page = browser.new_page()  # not `visit`, since the console tells of the missing file
+    page.goto((own / "index.html").as_uri())
+    order = [str(item.get_attribute("data-film")) for item in page.locator("[data-film]").all()]
+    missing = order[(order.index(film) + 1) % len(order)]
+    (own / f"films/layers/{missing}.js").unlink()
+    opened(page, film)
+    page.keyboard.press("ArrowRight")
     problem = page.locator("#viewer-problem")
     problem.wait_for()
-    assert problem.inner_text() == f"The files of this film are missing beside the page: films/layers/{film}.js"
+    settled(page)
+    assert problem.inner_text() == f"The files of this film are missing beside the page: films/layers/{missing}.js"
+    assert missing in page.locator("#viewer-title").inner_text()
+    assert captions(page) == ["", ""]
+    assert [pane.std() for pane in panes(page)] == [0, 0]
     page.close()
+
+
+def test_the_mailed_films_have_the_pixels_that_the_networks_saw(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlays, "TILE", 32)
+    split, manifest = (
+        table.read(project / folder).set_index("image_id", drop=False)
+        for table, folder in ((SPLIT, DATASET), (MANIFEST, RAW))
+    )
+    films = read_films(project, read_runs(project, [1], [1]), split, manifest)
+    shown = cards(films)[:1]
+    _, script = to_mail(films, shown)
+    record, _ = json.loads(f"[{script.removeprefix('viewer.add(').removesuffix(');' + chr(10))}]")
+    picture = Image.open(BytesIO(b64decode(record["film"].partition(",")[2])))
+    assert (record["grid"], picture.size) == ([0, 0, 64, 64], (64, 64))

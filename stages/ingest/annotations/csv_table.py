@@ -37,7 +37,8 @@ def box_rows(reader: "csv.DictReader[str]", columns: list[str]) -> Labels:
             1,
         )
     label = next((name for name in LABEL_COLUMNS if name in columns), "")
-    refuse_repeated(columns, (image, label, *CORNERS))
+    # Not the blank label of a table without one: spreadsheets add columns without a heading.
+    refuse_repeated(columns, filter(None, (image, label, *CORNERS)))
     labels = Labels()
     for row in reader:
         film = labels.films.setdefault(row[image] or "", FilmLabels(line=reader.line_num))

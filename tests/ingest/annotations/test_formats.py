@@ -199,6 +199,8 @@ def test_csv() -> None:
     assert boxes(labels, "a.png") == [[1, 2, 5.5, 9]]
     assert boxes(labels, "b.png") == []
     assert labels.films["a.png"].size == (200, 400)
+    blanks = read_csv(b"filename,xmin,ymin,xmax,ymax,,\na.png,1,2,5.5,9,,\n")  # as spreadsheets export them
+    assert boxes(blanks, "a.png") == [[1, 2, 5.5, 9]]
 
 
 # --- another library ---

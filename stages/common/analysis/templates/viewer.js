@@ -5,8 +5,8 @@
 // zooms and pans; layers are drawn on a canvas above it, from the network's probabilities.
 const viewer = (() => {
   const dialog = document.getElementById("viewer"), part = name => document.getElementById(`viewer-${name}`);
-  const own = {marks: true, label: true, probability: false, hidden: false, style: "fill", view: "", drag: "pan", threshold: null, centre: 127.5, width: 255};
-  const state = {...own}, records = new Map(), BOTH = "side by side";
+  const initial = {marks: true, label: true, probability: false, hidden: false, style: "fill", view: "", drag: "pan", threshold: null, centre: 127.5, width: 255};
+  const state = {...initial}, records = new Map(), BOTH = "side by side";
   const colours = Object.fromEntries(["found", "alarm", "missed", "marked", "labelled", "probable"].map(name =>
     [name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`)]));
   const panes = [...dialog.querySelectorAll(".pane")].map(figure => ({figure, film: figure.querySelector(".film"),
@@ -21,11 +21,12 @@ const viewer = (() => {
     film = name;
     part("title").textContent = item.querySelector("h3").textContent;
     if (!dialog.open) dialog.showModal();
-    for (const pane of panes) pane.shown ||= start(pane);
-    let record;
-    try { record = await layers(item); } catch { return say(`The files of this film are missing beside the page: ${item.dataset.layers}`); }
-    if (film !== name) return; // another one was asked for meanwhile
+    for (const pane of panes) clear(pane.shown ? pane : Object.assign(pane, {shown: start(pane)}));
     say("");
+    let record, missing = false;
+    try { record = await layers(item); } catch { missing = true; }
+    if (film !== name) return; // another one was asked for meanwhile
+    if (missing) return say(`The files of this film are missing beside the page: ${item.dataset.layers}`);
     current = record;
     const names = record.models.map(model => model.name), views = names.length > 1 ? [BOTH, ...names] : names;
     dialog.querySelector("[data-set=view]").replaceChildren(...views.map(view => new Option(view, view)));
@@ -34,6 +35,13 @@ const viewer = (() => {
     part("label").hidden = !record.labelPixels;
     update();
     for (const pane of panes) pane.shown.open({type: "image", url: record.film, buildPyramid: false});
+  }
+  function clear(pane) { // no film stands under the name of another while its files are loaded, or are missing
+    current = null;
+    pane.shown.close();
+    Object.assign(pane, {fills: null, outlines: null});
+    pane.caption.textContent = "";
+    draw(pane);
   }
   async function layers(item) {
     const name = item.dataset.film;
@@ -97,7 +105,7 @@ const viewer = (() => {
   // Layers.
   function update() {
     if (!current) return;
-    dialog.style.setProperty("--window", state.centre === own.centre && state.width === own.width ? "none" : "url(#window)");
+    dialog.style.setProperty("--window", state.centre === initial.centre && state.width === initial.width ? "none" : "url(#window)");
     for (const channel of dialog.querySelectorAll("filter feComponentTransfer > *")) {
       channel.setAttribute("slope", 255 / state.width);
       channel.setAttribute("intercept", 0.5 - state.centre / state.width);
@@ -194,7 +202,7 @@ const viewer = (() => {
   };
   const zoom = factor => () => { leader.shown.viewport.zoomBy(factor); };
   const pan = (x, y) => () => { leader.shown.viewport.panBy(leader.shown.viewport.deltaPointsFromPixels(new OpenSeadragon.Point(x, y))); };
-  const raise = by => () => set("threshold", cut(panes[0].model) + by);
+  const raise = by => () => { if (current) set("threshold", cut(panes[0].model) + by); };
   function step(by) {
     const shown = items().map(item => item.dataset.film), at = shown.indexOf(film);
     const name = shown[(at + by + shown.length) % shown.length];
@@ -208,7 +216,7 @@ const viewer = (() => {
     hide: ["h", "hide and show all layers", flip("hidden")], style: ["o", "outlines or filled", next("style")], view: ["v", "other model, or both", next("view")],
     marks: ["m", "marks", flip("marks")], label: ["l", "label", flip("label")], probability: ["p", "probability", flip("probability")],
     lower: ["[", "lower threshold", raise(-0.01)], higher: ["]", "higher threshold", raise(0.01)], drag: ["w", "drag moves the film or sets the window", next("drag")],
-    reset: ["r", "threshold and window as at first", () => { Object.assign(state, {threshold: null, centre: own.centre, width: own.width}); update(); }],
+    reset: ["r", "threshold and window as at first", () => { Object.assign(state, {threshold: null, centre: initial.centre, width: initial.width}); update(); }],
     keys: ["?", "these keys", () => { part("keys").hidden = !part("keys").hidden; }], close: ["Escape", "back to the page", () => dialog.close()],
   };
   part("keys").append(...Object.values(ACTIONS).map(([key, text]) => {
