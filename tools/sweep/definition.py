@@ -1,6 +1,6 @@
 """What all experiments of a sweep share, so that their scores compare: params and data, but for what is searched."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,18 @@ def define(params: dict[str, Any], searched: Collection[str], lock: str) -> dict
         searched: dotted names of params, or of sections, that differ between experiments.
         lock: the text of dvc.lock.
     """
-    free = ("report", *searched)
-    same = {key: value for key, value in flat(params).items() if not any(f"{key}.".startswith(f"{n}.") for n in free)}
     path = DATASET.as_posix()
-    return same | {path: Lock(lock).hashes.get(path, "")}
+    return without(["report", *searched], params) | {path: Lock(lock).hashes.get(path, "")}
+
+
+def without(free: Collection[str], params: dict[str, Any]) -> dict[str, Any]:
+    """Params by dotted name, but for some of them or of their sections.
+
+    Args:
+        free: dotted names of those to leave out.
+        params: of an experiment.
+    """
+    return {key: value for key, value in flat(params).items() if not any(f"{key}.".startswith(f"{n}.") for n in free)}
 
 
 def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]) -> dict[str, Any]:
@@ -44,6 +52,19 @@ def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]
         there = define(read_params(members[0]), searched, DVCFileSystem(rev=members[0]).read_text(LOCK))
         refuse_differences(sweep, members[0], here, there)
     return here
+
+
+def refuse_changed(sweep: str, planned: Mapping[str, dict[str, Any]]) -> None:
+    """Compare planned experiments with those of the same names that are finished.
+
+    Args:
+        sweep: its name.
+        planned: params of each finished experiment as they would be now, by its name.
+    Raises:
+        UserError: one was run with other params; the message names the experiment and what differs.
+    """
+    for experiment, params in planned.items():
+        refuse_differences(sweep, experiment, without(["report"], params), without(["report"], read_params(experiment)))
 
 
 def refuse_differences(sweep: str, member: str, here: dict[str, Any], there: dict[str, Any]) -> None:

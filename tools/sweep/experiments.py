@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from stages import section_model
 from stages.common.core.arithmetic import TORCH
 from stages.common.core.errors import UserError, error_list
+from stages.common.core.parallel import SCHEDULER
 from stages.common.core.params import section_errors
 from stages.common.core.signals import PR_SET_PDEATHSIG
 from stages.common.data.layout import EVALUATION, MODELS, PARAMS, WEIGHTS
@@ -109,9 +110,12 @@ def run_experiment(
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     # Each stage chooses its own instructions: a training may ask for others than this process.
     inherited = {variable: value for variable, value in os.environ.items() if TORCH.get(variable) != value}
+    if folder != Path():  # the experiments in clones occupy the cluster's workers, and their data stages would wait
+        inherited.pop(SCHEDULER, None)
     environment = inherited | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1", "PATH": path}
     log = folder / ".dvc/tmp/sweep" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    asked: set[psutil.Process] = set()
     with log.open("w") as file:
         command = [*words, *stages]
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
@@ -121,22 +125,28 @@ def run_experiment(
                 break
             except subprocess.TimeoutExpired:
                 if look():
-                    stop(process)
+                    stop(process, asked)
     if code:
         raise Failed(
             f"{name} ended with {code}; the end of {log}:\n" + "\n".join(log.read_text().splitlines()[-LINES:])
         )
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes], asked: set[psutil.Process]) -> None:
     """Ask an experiment's training to end: it leaves a checkpoint, and DVC tidies up after a stage that failed.
 
     DVC itself killed would leave its temporary folder behind.
+
+    Args:
+        process: DVC's, which runs the experiment.
+        asked: processes that were asked before, to which this call adds; a second signal would end them without a
+            checkpoint.
     """
     try:
         below = psutil.Process(process.pid).children(recursive=True)
         running = [child for child in below if "stages.train" in child.cmdline()]
-        for child in running or below:
+        for child in set(running or below) - asked:
+            asked.add(child)
             child.send_signal(signal.SIGTERM)
     except psutil.NoSuchProcess:
         pass

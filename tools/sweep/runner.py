@@ -21,7 +21,7 @@ from stages.train.params import Params as Train
 from tools.sweep.arms import arms
 from tools.sweep.clone import Job, find_origin
 from tools.sweep.cost import expected_cost
-from tools.sweep.definition import refuse_another
+from tools.sweep.definition import refuse_another, refuse_changed
 from tools.sweep.exchange import pull
 from tools.sweep.execution import Where, run_jobs, say
 from tools.sweep.experiments import Failed, names, read_sweep, targets
@@ -140,13 +140,15 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
         where: they run.
         dry_run: say what it would cost, and stop.
     Raises:
-        UserError: an override is impossible, before any work; or an experiment failed, and the others are done.
+        UserError: before any work, an override is impossible, or a finished experiment of the same name has other
+            params; or an experiment failed, and the others are done.
     """
     params = {experiment: overridden(words) for experiment, words in experiments.items()}
     refuse_another(name, next(iter(params.values())), searched)
     if where.exchanges and not dry_run:
         fetch_members(name)
     finished = set(names(name))
+    refuse_changed(name, {experiment: params[experiment] for experiment in experiments if experiment in finished})
     todo = [experiment for experiment in experiments if experiment not in finished]
     if dry_run or where.task is None:
         print(expected_cost([params[experiment] for experiment in todo]))

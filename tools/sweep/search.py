@@ -42,6 +42,10 @@ ENOUGH = 3  # failures in a row: the next would fail, too
 START, END = "share at the start", "share at the end"  # alpha / (alpha + beta)
 
 
+class TrainingFailed(Failed):
+    """A trial's training ended without a result, and would so again."""
+
+
 @dataclass
 class Search:
     """A study and how its trials are run.
@@ -106,16 +110,24 @@ class Search:
             self.failures.clear()
         except optuna.TrialPruned:
             state, outcome = TrialState.PRUNED, "cut short"
+            self.failures.clear()
         except Failed as error:
-            outcome = "stopped"
-            if not self.stop():
-                outcome = "failed"
-                self.failures.append(str(error))
-                self.failed.append(trial.params)
-                patiently(lambda: trial.set_user_attr("failed", self.failures[-1]), self.stop)
+            outcome = "stopped" if self.stop() else self.record_failure(trial, error)
         # Where the process was taken for dead, and the trial given to another one, that one tells.
         patiently(lambda: study.tell(trial, score, state, skip_if_finished=True), self.stop)
         self.say(f"{name}: {outcome}")
+
+    def record_failure(self, trial: Trial, error: Failed) -> str:
+        """Say why a trial failed, so that its training is not taken up; returns how it ended, in words.
+
+        Where only the exchange with a remote failed, nothing is said: the trial is taken up, and its experiment is there.
+        """
+        self.failures.append(str(error))
+        if not isinstance(error, TrainingFailed):
+            return "a remote failed"
+        self.failed.append(trial.params)
+        patiently(lambda: trial.set_user_attr("failed", str(error)), self.stop)
+        return "failed"
 
     def experiment(self, trial: Trial) -> str:
         """The name of a trial's experiment: a trial that takes another one up has its name."""
@@ -179,7 +191,13 @@ class Search:
         return [item for index, item in enumerate(candidates) if item[0] not in over + tried[:index]]
 
     def attempt(self, trial: Trial, name: str) -> float:
-        """Propose, train, judge."""
+        """Propose, train, judge.
+
+        Raises:
+            TrainingFailed: the training ended without a result.
+            Failed: a remote takes or gives nothing.
+            optuna.TrialPruned: the trial was cut short.
+        """
         overrides = patiently(lambda: [*self.fixed, *propose(trial, self.train.adaptive, self.ranges)], self.stop)
         self.say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in trial.params.items()))
         if "first" not in trial.user_attrs or not self.was_finished(name):
@@ -189,7 +207,11 @@ class Search:
         return read_experiment(name).score
 
     def was_finished(self, name: str) -> bool:
-        """Whether the process that died had only not told the study that the experiment is there."""
+        """Whether the experiment is there already, and was only not pushed, or not told to the study.
+
+        Raises:
+            Failed: the git remote does not answer.
+        """
         if is_shared():
             pull(self.name, self.stop)
         return name in names(self.name)
@@ -198,17 +220,17 @@ class Search:
         """Run the experiment of a trial.
 
         Raises:
-            Failed: it ended without a result.
+            TrainingFailed: it ended without a result.
             optuna.TrialPruned: it was cut short.
         """
         watch = Watch(name, trial)
         stages = targets("train", self.train.seeds, self.folds)
         try:
             run_experiment(name, overrides, stages, self.name, lambda: self.stop() or watch())
-        except Failed:
+        except Failed as failed:
             if watch.cut:
                 raise optuna.TrialPruned from None
-            raise
+            raise TrainingFailed(str(failed)) from None
 
 
 def describe_space(space: dict[str, tuple[float, float, bool]]) -> str:

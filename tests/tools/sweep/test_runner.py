@@ -7,6 +7,7 @@ from tests.helpers.paths import ROOT
 from tools.sweep import runner
 from tools.sweep.clone import Job
 from tools.sweep.execution import Where
+from tools.sweep.overrides import overridden
 
 VALUES = ["train.loop.epochs=1,2", "train.adaptive=dwa", "train.seeds=[1,2]"]
 
@@ -18,6 +19,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
     monkeypatch.setattr(runner, "names", lambda name: [f"{name}-1"])
+    there = overridden(["train.loop.epochs=1", *VALUES[1:], "report.tolerance.score=0.5"])
+    monkeypatch.setattr("tools.sweep.definition.read_params", lambda name: there)
     monkeypatch.setattr(runner, "pull", lambda name, stop: None)
     monkeypatch.setattr(runner, "refuse_another", lambda name, params, searched: None)
     monkeypatch.setattr(runner, "expected_cost", lambda params: f"{len(params)} experiments")
@@ -63,6 +66,13 @@ def test_a_dry_run_counts_what_is_left(started: list[Job], capsys: pytest.Captur
 def test_a_grid_that_cannot_be_is_refused_before_any_work(values: list[str], message: str, started: list[Job]) -> None:
     with pytest.raises(UserError, match=message):
         runner.run_grid("g", values, Where(), dry_run=False)
+    assert started == []
+
+
+@pytest.mark.parametrize("where", [Where(), Where(task=1)])
+def test_a_finished_experiment_of_other_params_is_not_taken_for_done(where: Where, started: list[Job]) -> None:
+    with pytest.raises(UserError, match=r"what g-1 was run with, .*train\.loop\.epochs is 3 here and 1 there"):
+        runner.run_grid("g", ["train.loop.epochs=3,2", *VALUES[1:]], where, dry_run=False)
     assert started == []
 
 
