@@ -120,7 +120,7 @@ class Search:
     def record_failure(self, trial: Trial, error: Failed) -> str:
         """Say why a trial failed, so that its training is not taken up; returns how it ended, in words.
 
-        Where only the exchange with a remote failed, nothing is said: the trial is taken up, and its experiment is there.
+        Where only the exchange with a remote failed, the trial is taken up: its experiment is there.
         """
         self.failures.append(str(error))
         if not isinstance(error, TrainingFailed):
