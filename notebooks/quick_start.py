@@ -22,16 +22,17 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from IPython.display import Image
+from IPython.display import Image, display_png
 from ruamel.yaml import YAML
 
 import stages
+from stages.common.core.files import new_folder
 from stages.ingest.params import Sample
-from stages.ingest.sources.sample import encode, patient_table, plan_films
+from stages.ingest.sources.sample import KAGGLE_SHARE, encode, patient_table, plan_films
 
 # %% tags=["parameters"]
 WORK = "quick_start"  # the folder to work in
-FILMS, TRAIN, VALIDATION, TEST = 64, 32, 6, 12  # drawn; for training, of which for validation; for the test
+FILMS, TRAIN, VALIDATION, TEST = 44, 32, 6, 12  # drawn; for training, of which for validation; for the test
 SIZE, EPOCHS = 128, 30  # pixels of the network's square; passes over the training films
 
 # %%
@@ -50,23 +51,28 @@ def run(stage: str, *words: str) -> None:
 # %% [markdown]
 # ## A folder of films
 #
-# Films are drawn here, with boxes as YOLO labels and a table of patients. Put your own into `quick_start/films`,
-# pictures and the annotations of [any tool](../docs/how-to/data-sources.md).
+# Put your own into `quick_start/films`: films, the annotations of [any tool](../docs/how-to/data-sources.md) and, where
+# you have one, a table of patients. Without that folder, films are drawn into it, with boxes as YOLO labels and a table
+# of patients. A folder that exists stays as it is; remove it to draw again.
 
 # %%
 films = work / "films"
-plans = [plan for plan in plan_films(FILMS) if plan.source == "kaggle"]
-for plan in plans:
-    for name, content in encode(plan, Sample(films=FILMS)).items():
-        (films / name).parent.mkdir(parents=True, exist_ok=True)
-        (films / name).write_bytes(content)
-(films / "patients.csv").write_text(patient_table(plans))
-Image(filename=next(films.glob("images/*.png")), width=240)
+if films.exists():
+    print(f"{WORK}/films exists; its films are used as they are")
+else:
+    plans = [plan for plan in plan_films(round(FILMS / KAGGLE_SHARE)) if plan.source == "kaggle"]
+    with new_folder(films) as folder:
+        for plan in plans:
+            for name, content in encode(plan, Sample()).items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes(content)
+        (folder / "patients.csv").write_text(patient_table(plans))
+    display_png(Image(filename=next(films.glob("images/*.png")), width=240))
 
 # %% [markdown]
 # ## Parameters
 #
-# Those of the project, with another source, fewer films and a smaller square.
+# Those of the project, with another source, fewer films, a smaller square, one seed and one fold.
 
 # %%
 params = YAML(typ="safe").load((Path(stages.__file__).parents[1] / "params.yaml").read_text())
@@ -74,6 +80,7 @@ params["ingest"] |= {"inbox": "films", "sources": [{"source": "folder", "annotat
 params["preprocess"]["size"] = SIZE
 params["annotate"]["split"] |= {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 params["train"]["loop"]["epochs"] = EPOCHS
+params["train"]["seeds"], params["evaluate"]["folds"] = [1], [1]
 with (work / "params.yaml").open("w") as file:
     YAML().dump(params, file)
 

@@ -6,10 +6,13 @@ import jupytext
 import pytest
 from nbclient import NotebookClient
 
+import stages
+from stages.ingest.sources import sample
+from tests.helpers.params import merge, read_yaml, write_yaml
 from tests.helpers.paths import ROOT
 
 SCRIPT = ROOT / "notebooks/quick_start.py"
-TOY = "WORK = {work!r}\nFILMS, TRAIN, VALIDATION, TEST = 35, 16, 4, 8\nSIZE, EPOCHS = 64, 2\n"
+TOY = "WORK = {work!r}\nFILMS, TRAIN, VALIDATION, TEST = 24, 16, 4, 8\nSIZE, EPOCHS = 64, 2\n"
 
 
 def test_the_notebook_is_its_script_without_outputs() -> None:
@@ -18,6 +21,50 @@ def test_the_notebook_is_its_script_without_outputs() -> None:
         (cell.cell_type, cell.source) for cell in script.cells
     ]
     assert not any(cell.get("outputs") for cell in notebook.cells)
+
+
+FILMS = 16
+
+
+def run_up_to(heading: str, work: Path) -> None:
+    """Run the notebook's cells before a heading in this process.
+
+    Args:
+        heading: of the first section that does not run.
+        work: the folder to work in.
+    """
+    names: dict[str, object] = {}
+    for cell in jupytext.read(SCRIPT).cells:
+        if cell.source.startswith(f"## {heading}"):
+            return
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+        if "parameters" in cell.metadata.get("tags", []):
+            names |= {"WORK": str(work), "FILMS": FILMS}
+
+
+def test_as_many_films_are_drawn_as_asked_for_and_own_films_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sample, "encode", lambda plan, _: {f"images/{plan.film}.png": b"PNG"})  # drawing takes seconds
+    run_up_to("Parameters", tmp_path / "new")
+    assert len(list((tmp_path / "new/films/images").iterdir())) == FILMS
+    own = tmp_path / "own/films/patients.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    run_up_to("Parameters", tmp_path / "own")
+    assert [path.read_text() for path in own.parent.iterdir()] == ["mine"]
+    assert "exists; its films are used as they are" in capsys.readouterr().out
+
+
+def test_the_notebook_trains_all_that_its_params_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = merge(read_yaml(ROOT / "params.yaml"), {"train": {"seeds": [1, 2]}, "evaluate": {"folds": [1, 2]}})
+    write_yaml(tmp_path / "params.yaml", params)
+    monkeypatch.setattr(stages, "__file__", str(tmp_path / "stages/__init__.py"))
+    (tmp_path / "work/films").mkdir(parents=True)
+    run_up_to("Read and look", tmp_path / "work")
+    written = read_yaml(tmp_path / "work/params.yaml")
+    assert (written["train"]["seeds"], written["evaluate"]["folds"]) == ([1], [1])
 
 
 @pytest.mark.slow
