@@ -67,7 +67,7 @@ def plain_name(name: str) -> str:
 Form = Literal["text", "json"]
 SweepName = Annotated[
     str,
-    typer.Argument(callback=plain_name, help="Name of the sweep; its experiments are called NAME-something."),
+    typer.Argument(callback=plain_name, help="Name of the sweep; its experiments are NAME-number or NAME-arm."),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Experiments at a time.")]
 Task = Annotated[
@@ -176,6 +176,7 @@ def worker(
 ) -> None:
     """Start workers of a Dask cluster. They compute with the same instructions on every machine."""
     pin_instructions(torch=True)
+    begin_working()
     program = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler]
     os.execv(sys.executable, [*program, "--nworkers", str(count), "--nthreads", "1"])
 
@@ -340,7 +341,7 @@ def grid(
 
 @sweep.command()
 def requeue() -> None:
-    """Queue again what failed in DVC's queue. So is what is said to run there although its worker was killed."""
+    """Queue again what failed, or lost its worker, in DVC's queue."""
     from tools.sweep.queue import requeue_lost
 
     begin_working()
@@ -349,7 +350,7 @@ def requeue() -> None:
 
 @sweep.command("report")
 def sweep_report(name: SweepName) -> None:
-    """Write reports/sweep.html of all experiments of a sweep. Those of DVC's queue named NAME-something count, too."""
+    """Write reports/sweep.html of all experiments of a sweep. Those of DVC's queue named NAME-number count, too."""
     from tools.sweep.overrides import overridden
     from tools.sweep.runner import trained_params, write_page
 
@@ -386,7 +387,7 @@ def trace(
         bool, typer.Option("--everywhere", help="A film or patient in all commits and experiments, too.")
     ] = False,
 ) -> None:
-    """Print what a thing was made from. And what was made from it."""
+    """Print what a thing was made from, and what was made of it."""
     from tools.audit.actions import trace_thing
 
     begin_working()
@@ -452,7 +453,10 @@ def sign(
 
 @audit.command("export")
 def export_audit() -> None:
-    """Write the lineage in four standard formats. RO-Crate, PROV, Croissant and CycloneDX, at the project's root."""
+    """Write the lineage in four standard formats at the root.
+
+    They are RO-Crate, PROV, Croissant and CycloneDX.
+    """
     from tools.audit.actions import export_lineage
 
     begin_working()
@@ -475,7 +479,7 @@ def withdraw(
     patient: Annotated[str, typer.Argument(help="A pseudonym, an image id, or the name or SHA-256 of a source file.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, and stop.")] = False,
 ) -> None:
-    """Remove what a patient left. Here, in DVC's cache and in its remotes."""
+    """Remove what a patient left here, in DVC's cache and remotes."""
     from tools.audit.actions import withdraw_patient
 
     begin_working()

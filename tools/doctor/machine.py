@@ -20,6 +20,10 @@ GB = 1e9
 LIBRARIES = 1.2e9  # bytes that torch, MLflow and the rest take before any film (measured: benchmarks/train.py)
 ADAM = 4  # copies of the weights: themselves, gradients, two moments
 RUN = 110e6  # bytes of one training in DVC's cache and MLflow, resnet18 (measured)
+FREE = (
+    "free some: `dvc push --all-commits` and `dvc exp push origin --all-commits`, then `dvc gc --workspace "
+    "--all-commits --all-experiments`, which keeps what a commit or an experiment needs"
+)
 
 
 def gpus(loop: Loop) -> list[CheckResult]:
@@ -102,12 +106,6 @@ def training_bytes(train: Train, size: int) -> float:
     del logits  # until here it kept what was counted, so that no storage was counted twice
     films_per_process = train.loop.batch / train.loop.devices
     return float(4 * (ADAM * sum(parameters.values()) + per_film * films_per_process))
-
-
-FREE = (
-    "free some: `dvc push --all-commits` and `dvc exp push origin --all-commits`, then `dvc gc --workspace "
-    "--all-commits --all-experiments`, which keeps what a commit or an experiment needs"
-)
 
 
 def space(seeds: list[int], folds: list[int]) -> list[CheckResult]:

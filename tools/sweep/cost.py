@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,43 +29,81 @@ GPU_FLOPS = 9.4e12  # a resnet18 U-Net in bf16 at batch 8 on an NVIDIA H200, 454
 DATA_STAGES = ("ingest", "preprocess", "threshold", "annotate")
 
 
+@dataclass(frozen=True)
+class Trainings:
+    """The trainings of one experiment: `count` of them, each of `steps` steps, on `films` films."""
+
+    settings: Params
+    folds: int
+    side: int  # of the films, in pixels
+    films: int
+
+    @property
+    def count(self) -> int:
+        return len(self.settings.seeds) * self.folds
+
+    @property
+    def steps(self) -> int:
+        return self.settings.loop.epochs * -(-self.films // self.settings.loop.batch)
+
+    @property
+    def kind(self) -> str:
+        """What a step costs depends on: neither the number of epochs nor the weights of the loss."""
+        loop = self.settings.loop.model_copy(update={"epochs": 1})
+        return json.dumps([self.side, self.settings.network.model_dump(), loop.model_dump()])
+
+
 def expected_cost(experiments: Sequence[dict[str, Any]]) -> str:
     """Hours on this machine, from a few timed steps, and on one GPU, from the operations those steps take.
 
     Args:
-        experiments: the params of each.
+        experiments: the params of each; at least one.
     """
-    if not experiments:
-        return "0 experiments: nothing is left to run."
     present = read_params(PARAMS)
-    timed: dict[str, tuple[float, float]] = {}
-    trainings, here, there, operations = 0, 0.0, 0.0, 0.0
-    counts: dict[str, set[int]] = {"seeds": set(), "folds": set(), "epochs": set(), "films": set()}
-    for params in experiments:
-        settings, folds = Params.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
-        films, side, loop = count_films(params, present), int(params["preprocess"]["size"]), settings.loop
-        # Neither the number of epochs nor the weights of the loss change what a step costs.
-        key = json.dumps([side, settings.network.model_dump(), loop.model_copy(update={"epochs": 1}).model_dump()])
-        if key not in timed:
-            timed[key] = time_step(settings, side)
-        seconds, operations = timed[key]
-        steps, count = loop.epochs * -(-films // loop.batch), len(settings.seeds) * len(folds)
-        trainings += count
-        here += count * (steps * seconds + OUTSIDE)
-        there += count * (steps * operations / GPU_FLOPS + OUTSIDE)
-        for name, number in zip(counts, (len(settings.seeds), len(folds), loop.epochs, films), strict=True):
-            counts[name].add(number)
-    seeds, folds_, epochs, shown = (span(values) for values in counts.values())
-    changed = sorted({name for params in experiments for name in DATA_STAGES if params[name] != present[name]})
-    first = f"The stages {', '.join(changed)} run first, which is not counted.\n" if changed else ""
-    each = ", ".join(f"{step:.2f}" for step, _ in timed.values())
+    planned = [read_trainings(params, present) for params in experiments]
+    timed = {kind: time_step(item.settings, item.side) for kind, item in {one.kind: one for one in planned}.items()}
+    here = sum(item.count * (item.steps * timed[item.kind][0] + OUTSIDE) for item in planned)
+    there = sum(item.count * (item.steps * timed[item.kind][1] / GPU_FLOPS + OUTSIDE) for item in planned)
+    seconds = ", ".join(f"{step:.2f}" for step, _ in timed.values())
+    operations = ", ".join(f"{step / 1e9:.0f}" for _, step in timed.values())
     return (
-        f"{len(experiments)} experiments x {seeds} seeds x {folds_} folds = {trainings} trainings of {epochs} epochs "
-        f"on {shown} films.\n{first}"
-        f"On this machine some {hours(here)} ({each} s a step, measured just now, one training at a time).\n"
-        f"On one H200 some {hours(there)} (an estimate: {operations / 1e9:.0f} GFLOP a step, {GPU_FLOPS / 1e12:.1f} "
-        f"TFLOP a second as a resnet18 U-Net reached on an H200, and {OUTSIDE:.0f} s round each training)."
+        f"{describe_trainings(planned)}\n{describe_data_stages(experiments, present)}"
+        f"On this machine some {hours(here)} ({seconds} s a step, measured just now, one training at a time).\n"
+        f"On one H200 some {hours(there)} (an estimate: {operations} GFLOP a step, {GPU_FLOPS / 1e12:.1f} TFLOP a "
+        f"second as a resnet18 U-Net reached on an H200, and {OUTSIDE:.0f} s round each training)."
     )
+
+
+def read_trainings(params: dict[str, Any], present: dict[str, Any]) -> Trainings:
+    """
+    Args:
+        params: of an experiment.
+        present: params.yaml.
+    """
+    folds = len(Evaluate.model_validate(params["evaluate"]).folds)
+    side = int(params["preprocess"]["size"])
+    return Trainings(Params.model_validate(params["train"]), folds, side, count_films(params, present))
+
+
+def describe_trainings(planned: Sequence[Trainings]) -> str:
+    """How many trainings there are, and of what."""
+    seeds, folds = span({len(item.settings.seeds) for item in planned}), span({item.folds for item in planned})
+    epochs, films = span({item.settings.loop.epochs for item in planned}), span({item.films for item in planned})
+    return (
+        f"{len(planned)} experiments x {seeds} seeds x {folds} folds = {sum(item.count for item in planned)} trainings "
+        f"of {epochs} epochs on {films} films."
+    )
+
+
+def describe_data_stages(experiments: Sequence[dict[str, Any]], present: dict[str, Any]) -> str:
+    """A line that names the data stages that run first, or nothing where none do.
+
+    Args:
+        experiments: the params of each.
+        present: params.yaml.
+    """
+    changed = sorted({name for params in experiments for name in DATA_STAGES if params[name] != present[name]})
+    return f"The stages {', '.join(changed)} run first, which is not counted.\n" if changed else ""
 
 
 def count_films(params: dict[str, Any], present: dict[str, Any]) -> int:

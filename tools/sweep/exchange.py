@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.sweep.experiments import Failed, members, names
 
 GIT_REMOTE = "origin"
-PATIENCE = 600.0  # seconds that a remote may be away
+PATIENCE = 600.0  # seconds that a remote, or the database of a study, may be away
 PAUSE = 5.0  # seconds between two attempts
 
 
@@ -23,7 +23,7 @@ def push(name: str, stop: Callable[[], bool], folder: Path = Path()) -> None:
     Raises:
         Failed: a remote takes nothing; the experiment stays here.
     """
-    patiently(stop, folder, "exp", "push", GIT_REMOTE, name)
+    when_remote_answers(stop, folder, "exp", "push", GIT_REMOTE, name)
 
 
 def pull(sweep: str, stop: Callable[[], bool]) -> None:
@@ -35,12 +35,12 @@ def pull(sweep: str, stop: Callable[[], bool]) -> None:
     Raises:
         Failed: the git remote does not answer.
     """
-    there = patiently(stop, Path(), "exp", "list", "--all-commits", "--name-only", GIT_REMOTE).split()
+    there = when_remote_answers(stop, Path(), "exp", "list", "--all-commits", "--name-only", GIT_REMOTE).split()
     if missing := sorted(set(members(sweep, there)) - set(names(sweep))):
-        patiently(stop, Path(), "exp", "pull", "--no-cache", GIT_REMOTE, *missing)
+        when_remote_answers(stop, Path(), "exp", "pull", "--no-cache", GIT_REMOTE, *missing)
 
 
-def patiently(stop: Callable[[], bool], folder: Path, *words: str) -> str:
+def when_remote_answers(stop: Callable[[], bool], folder: Path, *words: str) -> str:
     """What a command of DVC prints, which is tried again while a remote is away.
 
     Args:

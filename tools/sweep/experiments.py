@@ -198,13 +198,15 @@ def read_experiment(name: str) -> Experiment:
         try:
             validation.append(read_csv(files, model, VALIDATION_SCORES).assign(**of_run))
             history.append(read_csv(files, model, HISTORY))
+            if is_tested(lock, run):
+                test.append(read_csv(files, scores, PER_IMAGE).assign(**of_run))
         except FileNotFoundError:
             raise UserError(
                 f"experiment {name}: expected {model}, found none in git and DVC's cache; remove the experiment "
                 f"(`dvc exp remove {name}`) or fetch it (`dvc exp pull`, `dvc pull`)"
             ) from None
-        if is_tested(lock, run):
-            test.append(read_csv(files, scores, PER_IMAGE).assign(**of_run))
+        except UserError as error:
+            raise UserError(f"experiment {name}, {model}: {error}") from None
     tested = pd.concat(test, ignore_index=True) if len(test) == len(runs) else None
     return Experiment(name, params, pd.concat(validation, ignore_index=True), history, tested)
 

@@ -2,8 +2,8 @@
 
 `run_search` lets Optuna choose; validation films judge and the test films stay unseen. `run_arms` trains the paper's
 schedule and what it must beat from the same seeds, `run_grid` all combinations of some values, and both test each.
-`write_page` writes reports/sweep.html of all experiments named NAME-something, also those of `dvc exp run --queue
---name NAME`. Rerun each to resume.
+`write_page` writes reports/sweep.html of all experiments named NAME-number or NAME-arm, also those of `dvc exp run
+--queue --name NAME`. Rerun each to resume.
 """
 
 import sys
@@ -79,8 +79,10 @@ def check_ranges(ranges: Sequence[Range], overrides: list[str], adaptive: Method
     """
     fixed = {word.lstrip("+~").partition("=")[0] for word in overrides}
     for number, item in enumerate(ranges):
-        if item.key in fixed or item.key in {other.key for other in ranges[:number]}:
-            raise UserError(f"--range: expected each param once, found {item.key} twice, also among -S")
+        if item.key in fixed:
+            raise UserError(f"--range {item.key}: -S gives it one value; leave one of the two out")
+        if item.key in {other.key for other in ranges[:number]}:
+            raise UserError(f"--range: expected each param once, found {item.key} twice")
         fraction = item.low + 0.618 * (item.high - item.low)  # a search tries any number, and most are not whole
         for value in (item.low, item.high, fraction):
             try:
@@ -151,7 +153,9 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
     refuse_changed(name, {experiment: params[experiment] for experiment in experiments if experiment in finished})
     todo = [experiment for experiment in experiments if experiment not in finished]
     if dry_run or where.task is None:
-        print(expected_cost([params[experiment] for experiment in todo]))
+        print(f"{len(todo)} of {len(experiments)} experiments are left to run.")
+        if todo:
+            print(expected_cost([params[experiment] for experiment in todo]))
     if dry_run:
         return 0
     if where.task is not None:

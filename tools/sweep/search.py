@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from stages.common.core.errors import UserError
-from stages.common.model.tracking import open_client, shown
+from stages.common.model.tracking import open_client
 from stages.train.params import Method, Params
 from tools.sweep.definition import refuse_differences
 from tools.sweep.exchange import pull, push
@@ -26,13 +26,14 @@ from tools.sweep.study import (
     DONE,
     ERRORS,
     PAUSE,
+    give_first_sign,
     is_shared,
     leased,
     open_study,
-    patiently,
     planned,
     release_dead,
-    storage_url,
+    shown_storage,
+    when_study_answers,
 )
 
 STEP = 0.01  # of a share; finer is below what trainings can tell apart
@@ -91,7 +92,7 @@ class Search:
         here = {**self.definition, "ranges": describe_space(searched or dict.fromkeys((START, END), (0.0, 1.0, False)))}
         if "definition" not in study.user_attrs:
             study.set_user_attr("definition", here)
-        refuse_differences(self.name, f"the search in {shown(storage_url())}", here, study.user_attrs["definition"])
+        refuse_differences(self.name, f"the search in {shown_storage()}", here, study.user_attrs["definition"])
         return study
 
     def work(self, study: optuna.Study, trials: int) -> None:
@@ -114,7 +115,7 @@ class Search:
         except Failed as error:
             outcome = "stopped" if self.stop() else self.record_failure(trial, error)
         # Where the process was taken for dead, and the trial given to another one, that one tells.
-        patiently(lambda: study.tell(trial, score, state, skip_if_finished=True), self.stop)
+        when_study_answers(lambda: study.tell(trial, score, state, skip_if_finished=True), self.stop)
         self.say(f"{name}: {outcome}")
 
     def record_failure(self, trial: Trial, error: Failed) -> str:
@@ -126,7 +127,7 @@ class Search:
         if not isinstance(error, TrainingFailed):
             return "a remote failed"
         self.failed.append(trial.params)
-        patiently(lambda: trial.set_user_attr("failed", str(error)), self.stop)
+        when_study_answers(lambda: trial.set_user_attr("failed", str(error)), self.stop)
         return "failed"
 
     def experiment(self, trial: Trial) -> str:
@@ -138,7 +139,7 @@ class Search:
         waits = False
         while not self.stop() and len(self.failures) < ENOUGH:
             with self.turn:  # two threads would take up the same
-                trial, running = patiently(lambda: self.claim(study, trials), self.stop)
+                trial, running = when_study_answers(lambda: self.claim(study, trials), self.stop)
             if trial is not None or not running:
                 return trial
             if not waits:
@@ -159,6 +160,7 @@ class Search:
             for params, first in self.unfinished(study)[:1]:
                 study.enqueue_trial(params, None if first is None else {"first": first})
             trial = study.ask()
+            give_first_sign(study, trial)
             if not self.is_surplus(study, trial, trials):
                 return trial, []
             trial.set_user_attr("failed", "another process was first")
@@ -198,7 +200,9 @@ class Search:
             Failed: a remote takes or gives nothing.
             optuna.TrialPruned: the trial was cut short.
         """
-        overrides = patiently(lambda: [*self.fixed, *propose(trial, self.train.adaptive, self.ranges)], self.stop)
+        overrides = when_study_answers(
+            lambda: [*self.fixed, *propose(trial, self.train.adaptive, self.ranges)], self.stop
+        )
         self.say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in trial.params.items()))
         if "first" not in trial.user_attrs or not self.was_finished(name):
             self.train_anew(trial, name, overrides)
@@ -274,7 +278,9 @@ class Watch:
         """The validation Dice of its first training after each epoch so far."""
         runs = self.runs()
         try:
-            return open_client()[0].get_metric_history(runs[0].info.run_id, "validation_dice") if runs else []
+            # A training that another machine took up has a run of each: the one that goes on is the newest.
+            same = [run for run in runs if run.data.tags.get("training") == runs[0].data.tags.get("training")]
+            return open_client()[0].get_metric_history(same[-1].info.run_id, "validation_dice") if same else []
         except (UserError, MlflowException):  # nobody sees how it goes: it goes on to its end
             return []
 

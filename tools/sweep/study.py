@@ -6,6 +6,7 @@ none for longer belonged to a process or a machine that died, and is free to be 
 """
 
 import os
+import re
 import socket
 import sys
 import time
@@ -20,10 +21,12 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from stages.common.core.errors import UserError
-from stages.common.model.tracking import describe, root, shown
+from stages.common.model.tracking import describe, root
+from tools.sweep.exchange import PATIENCE
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 # Signs of life are an experimental feature of Optuna's, which expects to give them itself.
@@ -33,7 +36,6 @@ warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed to b
 STORAGE = "OPTUNA_STORAGE"
 INTERVAL = 10  # seconds between two signs of life of a trial
 GRACE = 60  # seconds without one, after which its process is taken for dead
-PATIENCE = 600.0  # seconds that a server may be away
 PAUSE = 2.0  # seconds between two attempts to reach it
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # judged, or cut short
 LAG = timedelta(seconds=5)  # between the start of a trial and its first sign of life, at most
@@ -46,6 +48,16 @@ def storage_url() -> str:
     return os.environ.get(STORAGE) or f"sqlite:///{root() / 'optuna.db'}"
 
 
+def shown_storage() -> str:
+    """The database of the studies without user, password and options, some of which can hold a password, too."""
+    try:
+        url = make_url(storage_url())
+    except (ArgumentError, ValueError):  # no URL: its first word tells what was meant, and no more is safe to print
+        return re.split(r"\W", storage_url())[0]
+    bare = URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+    return re.sub(r"(?<=://).*(@|%40)", "", bare) if url.host else bare  # where a password has an @
+
+
 def is_shared() -> bool:
     """Whether several machines may search together, so that no file of one holds what all need."""
     return bool(os.environ.get(STORAGE))
@@ -56,7 +68,7 @@ def storage_error(error: Exception) -> UserError:
     reason = describe(Exception(str(error.__cause__ or error).splitlines()[0]))
     if is_shared():
         return UserError(
-            f"{STORAGE}: the study at {shown(storage_url())} cannot be used: {reason}; start or correct the server, "
+            f"{STORAGE}: the study at {shown_storage()} cannot be used: {reason}; start or correct the server, "
             "and rerun the command: finished trials stay"
         )
     return UserError(
@@ -77,14 +89,17 @@ def open_study(name: str, warm_up: int, startup: int) -> optuna.Study:
     """
     pruner = optuna.pruners.MedianPruner(startup, warm_up)
     try:
-        study = optuna.create_study(
-            storage=connect(), study_name=name, load_if_exists=True, direction="maximize", pruner=pruner
+        return optuna.create_study(
+            storage=connect(),
+            study_name=name,
+            load_if_exists=True,
+            direction="maximize",
+            pruner=pruner,
+            # Without a seed: processes that start together must not draw the same, nor a call what an earlier one drew.
+            sampler=optuna.samplers.TPESampler(),
         )
-        # Machines that start together must not draw the same; nor may a call repeat what an earlier one drew.
-        study.sampler = optuna.samplers.TPESampler(seed=None if is_shared() else len(study.trials))
     except ERRORS as error:
         raise storage_error(error) from None
-    return study
 
 
 def connect() -> BaseStorage:
@@ -97,10 +112,12 @@ def connect() -> BaseStorage:
     for pause in (1, 2, 0):
         try:
             return RDBStorage(storage_url(), options, heartbeat_interval=INTERVAL, grace_period=GRACE)
-        except (ArgumentError, ImportError) as error:
+        except (ArgumentError, ImportError, ValueError) as error:
+            # Of a port that is no number it quotes what may be a password.
+            reason = "" if isinstance(error, ValueError) else f" ({describe(Exception(error.__cause__ or error))})"
             raise UserError(
                 f"{STORAGE}: expected the URL of a database, such as postgresql://user@host/studies, found "
-                f"{shown(storage_url())} ({describe(Exception(error.__cause__ or error))})"
+                f"{shown_storage()}{reason}"
             ) from None
         except (IntegrityError, ProgrammingError, OperationalError) as error:
             # Processes that start together make the same tables: all but the first one fail, and find them then.
@@ -110,21 +127,24 @@ def connect() -> BaseStorage:
     raise AssertionError("the last attempt returns or raises")
 
 
+def give_first_sign(study: optuna.Study, trial: Trial) -> None:
+    """Give the first sign of life of a trial, and its holder's name, on which `release_dead` relies.
+
+    Until then only the clocks of two machines tell how old a trial is, and they can differ by hours.
+    """
+    study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+    trial.set_user_attr("holder", f"process {os.getpid()} on {socket.gethostname()}")
+
+
 @contextmanager
 def leased(study: optuna.Study, trial: Trial) -> Iterator[None]:
-    """Give signs of life of a trial, and its holder's name, while the block runs, also after the database was away."""
+    """Give signs of life of a trial while the block runs, also after the database was away."""
     storage, number, ended = study._storage, trial._trial_id, Event()
 
     def sign() -> None:
-        signed = False
-        while True:
+        while not ended.wait(INTERVAL):
             with suppress(*ERRORS, UpdateFinishedTrialError):
                 storage.record_heartbeat(number)  # type: ignore[attr-defined]
-                if not signed:  # after the first sign of life, since `release_dead` takes it for one
-                    storage.set_trial_user_attr(number, "holder", f"process {os.getpid()} on {socket.gethostname()}")
-                    signed = True
-            if ended.wait(INTERVAL):
-                return
 
     thread = Thread(target=sign, daemon=True)
     thread.start()
@@ -150,7 +170,7 @@ def planned(trial: FrozenTrial) -> dict[str, Any]:
     return trial.system_attrs.get("fixed_params") or trial.params
 
 
-def patiently(call: Callable[[], Result], stop: Callable[[], bool]) -> Result:
+def when_study_answers(call: Callable[[], Result], stop: Callable[[], bool]) -> Result:
     """What a call returns that uses the study; while its server is away, it is tried again.
 
     Args:

@@ -51,7 +51,7 @@ def test_a_task_of_an_array_runs_its_own_experiment_once(
 
 def test_a_dry_run_counts_what_is_left(started: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.run_grid("g", VALUES, Where(), dry_run=True) == 0
-    assert capsys.readouterr().out == "1 experiments\n"
+    assert capsys.readouterr().out == "1 of 2 experiments are left to run.\n1 experiments\n"
     assert started == []
 
 

@@ -1,7 +1,8 @@
-"""How a search takes failures, without any training."""
+"""How a search and its experiments fail, stop and begin, without any training."""
 
 import signal
 import subprocess
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -10,8 +11,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from stages.common.core.errors import UserError
 from stages.train.params import Params
-from tools.sweep import experiments, search
+from tests.helpers.paths import ROOT
+from tools.sweep import experiments, search, study
 from tools.sweep.experiments import Failed, run_experiment
 from tools.sweep.search import Search
 
@@ -38,43 +41,43 @@ def fail(*words: object) -> None:
     raise Failed("no room")
 
 
-def judge_next(searching: Search, study: optuna.Study) -> None:
+def judge_next(searching: Search, opened: optuna.Study) -> None:
     """Run the trial that the search would run next."""
-    params, first = searching.unfinished(study)[0]
-    study.enqueue_trial(params, None if first is None else {"first": first})
-    searching.judge(study, study.ask())
+    params, first = searching.unfinished(opened)[0]
+    opened.enqueue_trial(params, None if first is None else {"first": first})
+    searching.judge(opened, opened.ask())
 
 
 def test_a_trained_trial_whose_push_failed_is_pushed_later_and_not_trained_again(
     trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, searching = optuna.create_study(direction="maximize"), wide()
+    opened, searching = optuna.create_study(direction="maximize"), wide()
     with monkeypatch.context() as away:
         away.setattr(search, "push", fail)
-        judge_next(searching, study)
-    assert (study.trials[0].state, searching.failures) == (TrialState.FAIL, ["no room"])
-    judge_next(wide(), study)  # another process
-    assert study.trials[1].params == study.trials[0].params
-    assert (study.trials[1].state, trained) == (TrialState.COMPLETE, ["wide-0"])
+        judge_next(searching, opened)
+    assert (opened.trials[0].state, searching.failures) == (TrialState.FAIL, ["no room"])
+    judge_next(wide(), opened)  # another process
+    assert opened.trials[1].params == opened.trials[0].params
+    assert (opened.trials[1].state, trained) == (TrialState.COMPLETE, ["wide-0"])
 
 
 def test_a_trial_whose_training_failed_is_not_tried_again_by_this_call(
     trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, searching = optuna.create_study(direction="maximize"), wide()
+    opened, searching = optuna.create_study(direction="maximize"), wide()
     monkeypatch.setattr(search, "run_experiment", fail)
-    judge_next(searching, study)
-    assert study.trials[0].user_attrs["failed"] == "no room"
-    assert study.trials[0].params not in [params for params, _ in searching.unfinished(study)]
+    judge_next(searching, opened)
+    assert opened.trials[0].user_attrs["failed"] == "no room"
+    assert opened.trials[0].params not in [params for params, _ in searching.unfinished(opened)]
 
 
 def test_a_trial_that_is_cut_short_ends_a_row_of_failures(trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    study, searching = optuna.create_study(direction="maximize"), wide()
+    opened, searching = optuna.create_study(direction="maximize"), wide()
     searching.failures = ["one", "two"]
     monkeypatch.setattr(search, "run_experiment", fail)
     monkeypatch.setattr(search, "Watch", lambda name, trial: SimpleNamespace(cut=True))
-    judge_next(searching, study)
-    assert (study.trials[0].state, searching.failures) == (TrialState.PRUNED, [])
+    judge_next(searching, opened)
+    assert (opened.trials[0].state, searching.failures) == (TrialState.PRUNED, [])
 
 
 class Dvc:
@@ -131,3 +134,47 @@ def test_data_stages_of_a_clone_do_not_wait_for_the_workers_that_run_clones(
     monkeypatch.setattr(experiments.subprocess, "Popen", start)
     run_experiment("wide-0", [], [], "wide", folder=Path(folder))
     assert given == [address]
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("postgresql://user:se/cret@host/db", "postgresql://host/db"),
+        ("postgresql://user:s@ecret@host:5432/db", "postgresql://host:5432/db"),
+        ("postgresql://host/db?user=u&password=secret", "postgresql://host/db"),
+        ("postgresql:/user:se/cret@host/db", "postgresql"),
+        ("postgresql://user:secret", "postgresql"),
+        ("postgresql://user:s@e/cret@host/db", "postgresql://host/db"),
+        ("sqlite:////films/optuna.db", "sqlite:////films/optuna.db"),
+    ],
+)
+def test_no_password_of_a_database_is_shown(url: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTUNA_STORAGE", url)
+    assert study.shown_storage() == text
+    assert "cret" not in str(study.storage_error(ValueError("closed")))
+
+
+def test_a_port_that_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTUNA_STORAGE", "postgresql://user:secret")
+    with pytest.raises(UserError, match=r"OPTUNA_STORAGE: expected the URL of a database, .* found postgresql$"):
+        study.connect()
+
+
+def test_processes_draw_other_values_and_a_trial_lives_from_its_first_moment(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = wide().open(), wide().open()  # as two processes have it
+    trial, _ = wide().claim(one, 12)
+    assert trial is not None
+    monkeypatch.setattr(study, "GRACE", -study.LAG.total_seconds() - 7200)  # as on a machine whose clock is ahead
+    study.release_dead(other)
+    assert other.trials[0].state == TrialState.RUNNING
+    assert one.ask().suggest_float("share", 0, 1) != other.ask().suggest_float("share", 0, 1)
+
+
+def test_a_table_that_cannot_be_read_names_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"params.yaml": (ROOT / "params.yaml").read_text(), "dvc.lock": "stages: {}"}
+    files = SimpleNamespace(read_text=texts.__getitem__, open=lambda path: StringIO("epoch\n1\n"))
+    monkeypatch.setattr(experiments, "DVCFileSystem", lambda rev: files)
+    with pytest.raises(UserError, match=r"^experiment wide-1, models/adaptive/seed-1-fold-1: .*csv: expected the col"):
+        experiments.read_experiment("wide-1")

@@ -57,13 +57,27 @@ def test_a_trial_that_takes_another_one_up_is_watched_in_its_run(
     attributes: dict[str, int], cut: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store holds a run of this name: that of a removed experiment, or that which is resumed."""
-    run = SimpleNamespace(info=SimpleNamespace(run_id="r"))
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r"), data=SimpleNamespace(tags={"training": "t"}))
     values = [Metric("validation_dice", 0.01, 0, step) for step in (1, 2)]
     client = SimpleNamespace(search_runs=lambda *args, **kwargs: [run], get_metric_history=lambda *args: values)
     monkeypatch.setattr("tools.sweep.search.open_client", lambda: (client, "0"))
     study = study_of([[0.1, 0.4, 0.6], [0.1, 0.5, 0.7], [0.1, 0.3, 0.5]])
     study.enqueue_trial({}, attributes)
     assert Watch("wide-3", study.ask())() == cut
+
+
+def test_a_trial_that_another_machine_took_up_is_watched_in_the_newest_run_of_its_first_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [
+        SimpleNamespace(info=SimpleNamespace(run_id=name), data=SimpleNamespace(tags={"training": training}))
+        for name, training in (("dead", "seed 1"), ("alive", "seed 1"), ("other", "seed 2"))
+    ]
+    client = SimpleNamespace(search_runs=lambda *args, **kwargs: runs, get_metric_history=lambda run, metric: [run])
+    monkeypatch.setattr("tools.sweep.search.open_client", lambda: (client, "0"))
+    study = study_of([])
+    study.enqueue_trial({}, {"first": 3})
+    assert Watch("wide-3", study.ask()).values() == ["alive"]
 
 
 def test_a_store_that_cannot_be_read_cuts_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
