@@ -47,9 +47,8 @@ from stages.ingest.dicom.read import (
     read_film,
     read_header,
     stored_values,
-    why_no_layout,
-    why_too_large,
 )
+from stages.ingest.dicom.refusals import why_no_layout, why_too_large
 from stages.ingest.dicom.values import why_no_numbers
 from stages.ingest.params import CtWindow
 from stages.ingest.problems import Unreadable
