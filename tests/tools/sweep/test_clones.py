@@ -125,11 +125,13 @@ def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(
 
 def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -> None:
     side_by_side({"repro-train": ["train"]}, 2, StopRequest())
-    assert [name for _, name in runs(project)] == ["repro-train"]
+    # The queue's worker of the test before may still run what that test queued again.
+    ran = [name for _, name in runs(project) if not name.startswith("queue")]
+    assert ran == ["repro-train"]
     assert changed(["train", "data"]) == ["train"]
     assert "Stage 'train' is cached - skipping run" in run(project, "dvc", "repro")
     assert changed(["train", "data"]) == []
-    assert len(runs(project)) == 1
+    assert [name for _, name in runs(project) if not name.startswith("queue")] == ran
     assert "repro-train" not in run(project, "dvc", "exp", "list", "--all-commits", "--name-only")
     run(project, "git", "checkout", "-q", "dvc.lock")
 
