@@ -351,8 +351,9 @@ def requeue() -> None:
 @sweep.command("report")
 def sweep_report(name: SweepName) -> None:
     """Write reports/sweep.html of all experiments of a sweep. Those of DVC's queue named NAME-number count, too."""
+    from tools.sweep.experiments import trained_params
     from tools.sweep.overrides import overridden
-    from tools.sweep.runner import trained_params, write_page
+    from tools.sweep.runner import write_page
 
     begin_working()
     train, _ = trained_params(overridden([]))

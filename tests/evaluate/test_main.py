@@ -8,6 +8,7 @@ import torch
 
 from stages.common.core.files import read_png, write_json, write_png, write_table
 from stages.common.data.dataset import load_films
+from stages.common.data.tables import SPLIT
 from stages.common.model.architecture import Pyramid
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.network import build, load_model, predict_logits, save_weights
@@ -16,7 +17,7 @@ from stages.evaluate.image_level import fit_calibration
 from stages.evaluate.main import main
 from stages.evaluate.params import Params
 from tests.helpers.films import squares
-from tests.helpers.split import write_split
+from tests.helpers.tables import filled
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def project(here: Path) -> Path:
             box = f"{left} {top} {left + 12} {top + 12}" if fractured else ""
             size = 0.5 if i == 0 else ""
             rows.append({"image_id": f"{split}{i}", "split": split, "boxes": box, "row_mm": size, "column_mm": size})
-    write_split(here / "data/dataset", pd.DataFrame(rows))
+    SPLIT.write(here / "data/dataset", filled(SPLIT, rows))
     torch.manual_seed(0)
     network = Pyramid(channels=[16, 8, 8])
     model = here / "models/adaptive/seed-1-fold-1"

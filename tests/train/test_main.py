@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_png
 from stages.common.data.dataset import load_films
+from stages.common.data.tables import SPLIT
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
 from stages.train.main import main
@@ -32,7 +33,7 @@ from tests.helpers.films import squares
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, read_until
-from tests.helpers.split import write_split
+from tests.helpers.tables import filled
 from tests.helpers.training import change, run, store
 
 COMMAND = [sys.executable, "-m", "stages.train", "adaptive"]
@@ -53,7 +54,7 @@ def write_dataset(folder: Path) -> None:
             for kind, picture in (("", image), ("_levels", image // 64 * 64), ("_mask", mask)):
                 write_png(folder / f"data/dataset/train{kind}/{name}.png", picture)
             rows.append({"image_id": name, "split": split, "prevalence": mask.mean()})
-    write_split(folder / "data/dataset", pd.DataFrame(rows))
+    SPLIT.write(folder / "data/dataset", filled(SPLIT, rows))
 
 
 @pytest.fixture

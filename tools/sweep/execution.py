@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -40,8 +41,20 @@ def run_jobs(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]:
     return run_in_clones(jobs, where, stop) if where.exchanges else run_here(jobs, where.jobs, stop)
 
 
-def run_here(jobs: list[Job], count: int, stop: StopRequest) -> list[str]:
-    """Run experiments on this machine, so many at a time; returns what went wrong."""
+def run_here(
+    jobs: list[Job],
+    count: int,
+    stop: StopRequest,
+    outcome: Callable[[str], str] = lambda name: f"validation Dice {read_experiment(name).score:.3f}",
+) -> list[str]:
+    """Run experiments on this machine, so many at a time; returns what went wrong.
+
+    Args:
+        jobs: the experiments.
+        count: at a time.
+        stop: no more begin when it is asked for.
+        outcome: what is said of an experiment that has ended well, by its name.
+    """
 
     def run(job: Job) -> str:
         if stop():
@@ -51,7 +64,7 @@ def run_here(jobs: list[Job], count: int, stop: StopRequest) -> list[str]:
             run_experiment(job.name, job.overrides, job.stages, job.sweep, stop)
         except Failed as failed:
             return "" if stop() else str(failed)
-        say(f"{job.name}: validation Dice {read_experiment(job.name).score:.3f}")
+        say(f"{job.name}: {outcome(job.name)}")
         return ""
 
     with ThreadPoolExecutor(count) as pool:

@@ -27,7 +27,9 @@ from stages.common.core.signals import PR_SET_PDEATHSIG
 from stages.common.data.layout import EVALUATION, MODELS, PARAMS, WEIGHTS
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, PER_IMAGE, VALIDATION_SCORES, Row, Table
+from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method, read_weights
+from stages.train.params import Params as Train
 from tools.sweep.arms import ARMS
 from tools.sweep.schedule import declared_shares
 
@@ -83,6 +85,11 @@ class Experiment:
 def targets(stage: str, seeds: list[int], folds: list[int]) -> list[str]:
     """The stages of the adaptive variant for every seed and fold: a sweep over its weights needs no other."""
     return [f"{stage}@{Run('adaptive', *pair)}" for pair in product(seeds, folds)]
+
+
+def trained_params(params: dict[str, Any]) -> tuple[Train, list[int]]:
+    """The section `train`, and the folds."""
+    return Train.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
 
 
 def run_experiment(

@@ -7,7 +7,6 @@ the `dvc repro` that follows finds it. The experiments themselves are removed.
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -18,11 +17,10 @@ from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import VARIANTS, Run
-from stages.evaluate.params import Params as Evaluate
-from stages.train.params import Params as Train
+from tools.sweep.clone import Job
 from tools.sweep.exchange import run_dvc
-from tools.sweep.execution import say
-from tools.sweep.experiments import Failed, run_experiment
+from tools.sweep.execution import run_here
+from tools.sweep.experiments import trained_params
 
 SWEEP = "repro"  # of the runs in MLflow
 
@@ -35,12 +33,11 @@ def reproduce(jobs: int) -> int:
     Raises:
         UserError: a training failed; the others are done and are not run again.
     """
-    params = read_params(PARAMS)
-    seeds, folds = Train.model_validate(params["train"]).seeds, Evaluate.model_validate(params["evaluate"]).folds
+    train, folds = trained_params(read_params(PARAMS))
     if code := repro("annotate"):
         return code
     with stop_request() as stop:
-        runs = [str(Run(*item)) for item in product(VARIANTS, seeds, folds)]
+        runs = [str(Run(*item)) for item in product(VARIANTS, train.seeds, folds)]
         todo = changed([f"train@{run}" for run in runs])
         targets = {
             f"{SWEEP}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
@@ -76,21 +73,9 @@ def side_by_side(targets: dict[str, list[str]], jobs: int, stop: StopRequest) ->
     Raises:
         UserError: some failed; the others are in the run cache.
     """
-
-    def run(name: str) -> str:
-        if stop():
-            return ""
-        say(f"{name}: starts")
-        try:
-            run_experiment(name, [], targets[name], SWEEP, stop)
-        except Failed as failed:
-            return "" if stop() else str(failed)
-        say(f"{name}: done")
-        return ""
-
     remove(targets)  # of a call that was killed
-    with ThreadPoolExecutor(jobs) as pool:
-        failures = list(filter(None, pool.map(run, targets)))
+    experiments = [Job(name, [], stages, SWEEP) for name, stages in targets.items()]
+    failures = run_here(experiments, jobs, stop, lambda name: "done")
     remove(targets)
     if failures:
         raise UserError(

@@ -15,16 +15,14 @@ from stages.common.core.files import write_text
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import DATASET, RAW, SWEEP_PAGE
 from stages.common.data.tables import MANIFEST, SPLIT
-from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method, read_weights
-from stages.train.params import Params as Train
 from tools.sweep.arms import arms
 from tools.sweep.clone import Job, find_origin
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import refuse_another, refuse_changed
 from tools.sweep.exchange import pull
 from tools.sweep.execution import Where, run_jobs, say
-from tools.sweep.experiments import Failed, names, read_sweep, targets
+from tools.sweep.experiments import Failed, names, read_sweep, targets, trained_params
 from tools.sweep.overrides import ADAPTIVE, expand, overridden, replace_adaptive
 from tools.sweep.ranges import Range, parse_range
 
@@ -205,11 +203,6 @@ def stages_of(params: dict[str, Any]) -> list[str]:
     """The stages that an experiment with these params runs."""
     train, folds = trained_params(params)
     return [*targets("train", train.seeds, folds), *targets("evaluate", train.seeds, folds)]
-
-
-def trained_params(params: dict[str, Any]) -> tuple[Train, list[int]]:
-    """The section `train`, and the folds."""
-    return Train.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
 
 
 def stopped(name: str, stop: StopRequest) -> int:

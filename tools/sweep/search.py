@@ -152,11 +152,11 @@ class Search:
         """A trial to run, or None and, unless enough are done, who runs those that are still open."""
         while True:
             release_dead(study)
-            enough = len(done(study)) >= trials
+            left = trials - len(done(study))
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            if enough or len(done(study)) + len(running) >= trials:
+            if left <= len(running):
                 holders = [f"{self.name}-{other.number} ({other.user_attrs.get('holder', '?')})" for other in running]
-                return None, [] if enough else holders
+                return None, holders if left > 0 else []
             for params, first in self.unfinished(study)[:1]:
                 study.enqueue_trial(params, None if first is None else {"first": first})
             trial = study.ask()

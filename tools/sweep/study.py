@@ -8,7 +8,6 @@ none for longer belonged to a process or a machine that died, and is free to be 
 import os
 import re
 import socket
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Operationa
 
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import describe, root
-from tools.sweep.exchange import PATIENCE
+from tools.sweep.exchange import PATIENCE, Away, patiently
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 # Signs of life are an experimental feature of Optuna's, which expects to give them itself.
@@ -179,14 +178,14 @@ def when_study_answers(call: Callable[[], Result], stop: Callable[[], bool]) -> 
     Raises:
         UserError: the database is a file, or the server stays away.
     """
-    end, said = time.monotonic() + PATIENCE, False
-    while True:
+
+    def attempt() -> Result:
         try:
             return call()
         except ERRORS as error:
-            if not is_shared() or time.monotonic() > end or stop():
-                raise storage_error(error) from None
-            if not said:
-                print(f"sweep: {storage_error(error)} (waiting {PATIENCE:.0f} s for it)", file=sys.stderr, flush=True)
-                said = True
-            time.sleep(PAUSE)
+            failure = storage_error(error)
+            if not is_shared():
+                raise failure from None
+            raise Away(f"{failure} (waiting {PATIENCE:.0f} s for it)", failure) from None
+
+    return patiently(attempt, stop, PAUSE)

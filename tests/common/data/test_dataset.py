@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_png
 from stages.common.data.dataset import load_films
-from tests.helpers.split import write_split
+from stages.common.data.tables import SPLIT
+from tests.helpers.tables import filled
 
 ROLES = {"split": ["train", "test", "validation"], "fold_2": ["test", "train", "validation"]}
 
@@ -16,7 +16,7 @@ ROLES = {"split": ["train", "test", "validation"], "fold_2": ["test", "train", "
 def folder(tmp_path: Path) -> Path:
     """Three films of one grey level each; the second lies in the folder of the test films."""
     names = ["a", "b", "c"]
-    write_split(tmp_path, pd.DataFrame({"image_id": names} | ROLES))
+    SPLIT.write(tmp_path, filled(SPLIT, {"image_id": names} | ROLES))
     for name, side, level in zip(names, ("train", "test", "train"), (10, 20, 30), strict=True):
         for kind, value in (("", level), ("_levels", level + 1), ("_mask", 255)):
             write_png(tmp_path / f"{side}{kind}" / f"{name}.png", np.full((4, 4), value, np.uint8))
@@ -32,7 +32,7 @@ def test_each_fold_has_its_own_test_film(fold: int, level: int, folder: Path) ->
 
 def test_the_number_of_reading_threads_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"film{i:02}" for i in range(20)]
-    write_split(tmp_path, pd.DataFrame({"image_id": names[::-1], "split": "train"}))
+    SPLIT.write(tmp_path, filled(SPLIT, {"image_id": names[::-1], "split": "train"}))
     for level, name in enumerate(names):
         write_png(tmp_path / "train" / f"{name}.png", np.full((4, 4), level, np.uint8))
         write_png(tmp_path / "train_mask" / f"{name}.png", np.full((4, 4), 255 * (level % 2), np.uint8))
