@@ -57,7 +57,7 @@ from stages.report.claims import claims
 from stages.report.evaluations import Evaluated, read_runs, remove_leftovers, together
 from stages.report.films import read_films, write_films
 from stages.report.montage import montage
-from stages.report.page import render
+from stages.report.page import contents, render
 from stages.report.params import Params
 from stages.report.published import audit
 from stages.report.tables import (
@@ -91,7 +91,7 @@ def main(settings: Params, root: Path = Path()) -> str:
     with busy("report: writes pictures of the films"), new_folder(root / PAGE_FILMS) as out:
         write_films(out, tested)
     with busy("report: draws the page"):
-        page, page_to_mail = render(tested, runs, results, sentence, params)
+        page, page_to_mail = render(tested, contents(tested, runs, results, sentence, params))
     with new_folder(root / CURVES) as out:
         write_curves(out, runs)
     for table in RESULTS:

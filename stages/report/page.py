@@ -58,24 +58,14 @@ REFERENCES = (
 )
 
 
-def render(
-    films: TestFilms,
-    runs: dict[str, list[Evaluated]],
-    results: dict[str, pd.DataFrame],
-    verdict: str,
-    params: dict[str, Any],
-) -> tuple[str, str]:
+def render(films: TestFilms, facts: dict[str, Any]) -> tuple[str, str]:
     """The HTML of the page beside PAGE_FILMS, which are written, and of the page in one file.
 
     Args:
         films: that were tested.
-        runs: of each variant, by seed and fold.
-        results: the tables of the report by the names of their files.
-        verdict: of `tables.verdict`.
-        params: the whole of params.yaml.
+        facts: of `contents`.
     """
     shown, template = cards(films), page_templates(Path(__file__).parent).get_template("page.html")
-    facts = contents(films, runs, results, verdict, params)
     few, scripts = to_mail(films, shown)
     return (
         template.render(facts, films=shown, mailed=False, scripts=""),
@@ -90,7 +80,15 @@ def contents(
     verdict: str,
     params: dict[str, Any],
 ) -> dict[str, Any]:
-    """What both pages have: all but the films. Arguments: of `render`."""
+    """What both pages have: all but the films.
+
+    Args:
+        films: that were tested.
+        runs: of each variant, by seed and fold.
+        results: the tables of the report by the names of their files.
+        verdict: of `tables.verdict`.
+        params: the whole of params.yaml.
+    """
     root, split, manifest = films.root, films.split, films.manifest
     comparison, statistics = results["comparison"], results["statistics"]
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
