@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from torch import Tensor, nn
@@ -34,7 +36,7 @@ LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the 
 def lock_training_devices(settings: Loop, stop: StopRequest | None = None) -> Iterator[None]:
     """Wait for as many GPUs of this machine, or where there is none for as many cores, as the training will use.
 
-    Under torchrun or SLURM the devices are already ours, and a process that Fabric started uses its parent's.
+    Under torchrun the devices are already ours, and a process that Fabric started uses its parent's.
 
     Args:
         stop: ends the wait, and the process, when asked.
@@ -72,7 +74,8 @@ def visible_gpus() -> list[str]:
 def make_fabric(settings: Loop) -> Fabric:
     """CPU or GPUs, in the precision that `settings` asks for; `launch` starts the other processes.
 
-    Under torchrun or SLURM the number of processes is theirs; else `settings.devices` on this machine.
+    Under torchrun the number of processes is its own; else it is `settings.devices`, on this machine, also in a job of
+    SLURM.
 
     Raises:
         UserError: there are fewer GPUs than `settings.devices`.
@@ -105,6 +108,8 @@ def make_fabric(settings: Loop) -> Fabric:
         num_nodes=max(1, world // local),
         strategy=strategy,
         precision="bf16-mixed" if bf16 else "32-true",
+        # Fabric would take a job of SLURM for one of its processes, and wait for others that nobody starts.
+        plugins=None if TorchElasticEnvironment.detect() else LightningEnvironment(),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.strategies.ddp import DDPStrategy
 from timm.layers import BatchNormAct2d
 from torch import nn
 
@@ -31,6 +32,15 @@ from tests.helpers.params import merge
 @pytest.fixture
 def settings(toy_params: dict[str, Any]) -> Params:
     return Params.model_validate(toy_params["train"])
+
+
+def test_a_job_of_slurm_is_one_machine_as_any(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What sbatch sets for one task. Fabric would train half of each batch, and nobody the other half."""
+    for name, value in (("NTASKS", "1"), ("JOB_NAME", "grid"), ("PROCID", "0"), ("LOCALID", "0"), ("NODEID", "0")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    fabric = make_fabric(settings.loop.model_copy(update={"devices": 2}))
+    assert isinstance(fabric.strategy, DDPStrategy)
+    assert not fabric.strategy.cluster_environment.creates_processes_externally
 
 
 def test_a_driver_that_is_too_old_is_said_rather_than_trained_around(monkeypatch: pytest.MonkeyPatch) -> None:

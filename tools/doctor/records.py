@@ -1,58 +1,49 @@
 """MLflow against what is on disk: runs whose process died, and results that came from DVC's cache."""
 
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from socket import gethostname
 
-from filelock import FileLock, Timeout
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import MODELS, WEIGHTS
 from stages.common.data.run_id import RUN_FOLDERS
-from stages.common.model.tracking import HOST, chosen_uri, local_uri, open_client, root
-from stages.train.checkpoint import checkpoint_path
+from stages.common.model.tracking import chosen_uri, local_uri, open_client, root, trains
 from tools.doctor.findings import CheckResult, Severity
+
+SHOWN = 5  # names of runs
 
 
 def dead_runs(fix: bool) -> list[CheckResult]:
     """Runs that MLflow holds for running and no process of this machine trains; `fix` closes them as killed.
 
-    A training holds the lock of its checkpoint while it lives. Runs of other machines, which a server may hold, are
-    left alone.
+    Runs of other machines and containers, which a server may hold, are left alone.
     """
     try:
         client, experiment = open_client()
         running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
     except (UserError, MlflowException):
         return []  # said by another check
-    here = [run for run in running if run.data.tags.get(HOST, gethostname()) == gethostname()]
-    dead = [run for run in here if not trains(run)]
+    judged = [(run, trains(run)) for run in running]
+    dead = [run for run, alive in judged if alive is False]
     if fix:
         for run in dead:
             client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+    counts = Counter(alive for _, alive in judged)
+    others = f"; {counts[None]} of other machines or containers are not judged here" if counts[None] else ""
     if not dead:
-        return [CheckResult("MLflow runs", Severity.GOOD, f"{len(here)} running here, each by a living process")]
-    names = ", ".join(str(run.info.run_name) for run in dead[:5])
+        return [
+            CheckResult("MLflow runs", Severity.GOOD, f"{counts[True]} running here, each by a living process{others}")
+        ]
+    names = first_few([str(run.info.run_name) for run in dead], SHOWN)
     message = f"{len(dead)} are called running and their process is gone ({names})"
     if fix:
-        return [CheckResult("MLflow runs", Severity.GOOD, f"{message}: closed")]
-    return [CheckResult("MLflow runs", Severity.WARN, f"{message}; --fix closes them")]
-
-
-def trains(run: Run) -> bool:
-    """Whether a process of this machine holds the lock of the run's training."""
-    lock = checkpoint_path(run.data.tags.get("training", "")).with_suffix(".lock")
-    if not lock.is_file():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
+        return [CheckResult("MLflow runs", Severity.GOOD, f"{message}: closed{others}")]
+    return [CheckResult("MLflow runs", Severity.WARN, f"{message}; --fix closes them{others}")]
 
 
 def results(models: Path = MODELS) -> list[CheckResult]:

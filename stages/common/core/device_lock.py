@@ -46,14 +46,14 @@ def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = 
     ours: list[int] = []
 
     def waiting() -> str:
-        held = [
-            f"{name} is held by {holder(lock)}" for name, lock in zip(devices, locks, strict=True) if not lock.is_locked
-        ]
-        return f"waiting until {count} of {len(devices)} ({', '.join(devices)}) are free: {first_few(held)}"
+        held = [f"{name} is held by {holder(lock)}" for name, lock in zip(devices, locks, strict=True) if is_held(lock)]
+        first = [f"first in line is {holder(turn)}"] if is_held(turn) else []
+        return f"waiting until {count} of {len(devices)} ({', '.join(devices)}) are free: {first_few(first + held)}"
 
     speaker = Busy("waits")
     try:
         announced = wait_for(turn, waiting, stop)
+        sign(turn)
         while len(ours) < count:
             free = next((i for i, lock in enumerate(locks) if i not in ours and try_lock(lock)), None)
             if free is not None:
@@ -67,12 +67,12 @@ def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = 
             stop.exit_if_asked()
             time.sleep(PAUSE)
         speaker.stop()
-        turn.release()
+        release(turn)
         yield sorted(ours)
     finally:
         speaker.stop()
         for lock in (turn, *locks):
-            lock.release()
+            release(lock)
 
 
 def sign(lock: FileLock) -> None:
@@ -87,12 +87,29 @@ def holder(lock: FileLock) -> str:
     """Who holds a lock, by their own words."""
     try:
         return holder_file(lock).read_text()
-    except OSError:  # it has just been taken
+    except FileNotFoundError:  # it has just been taken
         return "a process that has not signed yet"
 
 
 def holder_file(lock: FileLock) -> Path:
-    return Path(lock.lock_file).with_suffix(".holder")
+    return Path(lock.lock_file).with_suffix(f"{Path(lock.lock_file).suffix}.holder")
+
+
+def is_held(lock: FileLock) -> bool:
+    """Whether another process holds a lock. What a killed one signed stays, while its lock is free."""
+    if lock.is_locked:
+        return False
+    if try_lock(lock):
+        lock.release()
+        return False
+    return True
+
+
+def release(lock: FileLock) -> None:
+    """Free a lock if it is ours, without our name: it would be shown as that of the next holder."""
+    if lock.is_locked:
+        holder_file(lock).unlink(missing_ok=True)
+        lock.release()
 
 
 def wait_for(lock: FileLock, message: Callable[[], str], stop: StopRequest) -> bool:

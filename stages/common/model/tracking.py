@@ -37,6 +37,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from stages.common.core.errors import UserError
 from stages.common.core.git import git_commit
+from stages.common.core.process import has_ended, process_name
 from stages.common.data.layout import REPORTS
 
 # Its database chatter is no news to a user; errors are raised.
@@ -44,7 +45,7 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
 EXPERIMENT = "wrist-fracture"
-HOST = "host"  # the tag of a run that names its machine
+HOST, PROCESS = "host", "process"  # the tags of a run that name its machine, and what trains there
 SAMPLING = 10  # seconds between two samples of processor, memory and GPU
 
 Call = Callable[[mlflow.MlflowClient, str], object]
@@ -74,8 +75,11 @@ def is_mistake(uri: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """An address, or a sentence with some, without the user and the password that may stand in them."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    """An address, or a sentence with some, without user, password and options: each may hold a secret.
+
+    A password may hold / and @, so that all up to the last @ goes.
+    """
+    return re.sub(r"(://)(?:\S*@)?([^\s?]*)(?:\?\S*)?", r"\1\2", text)
 
 
 def describe(error: Exception) -> str:
@@ -158,10 +162,13 @@ class Tracker:
             self.fall_back(error)
 
     def start(self, uri: str) -> None:
-        """Take up the run of a training that resumes, or open a new one; others of it that were killed are closed."""
+        """Take up the run of a training that resumes, or open a new one; others of it that were killed are closed.
+
+        A process of this machine may train the same at this moment, from another clone of the project.
+        """
         self.client, experiment = open_client(uri)
         same = f"tags.training = '{self.tags['training']}' and attributes.status != 'FINISHED'"
-        earlier = self.client.search_runs([experiment], same)  # the newest first
+        earlier = [run for run in self.client.search_runs([experiment], same) if not trains(run)]  # the newest first
         taken_up = earlier[0] if self.resumes and earlier else None
         for run in earlier:
             if run.info.status == "RUNNING" and run is not taken_up:
@@ -253,6 +260,16 @@ class Tracker:
             self.do(lambda client, run: client.set_terminated(run, status))
 
 
+def trains(run: Run) -> bool | None:
+    """Whether the process of a run is alive, by MLflow and this machine; None where only another machine knows."""
+    if run.info.status != "RUNNING":
+        return False
+    if run.data.tags.get(HOST) != socket.gethostname() or not (process := run.data.tags.get(PROCESS)):
+        return None
+    ended = has_ended(process)
+    return None if ended is None else not ended
+
+
 def parent_tag(client: mlflow.MlflowClient, experiment: str) -> dict[str, str]:
     """What puts a run below its sweep's; nothing outside experiments."""
     if "DVC_EXP_NAME" not in os.environ:
@@ -284,7 +301,8 @@ def training_run(name: str, tags: dict[str, str], resumes: bool = False) -> Iter
     """A run that ends FINISHED, FAILED or, on Ctrl-C and SIGTERM, KILLED; arguments as for Tracker."""
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
     title = f"{os.environ.get('DVC_EXP_NAME', '')} {name}".strip()
-    code_tags = {"mlflow.runName": title, "git.commit": git_commit(), HOST: socket.gethostname()}
+    code_tags = {"mlflow.runName": title, "git.commit": git_commit()}
+    code_tags |= {HOST: socket.gethostname(), PROCESS: process_name(os.getpid())}
     dvc_tags = {tag: os.environ.get(variable, "") for tag, variable in from_dvc.items()}
     tracker = Tracker(code_tags | dvc_tags | tags, resumes)
     status = RunStatus.KILLED

@@ -9,8 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from stages.common.core.device_lock import cpu_cores, lock_devices
+from stages.common.core.device_lock import cpu_cores, lock_devices, sign
 from stages.common.core.signals import StopRequest
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import read_until
@@ -64,6 +65,35 @@ def test_a_holder_that_dies_frees_its_device(sign: signal.Signals) -> None:
     first.send_signal(sign)
     first.communicate()
     assert second.communicate()[0].startswith("has 0\n")
+
+
+def test_who_waits_hears_of_those_that_hold_something_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """gpu-0 and the turn were left by killed processes, gpu-1 by one that ended, and gpu-2 is taken."""
+    for name in ("gpu-0.lock", "gpu-2.lock", "gpu.turn"):
+        (tmp_path / name).touch()
+        (tmp_path / f"{name}.holder").write_text("process 1 on gone")
+    with lock_devices(["gpu-1"], 1):
+        pass
+    stop = StopRequest()
+    stop.asked = True
+    with FileLock(tmp_path / "gpu-2.lock"), pytest.raises(SystemExit), lock_devices(["gpu-1", "gpu-0"], 2):
+        sign(FileLock(tmp_path / "gpu-2.lock"))
+        with lock_devices(["gpu-0", "gpu-1", "gpu-2", "gpu-3"], 2, stop):
+            pytest.fail("only one of them is free")
+    said = capsys.readouterr().err
+    assert said.count("is held by") == 3
+    assert "gone" not in said
+    assert "first in line" not in said
+
+
+def test_who_waits_behind_others_hears_who_comes_first(tmp_path: Path) -> None:
+    with lock_devices(["gpu-0"], 1):
+        first = holder(["gpu-0"], 1, 0)
+        read_until(first.stderr, f"gpu-0 is held by process {os.getpid()} on ")
+        second = holder(["gpu-0"], 1, 0)
+        read_until(second.stderr, f"first in line is process {first.pid} on ")
+    assert [process.communicate()[0][:3] for process in (first, second)] == ["has", "has"]
+    assert not list(tmp_path.glob("*.holder"))
 
 
 def test_a_wish_for_more_than_there_is_gets_all() -> None:

@@ -1,5 +1,7 @@
 import http.server
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,13 +9,17 @@ from pathlib import Path
 import pytest
 
 from stages.common.core.errors import UserError
+from stages.common.core.process import process_name
 from stages.common.model.tracking import (
+    HOST,
+    PROCESS,
     Tracker,
     flat,
     local_uri,
     log_report,
     log_test_metrics,
     open_client,
+    shown,
     training_run,
 )
 from tests.helpers.mlflow_store import TAGS, check_all, model_files, record_all
@@ -58,15 +64,35 @@ def test_a_run_that_ends_badly_says_so(error: type[BaseException], status: str, 
 
 
 def test_a_run_whose_process_was_killed_is_closed_by_the_next_of_the_same_training(here: Path) -> None:
-    Tracker(TAGS).monitor.finish()  # and never ended
+    alive = process_name(os.getpid())
+    dead = alive.replace(" ", "0 ", 1)  # a number beyond all
+    killed = Tracker(TAGS | {HOST: socket.gethostname(), PROCESS: dead})
+    living = Tracker(TAGS | {HOST: socket.gethostname(), PROCESS: alive})  # in another clone
     other = Tracker({"training": "t2"})
-    with training_run("x", TAGS):
+    with training_run("x", TAGS, resumes=True) as resumed:
         pass
     client, experiment = open_client()
     statuses = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
-    assert sorted(statuses.values()) == ["FINISHED", "KILLED", "RUNNING"]
-    assert statuses[other.run_id] == "RUNNING"
-    other.end("FINISHED")
+    assert statuses[living.run_id] == statuses[other.run_id] == "RUNNING"
+    assert resumed.run_id == killed.run_id
+    for run in (killed, living, other):
+        run.end("FINISHED")
+
+
+@pytest.mark.parametrize(
+    ("address", "bare"),
+    [
+        ("postgresql://me:a/b@host:5/studies", "postgresql://host:5/studies"),
+        ("https://me:p@ss/w?rd@host/path", "https://host/path"),
+        ("https://token@host", "https://host"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db"),
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:////tmp/a b/mlflow.db", "sqlite:////tmp/a b/mlflow.db"),
+    ],
+)
+def test_an_address_is_shown_without_secrets(address: str, bare: str) -> None:
+    assert shown(address) == bare
+    assert shown(f"{address} and {address} fail for me@example.org") == f"{bare} and {bare} fail for me@example.org"
 
 
 def test_a_server_that_was_never_there_costs_nothing(

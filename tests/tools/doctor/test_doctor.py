@@ -1,15 +1,17 @@
 """The doctor on this machine, and on ones that lack something."""
 
 import json
+import os
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
-from stages.common.model.tracking import open_client, training_run
+from stages.common.core.process import process_name
+from stages.common.model.tracking import HOST, PROCESS, open_client, training_run
 from stages.ingest.params import Params as Ingest
 from stages.train.params import Params as Train
 from tests.helpers.commands import wrist
@@ -141,19 +143,26 @@ def test_credentials_are_found_and_not_shown(
 
 def test_runs_whose_process_is_gone_are_named_and_closed(project: Path) -> None:
     client, experiment = open_client()
-    dead = client.create_run(experiment, tags={"training": "gone", "mlflow.runName": "adaptive-1-1"}).info.run_id
-    living = client.create_run(experiment, tags={"training": "lives"}).info.run_id
-    elsewhere = client.create_run(experiment, tags={"training": "far", "host": "another-machine"}).info.run_id
-    Path(".checkpoints").mkdir()
-    Path(".checkpoints/gone.lock").touch()
-    with FileLock(".checkpoints/lives.lock"):
-        (finding,) = dead_runs(fix=False)
-        assert finding.state == Severity.WARN
-        assert "adaptive-1-1" in finding.message
-        assert dead_runs(fix=True)[0].state == Severity.GOOD
-        assert client.get_run(living).info.status == "RUNNING"
-    assert client.get_run(elsewhere).info.status == "RUNNING"
+    alive, host = process_name(os.getpid()), gethostname()
+    number, start, _, boot = alive.split()
+
+    def start_run(name: str, host: str, process: str) -> str:
+        tags = {"mlflow.runName": name, HOST: host, PROCESS: process}
+        return str(client.create_run(experiment, tags=tags).info.run_id)
+
+    dead = start_run("adaptive-1-1", host, alive.replace(" ", "0 ", 1))
+    left_alone = [
+        start_run("of another clone", host, alive),
+        start_run("of another machine", "another", alive.replace(" ", "0 ", 1)),
+        start_run("of a container", host, f"{number}0 {start} pid:[1] {boot}"),
+    ]
+    (finding,) = dead_runs(fix=False)
+    assert finding.state == Severity.WARN
+    assert "(adaptive-1-1); --fix closes them; 2 of other machines or containers are not judged" in finding.message
+    assert dead_runs(fix=True)[0].state == Severity.GOOD
+    assert {client.get_run(run).info.status for run in left_alone} == {"RUNNING"}
     assert client.get_run(dead).info.status == "KILLED"
+    assert "1 running here, each by a living process" in dead_runs(fix=False)[0].message
 
 
 def test_a_result_of_the_cache_is_found_under_the_run_that_made_it(
