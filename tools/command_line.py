@@ -186,6 +186,7 @@ def report() -> None:
     """Print the comparison of the last run. It says where its page lies."""
     from stages.common.core.errors import UserError
 
+    begin_working()
     if not (COMPARISON_MD.is_file() and PAGE.is_file()):
         raise UserError(f"{COMPARISON_MD}: there is no report yet; run `make repro` or `dvc repro`")
     print(f"{COMPARISON_MD.read_text()}The page: {PAGE.resolve()}")

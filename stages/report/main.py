@@ -23,6 +23,7 @@ from stages.common.data.layout import (
     CURVES,
     DATASET,
     HEADLINE,
+    LIVE,
     MODELS,
     PAGE,
     PAGE_FILMS,
@@ -94,6 +95,8 @@ def main(settings: Params, root: Path = Path()) -> str:
         page, page_to_mail = render(tested, contents(tested, runs, results, sentence, params))
     with new_folder(root / CURVES) as out:
         write_curves(out, runs)
+    for history in (root / LIVE).glob("*.csv"):  # the curves hold all its epochs
+        history.unlink()
     for table in RESULTS:
         table.write(root / REPORTS, results[Path(table.name).stem])
     write_json(root / HEADLINE, headline(results, runs))

@@ -26,7 +26,7 @@ from stages.common.core.files import new_folder, write_json
 from stages.common.core.hashing import folder_sha256, json_sha256, sha256
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.dataset import Films, load_films
-from stages.common.data.layout import DATASET, DESCRIPTION, MODELS, PARAMS, VALIDATION, WEIGHTS
+from stages.common.data.layout import DATASET, DESCRIPTION, LIVE, MODELS, PARAMS, VALIDATION, WEIGHTS
 from stages.common.data.records import ModelRecord, TrainingRecord
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, VALIDATION_SCORES
@@ -184,7 +184,7 @@ def resume(training: Training, snapshot: Snapshot | None) -> None:
 
 
 def fit(training: Training, tracker: Tracker, save: Callable[[], None]) -> None:
-    """Train all epochs; each goes to MLflow, the screen and, when it is due, the checkpoint.
+    """Train all epochs; each goes to LIVE, MLflow, the screen and, when it is due, the checkpoint.
 
     Args:
         training: at its beginning or resumed.
@@ -198,6 +198,7 @@ def fit(training: Training, tracker: Tracker, save: Callable[[], None]) -> None:
         with reporting(str(training.run), training.settings.loop.epochs, state.epoch) as report:
             start = due = time.monotonic()
             for row in training.epochs():
+                write_history(LIVE, training, f"{training.run}.csv")
                 seconds = time.monotonic() - start
                 images_per_second = len(training.train.ids) / seconds
                 tracker.log(row | {"images_per_second": images_per_second})
@@ -225,13 +226,24 @@ def write_run(training: Training, record: TrainingRecord, target: Path) -> float
     model: ModelRecord = {**record, "familiar": familiar, "epoch": state.kept_epoch}
     with new_folder(target) as out:
         save_weights(out / WEIGHTS, state.kept)
-        HISTORY.write(out, pd.DataFrame(state.history).astype({"epoch": int}))
+        write_history(out, training)
         write_json(out / DESCRIPTION, model)
         probabilities = to_probabilities(predict_logits(load_model(out), validation.inputs))
         scores = score_images(probabilities, validation.masks, 0.5)
         scores.insert(0, "image_id", validation.ids)
         VALIDATION_SCORES.write(out, scores)
     return float(scores["f1"].mean())
+
+
+def write_history(folder: Path, training: Training, name: str = HISTORY.name) -> None:
+    """Write the epochs that were trained so far.
+
+    Args:
+        folder: that gets the table.
+        training: after an epoch.
+        name: of the file.
+    """
+    HISTORY.named(name).write(folder, pd.DataFrame(training.state.history).astype({"epoch": int}))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The command line as a user meets it: quick help, refused words, one sentence for an interruption."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -49,6 +50,16 @@ def test_help_lists_every_command_with_a_whole_sentence_on_one_line(
     assert set(listed) == {words for words in COMMANDS if words and words not in groups}
     assert len(listed) == len(set(listed)) > 20
     assert all(line.endswith(".") and not line.endswith("...") and len(line) <= 80 for line in lines)
+
+
+def test_every_command_ends_the_word_of_its_loading() -> None:
+    """Else the terminal hears of libraries while the command works, and a signal ends it without removing its half."""
+    for words in COMMANDS:
+        command = typer.main.get_command(app)
+        for name in words:
+            command = command.commands[name]  # type: ignore[attr-defined]
+        if not hasattr(command, "commands"):
+            assert "begin_working()" in inspect.getsource(inspect.unwrap(command.callback)), words
 
 
 def test_help_of_every_command_imports_nothing_heavy() -> None:

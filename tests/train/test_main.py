@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from dvc.repo import Repo
 from filelock import FileLock
 from safetensors.torch import load_file
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_png
 from stages.common.data.dataset import load_films
+from stages.common.data.layout import LIVE
 from stages.common.data.tables import SPLIT
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import open_client
 from stages.train.main import main
 from stages.train.params import Params
+from stages.train.state import Row
 from tests.helpers.files import tree_hash
 from tests.helpers.films import squares
-from tests.helpers.params import merge
+from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, read_until
 from tests.helpers.tables import filled
@@ -92,6 +96,30 @@ def test_it_writes_weights_history_and_what_made_them(settings: Params, dataset:
     assert kept == {"dice": scores["f1"].mean()}
     assert f"validation Dice {kept['dice']:.3f}" in said
     assert not list(Path(".checkpoints").iterdir())
+
+
+def test_dvc_plots_the_history_while_training_goes_on(
+    settings: Params, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, (live,) = (
+        Repo.init(no_scm=True),
+        [plot for plot in read_yaml(ROOT / "dvc.yaml")["plots"] if str(LIVE) in plot],
+    )
+    Path("dvc.yaml").write_text(json.dumps({"plots": [live]}))
+    drawn: list[list[tuple[str, str]]] = []
+
+    class Watcher:
+        def epoch(self, row: Row, speed: float, seconds: float) -> None:
+            plots = project.plots.show()["workspace"]["sources"]["data"]
+            (rows,) = (plot["data"] for plot in plots.values())
+            drawn.append([(one["epoch"], one["validation_dice"]) for one in rows])
+
+    monkeypatch.setattr("stages.train.main.reporting", lambda *_: nullcontext(Watcher()))
+    main(settings, "adaptive")
+    history = pd.read_csv("models/adaptive/seed-1-fold-1/history.csv", dtype=str)
+    whole = list(zip(history["epoch"], history["validation_dice"], strict=True))
+    assert drawn == [whole[:1], whole]
+    assert set(live[str(LIVE)]["y"]) | {live[str(LIVE)]["x"]} < set(history)
 
 
 def test_validation_films_are_scored_by_the_network_that_is_written(settings: Params, dataset: Path) -> None:

@@ -14,15 +14,17 @@ CLEAR = "\r\x1b[K"  # back to the start of the line, and erase it (ECMA-48)
 
 
 class Busy:
-    """Says on standard error what takes its time, and for how long, from `start` until `stop`."""
+    """Says on standard error what takes its time, and for how long, from each `start` until `stop`."""
 
     def __init__(self, text: str) -> None:
         self.text, self.done = text, Event()
-        self.thread = Thread(target=self.speak, daemon=True)
+        self.thread: Thread | None = None
 
     def start(self) -> None:
-        """Begin, if a person watches; a second call does nothing."""
-        if sys.stderr is not None and sys.stderr.isatty() and not self.thread.is_alive():
+        """Begin, if a person watches; a second call before `stop` does nothing."""
+        if sys.stderr is not None and sys.stderr.isatty() and self.thread is None:
+            self.done.clear()
+            self.thread = Thread(target=self.speak, daemon=True)
             self.thread.start()
 
     def speak(self) -> None:
@@ -38,8 +40,9 @@ class Busy:
     def stop(self) -> None:
         """End, and leave the line empty; a second call does nothing."""
         self.done.set()
-        if self.thread.is_alive():
+        if self.thread is not None:
             self.thread.join()
+            self.thread = None
 
 
 @contextmanager

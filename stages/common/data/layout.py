@@ -36,6 +36,7 @@ PREDICTION_SHEET = REPORTS / "predictions.png"
 COMPARISON_MD, COMPARISON_TEX = REPORTS / "comparison.md", REPORTS / "comparison.tex"
 MODEL_CARD, DATASHEET = REPORTS / "MODEL_CARD.md", REPORTS / "DATASHEET.md"
 AUDIT_PAGE, SWEEP_PAGE = REPORTS / "lineage.html", REPORTS / "sweep.html"  # written by tools, no outputs of DVC
+LIVE = REPORTS / "live"  # histories of the trainings since the last report, for DVC's plots; no outputs of DVC
 DATA_DOCS = REPORTS / "data_docs"
 
 SIDES: tuple[Side, ...] = get_args(Side)

@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from stages.common.core import busy as module
-from stages.common.core.busy import CLEAR, busy
+from stages.common.core.busy import CLEAR, Busy, busy
 from stages.common.core.signals import hide_warnings
 
 
@@ -32,6 +32,19 @@ def test_a_terminal_hears_what_goes_on_and_has_an_empty_line_after_it(monkeypatc
         raise ZeroDivisionError
     said = screen.getvalue()
     assert re.fullmatch(rf"({re.escape(CLEAR)}report: draws intervals \.\.\. \d+ s){{3,}}{re.escape(CLEAR)}", said)
+
+
+def test_what_was_stopped_speaks_when_it_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    speaker = Busy("waits")
+    for _ in range(2):
+        monkeypatch.setattr(sys, "stderr", screen := Terminal())
+        speaker.start()
+        speaker.start()
+        while screen.getvalue().count("waits") < 3:
+            time.sleep(0.01)
+        speaker.stop()
+        speaker.stop()
+        assert screen.getvalue().endswith(CLEAR)
 
 
 def test_a_log_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
