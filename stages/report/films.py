@@ -11,7 +11,7 @@ import pandas as pd
 
 from stages.common.analysis import overlays as pictures
 from stages.common.analysis.formatting import number
-from stages.common.analysis.viewer import ViewedFilm, as_script, probability_map, square_on_film
+from stages.common.analysis.viewer import ViewedFilm, ViewedModel, as_script, probability_map, square_on_film
 from stages.common.core.files import read_png, write_bytes, write_text
 from stages.common.core.parallel import count_workers
 from stages.common.data.geometry import Affine
@@ -41,6 +41,20 @@ MAILED = 40  # films, at most, that the page in one file shows
 
 
 @dataclass(frozen=True)
+class FilmMaps:
+    """A film on the network's square, uint8 (S, S): what the stages before wrote of it, each file read once.
+
+    image, levels, mask: of the data set. predicted, probability: the PREDICTED_MASK and the PROBABILITY by variant.
+    """
+
+    image: np.ndarray
+    levels: np.ndarray
+    mask: np.ndarray
+    predicted: dict[str, np.ndarray]
+    probability: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class TestFilms:
     """The test films as the first seed's models saw them, over all folds.
 
@@ -60,17 +74,20 @@ class TestFilms:
     def ids(self) -> list[str]:
         return list(self.scores["baseline"]["image_id"])
 
-    def picture(self, image_id: str, kind: Any) -> np.ndarray:
-        """The film's image, levels or mask on the network's square, uint8 (S, S)."""
-        return read_png(dataset_file(self.root / DATASET, str(self.split.loc[image_id, "split"]), image_id, kind))
+    def maps(self, image_id: str) -> FilmMaps:
+        """What is drawn of a film beside its picture."""
+        side = str(self.split.loc[image_id, "split"])
+        folders = {name: self.root / EVALUATION / self.seen_by[name][image_id].run.folder for name in VARIANTS}
+        predicted, probability = (
+            {name: read_png(map_file(folder, kind, image_id)) for name, folder in folders.items()}
+            for kind in (PREDICTED_MASK, PROBABILITY)
+        )
+        drawn = {kind: read_png(dataset_file(self.root / DATASET, side, image_id, kind)) for kind in PICTURES}
+        return FilmMaps(**drawn, predicted=predicted, probability=probability)
 
     def original(self, image_id: str) -> np.ndarray:
         """The raw film, uint8 or uint16 (H, W)."""
         return read_png(self.root / RAW / str(self.manifest.loc[image_id, "file"]))
-
-    def predicted(self, variant: str, image_id: str, kind: str) -> np.ndarray:
-        """The PROBABILITY or PREDICTED_MASK of the film, uint8 (S, S)."""
-        return read_png(map_file(self.root / EVALUATION / self.seen_by[variant][image_id].run.folder, kind, image_id))
 
     def threshold(self, variant: str, image_id: str) -> float:
         """From which probability on the film's pixels were marked."""
@@ -110,64 +127,50 @@ def write_films(out: Path, films: TestFilms) -> None:
 
 
 def write_film(out: Path, films: TestFilms, image_id: str) -> None:
-    original = films.original(image_id)
-    write_bytes(out / ORIGINAL / f"{image_id}.jpg", pictures.jpeg(pictures.stretched(original), 95))
-    write_bytes(out / TILES / f"{image_id}.jpg", pictures.jpeg(tiles(films, image_id, original)))
+    maps, shown = films.maps(image_id), pictures.stretched(films.original(image_id))
+    write_bytes(out / ORIGINAL / f"{image_id}.jpg", pictures.jpeg(shown, 95))
+    write_bytes(out / TILES / f"{image_id}.jpg", pictures.jpeg(tiles(shown, maps)))
     row: Any = films.prepared.loc[image_id]
     affine = Affine(row["scale_x"], row["scale_y"], row["shift_x"], row["shift_y"])
-    square = square_on_film(affine, len(films.picture(image_id, "image")))
-    write_text(
-        out / LAYERS / f"{image_id}{LAYERS_SUFFIX}",
-        as_script(viewed(films, image_id, f"../{ORIGINAL}/{image_id}.jpg", square)),
-    )
+    seen = viewed(films, image_id, maps, f"../{ORIGINAL}/{image_id}.jpg", square_on_film(affine, len(maps.image)))
+    write_text(out / LAYERS / f"{image_id}{LAYERS_SUFFIX}", as_script(seen))
 
 
-def tiles(films: TestFilms, image_id: str, original: np.ndarray) -> np.ndarray:
+def tiles(film: np.ndarray, maps: FilmMaps) -> np.ndarray:
     """Original, label, levels, errors of both models and their difference side by side, uint8 RGB.
 
     Args:
-        films: of the page.
-        image_id: of one of them.
-        original: its raw film.
+        film: the raw film for the eye, uint8 (H, W).
+        maps: of it.
     """
-    film, levels, mask = (films.picture(image_id, kind) for kind in PICTURES)
-    label = mask > 0
-    masks = {name: films.predicted(name, image_id, PREDICTED_MASK) > 0 for name in VARIANTS}
+    label = maps.mask > 0
+    masks = {name: mask > 0 for name, mask in maps.predicted.items()}
     right = {name: mask == label for name, mask in masks.items()}
     gained, lost = right["adaptive"] & ~right["baseline"], right["baseline"] & ~right["adaptive"]
-    kinds = [pictures.errors(mask_pred=mask, mask_ref=label) for mask in masks.values()]
-    seen, difference = [pictures.overlay(film, kind) for kind in kinds], np.where(gained, 1, np.where(lost, 3, 0))
-    outlined = pictures.overlay(film, np.where(pictures.outline(label), 2, 0))
-    return pictures.tiles(original, [outlined, levels, *seen, pictures.overlay(film, difference)])
+    drawn = [pictures.errors(mask_pred=mask, mask_ref=label) for mask in masks.values()]
+    drawn.append(np.where(gained, 1, np.where(lost, 3, 0)))
+    outlined = pictures.overlay(maps.image, np.where(pictures.outline(label), 2, 0))
+    return pictures.tiles(film, [outlined, maps.levels, *(pictures.overlay(maps.image, kinds) for kinds in drawn)])
 
 
-def viewed(films: TestFilms, image_id: str, film: str, square: tuple[float, float, float, float]) -> ViewedFilm:
+def viewed(
+    films: TestFilms, image_id: str, maps: FilmMaps, film: str, square: tuple[float, float, float, float]
+) -> ViewedFilm:
     """What the viewer shows of a film.
 
     Args:
         films: of the page.
         image_id: of one of them.
+        maps: of it.
         film: address of its picture.
         square: left, top, width and height of the network's square in that picture.
     """
-    return {
-        "film": film,
-        "grid": square,
-        "label": pictures.png_uri(films.picture(image_id, "mask")),
-        "models": [
-            {
-                "name": name,
-                "probability": probability_uri(films, name, image_id),
-                "threshold": films.threshold(name, image_id),
-            }
-            for name in VARIANTS
-        ],
-    }
-
-
-def probability_uri(films: TestFilms, variant: str, image_id: str) -> str:
-    probability, mask = (films.predicted(variant, image_id, kind) for kind in (PROBABILITY, PREDICTED_MASK))
-    return pictures.png_uri(probability_map(probability, mask > 0, films.threshold(variant, image_id)))
+    models: list[ViewedModel] = []
+    for name in VARIANTS:
+        threshold = films.threshold(name, image_id)
+        probability = probability_map(maps.probability[name], maps.predicted[name] > 0, threshold)
+        models.append({"name": name, "probability": pictures.png_uri(probability), "threshold": threshold})
+    return {"film": film, "grid": square, "label": pictures.png_uri(maps.mask), "models": models}
 
 
 def cards(films: TestFilms) -> list[dict[str, Any]]:
@@ -207,11 +210,11 @@ def to_mail(films: TestFilms, shown: list[dict[str, Any]]) -> tuple[list[dict[st
     chosen = [shown[i] for i in sorted(order[step] for step in steps)]
     scripts, rows = [], []
     for card in chosen:
-        image_id, image = card["id"], films.picture(card["id"], "image")
+        image_id, maps = card["id"], films.maps(card["id"])
         tiled = pictures.uri("JPEG", (films.root / PAGE_FILMS / TILES / f"{image_id}.jpg").read_bytes())
         rows.append(card | {"tiles": tiled, "layers": None})
-        side = len(image)
-        seen = viewed(films, image_id, pictures.picture(image, side), (0, 0, side, side))
+        side = len(maps.image)
+        seen = viewed(films, image_id, maps, pictures.picture(maps.image, side), (0, 0, side, side))
         scripts.append(as_script(seen, image_id))
     return rows, "".join(scripts)
 

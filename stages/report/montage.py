@@ -3,8 +3,6 @@
 import numpy as np
 
 from stages.common.analysis.overlays import errors, outline, overlay
-from stages.common.data.layout import PREDICTED_MASK
-from stages.common.data.run_id import VARIANTS
 from stages.report.films import TestFilms
 
 QUARTILES = (0, 0.25, 0.5, 0.75)
@@ -21,10 +19,10 @@ def montage(films: TestFilms) -> np.ndarray:
     names = list((fractured if len(fractured) else table)["image_id"])
     columns = []
     for name in (names[round(share * (len(names) - 1))] for share in QUARTILES):
-        film, label = films.picture(name, "image"), films.picture(name, "mask") > 0
-        tiles = [overlay(film, np.where(outline(label), 2, 0))]
-        for variant in VARIANTS:
-            mask = films.predicted(variant, name, PREDICTED_MASK) > 0
-            tiles.append(overlay(film, errors(mask_pred=mask, mask_ref=label)))
+        maps = films.maps(name)
+        label = maps.mask > 0
+        tiles = [overlay(maps.image, np.where(outline(label), 2, 0))]
+        for mask in maps.predicted.values():
+            tiles.append(overlay(maps.image, errors(mask_pred=mask > 0, mask_ref=label)))
         columns.append(np.vstack(tiles))
     return np.hstack(columns)

@@ -29,10 +29,12 @@ def overlay(image: np.ndarray, kinds: np.ndarray) -> np.ndarray:
         image: uint8 (H, W).
         kinds: of `errors`.
     """
-    colour = np.repeat(image[:, :, None], 3, axis=2).astype(np.float32)
+    colour = np.repeat(image[:, :, None], 3, axis=2)
     for number, paint in enumerate(PAINT, start=1):
-        colour[kinds == number] = 0.45 * colour[kinds == number] + 0.55 * np.array(paint, np.float32)
-    return np.round(colour).astype(np.uint8)
+        where = kinds == number
+        painted = 0.45 * image[where, None].astype(np.float32) + 0.55 * np.array(paint, np.float32)
+        colour[where] = np.round(painted).astype(np.uint8)
+    return colour
 
 
 def outline(mask: np.ndarray, width: int = 2) -> np.ndarray:
@@ -58,12 +60,11 @@ def tiles(film: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
     """A film and further pictures of it side by side, each a square of at most TILE pixels; uint8 RGB (S, N * S, 3).
 
     Args:
-        film: uint8 or uint16 (H, W), of any shape, shown whole over its own range.
+        film: uint8 (H, W), of any shape, shown whole.
         others: uint8 (S, S) or (S, S, 3).
     """
     side = min(TILE, len(others[0]))
-    whole = Image.fromarray(stretched(film))
-    first = ImageOps.pad(whole, (side, side), Image.Resampling.LANCZOS).convert("RGB")
+    first = ImageOps.pad(Image.fromarray(film), (side, side), Image.Resampling.LANCZOS).convert("RGB")
     rest = [Image.fromarray(other).convert("RGB").resize((side, side), Image.Resampling.LANCZOS) for other in others]
     return np.hstack([np.asarray(tile) for tile in (first, *rest)])
 

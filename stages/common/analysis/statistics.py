@@ -170,18 +170,22 @@ def ranking(tables: dict[str, pd.DataFrame], patients: pd.Series) -> pd.DataFram
     scores = np.stack([pooled_f1(np.stack([drawn @ seed for seed in side])).mean(axis=0) for side in counts], axis=1)
     ranks = stats.rankdata(-scores, axis=1)
     whole, ranks = ranks[0], ranks[1:]
-    taus = [kendall_tau(whole, row) for row in ranks]
+    taus = kendall_tau(whole, ranks)
     low, high = np.quantile(ranks, (LEVEL / 2, 1 - LEVEL / 2), axis=0)
     columns = {"row": list(tables), "rank": whole, "rank_low": low, "rank_high": high}
     columns |= {"first": (ranks == 1).mean(axis=0), "tau": float(np.mean(taus))}
     return pd.DataFrame(columns).sort_values("rank", kind="stable", ignore_index=True)
 
 
-def kendall_tau(a: np.ndarray, b: np.ndarray) -> float:
-    """Kendall's tau-b of two rankings, -1..1 (scipy's, without its p value, which takes 100 times longer)."""
-    first, second = (np.sign(x[:, None] - x[None, :])[np.triu_indices(len(x), 1)] for x in (a, b))
-    pairs = np.sqrt(float((first != 0).sum()) * float((second != 0).sum()))
-    return float((first * second).sum() / pairs) if pairs else 1.0
+def kendall_tau(ranking: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b of a ranking (n,) with each of others (N, n): float64 (N,), -1..1, and 1 where all are equal.
+
+    It is scipy's, without the p value, which takes 100 times longer.
+    """
+    one, other = np.triu_indices(len(ranking), 1)
+    first, second = (np.sign(ranks[..., one] - ranks[..., other]) for ranks in (ranking, others))
+    pairs = np.sqrt((first != 0).sum() * (second != 0).sum(axis=1).astype(float))
+    return np.where(pairs > 0, (first * second).sum(axis=1) / np.where(pairs > 0, pairs, 1), 1.0)
 
 
 def permutation(a: np.ndarray, b: np.ndarray) -> float:

@@ -355,6 +355,8 @@ def on_runs(weights_sha256: Iterable[str], work: Callable[[mlflow.MlflowClient, 
     """
     runs, digests = 0, list(weights_sha256)
     for uri in sorted({chosen_uri(), local_uri()}):
+        if uri == local_uri() and not (root() / "mlflow.db").exists():  # a fresh clone: no training ran here
+            continue
         try:
             client, experiment = open_client(uri)
             for digest in digests:

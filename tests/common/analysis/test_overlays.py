@@ -28,8 +28,8 @@ def test_each_kind_of_error_has_its_colour_and_the_rest_stays_grey() -> None:
 
 
 def test_tiles_are_squares_in_a_row_with_the_whole_film_first() -> None:
-    film = np.zeros((30, 20), np.uint16)
-    film[:, 10:] = 4000
+    film = np.zeros((30, 20), np.uint8)
+    film[:, 10:] = 255
     row = tiles(film, [np.full((16, 16), 50, np.uint8), np.full((16, 16, 3), (1, 2, 3), np.uint8)])
     assert row.shape == (16, 48, 3)
     assert row[8, [1, 4, 12, 14]].max(axis=1).tolist() == [0, 0, 255, 0]  # padding, dark half, bright half, padding

@@ -188,9 +188,10 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 
 def test_kendalls_tau_is_scipys() -> None:
     rng = np.random.default_rng(2)
-    for _ in range(50):
-        a, b = rng.integers(0, 5, 8).astype(float), rng.integers(0, 5, 8).astype(float)
-        assert kendall_tau(a, b) == pytest.approx(stats.kendalltau(a, b).statistic)
+    ranking, others = rng.integers(0, 5, 8).astype(float), rng.integers(0, 5, (50, 8)).astype(float)
+    expected = [stats.kendalltau(ranking, other).statistic for other in others]
+    assert kendall_tau(ranking, others) == pytest.approx(expected)
+    assert kendall_tau(np.ones(3), np.ones((2, 3))).tolist() == [1, 1]
 
 
 def test_a_ranking_is_firm_where_predictors_differ_and_loose_where_they_do_not() -> None:

@@ -225,6 +225,12 @@ def test_a_server_that_refuses_costs_no_training(
     assert "cannot be used: runs will be kept in mlflow.db" in checked.message
 
 
+def test_results_that_no_training_here_made_leave_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert log_test_metrics("123", {"f1": 0.75}) == 0
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["it's", 'a "quoted" one', 'it\'s "both"'])
 def test_a_sweep_may_have_any_name(name: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWEEP", name)
