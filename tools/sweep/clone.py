@@ -4,13 +4,18 @@ It clones the project at a commit, fetches the data that is lacking, trains, and
 Dask cluster and tasks of a SLURM array do the same.
 """
 
+import os
+import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from stages.common.core.errors import UserError
+from stages.common.core.process import has_ended, process_name
+from stages.common.model.tracking import shown
 from tools.sweep.exchange import GIT_REMOTE, push
 from tools.sweep.experiments import Failed, run_experiment
 
@@ -57,7 +62,7 @@ def find_origin() -> Origin:
         )
     local = Path(url)
     url = str(local.resolve()) if local.is_dir() else url
-    with TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         try:
             git("clone", "--quiet", "--bare", "--filter=tree:0", url, folder)
             git("cat-file", "-e", commit, folder=Path(folder))
@@ -69,26 +74,48 @@ def find_origin() -> Origin:
     return Origin(url, commit, author)
 
 
-def run_in_clone(origin: Origin, job: Job) -> str:
+def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: False) -> str:
     """Run and push one experiment; returns what went wrong, or an empty text.
 
     The clone is removed at the end. The record in MLflow and the checkpoint outlive it where MLFLOW_TRACKING_URI and
     CHECKPOINT_DIR name places outside.
+
+    Args:
+        origin: of the clone.
+        job: the experiment.
+        stop: asked every other second; True ends the experiment without a result.
     """
     try:
-        with TemporaryDirectory(prefix="wrist-") as path:
-            folder = Path(path)
-            git("clone", "--quiet", "--no-checkout", origin.url, path)
+        with temporary_folder() as folder:
+            git("clone", "--quiet", "--no-checkout", origin.url, str(folder))
             git("checkout", "--quiet", "--detach", origin.commit, folder=folder)
             for key, value in zip(("user.name", "user.email"), origin.author, strict=True):
                 git("config", key, value, folder=folder)
             # DVC would write the paths of the clone into a folder that all users of the machine share.
             (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder / '.dvc/site-cache'}\n")
-            run_experiment(job.name, job.overrides, job.stages, job.sweep, folder=folder)
-            push(job.name, lambda: False, folder)
+            run_experiment(job.name, job.overrides, job.stages, job.sweep, stop, folder)
+            push(job.name, stop, folder)
     except Failed as failed:
         return str(failed)
     return ""
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """An empty folder that is removed at the end; those of killed processes are removed first, before they fill a disk.
+
+    Each lies beside the name of its process.
+    """
+    prefix, owner = "wrist-clone-", "process"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*/{owner}"):
+        with suppress(OSError):  # of another user, or gone by now
+            if (name := left.read_text()) and has_ended(name):
+                shutil.rmtree(left.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix) as path:
+        Path(path, owner).write_text(process_name(os.getpid()))
+        folder = Path(path, "project")
+        folder.mkdir()
+        yield folder
 
 
 def git(*words: str, folder: Path = Path()) -> str:
@@ -99,5 +126,5 @@ def git(*words: str, folder: Path = Path()) -> str:
     """
     done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Failed(done.stderr.strip() or f"`git {' '.join(words)}` ended with {done.returncode}")
+        raise Failed(shown(done.stderr.strip() or f"`git {' '.join(words)}` ended with {done.returncode}"))
     return done.stdout.strip()

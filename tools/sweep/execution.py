@@ -74,12 +74,14 @@ def run_here(
 def run_in_clones(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]:
     """Run experiments in clones, on the workers of a Dask cluster or here; returns what went wrong.
 
-    An experiment whose worker dies is given to another. What has begun when a stop is asked for goes on to its end.
+    An experiment whose worker dies is given to another. What has begun on a worker when a stop is asked for goes on to
+    its end; what has begun here ends, and leaves a checkpoint.
     """
     origin = find_origin()
     address = os.environ.get(SCHEDULER) if where.task is None else None
+    own = () if address else (stop,)
     with ThreadPoolExecutor(1) if not address else cluster(address) as pool:
-        futures = {pool.submit(run_in_clone, origin, job): job.name for job in jobs}
+        futures = {pool.submit(run_in_clone, origin, job, *own): job.name for job in jobs}
         failures = []
         while futures and not stop():
             ended, _ = wait(futures, timeout=PAUSE, return_when=FIRST_COMPLETED)
@@ -87,6 +89,8 @@ def run_in_clones(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]
                 name = futures.pop(future)
                 error = future.exception()
                 failure = f"{name}: {describe(error)}" if isinstance(error, Exception) else future.result()
+                if failure and stop():  # a runner's SIGTERM ended both
+                    break
                 say(f"{name}: {'failed' if failure else 'is pushed'}")
                 failures += [failure] if failure else []
         for future in futures:

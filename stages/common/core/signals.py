@@ -4,6 +4,9 @@ A process goes through two phases. While it loads (torch alone takes seconds), a
 begun, and an exception raised inside an import would be wrapped by libraries. While it works, a signal raises
 `Interrupted`, so that unfinished output is removed. Work that can pause and resume asks a `StopRequest` instead.
 
+A second Ctrl-C ends the process as it is; a second SIGTERM changes nothing. It is no second wish: a runner such as
+SLURM sends SIGTERM to all processes of a job, DVC dies of it, and its death sends another to its stage.
+
 Only the standard library is imported, here and in `busy`, so that the handlers are in place before anything else.
 """
 
@@ -60,15 +63,15 @@ def hide_warnings() -> None:
 
 
 def begin_working() -> None:
-    """From now on the first signal raises `Interrupted`, and a second one ends the process."""
+    """From now on the first signal raises `Interrupted`."""
     while LOADING:
         LOADING.pop().stop()
     gc.freeze()  # what libraries left stays until the end
     gc.enable()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        for other in SIGNALS:
-            signal.signal(other, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, lambda signum, frame: None)
         raise Interrupted(signum)
 
     for signum in SIGNALS:
@@ -94,8 +97,10 @@ class StopRequest:
             sys.exit(self.code)
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
-        self.asked, self.code = True, (128 + signum if signum == signal.SIGINT else os.EX_TEMPFAIL)
-        signal.signal(signum, signal.SIG_DFL)  # a second one ends the process
+        self.asked = True
+        if signum == signal.SIGINT:
+            self.code = 128 + signum
+            signal.signal(signum, signal.SIG_DFL)
 
 
 @contextmanager

@@ -1,11 +1,17 @@
 """What a grid or a task of an array runs, without running it."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from stages.common.core.errors import UserError
+from stages.common.core.process import process_name
+from stages.common.core.signals import StopRequest
 from tests.helpers.paths import ROOT
-from tools.sweep import runner
-from tools.sweep.clone import Job
+from tools.sweep import execution, runner
+from tools.sweep.clone import Job, Origin, temporary_folder
 from tools.sweep.execution import Where
 from tools.sweep.overrides import overridden
 
@@ -79,3 +85,30 @@ def test_a_finished_experiment_of_other_params_is_not_taken_for_done(where: Wher
 def test_seeds_of_arms_are_named_in_one_way(started: list[Job]) -> None:
     with pytest.raises(UserError, match=r"-S train\.seeds: the seeds of arms are those of --seeds"):
         runner.run_arms("g", ["train.seeds=[1]"], [1], Where(), dry_run=True)
+
+
+def test_a_task_that_is_stopped_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner ends the task and its training at the same moment."""
+    stop = StopRequest()
+
+    def end(origin: Origin, job: Job, asked: StopRequest) -> str:
+        asked.asked = True
+        return f"{job.name} ended with -15"
+
+    monkeypatch.setattr(execution, "find_origin", lambda: Origin("git", "abc", ("t", "t@example.org")))
+    monkeypatch.setattr(execution, "run_in_clone", end)
+    assert execution.run_jobs([Job("g-1", [], ["train"], "g")], Where(task=0), stop) == []
+
+
+def test_folders_of_killed_workers_are_removed_and_those_of_living_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    alive = process_name(os.getpid())
+    for name, process in (("dead", alive.replace(" ", "0 ", 1)), ("living", alive), ("begun", "")):
+        (tmp_path / f"wrist-clone-{name}").mkdir()
+        (tmp_path / f"wrist-clone-{name}/process").write_text(process)
+    with temporary_folder() as folder:
+        assert list(folder.iterdir()) == []
+        assert not (tmp_path / "wrist-clone-dead").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"wrist-clone-living", "wrist-clone-begun"}
