@@ -304,8 +304,7 @@ def write_film(
         result.notes.append(PART_MISSING)
         if any(shape.box[3] > len(pixels) - missing for shape in shapes):
             result.notes.append("a label lies in the part of the film that is missing")
-    result.small = small_picture(pixels)
-    result.hashes = perceptual_hashes(result.small)
+    result.hashes = perceptual_hashes(small_picture(pixels))
     result.shapes = [annotation_row(film, shape) for shape in shapes]
     result.row = {
         "image_id": film.image_id,

@@ -62,7 +62,6 @@ class FilmResult:
     shapes: list[AnnotationRow] = field(default_factory=list)
     other_labels: Counter[str] = field(default_factory=Counter)
     files: list[FileRow] = field(default_factory=list)
-    small: np.ndarray = field(default_factory=lambda: np.zeros((64, 64), dtype=np.uint8))
     hashes: np.ndarray = field(default_factory=lambda: np.zeros((8, 32), dtype=np.uint8))
     missing: float = 0.0
     refusals: list[Refusal] = field(default_factory=list)

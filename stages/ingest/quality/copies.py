@@ -5,6 +5,7 @@ the edges of bones do not meet.
 """
 
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,14 @@ import numpy as np
 from stages.common.core.files import read_png
 from stages.common.core.parallel import track
 from stages.common.data.layout import image_file
-from stages.ingest.quality.duplicates import near_pairs, orientations, pairs_with_missing_rows
+from stages.ingest.quality.duplicates import (
+    cut_heights,
+    orientations,
+    pairs_with_missing_rows,
+    small_picture,
+    upper_hashes,
+)
+from stages.ingest.quality.hash_search import near_pairs
 from stages.ingest.types import FilmResult
 
 Pairs = list[tuple[int, int, int]]  # numbers of two films, the smaller first, and the bits by which their hashes differ
@@ -36,17 +44,24 @@ def find_copies(taken: list[FilmResult], most: int, out: Path, pool: Executor) -
         pool: compares the pixels.
     """
     missing = [result.missing for result in taken]
-    candidates = near_pairs(np.stack([result.hashes for result in taken]), most)
-    known = {pair[:2] for pair in candidates}
-    smalls = np.stack([result.small for result in taken])
-    candidates += [pair for pair in pairs_with_missing_rows(smalls, missing, most) if pair[:2] not in known]
-    pixels = [result.row["pixel_sha256"] for result in taken if result.row]
     files = [image_file(out, result.image_id) for result in taken]
+    candidates = near_pairs(np.stack([result.hashes for result in taken]), most)
+    if heights := cut_heights(missing):
+        known = {pair[:2] for pair in candidates}
+        upper = np.stack(track(pool, partial(hash_upper_parts, heights=heights), files, "compare upper parts"))
+        further = pairs_with_missing_rows(upper, heights, missing, most)
+        candidates += [pair for pair in further if pair[:2] not in known]
+    pixels = [result.row["pixel_sha256"] for result in taken if result.row]
     unsure = [(i, j) for i, j, _ in candidates if pixels[i] != pixels[j]]
     jobs = [(files[i], files[j], 1 - max(missing[i], missing[j])) for i, j in unsure]
     alike = track(pool, are_copies, jobs, "compare copies")
     no_copies = {pair for pair, same in zip(unsure, alike, strict=True) if not same}
     return sorted(pair for pair in candidates if pair[:2] not in no_copies), len(no_copies)
+
+
+def hash_upper_parts(film: Path, heights: list[int]) -> np.ndarray:
+    """`upper_hashes` of the film in a PNG."""
+    return upper_hashes(small_picture(read_png(film)), heights)
 
 
 def are_copies(films: tuple[Path, Path, float]) -> bool:

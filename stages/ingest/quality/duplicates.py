@@ -9,8 +9,9 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from stages.ingest.quality.hash_search import distance
+
 SIDE = 64  # imagehash's own working size for 256 bits, so that the eight turned films cost next to nothing
-BLOCK = 1024
 LEAST_ROWS = 16  # of a small picture; on fewer there is no film to be told by
 
 
@@ -42,11 +43,33 @@ def perceptual_hashes(small: np.ndarray) -> np.ndarray:
     return np.packbits(np.stack(bits).reshape(8, 256), axis=1)
 
 
-def pairs_with_missing_rows(smalls: np.ndarray, missing: list[float], most: int) -> list[tuple[int, int, int]]:
+def cut_heights(missing: list[float]) -> list[int]:
+    """The rows of a small picture that are left of each film that lacks some; without those of which too few are.
+
+    Args:
+        missing: the share of rows that each film lacks.
+    """
+    left = {rows_left(share) for share in missing if share}
+    return sorted(height for height in left if height >= LEAST_ROWS)
+
+
+def rows_left(missing: float) -> int:
+    return round(SIDE * (1 - missing))
+
+
+def upper_hashes(small: np.ndarray, heights: list[int]) -> np.ndarray:
+    """Hashes of the upper rows of a film's small picture, as many rows as each of `heights` says; uint8 (h, 32)."""
+    return np.stack([upright_hash(small[:height]) for height in heights])
+
+
+def pairs_with_missing_rows(
+    upper: np.ndarray, heights: list[int], missing: list[float], most: int
+) -> list[tuple[int, int, int]]:
     """Pairs of a film whose lower part is missing and one whose upper part has a near hash, upright or inverted.
 
     Args:
-        smalls: uint8 (n, 64, 64), of `small_picture`.
+        upper: uint8 (n, h, 32), `upper_hashes` of n films.
+        heights: of `cut_heights`.
         missing: the share of rows that each film lacks.
         most: bits of 256 that may differ.
     Returns:
@@ -54,11 +77,9 @@ def pairs_with_missing_rows(smalls: np.ndarray, missing: list[float], most: int)
     """
     pairs: dict[tuple[int, int], int] = {}
     for i in np.flatnonzero(missing).tolist():
-        rows = round(SIDE * (1 - missing[i]))
-        if rows >= LEAST_ROWS:
-            upper = np.stack([upright_hash(small[:rows]) for small in smalls])
-            apart = (np.unpackbits(upper, axis=1) != np.unpackbits(upper[i])).sum(axis=1)
-            apart = np.minimum(apart, 256 - apart)
+        if (height := rows_left(missing[i])) in heights:
+            parts = upper[:, heights.index(height)]
+            apart = distance(parts[i : i + 1], parts[:, None])
             pairs |= {(min(i, j), max(i, j)): int(apart[j]) for j in np.flatnonzero(apart <= most).tolist() if j != i}
     return sorted((i, j, bits) for (i, j), bits in pairs.items())
 
@@ -66,43 +87,6 @@ def pairs_with_missing_rows(smalls: np.ndarray, missing: list[float], most: int)
 def upright_hash(part: np.ndarray) -> np.ndarray:
     """The 256-bit perceptual hash of rows of a small picture, uint8 (32,)."""
     return np.packbits(imagehash.phash(Image.fromarray(part).resize((SIDE, SIDE)), hash_size=16).hash)
-
-
-def near_pairs(hashes: np.ndarray, most: int) -> list[tuple[int, int, int]]:
-    """Pairs of films whose hashes differ in at most `most` of 256 bits, in any orientation, also inverted.
-
-    Of films with one and the same hash only pairs with the first are given: a thousand empty films are a thousand
-    pairs, not a million.
-
-    Args:
-        hashes: uint8 (n, 8, 32), of n films.
-    Returns:
-        (first, second, bits that differ), first < second. The work is done in blocks: beside the hashes, memory does
-        not grow with n.
-    """
-    if len(hashes) == 0:
-        return []
-    _, first, same = np.unique(hashes[:, 0], axis=0, return_index=True, return_inverse=True)
-    pairs = [(int(first[k]), i, 0) for i, k in enumerate(same.ravel()) if first[k] != i]
-    films = np.sort(first)
-    for start in range(0, len(films), BLOCK):
-        rows = signs(hashes[films[start : start + BLOCK], :1])[:, 0]
-        for other in range(start, len(films), BLOCK):
-            columns = signs(hashes[films[other : other + BLOCK]])
-            alike = np.abs(rows @ columns[:, 0].T)
-            for k in range(1, 8):
-                np.maximum(alike, np.abs(rows @ columns[:, k].T), out=alike)
-            closest = (256 - alike) / 2
-            for i, j in np.argwhere(closest <= most):
-                if start + i < other + j:
-                    pairs.append((int(films[start + i]), int(films[other + j]), round(float(closest[i, j]))))
-    return sorted(pairs)
-
-
-def signs(hashes: np.ndarray) -> np.ndarray:
-    """The bits of hashes, uint8 (n, k, 32), as -1 and 1, float32 (n, k, 256): their products count what two share."""
-    bits: np.ndarray = np.unpackbits(hashes, axis=2).astype(np.float32) * 2 - 1
-    return bits
 
 
 def groups(patients: list[str], pairs: list[tuple[int, int]]) -> list[str]:

@@ -9,7 +9,8 @@ from PIL import Image
 from stages.common.core.files import write_png
 from stages.ingest.pictures import decode_picture
 from stages.ingest.quality.copies import ALIKE, are_copies, likeness
-from stages.ingest.quality.duplicates import near_pairs, perceptual_hashes, small_picture
+from stages.ingest.quality.duplicates import perceptual_hashes, small_picture
+from stages.ingest.quality.hash_search import near_pairs
 from tests.helpers.copies import COPIES, films
 from tests.helpers.paths import FRACATLAS, needs
 

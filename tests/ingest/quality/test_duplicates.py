@@ -4,19 +4,19 @@ import imagehash
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from stages.ingest.pictures import decode_picture
 from stages.ingest.quality.duplicates import (
+    cut_heights,
     groups,
-    near_pairs,
     pairs_with_missing_rows,
     perceptual_hashes,
     pixel_hash,
     small_picture,
+    upper_hashes,
 )
+from stages.ingest.quality.hash_search import near_pairs
 from tests.helpers.copies import COPIES, films
 from tests.helpers.paths import FRACATLAS, GRAZPEDWRI, needs
 
@@ -63,33 +63,6 @@ def test_the_first_orientation_is_imagehashs_own() -> None:
     theirs = imagehash.phash(Image.fromarray(stretched), hash_size=16).hash.ravel()
     ours = np.unpackbits(perceptual_hashes(small_picture(np.asarray(image)))[0]).astype(bool)
     np.testing.assert_array_equal(ours, theirs)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
-def test_pairs_are_those_of_a_brute_force(seed: int, number: int) -> None:
-    rng = np.random.default_rng(seed)
-    hashes = rng.integers(0, 256, (number, 8, 32), dtype=np.uint8)
-    for i in range(0, number - 1, 3):  # some are near, in any orientation
-        hashes[i + 1, rng.integers(8)] = hashes[i, 0] ^ np.packbits(rng.random(256) < 0.05)
-    bits = np.unpackbits(hashes, axis=2)
-    brute = []
-    for i in range(number):
-        for j in range(i + 1, number):
-            apart = (bits[i, 0] != bits[j]).sum(axis=1)
-            closest = int(np.minimum(apart, 256 - apart).min())
-            if closest <= 32:
-                brute.append((i, j, closest))
-    assert near_pairs(hashes, 32) == brute
-
-
-def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = np.random.default_rng(0).integers(0, 256, (30, 8, 32), dtype=np.uint8)
-    hashes[17] = hashes[3]
-    whole = near_pairs(hashes, 40)
-    monkeypatch.setattr("stages.ingest.quality.duplicates.BLOCK", 7)
-    assert near_pairs(hashes, 40) == whole
-    assert (3, 17, 0) in whole
-    assert near_pairs(hashes[:0], 32) == []
 
 
 def test_many_empty_films_are_as_many_pairs_and_not_their_square() -> None:
@@ -140,7 +113,10 @@ def test_a_film_that_lacks_its_lower_part_meets_its_whole_copy_by_the_upper_part
     cut[len(cut) * 2 // 3 :] = 128
     smalls = np.stack([small_picture(pixels) for pixels in [*whole, cut]])
     assert near_pairs(np.stack([perceptual_hashes(small) for small in smalls]), 32) == []
-    (pair,) = pairs_with_missing_rows(smalls, [0.0] * 5 + [1 / 3], 32)
+    missing = [0.0] * 5 + [1 / 3]
+    heights = cut_heights(missing)
+    upper = np.stack([upper_hashes(small, heights) for small in smalls])
+    (pair,) = pairs_with_missing_rows(upper, heights, missing, 32)
     assert pair[:2] == (2, 5)
-    assert pairs_with_missing_rows(smalls, [0.0] * 5 + [0.9], 32) == [], "too little is left"
-    assert pairs_with_missing_rows(smalls, [0.0] * 6, 32) == []
+    assert cut_heights([0.0] * 5 + [0.9]) == [], "too little is left"
+    assert cut_heights([0.0] * 6) == []
