@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydicom import Dataset
@@ -18,6 +19,7 @@ from stages.ingest.pictures import SUFFIXES, decode_picture
 
 PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
 SUMMARY, INDEX, ANNOTATIONS = "summary.csv", "index.html", "predicted_annotations"  # lie above these folders
+Edge = TypeVar("Edge", int, float)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,16 @@ class DecodedFilm:
     def as_stored(self, picture: np.ndarray) -> np.ndarray:
         """A picture of this film's pixels, mirrored as its file is."""
         return flip(picture, self.flips)
+
+    def box_as_stored(self, box: tuple[Edge, Edge, Edge, Edge]) -> tuple[Edge, Edge, Edge, Edge]:
+        """Left, top, right and bottom of a box, in pixels of this film, mirrored as its file is."""
+        left, top, right, bottom = box
+        (height, width), (left_right, up_down) = self.pixels.shape, self.flips
+        if left_right:
+            left, right = width - right, width - left
+        if up_down:
+            top, bottom = height - bottom, height - top
+        return left, top, right, bottom
 
 
 Named = tuple[Path, Path]

@@ -17,7 +17,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, write_bytes, write_json, write_text
 from stages.common.data.layout import LAYERS_SUFFIX
 from tools.predict.films import PREDICTION, DecodedFilm
-from tools.predict.model import Model, Prediction, Region
+from tools.predict.model import Model, Prediction
 
 WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
 UNFAMILIAR = "This film does not look like those that the model was trained on."
@@ -150,7 +150,7 @@ def record_of(film: DecodedFilm, prediction: Prediction, facts: FilmFacts, probl
         "width": width,
         "spacing_mm": film.spacing,
         "spacing_from": film.spacing_from or None,
-        "regions": [asdict(as_stored(region, film, width, height)) for region in prediction.regions],
+        "regions": [asdict(region) | {"box": film.box_as_stored(region.box)} for region in prediction.regions],
         "probability_max": float(prediction.grid.max()),
         "fracture_probability": prediction.fracture_probability,
         "uncertainty": prediction.uncertainty,
@@ -183,35 +183,17 @@ def viewed(film: DecodedFilm, prediction: Prediction, model: ModelFacts) -> View
         prediction: of its pixels.
         model: whose threshold applies.
     """
-    grid, (height, width) = prediction.grid, prediction.mask.shape
-    left, top, across, down = square_on_film(prediction.affine, len(grid))
-    left_right, up_down = film.flips
-    square = (width - left - across if left_right else left, height - top - down if up_down else top, across, down)
+    grid = prediction.grid
+    left, top, width, height = square_on_film(prediction.affine, len(grid))
+    left, top, _, _ = film.box_as_stored((left, top, left + width, top + height))
     rounded = probability_map(np.round(grid * 255).astype(np.uint8), grid >= model["threshold"], model["threshold"])
     seen = ViewedModel(name=model["name"], probability=png_uri(film.as_stored(rounded)), threshold=model["threshold"])
-    return {"film": FILM, "grid": square, "label": None, "models": [seen]}
+    return {"film": FILM, "grid": (left, top, width, height), "label": None, "models": [seen]}
 
 
 def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
     """Write uint8 (H, W), or (H, W, 3) as blue, green, red, in the format of the path's suffix."""
     write_bytes(path, cv2.imencode(path.suffix, np.ascontiguousarray(pixels), options)[1].tobytes())
-
-
-def as_stored(region: Region, film: DecodedFilm, width: int, height: int) -> Region:
-    """A region of the film as it is looked at, in the coordinates of its file.
-
-    Args:
-        region: in pixels of the film as it is looked at.
-        film: with the flips that made it so.
-        width, height: of the film, in pixels.
-    """
-    left, top, right, bottom = region.box
-    left_right, up_down = film.flips
-    if left_right:
-        left, right = width - right, width - left
-    if up_down:
-        top, bottom = height - bottom, height - top
-    return Region((left, top, right, bottom), *list(asdict(region).values())[1:])
 
 
 def facts_of(model: Model, code: str, options: Options) -> Facts:
