@@ -107,8 +107,9 @@ def predict(
     """Segment new films. Research software, not a medical device.
 
     Each film gets a folder with probability.png, mask.png, overlay.jpg, film.jpg, prediction.json and, for DICOM,
-    segmentation.dcm, in the pixels of its file, and layers.js, in those of the network's square. A finished film is
-    skipped until it, the model or an option changes. Exit code 1: a film could not be read.
+    segmentation.dcm, in the pixels of its file, layers.js, in those of the network's square, and levels.js, with more
+    grey levels than film.jpg. A finished film is skipped until it, the model or an option changes. Exit code 1: a film
+    could not be read.
     """
     formats = sorted(set(format_.split(",")))
     if not set(formats) <= set(FORMATS):

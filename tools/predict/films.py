@@ -37,6 +37,11 @@ class DecodedFilm:
     header: Dataset | None = None
     flips: tuple[bool, bool] = (False, False)
 
+    @property
+    def is_deep(self) -> bool:
+        """Whether it may have more grey levels than 8 bits hold."""
+        return self.pixels.dtype == np.uint16
+
     def as_stored(self, picture: np.ndarray) -> np.ndarray:
         """A picture of this film's pixels, mirrored as its file is."""
         return flip(picture, self.flips)

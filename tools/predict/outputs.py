@@ -11,8 +11,16 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.common.analysis.overlays import FALSE_POSITIVE, png_uri, stretched
-from stages.common.analysis.viewer import ViewedFilm, ViewedModel, as_script, probability_map, square_on_film
+from stages.common.analysis.overlays import FALSE_POSITIVE, png_uri, stretched, uri
+from stages.common.analysis.viewer import (
+    ViewedFilm,
+    ViewedModel,
+    as_script,
+    levels_script,
+    probability_map,
+    split_levels,
+    square_on_film,
+)
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, write_bytes, write_json, write_text
 from stages.common.data.layout import LAYERS_SUFFIX
@@ -23,11 +31,16 @@ WARNING = "Research software, not a medical device: not for diagnosis or any dec
 UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
 OVERLAY, SEGMENTATION = "overlay.jpg", "segmentation.dcm"
-FILM, LAYERS = "film.jpg", f"layers{LAYERS_SUFFIX}"  # what the page's viewer shows
+FILM, LAYERS, GREY_LEVELS = "film.jpg", f"layers{LAYERS_SUFFIX}", f"levels{LAYERS_SUFFIX}"  # what the viewer shows
 LETTERS, SMALLEST_FONT = 40, 10  # the notice's font is a 40th of the film's width, and at least 10 pixels
 # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter on every
 # line, which takes more than twice as long for a file of the same size.
 FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+# Grey levels of 12 bits are noise for the most part, which is not worth a search for repetitions.
+NOISY_PNG = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+]
 LINES = 500  # outlines are a 500th of the film's longer side
 WHITE, BLACK, BAND = (230, 230, 230), (0, 0, 0), (240, 228, 66)  # the band's yellow is Okabe and Ito's
 
@@ -132,6 +145,9 @@ def write_pictures(out: Path, film: DecodedFilm, prediction: Prediction, model: 
     write_picture(out / OVERLAY, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     write_picture(out / FILM, stretched(pixels), [cv2.IMWRITE_JPEG_QUALITY, 95])
     write_text(out / LAYERS, as_script(viewed(film, prediction, model)))
+    if film.is_deep:
+        picture = uri("PNG", picture_bytes(".png", split_levels(pixels), NOISY_PNG))
+        write_text(out / GREY_LEVELS, levels_script(picture))
 
 
 def record_of(film: DecodedFilm, prediction: Prediction, facts: FilmFacts, problem: str) -> PredictionRecord:
@@ -188,12 +204,17 @@ def viewed(film: DecodedFilm, prediction: Prediction, model: ModelFacts) -> View
     left, top, _, _ = film.box_as_stored((left, top, left + width, top + height))
     rounded = probability_map(np.round(grid * 255).astype(np.uint8), grid >= model["threshold"], model["threshold"])
     seen = ViewedModel(name=model["name"], probability=png_uri(film.as_stored(rounded)), threshold=model["threshold"])
-    return {"film": FILM, "grid": (left, top, width, height), "label": None, "models": [seen]}
+    shown = ViewedFilm(film=FILM, grid=(left, top, width, height), label=None, models=[seen])
+    return shown | {"levels": GREY_LEVELS} if film.is_deep else shown
 
 
 def write_picture(path: Path, pixels: np.ndarray, options: list[int]) -> None:
     """Write uint8 (H, W), or (H, W, 3) as blue, green, red, in the format of the path's suffix."""
-    write_bytes(path, cv2.imencode(path.suffix, np.ascontiguousarray(pixels), options)[1].tobytes())
+    write_bytes(path, picture_bytes(path.suffix, pixels, options))
+
+
+def picture_bytes(suffix: str, pixels: np.ndarray, options: list[int]) -> bytes:
+    return cv2.imencode(suffix, np.ascontiguousarray(pixels), options)[1].tobytes()
 
 
 def facts_of(model: Model, code: str, options: Options) -> Facts:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -20,12 +20,14 @@ class ViewedModel(TypedDict):
 class ViewedFilm(TypedDict):
     """film: address of the picture, relative to the script, or a data URI. grid: left, top, width and height of the
     network's square in pixels of that picture. label: a PNG as a data URI, not 0 where a fracture is; None: not known.
+    levels: address of the script of `levels_script`, for a film whose grey levels 8 bits do not hold.
     """
 
     film: str
     grid: tuple[float, float, float, float]
     label: str | None
     models: list[ViewedModel]
+    levels: NotRequired[str]
 
 
 def as_script(film: ViewedFilm, name: str | None = None) -> str:
@@ -37,6 +39,30 @@ def as_script(film: ViewedFilm, name: str | None = None) -> str:
     """
     arguments = [film] if name is None else [film, name]
     return f"viewer.add({', '.join(map(json.dumps, arguments))});\n".replace("<", "\\u003c")
+
+
+def levels_script(picture: str) -> str:
+    """The line of JavaScript that hands the grey levels of a film to the viewer.
+
+    Args:
+        picture: of `split_levels`, as a lossless data URI.
+    """
+    return f"viewer.addLevels({json.dumps(picture)});\n"
+
+
+def split_levels(pixels: np.ndarray) -> np.ndarray:
+    """A film's grey levels in 12 bits, over its own range, as a browser can read them: uint8 (H, 2 * W).
+
+    A browser gives a page 8 bits of a picture, so that the upper 8 of the 12 stand on the left and the lower 4 on the
+    right. Then a window of a sixteenth of the range still has 256 greys, as many as a screen.
+
+    Args:
+        pixels: uint16 (H, W).
+    """
+    low, high = int(pixels.min()), int(pixels.max())
+    every = np.clip((np.arange(65536.0) - low) * (4095 / max(high - low, 1)), 0, 4095)
+    levels = np.round(every).astype(np.uint16)[pixels]
+    return np.hstack([(levels >> 4).astype(np.uint8), (levels & 15).astype(np.uint8)])
 
 
 def square_on_film(affine: Affine, size: int) -> tuple[float, float, float, float]:

@@ -1,16 +1,23 @@
 """What the viewer is given of a prediction lies where the prediction's mask lies, however the film is stored."""
 
 import base64
+from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Page
+from pydicom import Dataset
+from pydicom.pixels import apply_windowing
 
 from stages.common.data.geometry import Affine
+from tests.helpers.pictures import pixels
 from tools.predict.films import DecodedFilm
+from tools.predict.index import write_pages
 from tools.predict.model import Prediction, to_film
-from tools.predict.outputs import ModelFacts, viewed
+from tools.predict.outputs import FilmFacts, ModelFacts, viewed, write_prediction
 
 SHAPE, SIZE = (90, 60), 32
 MODEL: ModelFacts = {"name": "adaptive", "weights_sha256": "", "params_sha256": "", "threshold": 0.5}
@@ -45,3 +52,42 @@ def test_a_box_is_mirrored_as_its_film_is(flips: tuple[bool, bool]) -> None:
     stored = np.zeros(SHAPE, bool)
     stored[top:bottom, left:right] = True
     np.testing.assert_array_equal(stored, film.as_stored(mask))
+
+
+def test_the_window_works_on_12_bits_of_a_deep_film_which_are_loaded_when_it_moves(
+    visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    film = np.tile(32_000 + 4 * np.arange(300), (200, 1)).astype(np.uint16)  # 5 steps of 8 bits, 75 of 12
+    film[0, :2] = 0, 65_535
+    empty = np.zeros(film.shape, np.float32)
+    grid, affine = np.zeros((SIZE, SIZE), np.float32), Affine(0.1, 0.1, 0.0, 0.0)
+    prediction = Prediction(empty, empty > 0, [], grid, affine, None, 0.0, None, 0.0, 1.0)
+    facts: FilmFacts = {"warning": "", "model": MODEL, "code": {"version": "", "commit": ""}, "input_sha256": "",
+                        "options": {"average": False, "tta": False, "format": ["png"]}}  # fmt: skip
+    (tmp_path / "deep").mkdir()
+    write_prediction(tmp_path / "deep", DecodedFilm(film, flips=(True, False)), prediction, facts, ["png"])
+    write_pages(tmp_path, {}, "uncertainty", ["png"])
+    page = visit(tmp_path / "index.html", 700, 900)
+    page.emulate_media(reduced_motion="reduce")
+    page.locator("a[href^='#film']").click()
+    page.locator("#viewer figcaption:has-text('marked')").wait_for()
+    with page.expect_request("**/levels.js"):
+        for name, value in (("centre", "127"), ("width", "5")):
+            page.locator(f"#viewer [data-set={name}]").fill(value)
+    window = Dataset()
+    window.WindowCenter, window.WindowWidth, window.VOILUTFunction = 127, 5, "LINEAR_EXACT"
+    window.BitsStored, window.PixelRepresentation, window.PhotometricInterpretation = 8, 0, "MONOCHROME2"
+    expected = apply_windowing(film[100, ::-1] / 65_535 * 255, window)
+    box = page.locator("#viewer .pane .film").first
+    for _ in range(50):  # until the grey levels are here
+        picture = pixels(box.screenshot())[:, :, 0]
+        row = picture[len(picture) // 2]
+        if len(np.unique(row)) > 50:
+            break
+        page.wait_for_timeout(100)
+    scale = min(len(row) / 300, box.bounding_box()["height"] / 200)  # type: ignore[index]
+    columns = ((len(row) - 300 * scale) / 2 + scale * (np.arange(300) + 0.5)).astype(int)
+    assert np.abs(row[columns] - expected).mean() < 3
+    page.keyboard.press("r")
+    page.wait_for_timeout(150)
+    assert len(np.unique(pixels(box.screenshot())[100:-100, 20:-20])) < 12, "the picture of 8 bits again"

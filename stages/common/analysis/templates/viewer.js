@@ -45,23 +45,26 @@ const viewer = (() => {
   }
   async function layers(item) {
     const name = item.dataset.film;
-    if (!records.has(name)) await new Promise((done, failed) => {
-      const script = Object.assign(document.createElement("script"), {src: item.dataset.layers, onload: done, onerror: failed});
-      script.dataset.of = name;
-      document.head.append(script);
-    });
+    if (!records.has(name)) await load(item.dataset.layers, name);
     const record = records.get(name);
     record.labelPixels ??= record.label && await pixels(record.label);
     for (const model of record.models) model.pixels ??= await pixels(model.probability);
     return record;
   }
+  const load = (src, name) => new Promise((done, failed) => {
+    const script = Object.assign(document.createElement("script"), {src, onload: done, onerror: failed});
+    script.dataset.of = name;
+    document.head.append(script);
+  });
   async function pixels(address) {
     const image = Object.assign(new Image(), {src: address});
     await image.decode();
     const context = canvasOf(image.width, image.height).getContext("2d");
     context.drawImage(image, 0, 0);
     const {data, width, height} = context.getImageData(0, 0, image.width, image.height);
-    return {width, height, values: data.filter((_, index) => index % 4 === 0)};
+    const values = new Uint8ClampedArray(width * height);
+    for (let index = 0; index < values.length; index++) values[index] = data[4 * index];
+    return {width, height, values};
   }
   const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), {width, height});
   function say(problem) { part("problem").textContent = problem; part("problem").hidden = !problem; }
@@ -78,8 +81,7 @@ const viewer = (() => {
     shown.addHandler("canvas-drag", event => {
       if (state.drag !== "window") return;
       event.preventDefaultAction = true;
-      set("centre", state.centre + event.delta.y / 2);
-      set("width", state.width + event.delta.x);
+      set({centre: state.centre + event.delta.y / 2, width: state.width + event.delta.x});
     });
     shown.addHandler("update-viewport", () => {
       draw(pane);
@@ -102,10 +104,33 @@ const viewer = (() => {
     viewport.panTo(centre, true);
   }
 
+  // The window works on the picture's 8 bits, and on the film's grey levels once they are here: 12 bits, which a film of
+  // more than 8 has in a script of its own, loaded when the window moves for the first time.
+  const LEVELS = 4096;
+  async function deepen(record, name) {
+    record.asked = true;
+    try { await load(record.levels, name); } catch { return say(`The grey levels of this film are missing beside the page: ${record.levels}`); }
+    const {width, height, values} = await pixels(record.split), half = width / 2, grey = new Uint16Array(half * height);
+    for (let y = 0, index = 0; y < height; y++) for (let x = 0; x < half; x++) grey[index++] = 16 * values[y * width + x] + values[y * width + half + x];
+    Object.assign(record, {split: null, grey, windowed: canvasOf(half, height)});
+    update();
+  }
+  function applyWindow({grey, windowed}) {
+    const greys = Uint8ClampedArray.from({length: LEVELS}, (_, level) => 255 * (0.5 + (255 * level / (LEVELS - 1) - state.centre) / state.width));
+    const colours = Uint32Array.from(greys, value => 0xff000000 | 0x10101 * value), image = new ImageData(windowed.width, windowed.height);
+    const drawn = new Uint32Array(image.data.buffer);
+    for (let index = 0; index < grey.length; index++) drawn[index] = colours[grey[index]];
+    windowed.getContext("2d").putImageData(image, 0, 0);
+  }
+
   // Layers.
   function update() {
     if (!current) return;
-    dialog.style.setProperty("--window", state.centre === initial.centre && state.width === initial.width ? "none" : "url(#window)");
+    const whole = state.centre === initial.centre && state.width === initial.width;
+    dialog.style.setProperty("--window", whole ? "none" : "url(#window)");
+    if (current.grey && !whole) applyWindow(current);
+    else if (current.levels && !current.asked && !whole) deepen(current, film);
+    current.deep = current.grey && !whole;
     for (const channel of dialog.querySelectorAll("filter feComponentTransfer > *")) {
       channel.setAttribute("slope", 255 / state.width);
       channel.setAttribute("intercept", 0.5 - state.centre / state.width);
@@ -172,11 +197,18 @@ const viewer = (() => {
     const item = shown.world.getItemAt(0), ratio = devicePixelRatio, context = canvas.getContext("2d");
     Object.assign(canvas.style, {width: `${box.clientWidth}px`, height: `${box.clientHeight}px`});
     Object.assign(canvas, {width: box.clientWidth * ratio, height: box.clientHeight * ratio}); // clears it
-    if (!item || !fills || state.hidden) return;
-    const [left, top, width, height] = current.grid, {width: columns, height: rows} = current.models[0].pixels;
-    const from = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(left, top));
-    const to = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(left + width, top + height));
-    const grid = new DOMMatrix([ratio * (to.x - from.x) / columns, 0, 0, ratio * (to.y - from.y) / rows, ratio * from.x, ratio * from.y]);
+    if (!item || !fills) return;
+    function placed([left, top, width, height], {width: columns, height: rows}) { // from pixels of a picture to those of the screen
+      const from = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(left, top));
+      const to = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(left + width, top + height));
+      return new DOMMatrix([ratio * (to.x - from.x) / columns, 0, 0, ratio * (to.y - from.y) / rows, ratio * from.x, ratio * from.y]);
+    }
+    if (current.deep) {
+      context.setTransform(placed([0, 0, current.windowed.width, current.windowed.height], current.windowed));
+      context.drawImage(current.windowed, 0, 0);
+    }
+    if (state.hidden) return;
+    const grid = placed(current.grid, current.models[0].pixels);
     context.setTransform(grid);
     for (const fill of fills) { context.imageSmoothingEnabled = fill.smooth; context.drawImage(fill.canvas, 0, 0); }
     context.resetTransform();
@@ -190,19 +222,22 @@ const viewer = (() => {
   }
 
   // Controls: by mouse, and by keys, of which `?` shows the list.
-  function set(name, value) {
-    const limit = (low, high) => Math.min(Math.max(Number(value), low), high);
-    state[name] = name === "threshold" ? limit(0, 1) : name === "centre" ? limit(0, 255) : name === "width" ? limit(1, 510) : value;
+  const RANGES = {threshold: [0, 1], centre: [0, 255], width: [1, 510]};
+  function set(values) {
+    for (const [name, value] of Object.entries(values)) {
+      const [low, high] = RANGES[name] ?? [];
+      state[name] = low === undefined ? value : Math.min(Math.max(Number(value), low), high);
+    }
     update();
   }
-  const flip = name => () => set(name, !state[name]);
+  const flip = name => () => set({[name]: !state[name]});
   const next = control => () => {
     const values = [...dialog.querySelector(`[data-set=${control}]`).options].map(option => option.value);
-    set(control, values[(values.indexOf(state[control]) + 1) % values.length]);
+    set({[control]: values[(values.indexOf(state[control]) + 1) % values.length]});
   };
   const zoom = factor => () => { leader.shown.viewport.zoomBy(factor); };
   const pan = (x, y) => () => { leader.shown.viewport.panBy(leader.shown.viewport.deltaPointsFromPixels(new OpenSeadragon.Point(x, y))); };
-  const raise = by => () => { if (current) set("threshold", cut(panes[0].model) + by); };
+  const raise = by => () => { if (current) set({threshold: cut(panes[0].model) + by}); };
   function step(by) {
     const shown = items().map(item => item.dataset.film), at = shown.indexOf(film);
     const name = shown[(at + by + shown.length) % shown.length];
@@ -235,7 +270,7 @@ const viewer = (() => {
   });
   dialog.addEventListener("click", event => { const button = event.target.closest("[data-do]"); if (button) ACTIONS[button.dataset.do][2](); });
   for (const type of ["input", "change"]) dialog.addEventListener(type, ({target}) => {
-    if (target.dataset.set) set(target.dataset.set, target.type === "checkbox" ? target.checked : target.value);
+    if (target.dataset.set) set({[target.dataset.set]: target.type === "checkbox" ? target.checked : target.value});
   });
 
   // Addresses: #film=NAME opens a film.
@@ -248,8 +283,9 @@ const viewer = (() => {
   addEventListener("hashchange", go);
   addEventListener("DOMContentLoaded", go); // after the scripts that hold films
   function add(record, name) { // by a script in the page, or by one that was loaded for a film
-    const script = document.currentScript;
-    records.set(name ?? script.dataset.of, {...record, film: script.src ? new URL(record.film, script.src).href : record.film});
+    const script = document.currentScript, address = beside => script.src && beside ? new URL(beside, script.src).href : beside;
+    records.set(name ?? script.dataset.of, {...record, film: address(record.film), levels: address(record.levels)});
   }
-  return {add};
+  function addLevels(split) { records.get(document.currentScript.dataset.of).split = split; } // by the script of a film's grey levels
+  return {add, addLevels};
 })();
