@@ -28,7 +28,8 @@ from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
 
 ROOT = Path(__file__).parents[1]
 ANNOTATIONS = {"folder": "yolo", "hospital": "voc"}
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 4]  # as ingest writes them
+# As ingest writes them.
+PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 WIDTH, HEIGHT = 373, 454  # as most films of FracAtlas
 CHILD = """
 import json, os, resource, sys, time

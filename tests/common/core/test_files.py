@@ -158,6 +158,14 @@ def test_png_is_lossless(image: np.ndarray, dtype: type) -> None:
     np.testing.assert_array_equal(decoded, image)
 
 
+def test_pillow_reads_colours_and_masks_as_they_were_written(tmp_path: Path) -> None:
+    colours, mask = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8), np.eye(6, dtype=bool)
+    write_png(tmp_path / "colours.png", colours)
+    write_png(tmp_path / "mask.png", mask)
+    np.testing.assert_array_equal(read_png(tmp_path / "colours.png"), colours)
+    np.testing.assert_array_equal(read_png(tmp_path / "mask.png"), np.where(mask, 255, 0))
+
+
 def test_png_refuses_floats_and_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="float64"):
         write_png(tmp_path / "x.png", np.zeros((2, 2)))
