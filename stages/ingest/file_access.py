@@ -16,7 +16,8 @@ from stages.ingest.params import Limits
 from stages.ingest.problems import Unreadable
 
 SMALL = 2**20  # bytes; below this no ratio is a bomb
-# What macOS, Windows and Synology put into folders by themselves; `._a.png` holds attributes of a.png, not a film.
+# What macOS, Windows and Synology put into folders by themselves; `._a.png` holds attributes of a.png, not a film, and
+# `~$a.xlsx` who has a.xlsx open in Excel.
 SYSTEM_NAMES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 SYSTEM_FOLDERS = {"__macosx", ".spotlight-v100", ".trashes", ".fseventsd", "@eadir", "$recycle.bin"}
 
@@ -154,7 +155,11 @@ class Joined(FileAccess):
 def is_system_file(name: str) -> bool:
     """Whether an operating system, and no person, put a file of this name into a folder."""
     path = PurePosixPath(name.lower())
-    return path.name in SYSTEM_NAMES or path.name.startswith("._") or not SYSTEM_FOLDERS.isdisjoint(path.parts[:-1])
+    return (
+        path.name in SYSTEM_NAMES
+        or path.name.startswith(("._", "~$"))
+        or not SYSTEM_FOLDERS.isdisjoint(path.parts[:-1])
+    )
 
 
 def printable(name: str) -> str:

@@ -213,6 +213,8 @@ def process_dicom(
     """
     burned_in = film.hospital.burned_in if film.hospital else None
     dicom = read_film(content, settings.limits.megapixels, settings.ct_window, burned_in)
+    if film.patient:
+        dicom.header.PatientID = film.patient
     with refuse_damaged("a header with values that DICOM does not allow"):
         deidentified_file = to_bytes(deidentified(dicom.header, dicom.stored, key, dicom.masked))
         facts = dicom_facts(dicom, key)

@@ -22,8 +22,8 @@ class SourceFilm:
     files, name: where it lies. public_name: what messages and tables may call it; a number for hospital films, since
     their file names hold names and dates. entry: of params.yaml, whose film it is. labels: from a file of many films.
     label_file: a file of its own; without either the film has no annotation. class_names: names of YOLO's numbers
-    or masks' colours. patient: as the source calls it; hospital films have theirs in the header. pinned: the SHA-256
-    that its files must have, by name.
+    or masks' colours. patient: as the source calls it; blank for a hospital's film whose header states it. pinned: the
+    SHA-256 that its files must have, by name.
     """
 
     image_id: str

@@ -63,7 +63,12 @@ def patient_of(header: Dataset) -> str:
 def plain_number(header: Dataset) -> tuple[str, str]:
     """The patient's number without punctuation, case and leading zeros, and its issuer: 00-12-34 and 001234 are one."""
     issuer, number = (str(header.get(name) or "").strip() for name in ("IssuerOfPatientID", "PatientID"))
-    return re.sub(r"[\W_]", "", number).casefold().lstrip("0"), issuer.casefold()
+    return plain_id(number), issuer.casefold()
+
+
+def plain_id(number: str) -> str:
+    """A patient's number without punctuation, case and leading zeros."""
+    return re.sub(r"[\W_]", "", number).casefold().lstrip("0")
 
 
 def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) -> FileDataset:

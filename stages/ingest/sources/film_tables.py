@@ -19,12 +19,22 @@ from stages.ingest.problems import Problem, Unreadable
 # Headers as people write them, but for case, blanks, hyphens and underscores; the first of several is taken.
 IMAGE = (*IMAGE_COLUMNS, "image name", "image path", "file", "file path")
 PATIENT = ("patient id", "patient", "subject id", "subject", "group")
+# Attributes of DICOM headers by which a table of a hospital may name films, and how it may call them.
+ATTRIBUTES = {
+    "SOPInstanceUID": ("SOPInstanceUID", "SOP UID"),
+    "AccessionNumber": ("AccessionNumber", "accession no", "accession"),
+    "StudyInstanceUID": ("StudyInstanceUID", "study UID"),
+}
 SPLIT = ("split",)
 GIVEN = {"patient_id": "patients", "split": "sides of the split"}
 DELIMITERS = ",;\t|"
 UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "-"}
 WORKBOOKS = (".xls", ".ods", ".numbers")  # which nothing here reads
 LARGEST = 100 * 2**20  # bytes that a workbook may unpack to
+
+
+Rows = dict[tuple[str, str], dict[str, str]]
+"""Rows of a table by the attribute (blank for a file) and its value that name an image."""
 
 
 @dataclass
@@ -42,8 +52,26 @@ class FilmTables:
     used: list[str] = field(default_factory=list)
 
 
-def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
-    """Merge all tables of a source column by column; a table that gives no film its patient is refused."""
+@dataclass(frozen=True)
+class Header:
+    """Films of a hospital, whose tables may name them by attributes of their headers, and give patients only.
+
+    films: their names by attribute, one of ATTRIBUTES, and its value as `patient_id` spells it. public: what messages
+    call a table, whose name may hold a patient's.
+    """
+
+    films: dict[tuple[str, str], list[str]]
+    public: dict[str, str]
+
+
+def read_tables(files: FileAccess, films: list[str], header: Header | None = None) -> FilmTables:
+    """Merge all tables of a source column by column; a table that gives no film its patient is refused.
+
+    Args:
+        files: of the source.
+        films: their names in `files`.
+        header: of a hospital's films; None for pictures.
+    """
     tables, index = FilmTables(), index_films(films)
     said_by: dict[tuple[str, str], str] = {}
     copies: dict[str, list[str]] = defaultdict(list)  # a table that names originals speaks for their augmented copies
@@ -51,37 +79,44 @@ def read_tables(files: FileAccess, films: list[str]) -> FilmTables:
         if original := original_of(film):
             copies[folded(original)].append(film)
     for name in files.names():
-        if name.lower().endswith(WORKBOOKS):
+        if name.lower().endswith(WORKBOOKS) and header is None:  # an export holds documents of all kinds
             problem = Problem("tables as CSV, TSV or XLSX", "a workbook", "save it as one of them, or exclude it")
             tables.problems.append((name, problem))
         if not name.lower().endswith((".csv", ".tsv", ".xlsx")):
             continue
+        called = header.public[name] if header else PurePosixPath(name).name
         try:
             content = files.read(name)
-            rows = workbook_rows(content) if name.lower().endswith(".xlsx") else table_rows(content)
+            rows = (workbook_rows if name.lower().endswith(".xlsx") else table_rows)(content, header is not None)
         except Unreadable as error:
             tables.problems.append((name, error.problem))
             continue
         met, given = 0, Counter[str]()
-        for key, row in rows.items():
-            named = films_named(key, name, index)
-            for film in named if len(named) == 1 else copies.get(folded(PurePosixPath(key).name), []):
+        for (attribute, key), row in rows.items():
+            if header and attribute:
+                named = header.films.get((attribute, patient_id(key)), [])
+            else:
+                named = films_named(key, name, index)
+                named = named if len(named) == 1 else copies.get(folded(PurePosixPath(key).name), [])
+            for film in named:
                 met += 1
                 given.update(column for column in GIVEN if row.get(column))
-                merge_row(tables, said_by, film, name, row)
+                merge_row(tables, said_by, film, called, row)
         if met:
             tables.used.append(name)
         gives = [column for column in GIVEN if any(column in row for row in rows.values())]
         if gives and not met:
-            problem = Problem("names of films of this source", f"{len(rows)} others", "correct its column of images", 1)
+            others = f"{len(rows)} others"
+            problem = Problem("names of films of this source", others, "correct its column of images", 1, others)
             tables.problems.append((name, problem))
         elif gives and not given:  # as where formulas were never calculated
             what = " and ".join(GIVEN[column] for column in gives)
-            problem = Problem(f"{what} of films", "blank cells only", "fill them in, or remove the column", 1)
+            blank = "blank cells only"
+            problem = Problem(f"{what} of films", blank, "fill them in, or remove the column", 1, blank)
             tables.problems.append((name, problem))
         elif gives:
             what = " and ".join(f"{GIVEN[column]} of {given[column]} of {len(films)} films" for column in gives)
-            tables.notes.append(f"{PurePosixPath(name).name} gives {what}")
+            tables.notes.append(f"{called} gives {what}")
     return tables
 
 
@@ -94,25 +129,29 @@ def merge_row(
         tables: receives the row, or a problem where two tables contradict each other.
         said_by: the table that a film's patient or side comes from.
         film: its name in the source.
-        table: its name in the source.
+        table: what messages call it.
         row: of that film.
     """
     merged = tables.rows.setdefault(film, {})
     for column, value in row.items():
         before = merged.get(column, "")
         if column in ("patient_id", "split") and value and before and value != before:
-            actual = f"{PurePosixPath(said_by[film, column]).name} and {PurePosixPath(table).name}, which differ"
-            tables.problems.append((film, Problem(f"one {column} in all tables", actual, "correct one of them")))
+            actual = f"{said_by[film, column]} and {table}, which differ"
+            problem = Problem(f"one {column} in all tables", actual, "correct one of them", public=actual)
+            tables.problems.append((film, problem))
         elif not before:
             merged[column] = value
             said_by[film, column] = table
 
 
-def table_rows(content: bytes) -> dict[str, dict[str, str]]:
+def table_rows(content: bytes, of_hospital: bool = False) -> Rows:
     """Rows of a table by the image that they name.
 
     A table of boxes gives patients and sides only. No rows come from a table without patients, sides or images.
 
+    Args:
+        content: of the file.
+        of_hospital: whether it gives patients only, and may name films by ATTRIBUTES.
     Raises:
         Unreadable: no UTF-8, an image that stands twice with another patient or side, or patients without images.
     """
@@ -122,22 +161,26 @@ def table_rows(content: bytes) -> dict[str, dict[str, str]]:
     delimiter = start[1] if start else delimiter_of(text)
     reader = csv.DictReader(StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
-        return rows_by_image(reader)
+        return rows_by_image(reader, of_hospital)
     except csv.Error as error:
         raise Unreadable("comma-separated values", str(error), "export the table again", reader.line_num) from None
 
 
-def workbook_rows(content: bytes) -> dict[str, dict[str, str]]:
+def workbook_rows(content: bytes, of_hospital: bool = False) -> Rows:
     """Rows of the sheets of an XLSX workbook by the image that they name, of cells as they were calculated last.
 
+    Args:
+        content: of the file.
+        of_hospital: as for `table_rows`.
     Raises:
         Unreadable: no workbook, a sheet that `table_rows` refuses, or an image on two sheets.
     """
-    rows: dict[str, dict[str, str]] = {}
+    rows: Rows = {}
     for name, text in sheets_of(content).items():
-        here = rows_by_image(csv.DictReader(StringIO(text)))
+        here = rows_by_image(csv.DictReader(StringIO(text)), of_hospital)
         if twice := rows.keys() & here.keys():
-            raise Unreadable("an image on one sheet", f"{min(twice)!r:.80} on {name!r:.40}, too", "remove one of them")
+            _, image = min(twice)
+            raise Unreadable("an image on one sheet", f"{image!r:.80} on {name!r:.40}, too", "remove one of them")
         rows |= here
     return rows
 
@@ -166,7 +209,7 @@ def sheets_of(content: bytes) -> dict[str, str]:
             csv.writer(text).writerows(cells)
             sheets[sheet.title] = text.getvalue()
     except Exception:  # openpyxl raises a dozen types on files that are no workbook, or a damaged one
-        raise Unreadable("an XLSX workbook", "a damaged or locked one", "save it as CSV, or exclude it") from None
+        raise Unreadable("an XLSX workbook", "a damaged or locked one", "save it as CSV, or remove it") from None
     if book is None:
         raise Unreadable(f"a workbook of at most {LARGEST >> 20} MB unpacked", f"{unpacked >> 20} MB", "save it as CSV")
     return sheets
@@ -178,35 +221,50 @@ def delimiter_of(text: str) -> str:
     return max(DELIMITERS, key=header.count)
 
 
-def rows_by_image(reader: "csv.DictReader[str]") -> dict[str, dict[str, str]]:
+def rows_by_image(reader: "csv.DictReader[str]", of_hospital: bool) -> Rows:
     columns = [column for column in reader.fieldnames or [] if column]
-    image, patient, split = (pick(columns, names) for names in (IMAGE, PATIENT, SPLIT))
+    patient, split = pick(columns, PATIENT), "" if of_hospital else pick(columns, SPLIT)
+    attribute, image = image_column(columns, of_hospital)
     if not image:
         if patient and patient.strip().lower() != "group":
-            expected = "a column with the names of the images (filename, image_id)"
+            ways = ", ".join(("filename", *ATTRIBUTES) if of_hospital else ("filename", "image_id"))
+            expected = f"a column with the names of the images ({ways})"
             raise Unreadable(expected, f"the columns {', '.join(columns):.200}", "add or rename it, or remove it", 1)
         return {}
     refuse_repeated(columns, filter(None, (image, patient, split)))
     boxes = {plain(column) for column in columns} >= set(CORNERS)
-    if boxes and not (patient or split):
+    if (boxes or of_hospital) and not (patient or split):
         return {}
-    rows: dict[str, dict[str, str]] = {}
+    rows: Rows = {}
     for row in reader:
         if any(cell.strip() for cell in row.get(None) or ()):
             fix = "put quotes round cells with the separator"
             raise Unreadable("as many cells as columns", "a row with more", fix, reader.line_num)
-        cells = {} if boxes else {key.strip(): value or "" for key, value in row.items() if isinstance(key, str)}
+        only_given = boxes or of_hospital
+        cells = {} if only_given else {key.strip(): value or "" for key, value in row.items() if isinstance(key, str)}
         if patient:
             cells["patient_id"] = patient_id(row[patient] or "")
         if split:
             cells["split"] = (row[split] or "").strip()
-        name = (row[image] or "").strip()
-        if name in rows and (not boxes or rows[name] != cells):
+        name = (attribute, (row[image] or "").strip())
+        if attribute and not name[1]:
+            continue
+        if name in rows and (not (boxes or attribute) or rows[name] != cells):
             raise Unreadable(
-                "one row per image", f"{name!r:.80} a second time", "remove one of the rows", reader.line_num
+                "one row per image", f"{name[1]!r:.80} a second time", "remove one of the rows", reader.line_num
             )
         rows[name] = cells
     return rows
+
+
+def image_column(columns: list[str], of_hospital: bool) -> tuple[str, str]:
+    """The column that names films, behind the attribute that its cells hold; blank where they are files or none is."""
+    if image := pick(columns, IMAGE):
+        return "", image
+    for attribute, names in ATTRIBUTES.items() if of_hospital else ():
+        if image := pick(columns, names):
+            return attribute, image
+    return "", ""
 
 
 def pick(columns: list[str], names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 File and folder names of an export hold names and dates. Outside this module a film is known by a keyed pseudonym,
 and in messages by its number in the list of the export's files, sorted by path as `find -type f | LC_ALL=C sort` does.
+Where headers state no PatientID, tables may (`film_tables`).
 """
 
 import warnings
@@ -17,15 +18,17 @@ from typing import Literal
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from stages.common.core.parallel import track
-from stages.ingest.account import LABELS, REFUSED
+from stages.ingest.account import LABELS, REFUSED, TABLES
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
 from stages.ingest.annotations.pairing import pair, with_format
+from stages.ingest.dicom.deidentify import plain_id
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import check_syntax, depth, is_dicom, read_header
 from stages.ingest.dicom.values import HOW_TO_FIX, multi
 from stages.ingest.file_access import Folder
 from stages.ingest.params import Hospital, Limits
 from stages.ingest.problems import Problem, Refusal, Unreadable
+from stages.ingest.sources.film_tables import ATTRIBUTES, FilmTables, Header, patient_id, read_tables
 from stages.ingest.types import SourceFilm, SourcePlan
 
 # How files begin that exports hold beside films: PDF, PNG, JPEG, GIF, TIFF, ZIP and Office, programs, OLE, RTF.
@@ -34,6 +37,8 @@ NOT_DICOM = (
     *(b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"),
 )
 KNOWN = MimeTypes().types_map[True]  # Python's own suffixes of documents, films and programs, DICOM's not among them
+GIVE = "add a table of patients (docs/how-to/hospital-export.md), or export with PatientID"
+CORRECT = "correct the table, or leave the cell blank"
 USES = {
     "film": "with CT slices beside the middle of their series (ct_slices in ingest.sources)",
     "directory": "with a list of other files (DICOMDIR)",
@@ -44,9 +49,10 @@ USES = {
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """What a look at one file's header shows, in pseudonyms.
+    """What a look at one file's header shows; ids in pseudonyms.
 
     problem: why it is refused. references: the files that a DICOMDIR lists. depth: of a CT slice in its series, mm.
+    patient: its PatientID, blank where it states none. attributes: values by which tables may name the film.
     """
 
     kind: Literal["film", "directory", "other", "refused"]
@@ -54,6 +60,8 @@ class HeaderFacts:
     image_id: str = ""
     series: str = ""
     depth: float = 0.0
+    patient: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
     references: list[str] = field(default_factory=list)
 
 
@@ -77,12 +85,17 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     problems += incomplete_directories(headers)
     entry = with_format(files, entry)
     pairs = pair(files, films, entry)
-    problems += [(file, problem.redacted()) for file, problem in pairs.problems]
+    tables = read_tables(files, films, Header(by_attribute(headers, films), public))
+    problems += [(file, problem.redacted()) for file, problem in pairs.problems + tables.problems]
+    patients, contradictions = patients_of(headers, films, tables)
+    problems += contradictions
     chosen = films if entry.ct_slices == "all" else middle_slices(films, headers)
     uses = dict.fromkeys(files.system_files(), "of an operating system")
     uses |= {name: USES[header.kind] for name, header in headers.items()}
+    uses |= dict.fromkeys(tables.used, TABLES)
     uses |= dict.fromkeys(pairs.file_of.values(), LABELS)
     plan = SourcePlan(source, {public[name]: uses[name] for name in every}, key=key)
+    plan.notes += [f"{source}: {note}" for note in tables.notes]
     plan.notes.append(f"{source}: labels are read as {entry.annotations}")
     plan.refusals += [Refusal(source, public[name], problem) for name, problem in problems]
     for name in chosen:
@@ -97,9 +110,45 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
             labels=pairs.labels.get(name),
             label_file=label_file,
             label_public_name=public.get(label_file, ""),
+            patient=patients.get(name, ""),
         )
         plan.films.append(film)
     return plan
+
+
+def by_attribute(headers: dict[str, HeaderFacts], films: list[str]) -> dict[tuple[str, str], list[str]]:
+    """The films by each attribute and value that tables may name them by."""
+    named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in films:
+        for attribute, value in headers[name].attributes.items():
+            named[attribute, patient_id(value)].append(name)
+    return named
+
+
+def patients_of(
+    headers: dict[str, HeaderFacts], films: list[str], tables: FilmTables
+) -> tuple[dict[str, str], list[tuple[str, Problem]]]:
+    """The patient of each film whose header states none, by the tables, and why other films are refused.
+
+    A number that another header states is spelled as there, so that both are one patient: spreadsheets lose zeros.
+
+    Args:
+        headers: of all files, by name.
+        films: names of those that are looked at.
+        tables: of the source.
+    """
+    stated_ids = [headers[name].patient for name in films if headers[name].patient]
+    spellings = {plain_id(stated): stated for stated in reversed(stated_ids)}
+    patients, problems = {}, []
+    for name in films:
+        stated, given = headers[name].patient, tables.rows.get(name, {}).get("patient_id", "")
+        if stated and given and plain_id(stated) != plain_id(given):
+            problems.append((name, Problem("one patient in header and table", "two", CORRECT)))
+        elif not stated and given:
+            patients[name] = spellings.get(plain_id(given), given)
+        elif not stated and not any(name == film for film, _ in tables.problems):
+            problems.append((name, Problem("a patient", "an empty PatientID, and no table that gives one", GIVE)))
+    return patients, problems
 
 
 def look(files: Folder, key: Key, name: str) -> HeaderFacts:
@@ -124,14 +173,18 @@ def look(files: Folder, key: Key, name: str) -> HeaderFacts:
             records = header.get("DirectoryRecordSequence") or []
             paths = ["/".join(map(str, multi(record.get("ReferencedFileID")))) for record in records]
             return HeaderFacts("directory", references=[path for path in paths if path])
-        film, series = str(header.get("SOPInstanceUID") or ""), str(header.get("SeriesInstanceUID") or "")
-        if not film or not str(header.get("PatientID") or "").strip():
-            return refused("PatientID or SOPInstanceUID empty")
-        image_id = f"h-{key.name('film', film)}"
-        if header.get("Modality") != "CT":
-            return HeaderFacts("film", image_id=image_id)
-        series = key.name("series", series) if series else ""
-        return HeaderFacts("film", image_id=image_id, series=series, depth=depth(header))
+        attributes = {name: value for name in ATTRIBUTES if (value := str(header.get(name) or "").strip())}
+        if "SOPInstanceUID" not in attributes:
+            return refused("SOPInstanceUID empty")
+        is_slice, series = header.get("Modality") == "CT", str(header.get("SeriesInstanceUID") or "")
+        return HeaderFacts(
+            "film",
+            image_id=f"h-{key.name('film', attributes['SOPInstanceUID'])}",
+            series=key.name("series", series) if is_slice and series else "",
+            depth=depth(header) if is_slice else 0.0,
+            patient=str(header.get("PatientID") or "").strip(),
+            attributes=attributes,
+        )
     except Unreadable as error:
         return HeaderFacts("refused", error.problem)
     except Exception:  # pydicom raises a dozen types on damaged files

@@ -119,7 +119,7 @@ def test_all_faults_are_told_together_without_a_name(inbox: Path) -> None:
     for reason in (
         "file 1 of the export (sorted by path): expected its labels",
         "a structured report (SR)",
-        "PatientID or SOPInstanceUID empty",
+        "expected a patient, found an empty PatientID, and no table that gives one",
         "the same SOPInstanceUID as file",
         "no DICM after 128 bytes",
         "text burned into its pixels",
@@ -280,7 +280,7 @@ def test_every_oddity_in_one_export_gives_one_account_that_adds_up_and_names_nob
     (line,) = re.findall(r"hospital: (\d+) files = (.*)", text)
     assert int(line[0]) == every == sum(map(int, re.findall(r"\d+", line[1])))
     reasons = QUARANTINE.read(RAW)["reason"]
-    others = ["unlabelled", "again.xml", "nobody.xml", "lost.xml", "empty", "DOE.dcm", "link", "pipe"]
+    others = ["unlabelled", "again.xml", "lost.xml", "empty", "DOE.dcm", "link", "pipe"]
     assert QUARANTINE.read(RAW)["file"].nunique() == len(bad) + len(others)
     pages = [path.read_text() for path in (QUALITY, RAW / "quarantine.csv", RAW / "files.csv", RAW / "annotations.csv")]
     for said in (text, *pages):
@@ -414,6 +414,93 @@ def test_one_patient_under_two_ids_is_one_group(
     assert (films["patient_id"].nunique(), films["group"].nunique()) == (2, groups)
     assert (f"{' and '.join(films['image_id'])}: " in QUALITY.read_text()) == bool(why)
     assert why in QUALITY.read_text()
+
+
+def nobody(accession: str = "", study: str = "1.2.3") -> Callable[[Dataset], None]:
+    def change(data: Dataset) -> None:
+        data.PatientID, data.AccessionNumber, data.StudyInstanceUID = "", accession, study
+
+    return change
+
+
+def uid_of(name: str) -> str:
+    return str(dcmread(f"in/{name}").SOPInstanceUID)
+
+
+TABLES_OF_PATIENTS: dict[str, Callable[[], str]] = {
+    "path": lambda: "file,PatientID\nDOE/1,0007\nDOE/2,8\n",
+    "path with suffix, semicolons": lambda: "Filename;patient id;name\nDOE\\1.dcm;0007;DOE, JANE\nDOE\\2.dcm;8;ROE\n",
+    "SOPInstanceUID": lambda: f"SOP Instance UID\tPatient\n{uid_of('DOE/1')}\t7\n{uid_of('DOE/2')}\t8\n",
+    "AccessionNumber": lambda: "accession_number,subject_id\n12,7\nA13,8\n,9\n,10\n",
+    "StudyInstanceUID": lambda: "StudyInstanceUID,PatientID,series\n1.2.3,7,1\n1.2.3,7.0,2\n1.2.4,8,1\n",
+}
+
+
+@pytest.mark.parametrize("kind", TABLES_OF_PATIENTS)
+def test_a_table_gives_the_patients_that_headers_do_not_state(
+    kind: str, inbox: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bring(inbox, "DOE/1", 1, change=nobody("00012"))
+    bring(inbox, "DOE/2", 2, change=nobody("A13", "1.2.4"))
+    bring(inbox, "DOE/3", 3, change=lambda data: setattr(data, "PatientID", "00-07"))
+    (inbox / "DOE_JANE.csv").write_text(TABLES_OF_PATIENTS[kind]())
+    text = main(settings())
+    patients = manifest()["patient_id"]
+    # A number that a spreadsheet cut short is spelled as a header has it, so that a patient has one pseudonym.
+    assert sorted(patients) == sorted([KEY.name("patient", "00-07")] * 2 + [KEY.name("patient", "8")])
+    for film in RAW.glob("dicom/*"):
+        data = dcmread(film)
+        assert data.PatientID == data.PatientName == manifest().set_index("image_id")["patient_id"][film.stem]
+    page = QUALITY.read_text()
+    assert "hospital: file 7 of the export (sorted by path) gives patients of 2 of 3 films" in page
+    assert "3 films + 3 label files + 1 tables + 0 refused + 0 left out" in text
+    outputs = b"".join(file.read_bytes() for file in [*RAW.rglob("*"), QUALITY] if file.is_file())
+    assert b"DOE" not in outputs + text.encode() + "".join(capfd.readouterr()).encode()
+
+
+@pytest.mark.parametrize(
+    ("tables", "reason"),
+    [
+        ({"a.csv": "file,patient\nDOE/9,DOE\n"}, "expected names of films of this source, found 1 others"),
+        ({"a.csv": "file,patient\nDOE/1,\n"}, "expected patients of films, found blank cells only"),
+        ({"a.csv": "born,patient\nDOE/1,DOE\n"}, "(filename, SOPInstanceUID, AccessionNumber, StudyInstanceUID)"),
+        ({"a.csv": "accession,patient\n5,DOE\n5,ROE\n"}, "expected one row per image, found something else"),
+        ({"a.csv": "file,patient\nDOE/1,DOE\nDOE/2,4\n"}, "expected one patient in header and table, found two"),
+        (
+            {"a.csv": "file,patient\nDOE/1,DOE\n", "b.tsv": "accession\tpatient\n5\tROE\n"},
+            "found file 5 of the export (sorted by path) and file 6 of the export (sorted by path), which differ",
+        ),
+        ({"a.xlsx": "no workbook"}, "expected an XLSX workbook, found something else"),
+    ],
+)
+def test_a_table_that_gives_no_patient_or_contradicts_is_refused(
+    tables: dict[str, str], reason: str, inbox: Path
+) -> None:
+    bring(inbox, "DOE/1", 1, change=nobody("5"))
+    bring(inbox, "DOE/2", 2, change=lambda data: setattr(data, "PatientID", "3"))
+    for name, content in tables.items():
+        (inbox / name).write_text(content)
+    said = refused()
+    assert reason in said
+    assert "ROE" not in said
+
+
+def test_tables_of_a_hospital_without_patients_are_left_out(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1)
+    (inbox / "doses.csv").write_text("file,dose,split\nDOE/1,3,DOE\n")
+    (inbox / "~$patients.xlsx").write_bytes(b"DOE")
+    assert "1 films + 1 label files + 0 tables + 0 refused + 2 left out" in main(settings())
+    assert "DOE" not in QUALITY.read_text() + (RAW / "manifest.csv").read_text()
+
+
+def test_a_patient_of_a_table_who_withdrew_is_left_out(inbox: Path) -> None:
+    bring(inbox, "DOE/1", 1, change=nobody())
+    bring(inbox, "DOE/2", 2)
+    (inbox / "patients.csv").write_text("file,patient\nDOE/1,7\n")
+    Path("data/pins").mkdir(parents=True, exist_ok=True)
+    Path("data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn\n{KEY.name('patient', '7')},2026-01-01\n")
+    main(settings())
+    assert list(manifest()["patient_id"]) == [KEY.name("patient", "MRN700002")]
 
 
 def test_a_file_beyond_the_limit_is_not_opened(inbox: Path) -> None:
