@@ -44,8 +44,8 @@ FILMS = [
 # What a person makes of it: one box is moved, one deleted, one confirmed, one added.
 CORRECTED = {(40, 30): ["12 6 30 20"], (50, 20): ["20 10 35 20"], (60, 40): ["5 5 15 25"]}
 # `sent` is what `write_annotations` writes of FILMS. `back` was made of it by the tools: datumaro 1.13.12 (whose CVAT
-# format is CVAT's) read it, and wrote it again with the corrections; the tasks were accepted by the LabelInterface of
-# label-studio-sdk 2.1.2, and its Converter wrote them with the corrected predictions as annotations.
+# format is CVAT's) read it, and wrote it again with the corrections; a server of Label Studio 1.23.2 imported the tasks
+# with their predictions, took the corrections through its API as its editor sends them, and exported them as JSON.
 EXPORTS = Path(__file__).with_name("corrected")
 BACK = {"coco": "coco", "cvat": "cvat", "label-studio": "label_studio"}
 
