@@ -17,17 +17,17 @@ help: ## list these targets
 
 setup: $(READY) ## make .venv with the pinned packages
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock requirements-dev.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "expected Python 3.11 or newer as '$(PYTHON)', found none; install it or run: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"expected Python 3.11 or newer, found {sys.version.split()[0]}; run: make PYTHON=/path/to/python")'
 	@echo "setting up $(VENV), once: 3 GB to download, 8 GB on disk; minutes"
 	@$(PYTHON) -m venv $(VENV)
 # uv takes half of pip's time. It does not read pip's configuration, so that pip steps in where packages come from
 # elsewhere. The lock is complete: pip must not look for more.
-	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
-	@{ $(PIP) --requirement $(VENV)/uv.lock && $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --requirement requirements.lock; } 2> $(VENV)/uv.log \
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
+	@{ $(PIP) --requirement $(VENV)/uv.lock && $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --requirement requirements-dev.lock; } 2> $(VENV)/uv.log \
 	  || { echo "uv cannot install the packages ($$(tail -n 1 $(VENV)/uv.log)); pip takes over"; \
-	       $(PIP) --no-deps --requirement requirements.lock 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }; }
+	       $(PIP) --no-deps --requirement requirements-dev.lock 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }; }
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python scripts/stage_locks.py
 	@$(VENV)/bin/python scripts/site_cache.py
@@ -57,9 +57,11 @@ format: $(READY) ## fix style
 	@ruff check --fix . ; ruff format .
 
 # Not after a set-up from pyproject.toml and the lock, which does not hold a package yet that was just added.
-pins: | $(VENV)/bin/uv ## resolve the packages of pyproject.toml into requirements.lock; UPGRADE=--upgrade takes new versions
-	@uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --no-header --quiet $(UPGRADE) \
-	  --python-version 3.11 --output-file requirements.lock
+# The first file is what developers install, the second one, of the same versions, what the pipeline needs.
+PIN := uv pip compile pyproject.toml --generate-hashes --no-annotate --no-header --quiet --python-version 3.11
+pins: | $(VENV)/bin/uv ## resolve the packages of pyproject.toml into the locks; UPGRADE=--upgrade takes new versions
+	@$(PIN) --extra dev $(UPGRADE) --output-file requirements-dev.lock
+	@$(PIN) --constraint requirements-dev.lock --output-file requirements.lock
 
 $(VENV)/bin/uv:
 	@$(MAKE) --no-print-directory setup

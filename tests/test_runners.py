@@ -1,6 +1,8 @@
 """The files that other machines read: workflows of GitHub Actions, the Dockerfile, and what a pull request is told."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,16 +33,29 @@ def test_the_dockerfile_passes_the_public_linter() -> None:
     run(ROOT, "hadolint", "Dockerfile")
 
 
-def test_an_image_for_a_cpu_leaves_cudas_libraries_out_and_keeps_all_else() -> None:
-    text = (ROOT / "Dockerfile").read_text()
-    (choice,) = re.findall(r"sed -E -e .*?requirements\.lock", text, re.DOTALL)
-    kept = subprocess.run(["sh", "-c", choice], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert all(re.fullmatch(r"[a-z0-9-]+==\S+", line) for line in kept.splitlines())
-    gone = read_pins(ROOT / "requirements.lock").keys() - {line.split("==")[0] for line in kept.splitlines()}
-    assert {"triton", "nvidia-cublas", "cuda-bindings"} <= gone
-    assert all(re.match(r"triton|cuda-|nvidia-(?!ml-py)", name) for name in gone)
-    assert re.search(r"^torch==[\d.]+\+cpu$", kept, re.MULTILINE)
-    assert re.search(r"^torchvision==[\d.]+\+cpu$", kept, re.MULTILINE)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_an_image_has_the_pinned_packages_and_without_a_gpu_no_libraries_of_cuda(device: str, tmp_path: Path) -> None:
+    """The script of the Dockerfile that sorts the pins into layers."""
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    (choice,) = re.findall(r"^RUN (awk .*?fi)$", (ROOT / "Dockerfile").read_text(), re.DOTALL | re.MULTILINE)
+    own = {"DEVICE": device, "PATH": os.environ["PATH"]}
+    subprocess.run(["sh", "-ec", choice.replace("\\\n", "")], cwd=tmp_path, env=own, check=True)
+    gpu, others = (read_pins(tmp_path / f"{name}.lock") for name in ("torch", "others"))
+    assert {"triton", "nvidia-cublas", "cuda-bindings", "torch"}.isdisjoint(others)
+    assert {"numpy", "nvidia-ml-py"} <= others.keys()
+    whole = read_pins(tmp_path / "requirements.lock")
+    if device == "cuda":
+        assert whole == gpu | others
+        assert (tmp_path / "torch.lock").read_text().count("--hash=sha256:") > len(gpu)
+    else:
+        assert gpu == {name: f"{whole[name]}+cpu" for name in ("torch", "torchvision")}
+    assert (tmp_path / "others.lock").read_text().count("--hash=sha256:") > len(others)
+
+
+def test_what_only_tests_need_is_in_no_image() -> None:
+    pipeline, everything = (read_pins(ROOT / name) for name in ("requirements.lock", "requirements-dev.lock"))
+    assert pipeline.items() <= everything.items()
+    assert {"ruff", "pytest", "mypy", "hypothesis", "moto", "playwright"} <= everything.keys() - pipeline.keys()
 
 
 def test_every_make_target_and_module_that_a_workflow_calls_exists() -> None:

@@ -1,10 +1,12 @@
 """Leases between real processes: never two holders of one device, and a death frees it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,8 +35,8 @@ def own_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEVICE_LOCK_DIR", str(tmp_path))
 
 
-def holder(devices: list[str], wanted: int, seconds: float) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", HOLD, ",".join(devices), str(wanted), str(seconds)]
+def holder(devices: list[str], wanted: int, seconds: float, container: Sequence[str] = ()) -> subprocess.Popen[str]:
+    words = [*container, sys.executable, "-c", HOLD, ",".join(devices), str(wanted), str(seconds)]
     return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -94,6 +96,22 @@ def test_who_waits_behind_others_hears_who_comes_first(tmp_path: Path) -> None:
         read_until(second.stderr, f"first in line is process {first.pid} on ")
     assert [process.communicate()[0][:3] for process in (first, second)] == ["has", "has"]
     assert not list(tmp_path.glob("*.holder"))
+
+
+def test_containers_of_one_machine_share_a_folder_and_hear_each_others_names() -> None:
+    """Each has its own process numbers, files and host name, as containers have."""
+    shell = ["unshare", "--map-root-user", "--pid", "--mount", "--uts", "--fork", "--mount-proc", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*shell, "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody make a container (unshare)")
+    shell += ["sh", "-c", 'hostname "$0" && exec "$@"']
+    first = holder(["gpu-0"], 1, 600, [*shell, "box-a"])
+    assert first.stdout is not None
+    assert first.stdout.readline() == "has 0\n"
+    second = holder(["gpu-0"], 1, 0, [*shell, "box-b"])
+    read_until(second.stderr, "gpu-0 is held by process 1 on box-a (")
+    first.kill()
+    first.communicate()
+    assert second.communicate()[0].startswith("has 0\n")
 
 
 def test_a_wish_for_more_than_there_is_gets_all() -> None:
