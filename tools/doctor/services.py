@@ -22,10 +22,10 @@ def remotes() -> list[CheckResult]:
                 remote = repo.cloud.get_remote(name)
                 remote.fs.exists(remote.path)
                 checked.append(
-                    CheckResult(label, Severity.GOOD, f"reachable: {remote.fs.unstrip_protocol(remote.path)}")
+                    CheckResult(label, Severity.GOOD, f"reachable: {shown(remote.fs.unstrip_protocol(remote.path))}")
                 )
             except Exception as error:  # each kind of remote fails in its own way
-                reason = " ".join(str(error).split())[:160] or type(error).__name__
+                reason = describe(error)
                 checked.append(
                     CheckResult(label, Severity.BAD, f"not reachable: {reason}; see docs/how-to/runners-and-remotes.md")
                 )

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.process import has_ended, process_name
 from stages.common.model.tracking import shown
 from tools.sweep.exchange import GIT_REMOTE, push
@@ -72,6 +72,18 @@ def find_origin() -> Origin:
                 f"`git push {GIT_REMOTE}` and `dvc push`"
             ) from None
     return Origin(url, commit, author)
+
+
+def refuse_unknown_code() -> None:
+    """
+    Raises:
+        UserError: git does not know a file of stages/. Experiments run in copies of the project that would lack it.
+    """
+    if unknown := git("ls-files", "--others", "--exclude-standard", "stages").splitlines():
+        raise UserError(
+            f"git: expected to know all of stages/, since experiments run in copies of what it knows, found "
+            f"{first_few(unknown)} unknown; `git add` or remove them"
+        )
 
 
 def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: False) -> str:

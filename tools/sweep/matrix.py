@@ -17,7 +17,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import VARIANTS, Run
-from tools.sweep.clone import Job
+from tools.sweep.clone import Job, refuse_unknown_code
 from tools.sweep.exchange import run_dvc
 from tools.sweep.execution import run_here
 from tools.sweep.experiments import trained_params
@@ -31,8 +31,9 @@ def reproduce(jobs: int) -> int:
     Args:
         jobs: trainings at a time; each waits until its devices are free.
     Raises:
-        UserError: a training failed; the others are done and are not run again.
+        UserError: git does not know some code, or a training failed; the others are done and are not run again.
     """
+    refuse_unknown_code()
     train, folds = trained_params(read_params(PARAMS))
     if code := repro("annotate"):
         return code

@@ -17,7 +17,7 @@ from stages.common.data.layout import DATASET, RAW, SWEEP_PAGE
 from stages.common.data.tables import MANIFEST, SPLIT
 from stages.train.params import Method, read_weights
 from tools.sweep.arms import arms
-from tools.sweep.clone import Job, find_origin
+from tools.sweep.clone import Job, find_origin, refuse_unknown_code
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import refuse_another, refuse_changed
 from tools.sweep.exchange import pull
@@ -48,6 +48,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         raise UserError(
             f"--range: expected KEY=LOW..HIGH or KEY=LOW..HIGH:log with LOW < HIGH, found {error}"
         ) from None
+    refuse_unknown_code()
     params = overridden(overrides)
     check_ranges(parsed, overrides, read_weights(params["train"]["adaptive"]))
     definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE])
@@ -143,6 +144,7 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
         UserError: before any work, an override is impossible, or a finished experiment of the same name has other
             params; or an experiment failed, and the others are done.
     """
+    refuse_unknown_code()
     params = {experiment: overridden(words) for experiment, words in experiments.items()}
     refuse_another(name, next(iter(params.values())), searched)
     if where.exchanges and not dry_run:

@@ -16,7 +16,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
 from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.tiny import tiny_project
-from tools.sweep.clone import Job, find_origin, run_in_clone
+from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone
 from tools.sweep.exchange import pull, push
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import Failed, names, run_experiment
@@ -93,6 +93,18 @@ def test_what_other_machines_cannot_get_is_refused(project: Path) -> None:
         find_origin()
     run(project, "git", "reset", "-q", "--hard", "HEAD~")
     assert find_origin().url == str(project.parent / "git")
+
+
+def test_code_that_no_copy_of_the_project_would_have_is_refused(project: Path) -> None:
+    (project / "stages").mkdir()
+    (project / "stages/new.py").touch()
+    with pytest.raises(
+        UserError, match=r"git: expected to know all of stages/.*found stages/new\.py unknown; `git add`"
+    ):
+        refuse_unknown_code()
+    run(project, "git", "add", "stages/new.py")
+    refuse_unknown_code()
+    run(project, "git", "rm", "-q", "-f", "stages/new.py")
 
 
 def start_queue(project: Path) -> None:
