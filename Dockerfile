@@ -32,6 +32,7 @@ RUN apt-get update \
 ENV PATH=/opt/venv/bin:$PATH \
     VIRTUAL_ENV=/opt/venv \
     HOME=/tmp \
+    DVC_SITE_CACHE_DIR=/tmp/dvc-site-cache \
     DVC_NO_ANALYTICS=1 \
     MLFLOW_DISABLE_TELEMETRY=true
 COPY --from=pins /pins/torch.lock /opt/pins/

@@ -58,6 +58,21 @@ def test_what_only_tests_need_is_in_no_image() -> None:
     assert {"ruff", "pytest", "mypy", "hypothesis", "moto", "playwright"} <= everything.keys() - pipeline.keys()
 
 
+def test_slurm_takes_the_job_file_of_the_docs(tmp_path: Path) -> None:
+    """Where a cluster is at hand that knows GPUs; nothing is queued."""
+    text = (ROOT / "docs/how-to/cluster.md").read_text()
+    (job,) = re.findall(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", text, re.DOTALL | re.MULTILINE)
+    if shutil.which("sbatch") is None or "gpu" not in run_freely("sinfo", "--noheader", "--format=%G").stdout:
+        pytest.skip("no SLURM cluster with GPUs at hand")
+    (tmp_path / "job.sh").write_text(job)
+    done = run_freely("sbatch", "--test-only", str(tmp_path / "job.sh"))
+    assert done.returncode == 0, done.stderr
+
+
+def run_freely(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
 def test_every_make_target_and_module_that_a_workflow_calls_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for path in WORKFLOWS:

@@ -18,7 +18,7 @@ from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import gpus, memory, space, threads
 from tools.doctor.packages import packages
 from tools.doctor.records import dead_runs, results
-from tools.doctor.services import kaggle, remotes, tracking
+from tools.doctor.services import kaggle, remotes, site_cache, tracking
 
 MARKS = {Severity.GOOD: "[green]good[/]", Severity.WARN: "[yellow]warning[/]", Severity.BAD: "[red]fault[/]"}
 
@@ -41,6 +41,7 @@ def check_environment(fix: bool) -> int:
         partial(threads, train.loop),
         partial(memory, train, size),
         partial(space, train.seeds, folds),
+        site_cache,
         remotes,
         tracking,
         partial(dead_runs, fix),

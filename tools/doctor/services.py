@@ -1,10 +1,37 @@
-"""What lies outside of this machine: DVC remotes, the MLflow server, Kaggle."""
+"""DVC's own folder and remotes, the MLflow server, Kaggle."""
 
+import os
+from pathlib import Path
+
+from dvc.config import Config
+from dvc.dirs import site_cache_dir
+from dvc.env import DVC_SITE_CACHE_DIR
 from dvc.repo import Repo
 
 from stages.common.model.tracking import UnusableStore, chosen_uri, describe, is_mistake, local_uri, open_client, shown
 from stages.ingest.params import Kaggle, Params
 from tools.doctor.findings import CheckResult, Severity
+
+
+def site_cache() -> list[CheckResult]:
+    """Where DVC notes paths and hashes: a folder of this checkout and this user, or what DVC_SITE_CACHE_DIR names."""
+    setting, own = Config(".dvc")["core"].get("site_cache_dir"), Path(".dvc/site-cache").resolve()
+    folder = Path(site_cache_dir(setting))
+    fix = "run `python scripts/site_cache.py`, or set DVC_SITE_CACHE_DIR to a folder of yours"
+    if DVC_SITE_CACHE_DIR not in os.environ and folder != own:
+        whose = "of another checkout, or of this one before it was moved" if setting else "that all users share"
+        return [CheckResult("DVC notes", Severity.WARN, f"{folder} is a folder {whose}; {fix}")]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "repo").mkdir(exist_ok=True)
+        usable = os.access(folder / "repo", os.W_OK | os.X_OK)
+    except OSError:
+        usable = False
+    if not usable:
+        return [CheckResult("DVC notes", Severity.BAD, f"{folder} cannot be written by this user; {fix}")]
+    if folder.stat().st_mode & 0o077:
+        return [CheckResult("DVC notes", Severity.WARN, f"{folder} is open to other users; `chmod 700` it")]
+    return [CheckResult("DVC notes", Severity.GOOD, f"{folder}, which only this user can enter")]
 
 
 def remotes() -> list[CheckResult]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from scripts.site_cache import main as give_own_folder
 from stages.common.core.process import process_name
 from stages.common.model.tracking import HOST, PROCESS, open_client, training_run
 from stages.ingest.params import Params as Ingest
@@ -22,7 +23,7 @@ from tools.doctor.findings import Severity
 from tools.doctor.machine import memory, space, threads, training_bytes
 from tools.doctor.packages import CUDA, packages
 from tools.doctor.records import dead_runs, results
-from tools.doctor.services import kaggle, remotes, tracking
+from tools.doctor.services import kaggle, remotes, site_cache, tracking
 
 
 @pytest.fixture
@@ -100,6 +101,27 @@ def test_memory_grows_with_pixels_and_films(toy_params: dict[str, Any]) -> None:
 def test_trainings_that_fill_the_disk_are_a_fault(here: Path) -> None:
     assert space([1], [1])[0].state == Severity.GOOD
     assert space(list(range(100_000)), [1])[0].state == Severity.BAD
+
+
+def test_the_notes_of_dvc_lie_in_a_folder_of_this_checkout_and_user(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "a folder that all users share" in site_cache()[0].message
+    give_own_folder(project)
+    assert site_cache()[0].state == Severity.GOOD
+    own = project / ".dvc/site-cache"
+    own.chmod(0o755)
+    assert "open to other users" in site_cache()[0].message
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", "/proc/nowhere")
+    assert site_cache()[0].state == Severity.BAD
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project / "elsewhere"))
+    assert site_cache()[0].state == Severity.GOOD
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR")
+    moved = project.with_name("moved")
+    project.rename(moved)
+    monkeypatch.chdir(moved)
+    assert "of this one before it was moved" in site_cache()[0].message
+    assert not project.exists()
 
 
 @pytest.mark.slow

@@ -131,6 +131,8 @@ def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(
     block.unlink()
     start_queue(project)
     wait_for(lambda: names("queue") == ["queue-1"] and "Failed" in run(project, "dvc", "queue", "status"))
+    # DVC would show it with the metrics of its parent.
+    assert "queue-2" not in run(project, "dvc", "exp", "show", "--csv", "--hide-failed")
     assert "queued again: queue-2 (failed)" in requeue_lost()
     run(project, "dvc", "queue", "remove", "--queued")
 
