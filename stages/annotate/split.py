@@ -84,7 +84,8 @@ def given(films: pd.DataFrame) -> pd.Series:
                 f"annotate.split.by: expected films that their source marks as {side}, found none; "
                 "add a column `split` to its table, or set annotate.split.by to drawn"
             )
-    count = films[chosen != "unused"].groupby("group").apply(lambda rows: chosen[rows.index].nunique())
+    used = chosen != "unused"
+    count = chosen[used].groupby(films.loc[used, "group"]).nunique()
     if (count > 1).any():
         both = films[films["group"].isin(count[count > 1].index)]["image_id"]
         raise UserError(
@@ -154,15 +155,14 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exa
     """
     table = pd.crosstab(films["group"], strata(films))
     counts = table.to_numpy()
+    films_of = counts.sum(axis=1)
     goal = counts.sum(axis=0) * (size / counts.sum())
     rng = np.random.default_rng([seed, purpose])
     best, best_cost = None, np.inf
     for _ in range(TRIALS):
-        taken, total = [], np.zeros(counts.shape[1])
-        for patient in rng.permutation(len(counts)):
-            if total.sum() + counts[patient].sum() <= size:
-                taken.append(patient)
-                total += counts[patient]
+        order = rng.permutation(len(counts))
+        taken = order[fill(films_of[order], size)]
+        total = counts[taken].sum(axis=0)
         missing = size - total.sum()
         cost = float(np.abs(total - goal).sum() + missing)
         if not (exact and missing) and cost < best_cost:
@@ -173,3 +173,22 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exa
             f"{len(counts)} patients; change the numbers in params.yaml"
         )
     return films.index[films["group"].isin(table.index[best])]
+
+
+def fill(sizes: np.ndarray, limit: int) -> np.ndarray:
+    """Which of the groups are taken when each in turn is taken if it still fits; bool (n,).
+
+    Args:
+        sizes: int (n,), at least 1, in that order.
+        limit: of the sum of those that are taken.
+    """
+    taken = np.zeros(len(sizes), dtype=bool)
+    ends, start, left = np.cumsum(sizes), 0, limit
+    while start < len(sizes):
+        before = ends[start] - sizes[start]
+        end = int(np.searchsorted(ends, before + left, side="right"))  # the first that does not fit
+        taken[start:end] = True
+        left -= int(sizes[start:end].sum())
+        fits = sizes[end:] <= left
+        start = end + int(fits.argmax()) if fits.any() else len(sizes)
+    return taken

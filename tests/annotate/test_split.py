@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stages.annotate.params import Drawn, Given
-from stages.annotate.split import assign, further_folds
+from stages.annotate.split import assign, fill, further_folds
 from stages.common.core.errors import UserError
 
 
@@ -50,6 +50,15 @@ def test_order_of_rows_never_matters_and_the_seed_does() -> None:
     by_id = assign(table, PAPER).set_axis(table["image_id"])
     assert by_id.equals(assign(shuffled, PAPER).set_axis(shuffled["image_id"]).reindex(by_id.index))
     assert not by_id.equals(assign(table, PAPER.model_copy(update={"seed": 12})).set_axis(table["image_id"]))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(0, 120))
+def test_groups_are_taken_one_by_one_while_they_fit(sizes: list[int], limit: int) -> None:
+    taken, total = [], 0
+    for size in sizes:
+        taken.append(total + size <= limit)
+        total += size * taken[-1]
+    assert fill(np.array(sizes), limit).tolist() == taken
 
 
 def test_too_few_films_are_said() -> None:
