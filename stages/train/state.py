@@ -146,21 +146,33 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class DeviceFilms:
-    """Films on the device: inputs uint8 (N, C, H, W) and masks uint8 (N, 1, H, W) of 0 and 1."""
+    """Films as bytes: inputs uint8 (N, C, H, W) and masks uint8 (N, 1, H, W) of 0 and 1.
+
+    They lie on the device that trains, or, where they do not fit, in main memory or a file that is mapped.
+    """
 
     inputs: Tensor
     masks: Tensor
+    device: torch.device
 
     def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         """Inputs float32 (n, C, H, W) in -1..1 and masks float32 (n, 1, H, W) of the films `chosen`, int (n,)."""
         index = torch.from_numpy(chosen).to(self.inputs.device)
-        return to_input(self.inputs[index]), self.masks[index].float()
+        inputs, masks = (films[index].to(self.device) for films in (self.inputs, self.masks))
+        return to_input(inputs), masks.float()
 
 
 def to_device(fabric: Fabric, films: Films) -> DeviceFilms:
-    """The films as bytes on the device, once: 160 of 256 x 256 take 20 MB."""
-    masks = torch.from_numpy(films.masks)[:, None].to(torch.uint8)
-    return DeviceFilms(fabric.to_device(torch.from_numpy(films.inputs)), fabric.to_device(masks))
+    """The films as bytes on the device, once, if they fit: 160 of 256 x 256 take 20 MB."""
+    inputs, masks = torch.from_numpy(films.inputs), torch.from_numpy(films.masks.view(np.uint8))[:, None]
+    if fits(fabric.device, inputs.nbytes + masks.nbytes):
+        inputs, masks = fabric.to_device((inputs, masks))
+    return DeviceFilms(inputs, masks, fabric.device)
+
+
+def fits(device: torch.device, size: int) -> bool:
+    """Whether `size` bytes leave a GPU half of its free memory for the network."""
+    return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
 
 
 def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[int, ...], seed: int) -> TrainingState:

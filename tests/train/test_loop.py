@@ -16,6 +16,7 @@ from torch import nn
 
 from stages.common.core.arithmetic import TORCH
 from stages.common.core.errors import UserError
+from stages.common.data.dataset import Films
 from stages.common.data.tables import HISTORY
 from stages.common.model.network import build, encoder_and_rest, logit_layer
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
@@ -28,7 +29,7 @@ from stages.train.strided_convolution import make_portable
 from stages.train.weighting import WEIGHTINGS
 from tests.helpers.films import squares
 from tests.helpers.paths import ROOT
-from tests.helpers.training import change, run, start
+from tests.helpers.training import TRAIN, VALIDATION, change, run, start
 
 
 @pytest.fixture
@@ -199,6 +200,24 @@ def test_gradient_norms_are_those_of_the_last_layer(network: dict[str, Any], set
         gradient = logit_layer(state.network).weight.grad
         assert gradient is not None
         assert norm.item() == pytest.approx(gradient.norm().item(), rel=1e-5)
+
+
+def test_films_that_are_not_on_the_device_train_the_same_weights(
+    settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = change(settings, loop={"epochs": 1})
+    resident = run(short)
+
+    def mapped(array: np.ndarray, name: str) -> np.ndarray:
+        np.save(tmp_path / name, array)
+        return np.load(tmp_path / f"{name}.npy", mmap_mode="r+")
+
+    films = [
+        Films(side.ids, mapped(side.inputs, f"inputs{i}"), mapped(side.masks, f"masks{i}"))
+        for i, side in enumerate((TRAIN, VALIDATION))
+    ]
+    monkeypatch.setattr("stages.train.state.fits", lambda device, size: False)
+    assert same(run(short, films=films).kept, resident.kept)
 
 
 def test_the_best_epoch_is_kept_and_the_first_of_equals(settings: Params) -> None:

@@ -9,11 +9,18 @@ import numpy as np
 
 from stages.common.data.records import Reference
 
+BLOCK = 64  # films
 BEYOND = 1.5  # times the furthest validation film
 
 
 def features(films: np.ndarray) -> np.ndarray:
     """float64 (N, 16) of prepared films, uint8 (N, H, W)."""
+    blocks = (films[start : start + BLOCK] for start in range(0, len(films), BLOCK))
+    return np.concatenate([features_of_block(block) for block in blocks])
+
+
+def features_of_block(films: np.ndarray) -> np.ndarray:
+    """`features` of so few films that their pixels as float64 fit into memory."""
     grey = films.astype(np.float64) / 255
     height, width = grey.shape[1:]
     blocks = grey[:, : height // 3 * 3, : width // 3 * 3].reshape(len(grey), 3, height // 3, 3, width // 3)

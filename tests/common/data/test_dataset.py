@@ -47,3 +47,21 @@ def test_the_number_of_reading_threads_changes_nothing(tmp_path: Path, monkeypat
 def test_a_fold_that_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(UserError, match=r"expected fold 3, found 1, 2; correct evaluate\.folds"):
         load_films(folder, "test", fold=3)
+
+
+def test_mapped_films_are_those_in_memory_and_their_file_has_no_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, before = load_films(folder, "train", "both"), sorted(folder.parent.rglob("*"))
+    monkeypatch.setattr("stages.common.data.dataset.MAPPED", 0)
+    mapped = load_films(folder, "train", "both")
+    assert (type(whole.inputs), type(mapped.inputs), type(mapped.masks)) == (np.ndarray, np.memmap, np.memmap)
+    assert (mapped.inputs.tobytes(), mapped.masks.tobytes()) == (whole.inputs.tobytes(), whole.masks.tobytes())
+    assert mapped.ids == whole.ids
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_a_picture_of_another_size_is_named(folder: Path) -> None:
+    write_png(folder / "train_mask/a.png", np.zeros((4, 5), np.uint8))
+    with pytest.raises(UserError, match=r"train_mask/a\.png: expected 4 x 4 pixels, found 4 x 5"):
+        load_films(folder, "train")
