@@ -32,7 +32,6 @@ RUN apt-get update \
 ENV PATH=/opt/venv/bin:$PATH \
     VIRTUAL_ENV=/opt/venv \
     HOME=/tmp \
-    DVC_SITE_CACHE_DIR=/tmp/dvc-site-cache \
     DVC_NO_ANALYTICS=1 \
     MLFLOW_DISABLE_TELEMETRY=true
 COPY --from=pins /pins/torch.lock /opt/pins/
@@ -44,6 +43,8 @@ COPY pyproject.toml README.md LICENSE /work/
 COPY stages /work/stages
 COPY tools /work/tools
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable /work
+# The folder that `make setup` enters in .dvc/config.local has another path in here.
+ENV DVC_SITE_CACHE_DIR=/tmp/dvc-site-cache
 USER 1000
 WORKDIR /work
 CMD ["dvc", "repro"]

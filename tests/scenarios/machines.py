@@ -13,6 +13,7 @@ mounted), with Debian's package postgresql:
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from tests.helpers.processes import environment, free_port, run, wait_for
 from tests.helpers.projects import make_project, use_own_site_cache
 
 TRIALS = 12
-DISK = "200M"  # of the third machine
+DISK = "1G"  # of the third machine
 AWAY = 15  # seconds that a server is away, or a disk full
 PATIENCE = 3000  # seconds for what the workers do between two faults
 SCORES = """
@@ -61,6 +62,10 @@ def main() -> None:
             workers = {name: Worker(folder / name, project, database.url) for name in "abc"}
             disturb(workers, database, store, lambda: done(database.url))
             compare(folder, project, workers, database.url)
+        except BaseException:
+            for log in sorted(folder.glob("*.log")):
+                print(f"--- {log.name}\n{log.read_text()}")
+            raise
         finally:
             for process in psutil.Process().children(recursive=True):
                 if process.name() != "postgres":
@@ -169,14 +174,10 @@ def disturb(workers: dict[str, Worker], database: Server, store: Store, count: C
     store.start()
     say("the S3 server is started")
     wait_for(lambda: count() >= 6 and workers["c"].trains(), PATIENCE)
-    filler = workers["c"].folder.parent / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(b"0" * 4096)
-                file.flush()
-        except OSError:
-            say("the disk of c is full")
+    disk = workers["c"].folder.parent
+    filler = disk / "filler"
+    run(disk, "fallocate", "--length", str(shutil.disk_usage(disk).free), str(filler))
+    say("the disk of c is full")
     time.sleep(AWAY)
     filler.unlink()
     say("the disk of c has room again")
