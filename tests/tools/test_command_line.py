@@ -95,7 +95,10 @@ def test_unknown_options_are_refused(words: tuple[str, ...], capsys: pytest.Capt
         ),
         (("sweep", "report", "a/b"), "expected letters, digits, - and _, found 'a/b'"),
         (("sweep", "arms", "a", "--seeds", "1,x"), "expected whole numbers separated by commas, found '1,x'"),
-        (("sweep", "grid", "a", "-S", "train.loop.epochs=1,2", "--jobs", "0"), "0 is not in the range x>=1"),
+        (
+            ("sweep", "grid", "a", "-S", "train.loop.epochs=1,2", "--jobs", "0"),
+            "'--jobs': Input should be greater than or equal to 1",
+        ),
         (("audit", "verify", "--signed", "evidence.json"), "--signed and --key belong together"),
     ],
 )
