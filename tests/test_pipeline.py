@@ -70,6 +70,8 @@ def test_dvc_shows_metrics_plots_and_the_graph(project: Path) -> None:
     page = (project / "plots/index.html").read_text()
     for title in ("Training and validation loss", "Weights of the two losses", "Precision and recall"):
         assert title in page
+    assert "F1 of all test pixels" in page
+    assert "predictions.png" in page
     assert "train@adaptive-1-1" in run(project, "dvc", "dag", "--mermaid")
 
 

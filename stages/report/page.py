@@ -94,6 +94,7 @@ def contents(
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
     first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
     count = split["split"].value_counts()
+    answer, stop, why = verdict.partition(". ")
     thresholds = {name: {item.metrics["threshold"]["value"] for item in evaluated} for name, evaluated in runs.items()}
     return {
         "train": int(count["train"] + count["validation"]),
@@ -102,7 +103,8 @@ def contents(
         "seeds": params["train"]["seeds"],
         "folds": params["evaluate"]["folds"],
         "synthetic": is_synthetic(manifest),
-        "verdict": verdict,
+        "answer": answer + stop.strip(),
+        "why": why,
         "head": HEAD,
         "first_screen": first_screen(comparison),
         "comparison": [{"kind": kind(cells[0]), "cells": cells} for cells in cells_of(comparison)],

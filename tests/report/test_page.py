@@ -75,9 +75,13 @@ def test_the_first_screen_has_the_answer_its_picture_and_f1_before_all_other_sco
         assert f"{name} {comparison.loc[name, 'f1']:.3f}" in str(scores)
     row = comparison.loc["adaptive - baseline"]
     assert f"{row['f1']:+.3f} ({row['f1_low']:+.3f} to {row['f1_high']:+.3f})" in str(gain)
+    assert (
+        page.locator(".charts figure").nth(1).locator("[style*='stroke-dasharray: 1']").count() == 1
+    )  # zero is marked
     table = page.locator("#comparison")
     assert table.locator("thead th").nth(1).inner_text() == "F1 (95 % interval)"
-    assert table.locator("tbody").nth(1).locator("tr").first.inner_text().startswith("Published for other films")
+    published = table.locator("tbody").nth(1).locator("tr").first.inner_text()
+    assert published.startswith("Published, for other films: some 76% of their pixels must have been labelled fracture")
     assert table.locator("tbody").nth(1).locator("tr").count() == 3
     assert page.evaluate("(e => e.scrollWidth <= e.parentElement.clientWidth)(document.querySelector('#comparison'))")
 
@@ -146,7 +150,11 @@ def test_the_first_screen_has_question_answer_and_table(page: Page) -> None:
         box = page.locator(what).first.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] < 900
-    assert "95 % interval" in page.locator("#answer").inner_text()
+    answer, said = page.locator("#answer strong").inner_text(), page.locator("#answer").inner_text()
+    assert answer.startswith("On these films adaptive")
+    assert answer.endswith(").")
+    assert "95 % interval" in answer
+    assert ".." not in said
 
 
 def test_films_can_be_sorted_by_any_metric(page: Page) -> None:

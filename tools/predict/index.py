@@ -178,6 +178,7 @@ def page(rows: list[SummaryRow], output: Path) -> str:
         .render(
             warning=WARNING,
             summary=SUMMARY,
+            calibrated=any(row["fracture_probability"] for row in rows),
             total=", ".join(f"{len(those)} {result}" for result, those in by_result.items() if those) or "no files",
             sections=[
                 {"heading": HEADINGS[result], "films": [card(row, output) for row in those]}

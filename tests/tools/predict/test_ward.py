@@ -30,6 +30,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.stub_model import stub_model
 from tools.predict import batch
 from tools.predict.films import find_films
+from tools.predict.index import write_pages
 from tools.predict.outputs import BAND, UNFAMILIAR, WARNING, PredictionRecord, film_overlay, measured_lines
 
 FORMATS = ["dicom-seg", "json", "png"]
@@ -225,6 +226,7 @@ def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(
     assert all(url.startswith("file://") for url in asked)
     text = page.inner_text("main")
     assert WARNING in page.inner_text("header")
+    assert "The probability of a fracture holds where fractures are as common" in page.inner_text("header")
     assert odd in text
     assert text.index("cut.png") < text.index("black.png") < text.index(odd) < text.index("notes.txt")
     page.locator(f"img[alt*='{odd[-8:]}']").click()
@@ -236,6 +238,19 @@ def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(
     page.locator("#viewer-title:has-text('black.png')").wait_for()
     assert page.locator("#viewer-problem").is_hidden()
     page.close()
+
+
+def test_marked_films_stand_by_their_highest_probability(tmp_path: Path) -> None:
+    record = dict.fromkeys(PredictionRecord.__annotations__) | {"regions": [{}], "familiar": {"is": True}}
+    for name, probability in (("a", 0.6), ("b", 0.95), ("c", 0.7)):
+        (tmp_path / name).mkdir()
+        text = json.dumps(record | {"probability_max": probability, "uncertainty": probability})
+        (tmp_path / name / "prediction.json").write_text(text)
+    write_pages(tmp_path, {}, "uncertainty", ["json"])
+    assert list(summary(tmp_path)) == ["b", "c", "a"]
+    page = (tmp_path / "index.html").read_text()
+    assert re.findall(r"<h3>(.)</h3>", page) == ["b", "c", "a"]
+    assert "probability of a fracture" not in page.lower()
 
 
 def test_a_refused_film_shows_nothing_of_the_film_that_it_replaced(tmp_path: Path) -> None:
