@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder, all_suffixes
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path, PurePosixPath
+from site import getsitepackages
 from types import CodeType
 
 from stages.common.core.errors import UserError
+from stages.common.data.layout import PINS
 from tools.audit.dvc_lock import LOCK, git
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -26,6 +28,7 @@ AT_START = ("sitecustomize", "usercustomize")  # Python imports them by itself
 SUFFIXES = tuple(all_suffixes())
 METADATA = (".dist-info", ".egg-info")
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
+LINK = "120000"  # git's mode
 UNSEEN = {".git", ".venv", ".dvc"}  # at the root: neither a stage nor DVC looks for data there
 
 
@@ -38,7 +41,7 @@ def check_code(project: Project, check: Check) -> None:
         check.add("git", "unchecked", "no commit to compare code and params with")
         return
     for path in untracked_code(root, tracked):
-        check.add(path, "extra", "code or a rule of DVC's that no commit has; remove or commit it")
+        check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in shadows(root):
         check.add(path, "extra", "Python would import it in place of a library; rename or remove it")
     for path in plugins(root):
@@ -47,7 +50,9 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
     for path, (mode, blob) in tracked.items():
         here = mode_and_blob(root / path, blob)
-        if here is None:
+        if mode == LINK:
+            check.add(path, "mismatch", "the last commit has a link here; what it leads to no commit has")
+        elif here is None:
             check.add(path, "missing", "the last commit has it; `git checkout` brings it back")
         elif here != (mode, blob) and path != LOCK and check.whole(path):
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
@@ -82,7 +87,7 @@ def mode_and_blob(path: Path, like: str) -> tuple[str, str] | None:
         like: a hash of the repository, whose length says which of git's two kinds it is.
     """
     if path.is_symlink():
-        mode, content = "120000", os.fsencode(path.readlink())
+        mode, content = LINK, os.fsencode(path.readlink())
     elif path.is_file():
         mode, content = "100755" if path.stat().st_mode & 0o100 else "100644", path.read_bytes()
     else:
@@ -92,7 +97,7 @@ def mode_and_blob(path: Path, like: str) -> tuple[str, str] | None:
 
 
 def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[str]:
-    """Files that Python would import from the project's packages, and rules by which DVC ignores files, not in git."""
+    """What no commit has of the code that Python would import, of the pins and of the rules by which DVC ignores."""
     for folder, below, names in os.walk(root):
         place = Path(folder).relative_to(root)
         below[:] = sorted(name for name in below if name != "__pycache__" and not (place == Path() and name in UNSEEN))
@@ -102,20 +107,29 @@ def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[
         for name in (*linked, *sorted(names)):
             path = str(place / name)
             importable = place.parts[:1] and place.parts[0] in CODE and (name.endswith(SUFFIXES) or name in linked)
-            if (importable or name == ".dvcignore") and path not in tracked:
+            if (importable or name == ".dvcignore" or place == PINS) and path not in tracked:
                 yield path
 
 
 def shadows(root: Path) -> Iterator[str]:
-    """Modules and packages at the root that have the name of a library, or that Python imports at its start."""
+    """Modules and packages at the root that have the name of a library, or that Python imports at its start.
+
+    A folder without `__init__.py` counts where the library has none either, such as `google`: Python joins both, and
+    looks here first for what lies in them.
+    """
     elsewhere = [path for path in sys.path if path and Path(path).resolve() != root]
     for entry in sorted(root.iterdir()):
         suffix = next((suffix for suffix in SUFFIXES if entry.name.endswith(suffix)), "")
         package = entry.is_dir() and any((entry / f"__init__{ending}").exists() for ending in SUFFIXES)
         name = entry.name.removesuffix(suffix)
-        if not (suffix or package) or name in OWN or not name.isidentifier():
+        if not (suffix or entry.is_dir()) or name in OWN or not name.isidentifier():
             continue
-        if name in sys.stdlib_module_names or name in AT_START or PathFinder.find_spec(name, elsewhere):
+        library = PathFinder.find_spec(name, elsewhere if suffix or package else getsitepackages())
+        if suffix or package:
+            is_shadow = name in sys.stdlib_module_names or name in AT_START or library is not None
+        else:
+            is_shadow = library is not None and not library.has_location and any(entry.iterdir())
+        if is_shadow:
             yield entry.name
 
 

@@ -1,6 +1,7 @@
 """A clone of the project at a commit, in a temporary folder, with nothing in it that the commit does not have."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.common.core.errors import UserError, first_few
 from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import git, read_lock
 
 START = "from tools.command_line import app; app(prog_name='wrist')"
 # git sends a commit that no branch has, too: an experiment, or one that was checked out by its hash.
 ANY_COMMIT = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
+# Stands above all .gitattributes of the commit: files are written as the commit has them, without filters.
+AS_COMMITTED = "* -text -ident !eol !filter !working-tree-encoding\n"
+LINKS = ("120000", "160000")  # git's modes of a link and of another repository
 
 
 @contextmanager
@@ -25,17 +30,37 @@ def clean_clone(root: Path, revision: str) -> Iterator[Path]:
     untracked files stay behind.
 
     Raises:
-        UserError: there is no such commit.
+        UserError: there is no such commit, a branch or tag has the name of another one's hash, or the commit has links,
+            through which the program would read, write and remove files outside of the clone.
     """
     commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+    if re.fullmatch("[0-9a-f]{4,}", revision) and not commit.startswith(revision):
+        raise UserError(
+            f"{revision}: expected the commit of that hash, found a branch or tag of that name, which leads to "
+            f"{commit}; write the hash in full"
+        )
+    refuse_links(root, commit)
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     with tempfile.TemporaryDirectory(prefix="clone-") as folder:
         clone = Path(folder).resolve() / "project"
         clone.mkdir()
         git(clone, "init", "-q")
+        (clone / ".git/info").mkdir(exist_ok=True)
+        (clone / ".git/info/attributes").write_text(AS_COMMITTED)
         git(clone, "fetch", "-q", "--upload-pack", ANY_COMMIT, str(top), commit)
         git(clone, "checkout", "-q", "--detach", commit)
         yield clone / root.relative_to(top)
+
+
+def refuse_links(root: Path, commit: str) -> None:
+    """Raise a UserError where a commit has links or repositories in it."""
+    entries = git(root, "ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+    links = sorted(entry.partition("\t")[2] for entry in entries if entry.startswith(LINKS))
+    if links:
+        raise UserError(
+            f"{commit}: expected files, found links or repositories ({first_few(links)}), which lead out of the "
+            "commit; put the files themselves in their places"
+        )
 
 
 def bring(source: Path, clone: Path, path: str) -> None:

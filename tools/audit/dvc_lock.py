@@ -1,5 +1,6 @@
 """dvc.lock, at the workspace or at any commit: which stage made what from what, by hash."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,13 +163,18 @@ def lookup(params: Any, key: str) -> Any:
 
 
 def git(root: Path, *words: str, stdin: str = "") -> str:
-    """What git says of the objects that it has: one object can stand for another (git replace) elsewhere, not here.
+    """What git says of the objects that it has in the repository of a folder.
+
+    Other objects and parents that git could put in their place (replacements, grafts, a file with the graph of commits)
+    are not looked at, nor is another repository that the environment names.
 
     Raises:
         UserError: it fails.
     """
-    command = ["git", "--no-replace-objects", *words]
-    done = subprocess.run(command, cwd=root, input=stdin, capture_output=True, text=True, check=False)
+    command = ["git", "--no-replace-objects", "-c", "core.commitGraph=false", *words]
+    elsewhere = {key for key in os.environ if key.startswith("GIT_") and not key.startswith("GIT_CONFIG")}
+    own = {key: value for key, value in os.environ.items() if key not in elsewhere} | {"GIT_GRAFT_FILE": os.devnull}
+    done = subprocess.run(command, cwd=root, env=own, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"git {' '.join(words)}: {done.stderr.strip() or 'failed'}")
     return done.stdout

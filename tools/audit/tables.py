@@ -1,6 +1,7 @@
 """Tables as an audit reads them: what is not as the pipeline writes it is named, and what follows is not looked at."""
 
 import csv
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_json
 from stages.common.data.tables import Table
 from tools.audit.check_record import list_differences
 from tools.audit.findings import Check
@@ -46,17 +46,28 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
 
 
 def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | None:
-    """A JSON file of an output; None where it is named, or holds no mapping."""
+    """A JSON file of an output; None where it is named, or holds no mapping.
+
+    A key that stands there twice would say one thing to a reader, and another to a program.
+    """
     if not check.whole(str(path)):
         return None
     try:
-        content = read_json(project.root / path)
-    except (OSError, UserError):
-        check.add(str(path), "mismatch", "it cannot be read as JSON")
+        content = json.loads((project.root / path).read_text(), object_pairs_hook=unrepeated)
+    except (OSError, ValueError):
+        check.add(str(path), "mismatch", "it cannot be read as JSON whose keys stand there once")
         return None
     if not isinstance(content, dict):
         check.add(str(path), "mismatch", "expected names and values, found something else")
         return None
+    return content
+
+
+def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises ValueError where a key stands in it twice."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key twice")
     return content
 
 

@@ -2,6 +2,7 @@
 
 import os
 import py_compile
+import sys
 import zlib
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import cast
 
 import pytest
 
+from stages.common.core.errors import UserError
 from tests.helpers.processes import run
-from tools.audit.check_code import check_objects, is_forged, linked_folders, plugins
+from tools.audit.check_code import check_code, check_objects, is_forged, linked_folders, plugins, shadows
+from tools.audit.clean_clone import clean_clone
+from tools.audit.dvc_lock import history
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -74,3 +78,111 @@ def test_records_at_the_root_that_make_code_a_librarys_plugin_are_named(tmp_path
     (tmp_path / "own.egg-info").mkdir()  # as a build leaves it
     (tmp_path / "own.egg-info/entry_points.txt").write_text("[console_scripts]\nwrist = tools.wrist:main\n")
     assert list(plugins(tmp_path)) == ["Evil.EGG-INFO", "evil-1.0.dist-info"]
+
+
+def committed(folder: Path, **files: str) -> Project:
+    """A repository with one commit."""
+    run(folder, "git", "init", "-q")
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    commit(folder)
+    return cast("Project", SimpleNamespace(root=folder))
+
+
+def commit(folder: Path) -> str:
+    """Commit all files and return the hash."""
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
+    return run(folder, "git", "rev-parse", "HEAD").strip()
+
+
+def named(project: Project) -> list[str]:
+    check = Check()
+    check_code(project, check)
+    return [finding.name for finding in check.findings]
+
+
+def test_a_folder_that_python_joins_with_a_librarys_namespace_is_named(tmp_path: Path) -> None:
+    """`ruamel` and `google` have no __init__.py: a folder of that name at the root comes before the library's."""
+    (tmp_path / "ruamel/yaml").mkdir(parents=True)
+    (tmp_path / "ruamel/yaml/__init__.py").write_text("EVIL = 1\n")
+    (tmp_path / "google").symlink_to("ruamel")
+    for harmless in ("numpy", "docs", "yaml"):  # regular packages come before any folder without __init__.py
+        (tmp_path / harmless).mkdir()
+    (tmp_path / "mpl_toolkits").mkdir()  # empty
+    found = run(tmp_path, sys.executable, "-c", "import ruamel.yaml as module; print(module.__file__)")
+    assert found.strip() == str(tmp_path / "ruamel/yaml/__init__.py")
+    assert list(shadows(tmp_path)) == ["google", "ruamel"]
+
+
+def test_a_link_in_the_commit_is_named_since_nobody_has_committed_what_it_leads_to(tmp_path: Path) -> None:
+    project = committed(tmp_path, a="good")
+    assert named(project) == []
+    (tmp_path / "b").symlink_to("/elsewhere/evil.py")
+    commit(tmp_path)
+    assert named(project) == ["b"]
+
+
+def test_a_pin_that_no_commit_has_is_named(tmp_path: Path) -> None:
+    """A table of withdrawn patients takes films out: who audits must see that in git."""
+    project = committed(tmp_path, a="good")
+    (tmp_path / "data/pins").mkdir(parents=True)
+    (tmp_path / "data/pins/withdrawn.csv").write_text("patient_id,withdrawn\nworst,2026-01-01\n")
+    (tmp_path / "data/raw.csv").write_text("")
+    assert named(project) == ["data/pins/withdrawn.csv"]
+
+
+def test_a_repository_that_the_environment_names_is_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "other").mkdir()
+    project, _ = committed(tmp_path / "own", a="good"), committed(tmp_path / "other", a="evil")
+    (tmp_path / "own/a").write_text("evil")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    assert named(project) == ["a"]
+
+
+def test_grafted_parents_are_not_part_of_the_history(tmp_path: Path) -> None:
+    committed(tmp_path, **{"dvc.lock": "first"})
+    first = run(tmp_path, "git", "rev-parse", "HEAD").strip()
+    run(tmp_path, "git", "checkout", "-q", "--orphan", "other")
+    (tmp_path / "dvc.lock").write_text("second")
+    second = commit(tmp_path)
+    (tmp_path / ".git/info/grafts").write_text(f"{second} {first}\n")
+    said = run(tmp_path, "git", "-c", "advice.graftFileDeprecated=false", "log", "--format=%H")
+    assert said.split() == [second, first]
+    assert [commit for commit, _ in history(tmp_path)] == [second]
+
+
+def test_a_clone_has_the_bytes_of_the_commit_whatever_its_attributes_say(tmp_path: Path) -> None:
+    """iconv turns the quotation mark of full width into one that ends the text."""
+    harmless = "TEXT = '\uff07; evil() #'\n"
+    attributes = "a.py working-tree-encoding=ASCII//TRANSLIT\nb.py ident\nc.py eol=crlf\n"
+    committed(tmp_path, **{"a.py": harmless, "b.py": "$Id$\n", "c.py": "1\n"})
+    (tmp_path / ".gitattributes").write_text(attributes)
+    run(tmp_path, "git", "add", ".gitattributes")
+    run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
+    with clean_clone(tmp_path, "HEAD") as clone:
+        assert [(clone / name).read_text() for name in ("a.py", "b.py")] == [harmless, "$Id$\n"]
+        assert (clone / "c.py").read_bytes() == b"1\n"
+
+
+def test_a_commit_with_links_is_not_cloned_since_what_runs_in_it_would_leave_the_clone(tmp_path: Path) -> None:
+    committed(tmp_path, a="good")
+    (tmp_path / "data").symlink_to("/elsewhere")
+    commit(tmp_path)
+    with pytest.raises(UserError, match=r"links or repositories \(data\)"), clean_clone(tmp_path, "HEAD"):
+        pass
+
+
+def test_a_tag_that_looks_like_another_commits_hash_is_not_taken_for_it(tmp_path: Path) -> None:
+    committed(tmp_path, a="good")
+    honest = run(tmp_path, "git", "rev-parse", "HEAD").strip()
+    (tmp_path / "a").write_text("evil")
+    commit(tmp_path)
+    run(tmp_path, "git", "tag", honest[:7])
+    with pytest.raises(UserError, match="found a branch or tag of that name"), clean_clone(tmp_path, honest[:7]):
+        pass
+    with clean_clone(tmp_path, honest) as clone:
+        assert (clone / "a").read_text() == "good"
