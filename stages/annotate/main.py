@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from stages.annotate.expectations import dataset_facts, dataset_suite
@@ -52,6 +53,7 @@ def main(settings: Params) -> str:
     prepared = {row["image_id"]: row for row in PREPARED.rows(PREPARED.read(PREPROCESSED))}
     shapes = shapes_by_film(ANNOTATIONS.rows(ANNOTATIONS.read(RAW)))
     rows: list[SplitRow] = []
+    sheet = films_of_sheet(films.loc[sides != "unused", "image_id"])
     shown: list[tuple[str, np.ndarray, np.ndarray]] = []
     with new_folder(DATASET) as out:
         for folder in DATASET_FOLDERS:
@@ -67,7 +69,7 @@ def main(settings: Params) -> str:
                 write_png(dataset_file(out, side, image_id), image)
                 write_png(dataset_file(out, side, image_id, "levels"), levels)
                 write_png(dataset_file(out, side, image_id, "mask"), mask)
-                if len(shown) < SHEET:
+                if image_id in sheet:
                     shown.append((image_id, image, mask))
         index = SPLIT.frame(rows).join(folds)
         SPLIT.write(out, index)
@@ -77,10 +79,21 @@ def main(settings: Params) -> str:
     count = index["split"].value_counts()
     train, validation, test = (int(count.get(name, 0)) for name in ("train", "validation", "test"))
     prevalence = index.loc[index["split"] != "unused", "prevalence"].mean()
+    part = f" ({len(sheet)} of {train + validation + test} films)" if len(sheet) < train + validation + test else ""
     return (
         f"{train + validation} train (of which {validation} validation) and {test} test films, "
-        f"{prevalence:.2%} of the pixels marked -> {DATASET}, {LABEL_SHEET}"
+        f"{prevalence:.2%} of the pixels marked -> {DATASET}, {LABEL_SHEET}{part}"
     )
+
+
+def films_of_sheet(used: pd.Series) -> set[str]:
+    """The films of LABEL_SHEET: all, or SHEET of them at equal steps.
+
+    Args:
+        used: image_id of each film in the order of the manifest.
+    """
+    steps = np.linspace(0, len(used) - 1, min(SHEET, len(used))).round().astype(int)
+    return set(used.iloc[steps])
 
 
 def shapes_by_film(annotations: list[AnnotationRow]) -> dict[str, list[Shape]]:

@@ -1,5 +1,6 @@
 """Tables I and II of the paper for our models: the metrics and pictures of every test film, for page and viewer."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,9 @@ from stages.report.evaluations import Evaluated
 
 SHOWN = ("f1", "precision", "recall", "accuracy")
 SORTED = (*SHOWN, "iou", "specificity", "mcc", "auprc", "nsd", "hd95_px", "false_regions", "brier")
-MAILED = 40  # films, at most, that the page in one file shows
+# Films that are shown, at most: more take a browser seconds to load, and their pictures gigabytes. Tables have all.
+ON_PAGE = 1000
+MAILED = 40  # on the page in one file
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ class TestFilms:
     def ids(self) -> list[str]:
         return list(self.scores["baseline"]["image_id"])
 
+    @property
+    def shown(self) -> list[str]:
+        """Those of the page: all, or ON_PAGE of them at equal steps of baseline's F1."""
+        return [self.ids[i] for i in at_equal_steps(self.scores["baseline"]["f1"].fillna(0), ON_PAGE)]
+
     def maps(self, image_id: str) -> FilmMaps:
         """What is drawn of a film beside its picture."""
         side = str(self.split.loc[image_id, "split"])
@@ -92,6 +100,13 @@ class TestFilms:
     def threshold(self, variant: str, image_id: str) -> float:
         """From which probability on the film's pixels were marked."""
         return float(self.seen_by[variant][image_id].metrics["threshold"]["value"])
+
+
+def at_equal_steps(values: Sequence[float] | pd.Series, most: int) -> list[int]:
+    """Positions of at most `most` values, at equal steps between the smallest and the largest, in their order."""
+    order = np.argsort(np.asarray(values, dtype=float), kind="stable")
+    steps = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
+    return [int(step) for step in np.sort(order[steps])]
 
 
 def read_films(root: Path, runs: dict[str, list[Evaluated]], split: pd.DataFrame, manifest: pd.DataFrame) -> TestFilms:
@@ -116,14 +131,14 @@ def read_films(root: Path, runs: dict[str, list[Evaluated]], split: pd.DataFrame
 
 
 def write_films(out: Path, films: TestFilms) -> None:
-    """Write what the page loads of every film: the picture, its tiles and its layers.
+    """Write what the page loads of every film that it shows: the picture, its tiles and its layers.
 
     Args:
         out: becomes PAGE_FILMS.
         films: of the page.
     """
     with ThreadPoolExecutor(count_workers()) as pool:  # coding pictures leaves the interpreter to others
-        list(pool.map(partial(write_film, out, films), films.ids))
+        list(pool.map(partial(write_film, out, films), films.shown))
 
 
 def write_film(out: Path, films: TestFilms, image_id: str) -> None:
@@ -174,9 +189,11 @@ def viewed(
 
 
 def cards(films: TestFilms) -> list[dict[str, Any]]:
-    """What the page says of each film; its pictures are in files beside the page."""
+    """What the page says of each film that it shows; its pictures are in files beside the page."""
     rows, beside = [], PAGE_FILMS.name
-    for i, image_id in enumerate(films.ids):
+    numbers = {image_id: i for i, image_id in enumerate(films.ids)}
+    for image_id in films.shown:
+        i = numbers[image_id]
         scores = {name: films.scores[name].iloc[i] for name in VARIANTS}
         facts: Any = films.split.loc[image_id]
         rows.append(
@@ -205,11 +222,9 @@ def to_mail(films: TestFilms, shown: list[dict[str, Any]]) -> tuple[list[dict[st
         films: of the page.
         shown: of `cards`.
     """
-    order = sorted(range(len(shown)), key=lambda i: (shown[i]["sort"]["baseline f1"] or 0, i))
-    steps = np.linspace(0, len(order) - 1, min(MAILED, len(order))).round().astype(int)
-    chosen = [shown[i] for i in sorted(order[step] for step in steps)]
     scripts, rows = [], []
-    for card in chosen:
+    for chosen in at_equal_steps([card["sort"]["baseline f1"] or 0 for card in shown], MAILED):
+        card = shown[chosen]
         image_id, maps = card["id"], films.maps(card["id"])
         tiled = pictures.uri("JPEG", (films.root / PAGE_FILMS / TILES / f"{image_id}.jpg").read_bytes())
         rows.append(card | {"tiles": tiled, "layers": None})

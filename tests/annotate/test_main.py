@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.annotate.main import main
+from stages.annotate.main import films_of_sheet, main
 from stages.annotate.params import Drawn, Params
 from stages.common.core.files import read_png, write_png, write_table
 from stages.common.data.tables import MANIFEST, PREPARED, SPLIT
@@ -57,3 +57,14 @@ def test_a_polygon_marks_its_box_or_itself(mask: str, marked: int, data: Path) -
     assert table.loc["f2", ["row_mm", "column_mm"]].isna().all()
     assert read_png(data.parent / "reports/labels.png").ndim == 3
     assert list(table["group"]) == list(table.index)
+
+
+def test_a_sheet_of_too_many_films_shows_some_at_equal_steps_and_says_so(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = Drawn(seed=1, train=4, test=2, validation=1)
+    assert main(Params(split=split)).endswith("labels.png")
+    monkeypatch.setattr("stages.annotate.main.SHEET", 3)
+    assert main(Params(split=split)).endswith("labels.png (3 of 6 films)")
+    assert films_of_sheet(pd.Series([f"f{i}" for i in range(9)])) == {"f0", "f4", "f8"}
+    assert read_png(data.parent / "reports/labels.png").shape[:2] == (128 + 12, 16 * 128)

@@ -1,6 +1,7 @@
 """The viewer of films as a person meets it, in a browser: what it shows is compared with the files of the stages."""
 
 import json
+import re
 import shutil
 from base64 import b64decode
 from collections.abc import Callable
@@ -15,12 +16,15 @@ from pydicom import Dataset
 from pydicom.pixels import apply_windowing
 from sklearn.metrics import f1_score
 
+from stages import read_params
 from stages.common.analysis import overlays
 from stages.common.core.files import read_png
-from stages.common.data.layout import DATASET, RAW
+from stages.common.data.layout import DATASET, PARAMS, RAW, REPORTS
 from stages.common.data.tables import MANIFEST, PER_IMAGE, PREPARED, SPLIT
 from stages.report.evaluations import read_runs
-from stages.report.films import cards, read_films, to_mail
+from stages.report.films import TestFilms, cards, read_films, to_mail
+from stages.report.main import RESULTS
+from stages.report.page import contents, render
 from tests.helpers.pictures import pixels
 
 pytestmark = pytest.mark.slow
@@ -310,13 +314,31 @@ def test_a_film_without_its_files_is_said_and_the_one_before_is_not_shown_in_its
     page.close()
 
 
-def test_the_mailed_films_have_the_pixels_that_the_networks_saw(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlays, "TILE", 32)
+def tested_films(project: Path) -> TestFilms:
     split, manifest = (
         table.read(project / folder).set_index("image_id", drop=False)
         for table, folder in ((SPLIT, DATASET), (MANIFEST, RAW))
     )
-    films = read_films(project, read_runs(project, [1], [1]), split, manifest)
+    return read_films(project, read_runs(project, [1, 2], [1]), split, manifest)
+
+
+def test_a_page_of_too_many_films_shows_some_and_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    films = tested_films(project)
+    results = {Path(table.name).stem: table.read(project / REPORTS) for table in RESULTS}
+    facts = contents(films, read_runs(project, [1, 2], [1]), results, "", read_params(project / PARAMS))
+    assert "Shown are" not in render(films, facts)[0]
+    monkeypatch.setattr("stages.report.films.ON_PAGE", 2)
+    page, _ = render(films, facts)
+    assert f"Shown are 2 of the {len(films.ids)} test films" in page
+    scores = films.scores["baseline"].set_index("image_id")["f1"]
+    assert re.findall('data-film="(.+?)"', page) == films.shown
+    assert {scores[name] for name in films.shown} == {scores.min(), scores.max()}
+    assert [card["number"] for card in cards(films)] == [films.ids.index(name) + 1 for name in films.shown]
+
+
+def test_the_mailed_films_have_the_pixels_that_the_networks_saw(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlays, "TILE", 32)
+    films = tested_films(project)
     shown = cards(films)[:1]
     _, script = to_mail(films, shown)
     record, _ = json.loads(f"[{script.removeprefix('viewer.add(').removesuffix(');' + chr(10))}]")
