@@ -32,10 +32,11 @@ from stages.common.data.layout import DATASET
 from stages.common.model.network import build
 from stages.train.checkpoint import save_checkpoint
 from stages.train.devices import be_deterministic, make_fabric
-from stages.train.loop import fit_epoch, losses_of_share, validate
+from stages.train.loop import fit_epoch, validate
 from stages.train.loss import weighted_sum
 from stages.train.params import Params
 from stages.train.state import DeviceFilms, TrainingState, init_state, to_device
+from stages.train.step import losses_of_share
 
 ROOT = Path(__file__).parents[1]
 SIDE, FILMS, VALIDATION, ROUNDS = 256, 104, 20, 5
@@ -100,6 +101,17 @@ def against_the_limit() -> None:
         save = seconds(lambda: save_checkpoint(Path(folder, "c"), "x", run.state.snapshot()))
     epoch = loop + check + save
     print(f"of an epoch with both: validation {check / epoch:.1%}, checkpoint {save / epoch:.1%}")
+
+
+def recorded_steps() -> None:
+    """On a GPU: epochs of steps repeated as a CUDA graph against the same started one by one, in turns."""
+    alone, recorded = Run(settings(precision="auto")), Run(settings(precision="auto", cuda_graph=True))
+    for run in (alone, recorded):
+        run.epoch()  # warms up and records
+    pairs = [(seconds(alone.epoch), seconds(recorded.epoch)) for _ in range(ROUNDS)]
+    one, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(a / b for a, b in pairs)
+    print(f"CUDA graph {FILMS / other:.0f}, one by one {FILMS / one:.0f} images/s: {ratio:.2f}")
 
 
 def determinism() -> None:
@@ -209,5 +221,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         one_size(int(sys.argv[1]))
     else:
-        for part in (start_up, against_the_limit, determinism, against_plain_loops, over_sizes):
+        on_gpu = (recorded_steps,) if torch.cuda.is_available() else ()
+        for part in (start_up, against_the_limit, *on_gpu, determinism, against_plain_loops, over_sizes):
             part()

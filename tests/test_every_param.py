@@ -85,6 +85,7 @@ ELSEWHERE = {
         "train.loop.select",
         "train.loop.devices",
         "train.loop.accelerator",
+        "train.loop.cuda_graph",
     ),
     "train.adaptive.normalise",
 }

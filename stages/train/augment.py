@@ -1,6 +1,6 @@
 """Augmentation whose every draw follows from (seed, epoch, film): a resumed or reordered run sees the same films."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,29 +12,47 @@ from stages.train.params import Augment
 DRAWS = 11  # random numbers of a film: flip, angle, zoom, two shifts, gain, offset, up-down flip, gamma, two of noise
 
 
-def augment(images: Tensor, masks: Tensor, draws: np.ndarray, settings: Augment) -> tuple[Tensor, Tensor]:
+def augment(images: Tensor, masks: Tensor, changes: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Flip, rotate, scale, shift a batch on its own device, change its contrast and gamma, and add noise.
-
-    What a strength of 0 leaves out changes no bit of the rest.
 
     Args:
         images: float32 (N, 1, H, W) in -1..1; beyond the border lies -1, black.
         masks: float32 (N, 1, H, W) of 0 and 1.
-        draws: float64 (N, DRAWS) uniform in 0..1, from `draw`.
+        changes: of `draw_changes`, on the same device.
     Returns:
         both, transformed alike; masks stay 0 and 1 (nearest neighbour).
     """
-    theta, gain, offset = (torch.from_numpy(part).to(images) for part in transforms(draws, settings))
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    grid = F.affine_grid(changes["theta"], list(images.shape), align_corners=False)
     moved = F.grid_sample(images + 1, grid, padding_mode="zeros", align_corners=False) - 1
     moved_masks = F.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    changed = (moved * gain[:, None, None, None] + offset[:, None, None, None]).clamp(-1, 1)
-    if settings.gamma > 0:
-        exponents = torch.from_numpy(np.exp(settings.gamma * (2 * draws[:, 8] - 1)).astype(np.float32)).to(images)
-        changed = ((changed + 1) / 2) ** exponents[:, None, None, None] * 2 - 1
-    if settings.noise > 0:
-        changed = (changed + torch.from_numpy(noise(draws, changed.shape[1:], settings.noise)).to(images)).clamp(-1, 1)
+    gain, offset = (changes[name][:, None, None, None] for name in ("gain", "offset"))
+    changed = (moved * gain + offset).clamp(-1, 1)
+    if "exponents" in changes:
+        changed = ((changed + 1) / 2) ** changes["exponents"][:, None, None, None] * 2 - 1
+    if "noise" in changes:
+        changed = (changed + changes["noise"]).clamp(-1, 1)
     return changed.contiguous(memory_format=torch.channels_last), moved_masks
+
+
+def draw_changes(draws: np.ndarray, film: Sequence[int], settings: Augment) -> dict[str, Tensor]:
+    """What `augment` does to each film, as float32 tensors on the CPU.
+
+    What a strength of 0 leaves out changes no bit of the rest.
+
+    Args:
+        draws: float64 (N, DRAWS) uniform in 0..1, from `draw`.
+        film: the shape of one, (C, H, W).
+    Returns:
+        theta (N, 2, 3), gain (N,), offset (N,), and where their strengths are above 0, exponents (N,) and noise
+        (N, C, H, W).
+    """
+    theta, gain, offset = transforms(draws, settings)
+    changes = {"theta": theta, "gain": gain, "offset": offset}
+    if settings.gamma > 0:
+        changes["exponents"] = np.exp(settings.gamma * (2 * draws[:, 8] - 1)).astype(np.float32)
+    if settings.noise > 0:
+        changes["noise"] = noise(draws, film, settings.noise)
+    return {name: torch.from_numpy(values) for name, values in changes.items()}
 
 
 def draw(seed: int, epoch: int, films: np.ndarray) -> np.ndarray:

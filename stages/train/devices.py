@@ -29,6 +29,7 @@ from stages.train.params import Loop
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
 # Several processes exchange the gradients of depthwise convolutions in another memory layout: slower, and no error.
 warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+PER_GPU = "TRAININGS_PER_GPU"
 LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the first one leased
 
 
@@ -44,8 +45,8 @@ def lock_training_devices(settings: Loop, stop: StopRequest | None = None) -> It
     if "WORLD_SIZE" in os.environ or "LOCAL_RANK" in os.environ:
         yield
     elif gpus := training_gpus(settings):
-        with lock_devices(gpus, settings.devices, stop) as ours:
-            os.environ[LEASED] = ",".join(map(str, ours))
+        with lock_devices(shares(gpus, settings.devices), settings.devices, stop) as ours:
+            os.environ[LEASED] = ",".join(str(share % len(gpus)) for share in ours)
             try:
                 yield
             finally:
@@ -69,6 +70,25 @@ def visible_gpus() -> list[str]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     numbers = chosen.split(",") if chosen else [str(number) for number in range(torch.cuda.device_count())]
     return [f"gpu-{number.strip()}" for number in numbers[: torch.cuda.device_count()]]
+
+
+def shares(gpus: list[str], devices: int) -> list[str]:
+    """The GPUs, and as many further shares of each as the environment lets trainings run on one at a time.
+
+    Share n is on GPU n modulo their number, so that trainings spread over the GPUs before they share one.
+
+    Args:
+        gpus: of `visible_gpus`.
+        devices: that one training takes.
+    Raises:
+        UserError: the variable is no number from 1 on, or one training takes several GPUs.
+    """
+    text = os.environ.get(PER_GPU, "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{PER_GPU}: expected a whole number from 1 on, found {text!r}")
+    if int(text) > 1 and devices > 1:
+        raise UserError(f"{PER_GPU}={text}: a training on {devices} GPUs has them to itself; unset the variable")
+    return gpus + [f"{gpu}-share-{share}" for share in range(2, int(text) + 1) for gpu in gpus]
 
 
 def make_fabric(settings: Loop) -> Fabric:
@@ -186,6 +206,11 @@ def explain_errors(network: Network, batch: int, inputs: tuple[int, ...]) -> Ite
                 f"train.network: expected layers that a GPU computes the same way twice, found {network.architecture} "
                 f"with {network.encoder}: {text}; choose others, such as Unet with resnet18, or train on the CPU "
                 "(CUDA_VISIBLE_DEVICES=)"
+            ) from error
+        if "captur" in str(error):
+            raise UserError(
+                f"train.loop.cuda_graph: {network.architecture} with {network.encoder} does something in a step that a "
+                f"CUDA graph cannot record: {text}; set it to false"
             ) from error
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             check_shape(network, films=inputs[0] // -(-inputs[0] // batch), side=inputs[-1])

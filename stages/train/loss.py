@@ -92,8 +92,8 @@ def all_losses(
     return {name: term.function(logits, masks, settings, over_processes) for name, term in LOSSES.items()}
 
 
-def weighted_sum(values: Mapping[str, Value], alpha: float, beta: float) -> Value:
-    """The loss that is trained: the sum of all terms, each times its weight."""
+def weighted_sum(values: Mapping[str, Value], alpha: float | Tensor, beta: float | Tensor) -> Value:
+    """The loss that is trained: the sum of all terms, each times its weight; tensors have no shape."""
     named = {"alpha": alpha, "beta": beta}
     weights = {
         name: named[term.weight] if isinstance(term.weight, str) else term.weight for name, term in LOSSES.items()

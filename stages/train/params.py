@@ -250,6 +250,7 @@ class Loop(Strict):
     accelerator: Literal["auto", "cpu"] = param("auto", "auto takes a GPU where there is one")
     threads: int = param(2, "part of the result, since they order the sums", unit="CPU threads", ge=1, le=1024)
     devices: int = param(1, "GPUs, or processes where there is none; they share a batch", ge=1, le=1024)
+    cuda_graph: bool = param(False, "one GPU repeats the step as a CUDA graph; never tried on a GPU")
 
 
 class Params(Strict):
@@ -275,6 +276,8 @@ class Params(Strict):
             raise ValueError("seeds names one twice; the same training twice shows nothing")
         if self.network.compile and self.portable:
             raise ValueError("network.compile makes code for the processor at hand; set loop.precision to another")
+        if self.network.compile and self.loop.cuda_graph:
+            raise ValueError("network.compile and loop.cuda_graph both decide how a step is started; set one to false")
         if self.optimiser.frozen_epochs > self.loop.epochs:
             raise ValueError("optimiser.frozen_epochs exceeds loop.epochs")
         if self.loop.batch < self.loop.devices:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from functools import reduce
 from typing import Any, TypedDict
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from stages.common.model.network import build, encoder_and_rest, logit_layer, to
 from stages.train.devices import sync_batch_norm
 from stages.train.params import Method, Params
 from stages.train.pretrained import load_pretrained
+from stages.train.step_graph import StepGraphs, make_graphs
 from stages.train.strided_convolution import make_portable
 from stages.train.weighting import Weighting, make_weighting
 
@@ -77,8 +77,9 @@ class TrainingState:
     network: as built; its parameters are those of `model`. model: what is called: the network behind Fabric's precision
     and its processes. steps: in an epoch. alpha, beta: in force. epoch: that is trained now, from 0. measured: by the
     steps of this epoch so far. since_tick: what was measured since the weighting's last tick, None before its second.
-    kept: the weights that will be written, of `kept_epoch`, from 1. logit_inputs: the last input of the layer that
-    makes the logits, (n, C, h, w), where the weighting asks for norms of gradients.
+    kept: the weights that will be written, of `kept_epoch`, from 1. unread: alpha, beta and what a step measured, which
+    the device may still be computing. graphs: the step as recorded, where it is. logit_inputs: the last input of the
+    layer that makes the logits, (n, C, h, w), where the weighting asks for norms of gradients.
     """
 
     network: nn.Module
@@ -97,19 +98,21 @@ class TrainingState:
     history: list[Row] = field(default_factory=list)
     kept: dict[str, Tensor] = field(default_factory=dict)
     kept_epoch: int = 0
+    unread: list[tuple[float, float, Tensor]] = field(default_factory=list)
+    graphs: StepGraphs | None = None
     logit_inputs: Tensor | None = None
 
     @property
     def step(self) -> int:
         """Steps done in this epoch."""
-        return len(self.measured)
+        return len(self.measured) + len(self.unread)
 
     def eval_network(self) -> nn.Module:
         """The network that is validated and kept: the moving average where there is one."""
         return self.average.module if self.average is not None else self.network
 
     def snapshot(self) -> Snapshot:
-        """The state as it is now; its tensors are not copied."""
+        """The state as it is now, all values read; its tensors are not copied."""
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict()["state"],
@@ -155,11 +158,31 @@ class DeviceFilms:
     masks: Tensor
     device: torch.device
 
+    def take(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The bytes of the films `chosen`, int (n,), and of their masks, on the device that trains."""
+        index = torch.from_numpy(chosen).to(self.inputs.device)
+        return self.inputs[index].to(self.device), self.masks[index].to(self.device)
+
     def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         """Inputs float32 (n, C, H, W) in -1..1 and masks float32 (n, 1, H, W) of the films `chosen`, int (n,)."""
-        index = torch.from_numpy(chosen).to(self.inputs.device)
-        inputs, masks = (films[index].to(self.device) for films in (self.inputs, self.masks))
+        inputs, masks = self.take(chosen)
         return to_input(inputs), masks.float()
+
+
+def move_average(average: AveragedModel, network: nn.Module) -> None:
+    """Move the average towards the network's weights and counters.
+
+    After the first step this is `AveragedModel.update_parameters` without what a GPU cannot record: the number of
+    averaged steps lies on the CPU, and an exponential average does not use it.
+    """
+    if average.n_averaged == 0:
+        average.update_parameters(network)
+        return
+    pairs = list(zip(average.module.state_dict().values(), network.state_dict().values(), strict=True))
+    for floating in (True, False):
+        chosen = [pair for pair in pairs if pair[0].is_floating_point() == floating]
+        means, values = ([pair[side] for pair in chosen] for side in (0, 1))
+        average.multi_avg_fn(means, values, average.n_averaged)
 
 
 def to_device(fabric: Fabric, films: Films) -> DeviceFilms:
@@ -198,16 +221,22 @@ def init_state(fabric: Fabric, settings: Params, weights: Method, inputs: tuple[
         average = AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
     if settings.network.compile:
         network.compile()
+    graphs = make_graphs(fabric, settings.loop)
+
+    def rate() -> float | Tensor:
+        value = settings.optimiser.learning_rate
+        return value if graphs is None else torch.tensor(value, device=fabric.device)
+
     optimiser = torch.optim.AdamW(
-        [{"params": parameters} for parameters in encoder_and_rest(network)],
-        settings.optimiser.learning_rate,
+        [{"params": parameters, "lr": rate()} for parameters in encoder_and_rest(network)],
         weight_decay=settings.optimiser.weight_decay,
         fused=True,
+        capturable=graphs is not None,
     )
     model, wrapped = fabric.setup(network, optimiser)
     steps = -(-inputs[0] // settings.loop.batch)
     weighting, by_iteration = make_weighting(weights, settings.loop.epochs, steps, seed)
-    state = TrainingState(network, model, wrapped, average, weighting, by_iteration, steps, seed)
+    state = TrainingState(network, model, wrapped, average, weighting, by_iteration, steps, seed, graphs=graphs)
     if weighting.asks_norms:
 
         def remember(layer: nn.Module, inputs: tuple[Tensor]) -> None:

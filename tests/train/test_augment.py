@@ -4,11 +4,18 @@ import torch
 from scipy.stats import kstest
 from skimage.exposure import adjust_gamma
 
-from stages.train.augment import augment, draw
+from stages.train import augment as module
+from stages.train.augment import draw, draw_changes
 from stages.train.params import Augment
 
 NONE = Augment(flip=0.0, rotate_deg=0.0, scale=0.0, shift=0.0, contrast=0.0)
 FULL = Augment(flip=0.5, rotate_deg=15.0, scale=0.15, shift=0.08, contrast=0.2)
+
+
+def augment(
+    images: torch.Tensor, masks: torch.Tensor, draws: np.ndarray, settings: Augment
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return module.augment(images, masks, draw_changes(draws, images.shape[1:], settings))
 
 
 def films(n: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,6 +21,7 @@ from stages.train.devices import (
     has_gpu,
     lock_training_devices,
     make_fabric,
+    shares,
     sync_batch_norm,
     visible_gpus,
 )
@@ -146,6 +147,17 @@ def test_layers_of_timm_share_their_statistics_and_keep_their_activation(device:
     assert {act for act, _ in after} == {"Identity()", "ReLU6(inplace=True)"}
 
 
+def test_trainings_spread_over_gpus_before_they_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAININGS_PER_GPU", "2")
+    assert shares(["gpu-3", "gpu-7"], 1) == ["gpu-3", "gpu-7", "gpu-3-share-2", "gpu-7-share-2"]
+    with pytest.raises(UserError, match="TRAININGS_PER_GPU=2: a training on 2 GPUs has them to itself"):
+        shares(["gpu-3", "gpu-7"], 2)
+    for wrong in ("0", "half", ""):
+        monkeypatch.setenv("TRAININGS_PER_GPU", wrong)
+        with pytest.raises(UserError, match=f"expected a whole number from 1 on, found '{wrong}'"):
+            shares(["gpu-3"], 1)
+
+
 def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(
     toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +173,9 @@ def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(
             assert os.environ["LEASED_GPUS"] == "1"
         assert "LEASED_GPUS" not in os.environ
     with lock_training_devices(loop, lambda: None):
+        assert os.environ["LEASED_GPUS"] == "0"
+    monkeypatch.setenv("TRAININGS_PER_GPU", "2")
+    with lock_devices(["gpu-3", "gpu-7"], 2), lock_training_devices(loop, lambda: None):  # the first GPU's second share
         assert os.environ["LEASED_GPUS"] == "0"
     monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun's processes own what they were given
     with lock_training_devices(loop, lambda: None):

@@ -79,6 +79,16 @@ def test_what_it_trained_gives_the_same_masks_without_it(settings: Params, here:
     assert json.loads(said) == pytest.approx(inside.tolist(), rel=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_steps_train_the_same_network(settings: Params, precision: str) -> None:
+    chosen = change(settings, loop={"epochs": 8, "batch": 4, "precision": precision}, optimiser={"ema": 0.9})
+    alone, recorded = run(chosen), run(change(chosen, loop={"cuda_graph": True}))
+    assert recorded.graphs is not None
+    assert list(recorded.graphs.recordings) == [4]
+    for one, other in zip(alone.history, recorded.history, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-2 if precision == "bf16" else 1e-3)
+
+
 def test_full_gpu_memory_is_said_with_what_to_do(settings: Params, small_gpu: None) -> None:
     wide = change(settings, network={"encoder": "resnet152", "channels": [512, 256, 128, 64, 64]}, loop={"batch": 8})
     films = squares(8, 0, 512)

@@ -21,10 +21,11 @@ from stages.common.data.tables import HISTORY
 from stages.common.model.network import build, encoder_and_rest, logit_layer
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
 from stages.train.devices import environment_record, make_fabric
-from stages.train.loop import Preempted, gradient_norms, learning_rate, losses_of_share
+from stages.train.loop import Preempted
 from stages.train.loss import LOSSES, Term, by_weight, weighted_sum
 from stages.train.params import Params
 from stages.train.state import TrainingState, to_device
+from stages.train.step import gradient_norms, learning_rate, losses_of_share
 from stages.train.strided_convolution import make_portable
 from stages.train.weighting import WEIGHTINGS
 from tests.helpers.films import squares

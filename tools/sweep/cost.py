@@ -19,9 +19,10 @@ from stages.common.data.layout import DATASET, PARAMS, fold_column
 from stages.common.data.tables import SPLIT
 from stages.evaluate.params import Params as Evaluate
 from stages.train.devices import lock_training_devices, make_fabric
-from stages.train.loop import fit_step, tick
+from stages.train.loop import tick
 from stages.train.params import Params
 from stages.train.state import TrainingState, init_state, to_device
+from stages.train.step import fit_step
 
 STEPS = 3  # that are timed, after one that warms up
 OUTSIDE = 20.0  # seconds for each training outside of it: imports, data, records, evaluation (benchmarks/sweep.py)
