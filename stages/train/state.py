@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import reduce
 from typing import Any, TypedDict
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
