@@ -98,7 +98,8 @@ def weighted_sum(values: Mapping[str, Value], alpha: float | Tensor, beta: float
     weights = {
         name: named[term.weight] if isinstance(term.weight, str) else term.weight for name, term in LOSSES.items()
     }
-    return add(weights[name] * value for name, value in values.items())
+    total: Value = add([weights[name] * value for name, value in values.items()])  # type: ignore[list-item]
+    return total
 
 
 def by_weight(values: Mapping[str, Value]) -> tuple[Value, Value]:

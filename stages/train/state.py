@@ -179,6 +179,7 @@ def move_average(average: AveragedModel, network: nn.Module) -> None:
     if average.n_averaged == 0:
         average.update_parameters(network)
         return
+    assert average.multi_avg_fn is not None  # it was made with one
     pairs = list(zip(average.module.state_dict().values(), network.state_dict().values(), strict=True))
     for floating in (True, False):
         chosen = [pair for pair in pairs if pair[0].is_floating_point() == floating]

@@ -38,7 +38,7 @@ def record(step: Step, inputs: dict[str, Tensor]) -> Recording:
 
 def run_aside(step: Step, inputs: dict[str, Tensor]) -> Tensor:
     """A step on another stream than the default one, as it must run before it is recorded."""
-    aside = torch.cuda.Stream()
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         measured = step(inputs)
