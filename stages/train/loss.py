@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +98,8 @@ def weighted_sum(values: Mapping[str, Value], alpha: float | Tensor, beta: float
     weights = {
         name: named[term.weight] if isinstance(term.weight, str) else term.weight for name, term in LOSSES.items()
     }
-    total: Value = add([weights[name] * value for name, value in values.items()])  # type: ignore[list-item]
+    weighted: list[Any] = [weights[name] * value for name, value in values.items()]
+    total: Value = add(weighted)
     return total
 
 
