@@ -1,6 +1,7 @@
 """Ingest against decoding and encoding alone, on the same files in one run; and its time and memory as films grow.
 
 Run: python benchmarks/ingest.py [films ...]     (160 1600 16000, some minutes)
+     python benchmarks/ingest.py large FOLDER    (films of 12 megapixels, made from those of a folder)
 """
 
 # ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
@@ -57,6 +58,35 @@ def write_pictures(folder: Path, films: int) -> None:
         (folder / f"f{number:05d}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
 
 
+def write_large(folder: Path, source: Path) -> int:
+    """The 20 largest JPEGs of a folder, enlarged to 12 megapixels, with a YOLO box each; returns their number."""
+    folder.mkdir()
+    largest = sorted(source.glob("*.jpg"), key=lambda path: path.stat().st_size)[-20:]
+    for path in largest:
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        size = (3000, 4000) if grey.shape[0] > grey.shape[1] else (4000, 3000)
+        large = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC)
+        Image.fromarray(large).save(folder / path.name, quality=90)
+        (folder / f"{path.stem}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    return len(largest)
+
+
+def measure_large(source: Path, rounds: int = 3) -> None:
+    """Print the time of large films against the reference, pair by pair, so that both see the same machine."""
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch)
+        films = write_large(here / "large", source)
+        few = first(here / "large", 2, here / "few")
+        print(f"{films} films: ms a film alone, and the ratio of ingest with 1 and 2 workers, start-up off")
+        for number in range(rounds):
+            alone = decode_and_encode(here / "large", here / f"alone-{number}") / films
+            ratios = []
+            for workers in (1, 2):
+                start = ingest(few, "folder", workers)[0]
+                ratios.append((ingest(here / "large", "folder", workers)[0] - start) / (films - 2) / alone)
+            print(f"{1000 * alone:8.0f} {ratios[0]:8.2f} {ratios[1]:8.2f}")
+
+
 def write_export(folder: Path, films: int) -> None:
     """DICOM films of the embedded sample with their annotations."""
     folder.mkdir()
@@ -108,6 +138,9 @@ def first(folder: Path, films: int, target: Path) -> Path:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["large"]:
+        measure_large(Path(sys.argv[2]))
+        sys.exit()
     counts = [int(word) for word in sys.argv[1:]] or [160, 1600, 16000]
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)

@@ -40,6 +40,9 @@ def check_code(project: Project, check: Check) -> None:
     except UserError:
         check.add("git", "unchecked", "no commit to compare code and params with")
         return
+    top = Path(git(root, "rev-parse", "--show-toplevel").strip())
+    if repository_of(top) != repository_of(root):
+        check.add("git", "mismatch", f"core.worktree says that the repository's files lie in {top}; unset it")
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in shadows(root):
@@ -56,6 +59,14 @@ def check_code(project: Project, check: Check) -> None:
             check.add(path, "missing", "the last commit has it; `git checkout` brings it back")
         elif here != (mode, blob) and path != LOCK and check.whole(path):
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
+
+
+def repository_of(folder: Path) -> str:
+    """Where git keeps the repository of a folder; blank where it lies in none."""
+    try:
+        return git(folder, "rev-parse", "--absolute-git-dir")
+    except UserError:
+        return ""
 
 
 def check_lock_committed(project: Project, check: Check) -> None:

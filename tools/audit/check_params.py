@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
-from tools.audit.dvc_lock import git, lookup
+from tools.audit.dvc_lock import git, lookup, read_yaml
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -18,10 +16,10 @@ def check_params(project: Project, check: Check) -> None:
     Stages read one param by keys of several depths (train.optimiser, train): it is named once, by the shortest.
     """
     text = (project.root / PARAMS).read_text()
-    here = YAML(typ="safe").load(text)
+    here = read_yaml(str(PARAMS), text)
     try:
         last = git(project.root, "show", f"HEAD:{PARAMS}")
-        committed = here if last == text else YAML(typ="safe").load(last)
+        committed = here if last == text else read_yaml(f"{PARAMS} of the last commit", last)
     except UserError:
         committed = None
     messages: dict[str, str] = {}

@@ -120,8 +120,23 @@ def read_lock(root: Path) -> Lock:
             )
         return (root / name).read_text()
 
-    parser = YAML(typ="safe")
-    return Lock(read(LOCK), stage_names(parser.load(read("dvc.yaml")), parser.load(read(str(PARAMS)))))
+    pipeline, params = (read_yaml(name, read(name)) for name in ("dvc.yaml", str(PARAMS)))
+    return Lock(read(LOCK), stage_names(pipeline, params))
+
+
+def read_yaml(name: str, text: str) -> Any:
+    """What a YAML file of the project holds.
+
+    Raises:
+        UserError: it is none, or says something twice.
+    """
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError):
+        raise UserError(
+            f"{name}: expected one YAML document with each key once, found something else; `git checkout {name}` "
+            "brings back the committed one"
+        ) from None
 
 
 def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> set[str]:

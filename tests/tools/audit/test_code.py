@@ -143,6 +143,20 @@ def test_a_repository_that_the_environment_names_is_not_looked_at(
     assert named(project) == ["a"]
 
 
+def test_a_repository_that_takes_the_project_for_a_folder_of_another_tree_is_named(tmp_path: Path) -> None:
+    """git then compares with that folder of the commit: a second, changed copy of the project."""
+    root = tmp_path / "project"
+    root.mkdir()
+    project = committed(root, a="good")
+    (root / "project").mkdir()
+    (root / "project/a").write_text("evil")
+    commit(root)
+    (root / "a").write_text("evil")
+    run(root, "git", "config", "core.worktree", str(tmp_path))
+    assert run(root, "git", "ls-tree", "-r", "--name-only", "HEAD").split() == ["a"]
+    assert "git" in named(project)
+
+
 def test_grafted_parents_are_not_part_of_the_history(tmp_path: Path) -> None:
     committed(tmp_path, **{"dvc.lock": "first"})
     first = run(tmp_path, "git", "rev-parse", "HEAD").strip()

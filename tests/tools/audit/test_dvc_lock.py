@@ -4,7 +4,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
-from tools.audit.dvc_lock import Lock
+from tools.audit.dvc_lock import Lock, read_yaml
 
 TEXT = (ROOT / "dvc.lock").read_text()
 
@@ -25,3 +25,9 @@ def test_a_lock_that_was_cut_off_anywhere_is_damaged_or_lacks_stages() -> None:
 def test_what_is_no_lock_is_one_sentence(text: str) -> None:
     with pytest.raises(UserError, match=r"dvc\.lock: expected the stages that ran, found a damaged file"):
         Lock(text)
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2\n", "a: 1\n---\na: 2\n", "a: [", "\0"])
+def test_params_that_say_something_twice_or_nothing_are_one_sentence(text: str) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: expected one YAML document with each key once"):
+        read_yaml("params.yaml", text)
