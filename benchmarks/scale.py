@@ -103,16 +103,20 @@ def manifest(films: int) -> pd.DataFrame:
     """A manifest of films of which two in three are another of a patient's; half have a fracture."""
     rng = np.random.default_rng(0)
     ids = [f"film{number:07d}" for number in range(films)]
-    digests = [f"{number:064x}" for number in rng.permutation(films)]
     cells: dict[str, object] = {"image_id": ids, "file": [f"images/{name}.png" for name in ids], "source": "folder"}
     cells |= {"source_file": [f"{name}.jpg" for name in ids], "licence": "CC-BY-4.0", "modality": "OT", "key_id": ""}
-    cells |= dict.fromkeys(("sha256", "file_sha256", "pixel_sha256"), digests)
+    cells |= {name: digests(rng, films) for name in ("sha256", "file_sha256", "pixel_sha256")}
     cells |= {"patient_id": [f"patient{number:07d}" for number in np.sort(rng.integers(0, films, films) // 3)]}
     cells |= {"split": "", "width": 373, "height": 454, "bits": 8, "photometric_interpretation": "MONOCHROME2"}
     cells |= {"pixel_spacing_mm": "", "imager_pixel_spacing_mm": "", "fractures": rng.integers(0, 2, films)}
     table = pd.DataFrame(cells)
     table["group"] = table["patient_id"]
     return table[list(MANIFEST.columns)]
+
+
+def digests(rng: np.random.Generator, number: int) -> list[str]:
+    digits = rng.bytes(32 * number).hex()
+    return [digits[start : start + 64] for start in range(0, len(digits), 64)]
 
 
 def tables(films: int) -> Steps:

@@ -86,10 +86,10 @@ def near_strip(hashes: np.ndarray, words: np.ndarray, steady: np.ndarray, most: 
         behind = start + rows < other + columns
         i, j = rows[behind], other + columns[behind]
         bits = distance(upright[i], hashes[j])
-        found.append((start + i, j, bits))
+        near = bits <= most
+        found.append((start + i[near], j[near], bits[near]))
     i, j, bits = (np.concatenate(part) for part in zip(*found, strict=True))
-    near = bits <= most
-    return i[near], j[near], bits[near]
+    return i, j, bits
 
 
 def least_distance(own: np.ndarray, words: np.ndarray, steady: np.ndarray) -> np.ndarray:
