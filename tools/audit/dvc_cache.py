@@ -8,6 +8,7 @@ takes one whose size and time are the same for unchanged.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
@@ -18,6 +19,7 @@ from dvc.config import Config, ConfigError
 
 from stages.common.core.errors import UserError
 
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 THREADS = 8  # hashing leaves the interpreter to others; reading waits for the disk
 
 
@@ -36,12 +38,26 @@ def cache_folder(root: Path) -> Path:
 
 
 def object_path(root: Path, md5: str) -> Path:
-    return cache_folder(root) / md5[:2] / md5[2:]
+    return cache_folder(root) / below_objects(md5)
+
+
+def below_objects(md5: str) -> Path:
+    """Where an object lies in a folder of objects.
+
+    Raises:
+        UserError: it is no MD5. A forged record could name a path that leads out of the cache, and withdraw removes it.
+    """
+    if not MD5.fullmatch(md5):
+        raise UserError(
+            f"dvc.lock: expected the MD5 of a file or folder, found {md5!r:.80}; `git checkout dvc.lock` brings back "
+            "the committed one"
+        )
+    return Path(md5[:2]) / md5[2:]
 
 
 def object_paths(root: Path, md5: str) -> set[Path]:
     """Where an object may lie: in the cache, and in the default one, which keeps what was made before it was moved."""
-    return {object_path(root, md5), root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]}
+    return {object_path(root, md5), root / ".dvc/cache/files/md5" / below_objects(md5)}
 
 
 def all_objects(root: Path) -> list[tuple[str, Path]]:
@@ -61,9 +77,15 @@ def site_cache(root: Path) -> Path:
 
 @lru_cache(maxsize=4096)
 def listing(root: Path, md5: str) -> dict[str, str] | None:
-    """The files of a folder by relative path, md5 each, from its `.dir` object; None where the cache lacks it."""
+    """The files of a folder by relative path, md5 each, from its `.dir` object; None where the cache lacks it.
+
+    A list with what is no MD5, or with a path out of the folder, was changed and counts as none.
+    """
+    path = object_path(root, md5)
     try:
-        return {str(item["relpath"]): str(item["md5"]) for item in json.loads(object_path(root, md5).read_text())}
+        files = {str(item["relpath"]): str(item["md5"]) for item in json.loads(path.read_text())}
+        sound = all(MD5.fullmatch(of) and ".." not in f"/{name}".split("/") for name, of in files.items())
+        return files if sound and not any(name.startswith("/") for name in files) else None
     except (OSError, ValueError, TypeError, KeyError):  # none, or one that was cut off or changed
         return None
 

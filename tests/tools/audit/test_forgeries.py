@@ -152,14 +152,6 @@ def test_each_field_of_a_json_file_follows_from_other_files(path: str, project: 
     assert undetected(project, path, forged) == ONLY_A_RERUN.get(path, set())
 
 
-@pytest.mark.parametrize("path", RECORDS)
-def test_a_json_file_says_nothing_twice(path: str, project: Path) -> None:
-    """Programs take the last of two values, and a reader the first."""
-    text = (project / path).read_text()
-    key = next(iter(json.loads(text)))
-    assert undetected(project, path, iter([(key, f'{{"{key}": 0.99,{text[1:]}')])) == set()
-
-
 @pytest.mark.usefixtures("quick")
 def test_each_cell_about_whole_films_follows_from_the_scores(project: Path) -> None:
     """All test films of the toy project have a fracture: here every second one has none."""
