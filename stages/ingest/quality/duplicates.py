@@ -2,6 +2,7 @@
 
 import hashlib
 
+import cv2
 import imagehash
 import numpy as np
 import pandas as pd
@@ -22,9 +23,10 @@ def pixel_hash(pixels: np.ndarray) -> str:
 
 def small_picture(pixels: np.ndarray) -> np.ndarray:
     """A film squeezed to uint8 (64, 64), stretched to 8 bits first, so that brightness and depth do not matter."""
-    values = pixels.astype(np.float32)
-    low, high = float(values.min()), float(values.max())
-    grey = np.round((values - low) * (255 / max(high - low, 1.0))).astype(np.uint8)
+    low, high = int(pixels.min()), int(pixels.max())
+    levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float32)  # fewer than a large film has pixels
+    table = np.round((np.clip(levels, low, high) - low) * (255 / max(high - low, 1.0))).astype(np.uint8)
+    grey = cv2.LUT(pixels, table) if pixels.dtype == np.uint8 else table[pixels]
     return np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 

@@ -56,6 +56,18 @@ def test_no_false_alarm_on_real_films_and_their_copies_are_caught() -> None:
             assert max(distances(originals, [change(image) for image in originals])) <= 34, name
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_table_of_levels_stretches_as_the_formula_does(dtype: type) -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        low, high = sorted(draw.integers(0, np.iinfo(dtype).max + 1, 2))
+        film = draw.integers(low, high + 1, draw.integers(1, 100, 2)).astype(dtype)
+        values = film.astype(np.float32)
+        spread = np.round((values - values.min()) * (255 / max(float(values.max() - values.min()), 1.0)))
+        wanted = Image.fromarray(spread.astype(np.uint8)).resize((64, 64), Image.Resampling.LANCZOS)
+        np.testing.assert_array_equal(small_picture(film), wanted)
+
+
 def test_the_first_orientation_is_imagehashs_own() -> None:
     image = films(1)[0].resize((64, 64), Image.Resampling.LANCZOS)
     stretched = np.asarray(image).astype(np.float32)
