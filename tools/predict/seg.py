@@ -1,4 +1,8 @@
-"""A mask as DICOM Segmentation (PS3.3 A.51), by highdicom: any viewer lays it over its film."""
+"""A mask as DICOM Segmentation (PS3.3 A.51), by highdicom, for viewers that lay one over its film.
+
+A radiograph has no position and orientation in the patient, so that its segmentation states none either. OHIF 3.12 asks
+for one, and lists such a segmentation without drawing it.
+"""
 
 from functools import partial
 from hashlib import sha256
