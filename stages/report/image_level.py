@@ -13,7 +13,7 @@ from stages.report.tables import GAIN
 
 FALSE_REGIONS = (0.25, 1.0)  # per film
 FIGURES = ("auroc", "sensitivity_90", "sensitivity_95")
-HEAD = ["", "AUROC (95 % interval)", "sensitivity at 90 % specificity", "sensitivity at 95 % specificity"]
+HEAD = ["model", "AUROC (95 % interval)", "sensitivity at 90 % specificity", "sensitivity at 95 % specificity"]
 
 
 class ImageLevel(TypedDict):

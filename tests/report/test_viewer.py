@@ -246,6 +246,7 @@ def test_a_film_has_an_address_and_the_keyboard_suffices(visit: Callable[..., Pa
     page = visit(project / "reports/index.html", 1280, 900)
     page.locator("#grid .tiles").first.focus()
     page.keyboard.press("Enter")
+    page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
     title = page.locator("#viewer-title")
     first = title.inner_text()
     page.keyboard.press("ArrowRight")

@@ -147,7 +147,7 @@ const viewer = (() => {
     for (const control of dialog.querySelectorAll("[data-set]")) {
       const value = control.dataset.set === "threshold" ? cut(chosen[0]) : state[control.dataset.set];
       if (control.type === "checkbox") control.checked = value; else control.value = value;
-      if (control.type === "range") control.nextSibling.textContent = Number(Number(value).toFixed(3));
+      if (control.type === "range") control.nextSibling.textContent = control.value; // in the steps of the slider
     }
     const filled = state.marks && state.style === "fill" && state.label && current.labelPixels;
     const keys = {fill: filled, marked: state.marks && !filled, outline: state.label && current.labelPixels && !filled, probability: state.probability};
