@@ -327,7 +327,7 @@ def test_a_page_of_too_many_films_shows_some_and_says_so(project: Path, monkeypa
     films = tested_films(project)
     results = {Path(table.name).stem: table.read(project / REPORTS) for table in RESULTS}
     facts = contents(films, read_runs(project, [1, 2], [1]), results, "", read_params(project / PARAMS))
-    assert "Shown are" not in render(films, facts)[0]
+    assert "test films, at equal steps" not in render(films, facts)[0]
     monkeypatch.setattr("stages.report.films.ON_PAGE", 2)
     page, _ = render(films, facts)
     assert f"Shown are 2 of the {len(films.ids)} test films" in page
