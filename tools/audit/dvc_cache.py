@@ -44,15 +44,18 @@ def object_path(root: Path, md5: str) -> Path:
 def below_objects(md5: str) -> Path:
     """Where an object lies in a folder of objects.
 
+    Args:
+        md5: of a record; or the name of what DVC did not finish, as `all_objects` gives it.
     Raises:
-        UserError: it is no MD5. A forged record could name a path that leads out of the cache, and withdraw removes it.
+        UserError: it leads elsewhere. A forged record could name a path out of the cache, and withdraw removes it.
     """
-    if not MD5.fullmatch(md5):
+    below = Path(md5[:2]) / md5[2:]
+    if "/" in md5 or ".." in below.parts or len(below.parts) != 2:
         raise UserError(
             f"dvc.lock: expected the MD5 of a file or folder, found {md5!r:.80}; `git checkout dvc.lock` brings back "
             "the committed one"
         )
-    return Path(md5[:2]) / md5[2:]
+    return below
 
 
 def object_paths(root: Path, md5: str) -> set[Path]:
