@@ -36,6 +36,7 @@ from stages.ingest.quality.page import quality_report
 from stages.ingest.sources import kaggle, url
 from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.hospital import hospital_films
+from stages.ingest.sources.sample import write_sample
 from stages.ingest.types import FilmResult, SourceFilm, SourcePlan
 from stages.ingest.withdrawn import read_withdrawn
 
@@ -128,8 +129,6 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
     """
     inbox, limits = Path(settings.inbox).resolve(), settings.limits
     if isinstance(entry, Sample):
-        from stages.ingest.sources.sample import write_sample  # half a second, and real films do not need it
-
         write_sample(scratch, entry, pool)
         archive = FolderSource(annotations="yolo", classes=["0"], unlabelled="refuse", licence=SYNTHETIC)
         yield picture_films(Archive(scratch / "archive.zip", limits), "sample-kaggle", archive)
