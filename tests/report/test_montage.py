@@ -1,6 +1,6 @@
 """The picture of four test films."""
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -23,15 +23,12 @@ class Films:
         none = pd.DataFrame({"image_id": ["no fracture"], "f1": [2.0], "tp": [0], "fn": [0]})
         self.scores = {"baseline": pd.concat([none, table]) if fractured else table}
 
-    def picture(self, name: str, kind: Any) -> np.ndarray:
-        if kind == "image":
-            return np.full((SIDE, SIDE), 10 * int(name), np.uint8)
+    def maps(self, name: str) -> films.FilmMaps:
+        image, full = np.full((SIDE, SIDE), 10 * int(name), np.uint8), np.full((SIDE, SIDE), 255, np.uint8)
         mask = np.zeros((SIDE, SIDE), np.uint8)
         mask[8:24, 8:24] = 255
-        return mask
-
-    def predicted(self, variant: str, name: str, kind: str) -> np.ndarray:
-        return np.full((SIDE, SIDE), 255, np.uint8)
+        both = {"baseline": full, "adaptive": full}
+        return films.FilmMaps(image, image, mask, predicted=both, probability=both)
 
 
 @pytest.mark.parametrize("fractured", [True, False])
