@@ -2,7 +2,7 @@
 # What the pipeline needs, without what only its tests need, for a machine with or without a GPU:
 #   docker build --tag wrist .                          CPU
 #   docker build --tag wrist-gpu --build-arg DEVICE=cuda .
-#   docker run --init --rm --volume "$PWD:/work" --user "$(id -u):$(id -g)" wrist dvc repro
+#   docker run --init --rm --volume "$PWD:/project" --user "$(id -u):$(id -g)" wrist dvc repro
 # --init reaps what a killed stage leaves behind, without which DVC takes a dead process for one that still holds its lock.
 ARG PYTHON=3.11.14-slim-bookworm
 
@@ -26,7 +26,7 @@ FROM python:${PYTHON}
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git make \
  && rm -rf /var/lib/apt/lists/* \
- && git config --system --add safe.directory /work \
+ && git config --system --add safe.directory /project \
  && useradd --create-home --uid 1000 runner \
  && python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
@@ -39,12 +39,12 @@ RUN pip install --no-cache-dir --no-deps --requirement /opt/pins/torch.lock
 COPY --from=pins /pins/others.lock /opt/pins/
 RUN pip install --no-cache-dir --no-deps --requirement /opt/pins/others.lock
 # The project itself, by a link to where it is mounted: the command `wrist`, and the version that predictions record.
-COPY pyproject.toml README.md LICENSE /work/
-COPY stages /work/stages
-COPY tools /work/tools
-RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable /work
+COPY pyproject.toml README.md LICENSE /project/
+COPY stages /project/stages
+COPY tools /project/tools
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable /project
 # The folder that `make setup` enters in .dvc/config.local has another path in here.
 ENV DVC_SITE_CACHE_DIR=/tmp/dvc-site-cache
 USER 1000
-WORKDIR /work
+WORKDIR /project
 CMD ["dvc", "repro"]
