@@ -80,7 +80,8 @@ class TestFilms:
     @property
     def shown(self) -> list[str]:
         """Those of the page: all, or ON_PAGE of them at equal steps of baseline's F1."""
-        return [self.ids[i] for i in at_equal_steps(self.scores["baseline"]["f1"].fillna(0), ON_PAGE)]
+        ids = self.ids
+        return [ids[i] for i in at_equal_steps(self.scores["baseline"]["f1"].fillna(0), ON_PAGE)]
 
     def maps(self, image_id: str) -> FilmMaps:
         """What is drawn of a film beside its picture."""

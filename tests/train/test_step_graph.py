@@ -1,6 +1,7 @@
 """The recorded step, with a recording for the CPU in place of the GPU's; tests/train/test_gpu.py has the GPU's own."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -187,18 +188,12 @@ def test_where_there_is_no_gpu_it_is_said(settings: Params, capsys: pytest.Captu
 
 
 def test_several_processes_take_their_steps_one_by_one(settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
-    class TwoGpus:
-        device, world_size, is_global_zero = torch.device("cuda", 0), 2, True
-
+    fabric: Any = SimpleNamespace(device=torch.device("cuda", 0), world_size=2, is_global_zero=True)
     loop = change(settings, loop={"cuda_graph": True}).loop
-    assert step_graph.make_graphs(TwoGpus(), loop) is None  # type: ignore[arg-type]
+    assert step_graph.make_graphs(fabric, loop) is None
     assert "cuda_graph has no effect: 2 processes exchange gradients" in capsys.readouterr().err
-    assert step_graph.make_graphs(replace_world(TwoGpus()), loop) == StepGraphs()  # type: ignore[arg-type]
-
-
-def replace_world(fabric: Any) -> Any:
     fabric.world_size = 1
-    return fabric
+    assert step_graph.make_graphs(fabric, loop) == StepGraphs()
 
 
 def test_what_cannot_be_recorded_is_named(settings: Params) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from stages.common.core.errors import UserError
 from stages.common.data.tables import Table
+from stages.ingest.annotations.json_file import Repeated, mapping
 from tools.audit.check_record import list_differences
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -53,21 +54,13 @@ def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | 
     if not check.whole(str(path)):
         return None
     try:
-        content = json.loads((project.root / path).read_text(), object_pairs_hook=unrepeated)
-    except (OSError, ValueError):
+        content = json.loads((project.root / path).read_text(), object_pairs_hook=mapping)
+    except (OSError, ValueError, Repeated):
         check.add(str(path), "mismatch", "it cannot be read as JSON whose keys stand there once")
         return None
     if not isinstance(content, dict):
         check.add(str(path), "mismatch", "expected names and values, found something else")
         return None
-    return content
-
-
-def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; raises ValueError where a key stands in it twice."""
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a key twice")
     return content
 
 

@@ -139,6 +139,7 @@ def patients_of(
     """
     stated_ids = [headers[name].patient for name in films if headers[name].patient]
     spellings = {plain_id(stated): stated for stated in reversed(stated_ids)}
+    in_doubt = {film for film, _ in tables.problems}
     patients, problems = {}, []
     for name in films:
         stated, given = headers[name].patient, tables.rows.get(name, {}).get("patient_id", "")
@@ -146,7 +147,7 @@ def patients_of(
             problems.append((name, Problem("one patient in header and table", "two", CORRECT)))
         elif not stated and given:
             patients[name] = spellings.get(plain_id(given), given)
-        elif not stated and not any(name == film for film, _ in tables.problems):
+        elif not stated and name not in in_doubt:
             problems.append((name, Problem("a patient", "an empty PatientID, and no table that gives one", GIVE)))
     return patients, problems
 
