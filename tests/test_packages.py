@@ -1,6 +1,5 @@
 """pyproject.toml names every package that the code imports, and only packages that something uses."""
 
-import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -9,8 +8,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.stage_locks import canonical_pins, imported_names
+from scripts.stage_locks import imported_names
 from tests.helpers.paths import ROOT
+from tools.doctor.packages import read_pins
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"stages", "tools", "scripts", "tests", "benchmarks"}
@@ -65,14 +65,22 @@ def test_what_is_imported_is_declared_and_nothing_else(
     assert others <= names, "listed here and not declared"
 
 
+RUN_PINS = read_pins(ROOT / "requirements.lock")
+DEV_PINS = read_pins(ROOT / "requirements-dev.lock")
+
+
 def test_what_is_declared_is_declared_once_and_pinned() -> None:
     assert set() == RUN & DEV
-    assert canonical_pins(ROOT).keys() >= RUN | DEV
+    assert RUN_PINS.keys() >= RUN
+    assert DEV_PINS.keys() >= RUN | DEV
+
+
+def test_the_lock_of_users_is_a_part_of_the_lock_of_developers() -> None:
+    assert RUN_PINS.items() < DEV_PINS.items()
+    assert not RUN_PINS.keys() & {"pytest", "mypy", "ruff"}
 
 
 def test_the_minimum_versions_hold_for_the_pinned_ones() -> None:
-    pins = canonical_pins(ROOT)
     for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
         requirement = Requirement(text)
-        version = re.sub(".*==", "", pins[canonicalize_name(requirement.name)])
-        assert requirement.specifier.contains(version), text
+        assert requirement.specifier.contains(DEV_PINS[canonicalize_name(requirement.name)]), text
