@@ -19,9 +19,10 @@ from stages.common.data.tables import FileRow
 from stages.ingest.annotations.film_names import original_of
 from stages.ingest.annotations.labels import FilmLabels, fit_to_film
 from stages.ingest.annotations.pairing import OF_ONE
+from stages.ingest.dicom.basics import flip
 from stages.ingest.dicom.deidentify import deidentified, patient_of, plain_number, to_bytes
 from stages.ingest.dicom.pseudonyms import PUBLIC, Key
-from stages.ingest.dicom.read import DicomFilm, flip, read_film, refuse_damaged
+from stages.ingest.dicom.read import DicomFilm, read_film, refuse_damaged
 from stages.ingest.params import Params
 from stages.ingest.pictures import decode_picture
 from stages.ingest.problems import Problem, Unreadable

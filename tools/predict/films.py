@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from pydicom import Dataset
 
 from stages.common.core.errors import UserError
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES
-from stages.ingest.dicom.read import flip, is_dicom, read_film
+from stages.ingest.dicom.basics import flip, is_dicom
 from stages.ingest.file_access import is_system_file
 from stages.ingest.params import CtWindow
 from stages.ingest.pictures import SUFFIXES, decode_picture
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
 SUMMARY, INDEX, ANNOTATIONS = "summary.csv", "index.html", "predicted_annotations"  # lie above these folders
@@ -34,7 +36,7 @@ class DecodedFilm:
     pixels: np.ndarray
     spacing: tuple[float, float] | None = None
     spacing_from: str = ""
-    header: Dataset | None = None
+    header: "Dataset | None" = None
     flips: tuple[bool, bool] = (False, False)
 
     @property
@@ -158,6 +160,8 @@ def decode(content: bytes, megapixels: int, ct_window: CtWindow) -> DecodedFilm:
     """
     if not is_dicom(content[:132]):
         return DecodedFilm(decode_picture(content, megapixels).pixels)
+    from stages.ingest.dicom.read import read_film  # pydicom: only where a film is DICOM
+
     film = read_film(content, megapixels, ct_window)
     spacings = {"PixelSpacing": film.pixel_spacing, "ImagerPixelSpacing": film.imager_pixel_spacing}
     attribute = next((name for name, spacing in spacings.items() if spacing), "")

@@ -34,6 +34,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from stages.ingest.dicom.basics import is_dicom
 from stages.ingest.dicom.grey_scale import display_pixels
 from stages.ingest.dicom.refusals import why_burned_in, why_unfit
 from stages.ingest.dicom.values import multi, number, unreadable
@@ -122,11 +123,6 @@ def refuse_damaged(actual: str) -> Iterator[None]:
         raise
     except Exception:
         raise unreadable(actual) from None
-
-
-def is_dicom(head: bytes) -> bool:
-    """Whether a file's first 132 bytes are those of DICOM Part 10, whatever its name."""
-    return head[128:132] == b"DICM"
 
 
 def check_syntax(head: bytes) -> None:
@@ -233,12 +229,6 @@ def display_flips(header: Dataset) -> tuple[bool, bool]:
     row, column = np.array(direction[:3]), np.array(direction[3:])
     across, down = int(np.abs(row).argmax()), int(np.abs(column).argmax())
     return bool(row[across] < 0), bool(column[down] > 0 if down == 2 else column[down] < 0)
-
-
-def flip(picture: np.ndarray, flips: tuple[bool, bool]) -> np.ndarray:
-    """A picture (H, W) mirrored left-right, up-down or both; doing it again undoes it."""
-    left_right, up_down = flips
-    return picture[:: -1 if up_down else 1, :: -1 if left_right else 1]
 
 
 def depth(header: Dataset) -> float:

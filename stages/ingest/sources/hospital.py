@@ -21,9 +21,10 @@ from stages.common.core.parallel import track
 from stages.ingest.account import LABELS, REFUSED, TABLES
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
 from stages.ingest.annotations.pairing import pair, with_format
+from stages.ingest.dicom.basics import is_dicom
 from stages.ingest.dicom.deidentify import plain_id
 from stages.ingest.dicom.pseudonyms import Key
-from stages.ingest.dicom.read import check_syntax, depth, is_dicom, read_header
+from stages.ingest.dicom.read import check_syntax, depth, read_header
 from stages.ingest.dicom.values import HOW_TO_FIX, multi
 from stages.ingest.file_access import Folder
 from stages.ingest.params import Hospital, Limits

@@ -38,12 +38,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from stages.ingest.dicom.basics import is_dicom
 from stages.ingest.dicom.deidentify import deidentified, to_bytes
 from stages.ingest.dicom.grey_scale import display_pixels, modality_values
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import (
     check_syntax,
-    is_dicom,
     read_film,
     read_header,
     stored_values,

@@ -22,6 +22,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from stages.ingest.dicom.basics import flip, is_dicom
 from stages.ingest.dicom.deidentify import deidentified, to_bytes
 from stages.ingest.dicom.grey_scale import display_pixels
 from stages.ingest.dicom.pseudonyms import Key
@@ -29,8 +30,6 @@ from stages.ingest.dicom.read import (
     check_syntax,
     depth,
     display_flips,
-    flip,
-    is_dicom,
     read_film,
     read_header,
     spacing,

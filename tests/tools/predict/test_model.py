@@ -11,6 +11,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 from scipy.special import logit
 from skimage import data
+from skimage.measure import label, regionprops
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, write_json
@@ -224,6 +225,20 @@ def test_regions_by_hand() -> None:
     assert (second.box, second.area_px, second.area_mm2) == ((2, 1, 6, 3), 8, 2.0)
     assert (first.probability_max, first.probability_mean) == pytest.approx((0.9, 0.8))
     assert regions_of(mask, chances, None)[0].area_mm2 is None
+
+
+def test_regions_are_those_of_scikit_image() -> None:
+    rng = np.random.default_rng(0)
+    probability = cv2.GaussianBlur(rng.random((90, 120), dtype=np.float32), (0, 0), 2)
+    mask = probability > 0.53
+    expected = {
+        ((left, top, right, bottom), int(one.area), float(one.intensity_max), float(one.intensity_mean))
+        for one in regionprops(label(mask, connectivity=2), intensity_image=probability)  # type: ignore[no-untyped-call]
+        for top, left, bottom, right in [one.bbox]
+    }
+    regions = regions_of(mask, probability, None)
+    assert len(regions) > 20
+    assert {(one.box, one.area_px, one.probability_max, one.probability_mean) for one in regions} == expected
 
 
 @pytest.mark.parametrize(
