@@ -4,7 +4,6 @@ import ast
 import hashlib
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -109,33 +108,6 @@ def test_params_of_dvc_yaml_are_those_of_params_yaml() -> None:
         else:
             assert listed == {room}
         assert set(content[room]) == set(section_model(room).model_fields)
-
-
-# What takes a tenth of a second or more to load, and which of it each start needs.
-SLOW = {
-    *("cv2", "distributed", "great_expectations", "highdicom", "lightning_fabric", "matplotlib", "mlflow"),
-    *("onnxruntime", "pandas", "pydicom", "requests", "scipy", "segmentation_models_pytorch", "skimage", "sklearn"),
-    *("statsmodels", "timm", "torch", "torchvision"),
-}
-MODEL = {"pandas", "scipy", "mlflow", "torch", "torchvision", "segmentation_models_pytorch", "timm", "requests"}
-STARTS = {
-    "stages.ingest.main": {"cv2", "pandas", "scipy", "pydicom", "requests"},  # pydicom loads requests
-    "stages.preprocess.main": {"cv2", "pandas", "scipy"},
-    "stages.threshold.main": {"cv2", "pandas"},
-    "stages.annotate.main": {"cv2", "pandas", "scipy", "sklearn"},
-    "stages.train.main": MODEL | {"cv2", "lightning_fabric"},
-    "stages.evaluate.main": MODEL | {"cv2", "skimage"},
-    "stages.report.main": {"cv2", "pandas", "scipy", "matplotlib", "skimage", "statsmodels"},
-    "tools.predict.batch": {"cv2", "pandas", "scipy"},
-}
-
-
-@pytest.mark.parametrize("module", STARTS)
-def test_a_start_loads_no_slow_library_that_its_work_does_not_need(module: str) -> None:
-    """Each library that is new here makes every start longer, in sweeps hundreds of times."""
-    script = f"import sys, {module}; print(*sorted({SLOW} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= STARTS[module]
 
 
 def literals(path: Path) -> list[str]:

@@ -7,12 +7,14 @@ import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from stages.ingest.quality.hash_search import distance
 
 SIDE = 64  # imagehash's own working size for 256 bits, so that the eight turned films cost next to nothing
+HASH_SIDE = 16  # coefficients each way that make the hash
 LEAST_ROWS = 16  # of a small picture; on fewer there is no film to be told by
 
 
@@ -38,11 +40,15 @@ def orientations(picture: np.ndarray) -> list[np.ndarray]:
 def perceptual_hashes(small: np.ndarray) -> np.ndarray:
     """256-bit perceptual hashes of a film in its eight orientations (turned by 90 degrees, mirrored), uint8 (8, 32).
 
+    Those of `imagehash.phash`, to the bit, which computes all 64 x 64 coefficients of one orientation at a time and
+    takes three times as long.
+
     Args:
         small: of `small_picture`.
     """
-    bits = [imagehash.phash(Image.fromarray(one), hash_size=16).hash for one in orientations(small)]
-    return np.packbits(np.stack(bits).reshape(8, 256), axis=1)
+    columns = dct(np.stack(orientations(small)).astype(np.float64), axis=1)[:, :HASH_SIDE]
+    low = dct(columns, axis=2)[:, :, :HASH_SIDE].reshape(8, -1)
+    return np.packbits(low > np.median(low, axis=1)[:, None], axis=1)
 
 
 def cut_heights(missing: list[float]) -> list[int]:
@@ -88,7 +94,7 @@ def pairs_with_missing_rows(
 
 def upright_hash(part: np.ndarray) -> np.ndarray:
     """The 256-bit perceptual hash of rows of a small picture, uint8 (32,)."""
-    return np.packbits(imagehash.phash(Image.fromarray(part).resize((SIDE, SIDE)), hash_size=16).hash)
+    return np.packbits(imagehash.phash(Image.fromarray(part).resize((SIDE, SIDE)), hash_size=HASH_SIDE).hash)
 
 
 def groups(patients: list[str], pairs: list[tuple[int, int]]) -> list[str]:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
-from distributed import LocalCluster
+from distributed import LocalCluster, config, get_worker
+from psutil import Process
 
 from stages.common.core.arithmetic import NUMPY, TORCH
 from stages.common.core.errors import UserError
@@ -64,21 +66,47 @@ def slow_write(number: int, folder: str) -> int:
 
 
 @pytest.fixture
-def dask(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+def two_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
     """A real Dask cluster on localhost: a scheduler and two worker processes of one thread."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
         yield cluster
 
 
-def test_a_dask_cluster_is_an_executor_too_and_survives_a_killed_worker(dask: LocalCluster, tmp_path: Path) -> None:
-    pids = [worker.pid for worker in dask.workers.values()]
+def test_a_dask_cluster_is_an_executor_too_and_survives_a_killed_worker(
+    two_workers: LocalCluster, tmp_path: Path
+) -> None:
+    pids = [worker.pid for worker in two_workers.workers.values()]
     threading.Timer(0.7, os.kill, (pids[0], signal.SIGKILL)).start()
     with executor() as pool:
         done = track(pool, partial(slow_write, folder=str(tmp_path)), list(range(200)), "work")
     assert len(done) == 200
     assert set(done) - {os.getpid()} >= {pids[1]}
     assert sorted(int(path.read_text()) for path in tmp_path.iterdir()) == list(range(200))
+
+
+def large_content(number: int) -> bytes:
+    return np.random.default_rng(number).bytes(4 * 2**20)
+
+
+def large_result(number: int) -> tuple[int, int, int, bytes]:
+    """Process, its bytes in memory, the results that it keeps, and a result of 4 MB that nothing makes smaller."""
+    return os.getpid(), Process().memory_info().rss, len(get_worker().data), large_content(number)
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_spill_results_to_disk_and_their_memory_is_flat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They keep results until all are done; above a share of their memory these lie on disk, and all arrive."""
+    monkeypatch.setitem(config["distributed"]["worker"]["memory"], "target", 0.05)  # of 400 MB
+    with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="400MB", dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+        with executor() as pool:
+            done = track(pool, large_result, list(range(64)), "work")
+    assert all(result[3] == large_content(number) for number, result in enumerate(done))
+    assert max(result[2] for result in done) * 4 > 80, "no worker had more results than may stay in memory"
+    for worker in {result[0] for result in done}:
+        memory = [result[1] for result in done if result[0] == worker]
+        assert max(memory) - memory[0] < 48 * 2**20
 
 
 @pytest.mark.slow

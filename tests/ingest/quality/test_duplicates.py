@@ -10,6 +10,7 @@ from stages.ingest.pictures import decode_picture
 from stages.ingest.quality.duplicates import (
     cut_heights,
     groups,
+    orientations,
     pairs_with_missing_rows,
     perceptual_hashes,
     pixel_hash,
@@ -68,13 +69,12 @@ def test_a_table_of_levels_stretches_as_the_formula_does(dtype: type) -> None:
         np.testing.assert_array_equal(small_picture(film), wanted)
 
 
-def test_the_first_orientation_is_imagehashs_own() -> None:
-    image = films(1)[0].resize((64, 64), Image.Resampling.LANCZOS)
-    stretched = np.asarray(image).astype(np.float32)
-    stretched = np.round((stretched - stretched.min()) * (255 / (stretched.max() - stretched.min()))).astype(np.uint8)
-    theirs = imagehash.phash(Image.fromarray(stretched), hash_size=16).hash.ravel()
-    ours = np.unpackbits(perceptual_hashes(small_picture(np.asarray(image)))[0]).astype(bool)
-    np.testing.assert_array_equal(ours, theirs)
+def test_the_hashes_of_all_orientations_are_imagehashs_own() -> None:
+    flat = [np.full((64, 64), level, np.uint8) for level in (0, 1, 255)]
+    steps = [np.tile(np.arange(64, dtype=np.uint8), (64, 1)), np.eye(64, dtype=np.uint8)]  # many coefficients are 0
+    for small in [small_picture(np.asarray(image)) for image in films(40)] + flat + steps:
+        theirs = [imagehash.phash(Image.fromarray(way), hash_size=16).hash.ravel() for way in orientations(small)]
+        np.testing.assert_array_equal(np.unpackbits(perceptual_hashes(small), axis=1).astype(bool), theirs)
 
 
 def test_many_empty_films_are_as_many_pairs_and_not_their_square() -> None:

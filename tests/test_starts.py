@@ -1,0 +1,36 @@
+"""Which slow libraries each start loads."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+# What takes a tenth of a second or more to load, and which of it each start needs.
+SLOW = {
+    *("cv2", "distributed", "great_expectations", "highdicom", "lightning_fabric", "matplotlib", "mlflow"),
+    *("onnxruntime", "pandas", "pydicom", "requests", "scipy", "segmentation_models_pytorch", "skimage", "sklearn"),
+    *("statsmodels", "timm", "torch", "torchvision"),
+}
+MODEL = {"pandas", "scipy", "mlflow", "torch", "torchvision", "segmentation_models_pytorch", "timm", "requests"}
+STARTS = {
+    "stages.ingest.main": {"cv2", "pandas", "scipy", "pydicom", "requests"},  # pydicom loads requests
+    "stages.preprocess.main": {"cv2", "pandas", "scipy"},
+    "stages.threshold.main": {"cv2", "pandas"},
+    "stages.annotate.main": {"cv2", "pandas", "scipy", "sklearn"},
+    "stages.train.main": MODEL | {"cv2", "lightning_fabric"},
+    "stages.evaluate.main": MODEL | {"cv2", "skimage"},
+    "stages.report.main": {"cv2", "pandas", "scipy", "matplotlib", "skimage", "statsmodels"},
+    "tools.predict.batch": {"cv2", "pandas", "scipy"},
+}
+
+
+@pytest.mark.parametrize(
+    "module", [pytest.param(name, marks=pytest.mark.slow) if "torch" in STARTS[name] else name for name in STARTS]
+)
+def test_a_start_loads_no_slow_library_that_its_work_does_not_need(module: str) -> None:
+    """Each library that is new here makes every start longer, in sweeps hundreds of times."""
+    script = f"import sys, {module}; print(*sorted({SLOW} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= STARTS[module]
