@@ -73,6 +73,14 @@ def run_freely(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
+def test_make_help_has_a_line_for_every_target() -> None:
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    lines = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    described = [line.split(maxsplit=2) for line in lines]
+    assert sorted(words[1] for words in described) == sorted(phony.split())
+    assert all(words[0] == "make" and words[2] for words in described)
+
+
 def test_every_make_target_and_module_that_a_workflow_calls_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for path in WORKFLOWS:

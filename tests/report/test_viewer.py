@@ -21,8 +21,9 @@ from stages.common.analysis import overlays
 from stages.common.core.files import read_png
 from stages.common.data.layout import DATASET, PARAMS, RAW, REPORTS
 from stages.common.data.tables import MANIFEST, PER_IMAGE, PREPARED, SPLIT
+from stages.report import films as report_films
 from stages.report.evaluations import read_runs
-from stages.report.films import TestFilms, cards, read_films, to_mail
+from stages.report.films import cards, read_films, to_mail
 from stages.report.main import RESULTS
 from stages.report.page import contents, render
 from tests.helpers.pictures import pixels
@@ -315,7 +316,7 @@ def test_a_film_without_its_files_is_said_and_the_one_before_is_not_shown_in_its
     page.close()
 
 
-def tested_films(project: Path) -> TestFilms:
+def films_of(project: Path) -> report_films.TestFilms:
     split, manifest = (
         table.read(project / folder).set_index("image_id", drop=False)
         for table, folder in ((SPLIT, DATASET), (MANIFEST, RAW))
@@ -324,7 +325,7 @@ def tested_films(project: Path) -> TestFilms:
 
 
 def test_a_page_of_too_many_films_shows_some_and_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    films = tested_films(project)
+    films = films_of(project)
     results = {Path(table.name).stem: table.read(project / REPORTS) for table in RESULTS}
     facts = contents(films, read_runs(project, [1, 2], [1]), results, "", read_params(project / PARAMS))
     assert "test films, at equal steps" not in render(films, facts)[0]
@@ -339,7 +340,7 @@ def test_a_page_of_too_many_films_shows_some_and_says_so(project: Path, monkeypa
 
 def test_the_mailed_films_have_the_pixels_that_the_networks_saw(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlays, "TILE", 32)
-    films = tested_films(project)
+    films = films_of(project)
     shown = cards(films)[:1]
     _, script = to_mail(films, shown)
     record, _ = json.loads(f"[{script.removeprefix('viewer.add(').removesuffix(');' + chr(10))}]")
