@@ -230,6 +230,7 @@ def test_a_table_that_is_wider_than_a_phone_keeps_its_names_and_shows_that_it_go
 def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, tmp_path: Path) -> None:
     page.emulate_media(media="print")
     assert page.locator(".controls").is_hidden()
+    assert page.evaluate("[...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth)"), "cut"
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     legend = [page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", f"--{name}")
               for name in ("found", "alarm", "missed")]  # fmt: skip
