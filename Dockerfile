@@ -4,7 +4,8 @@
 #   docker build --tag wrist-gpu --build-arg DEVICE=cuda .
 #   docker run --init --rm --volume "$PWD:/project" --user "$(id -u):$(id -g)" wrist dvc repro
 # --init reaps what a killed stage leaves behind, without which DVC takes a dead process for one that still holds its lock.
-ARG PYTHON=3.11.14-slim-bookworm
+# The digest is that of the tag's list of machines, `docker buildx imagetools inspect python:3.11.14-slim-bookworm`.
+ARG PYTHON=3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 # One file of pins for each layer of packages: the layer is made again when its own file changes, and not before.
 FROM python:${PYTHON} AS pins

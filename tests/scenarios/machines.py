@@ -1,9 +1,9 @@
 """A search of 12 trials by three machines that lose a worker, their database, their remote and their disk.
 
 Three clones share nothing but a git remote, an S3 server and PostgreSQL, all on localhost. One worker is killed in the
-middle of a training, both servers are stopped and started, and the disk of another clone is full for a while. At the
-end a fourth clone fetches every experiment and compares its score with that of the study: nothing is lost, and nothing
-counts twice.
+middle of a training, both servers are stopped, and the disk of another clone is full, each until a worker says that it
+waits. At the end a fourth clone fetches every experiment and compares its score with that of the study: nothing is
+lost, and nothing counts twice.
 
 It takes several minutes of two cores, more than the tests may, so that it runs by hand, as root (a small disk is
 mounted), with Debian's package postgresql:
@@ -37,7 +37,6 @@ from tests.helpers.projects import make_project, use_own_site_cache
 
 TRIALS = 12
 DISK = "1G"  # of the third machine
-AWAY = 15  # seconds that a server is away, or a disk full
 PATIENCE = 3000  # seconds for what the workers do between two faults
 SCORES = """
 import json
@@ -153,23 +152,27 @@ class Worker:
             return any("stages.train" in process.cmdline() for process in below)
         return False
 
+    def says(self, text: str) -> bool:
+        return text in self.log.read_text()
+
 
 def disturb(workers: dict[str, Worker], database: Server, store: Store, count: Callable[[], int]) -> None:
     """Everything that happens to the machines until two of them are done."""
-    wait_for(workers["b"].trains)
+    left = [workers["a"], workers["c"]]
+    wait_for(workers["b"].trains, PATIENCE)
     os.kill(workers["b"].process.pid, signal.SIGKILL)
     workers["b"].process.wait()
     say("worker b is killed while it trains")
     wait_for(lambda: count() >= 2, PATIENCE)
     database.stop()
     say("PostgreSQL is stopped")
-    time.sleep(AWAY)
+    wait_for(lambda: any(worker.says("OPTUNA_STORAGE: the study at") for worker in left), PATIENCE)
     database.start()
     say("PostgreSQL is started")
     wait_for(lambda: count() >= 4, PATIENCE)
     store.stop()
     say("the S3 server is stopped")
-    time.sleep(AWAY)
+    wait_for(lambda: any(worker.says("`dvc exp push origin") for worker in left), PATIENCE)
     store.start()
     say("the S3 server is started")
     wait_for(lambda: count() >= 6 and workers["c"].trains(), PATIENCE)
@@ -177,11 +180,11 @@ def disturb(workers: dict[str, Worker], database: Server, store: Store, count: C
     filler = disk / "filler"
     run(disk, "fallocate", "--length", str(shutil.disk_usage(disk).free), str(filler))
     say("the disk of c is full")
-    time.sleep(AWAY)
+    wait_for(lambda: workers["c"].says("no room on a disk"), PATIENCE)
     filler.unlink()
     say("the disk of c has room again")
     for name in "ac":
-        assert workers[name].process.wait() == 0, workers[name].log.read_text()
+        assert workers[name].process.wait(PATIENCE) == 0, workers[name].log.read_text()
         say(f"worker {name} is done")
 
 

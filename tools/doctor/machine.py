@@ -15,15 +15,12 @@ from stages.train.devices import cpu_has_bf16, is_bf16, training_gpus
 from stages.train.params import Loop
 from stages.train.params import Params as Train
 from tools.doctor.findings import CheckResult, Severity
+from tools.sweep.room import FREE
 
 GB = 1e9
 LIBRARIES = 1.2e9  # bytes that torch, MLflow and the rest take before any film (measured: benchmarks/train.py)
 ADAM = 4  # copies of the weights: themselves, gradients, two moments
 RUN = 110e6  # bytes of one training in DVC's cache and MLflow, resnet18 (measured)
-FREE = (
-    "free some: `dvc push --all-commits` and `dvc exp push origin --all-commits`, then `dvc gc --workspace "
-    "--all-commits --all-experiments`, which keeps what a commit or an experiment needs"
-)
 
 
 def gpus(loop: Loop) -> list[CheckResult]:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from stages.common.core.errors import UserError, first_few
 from stages.common.core.process import has_ended, process_name
 from stages.common.model.tracking import shown
 from tools.sweep.exchange import GIT_REMOTE, push
-from tools.sweep.experiments import Failed, run_experiment
+from tools.sweep.experiments import run_experiment
+from tools.sweep.patience import Failed
+from tools.sweep.room import with_room
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,32 @@ def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: Fa
         job: the experiment.
         stop: asked every other second; True ends the experiment without a result.
     """
-    try:
-        with temporary_folder() as folder:
-            git("clone", "--quiet", "--no-checkout", origin.url, str(folder))
-            git("checkout", "--quiet", "--detach", origin.commit, folder=folder)
-            for key, value in zip(("user.name", "user.email"), origin.author, strict=True):
-                git("config", key, value, folder=folder)
-            # DVC would write the paths of the clone into a folder that all users of the machine share.
-            (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder / '.dvc/site-cache'}\n")
+    with ExitStack() as stack:
+        try:
+            disk = Path(tempfile.gettempdir())
+            folder = with_room(job.name, lambda: stack.enter_context(clone(origin)), stop, disk)
             run_experiment(job.name, job.overrides, job.stages, job.sweep, stop, folder)
             push(job.name, stop, folder)
-    except Failed as failed:
-        return str(failed)
+        except Failed as failed:
+            return str(failed)
     return ""
+
+
+@contextmanager
+def clone(origin: Origin) -> Iterator[Path]:
+    """A temporary folder with the commit's files.
+
+    Raises:
+        Failed: git says why not.
+    """
+    with temporary_folder() as folder:
+        git("clone", "--quiet", "--no-checkout", origin.url, str(folder))
+        git("checkout", "--quiet", "--detach", origin.commit, folder=folder)
+        for key, value in zip(("user.name", "user.email"), origin.author, strict=True):
+            git("config", key, value, folder=folder)
+        # DVC would write the paths of the clone into a folder that all users of the machine share.
+        (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder / '.dvc/site-cache'}\n")
+        yield folder
 
 
 @contextmanager

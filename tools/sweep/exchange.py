@@ -2,17 +2,15 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from tools.sweep.experiments import Failed, members, names
+from tools.sweep.experiments import members, names
+from tools.sweep.patience import Away, Failed, patiently
+from tools.sweep.room import FREE, shortage
 
 GIT_REMOTE = "origin"
-PATIENCE = 600.0  # seconds that a remote, or the database of a study, may be away
 PAUSE = 5.0  # seconds between two attempts
-Result = TypeVar("Result")
 
 
 def push(name: str, stop: Callable[[], bool], folder: Path = Path()) -> None:
@@ -43,7 +41,7 @@ def pull(sweep: str, stop: Callable[[], bool]) -> None:
 
 
 def when_remote_answers(stop: Callable[[], bool], folder: Path, *words: str) -> str:
-    """What a command of DVC prints, which is tried again while a remote is away.
+    """What a command of DVC prints, which is tried again while a remote is away or a disk is full.
 
     Args:
         stop: asked before each further attempt.
@@ -55,48 +53,18 @@ def when_remote_answers(stop: Callable[[], bool], folder: Path, *words: str) -> 
     command = f"`dvc {' '.join(words)}`"
 
     def attempt() -> str:
+        if lack := shortage(folder):
+            raise failed(f"no room on a disk: {lack}; {FREE}")
         done = run_dvc(folder, *words)
         if done.returncode == 0:
             return done.stdout
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        reason = errors[0] if errors else "no reason is given"
-        raise Away(
-            f"{command} failed: {reason}; trying for {PATIENCE:.0f} s",
-            Failed(f"{command} failed, and can be repeated: {reason}"),
-        )
+        raise failed(errors[0] if errors else "no reason is given")
+
+    def failed(reason: str) -> Away:
+        return Away(f"{command} failed: {reason}", Failed(f"{command} failed, and can be repeated: {reason}"))
 
     return patiently(attempt, stop, PAUSE)
-
-
-class Away(Exception):
-    """What an attempt needs does not answer; `failure` is raised where it stays so."""
-
-    def __init__(self, sentence: str, failure: Exception) -> None:
-        super().__init__(sentence)
-        self.failure = failure
-
-
-def patiently(attempt: Callable[[], Result], stop: Callable[[], bool], pause: float) -> Result:
-    """What an attempt returns, which is made again for ten minutes while it raises Away; says so once.
-
-    Args:
-        attempt: which may be repeated.
-        stop: asked before each further attempt.
-        pause: seconds between two attempts.
-    Raises:
-        Exception: the failure of the last attempt.
-    """
-    end, said = time.monotonic() + PATIENCE, False
-    while True:
-        try:
-            return attempt()
-        except Away as away:
-            if stop() or time.monotonic() > end:
-                raise away.failure from None
-            if not said:
-                print(f"sweep: {away}", file=sys.stderr, flush=True)
-                said = True
-            time.sleep(pause)
 
 
 def run_dvc(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,6 @@
 """Where the experiments of a sweep run: on this machine, on the workers of a Dask cluster, or as tasks of an array."""
 
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from stages.common.core.parallel import SCHEDULER, cluster
 from stages.common.core.signals import StopRequest
 from stages.common.model.tracking import describe
 from tools.sweep.clone import Job, find_origin, run_in_clone
-from tools.sweep.experiments import PAUSE, Failed, read_experiment, run_experiment
+from tools.sweep.experiments import PAUSE, read_experiment, run_experiment
+from tools.sweep.patience import Failed, say
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,3 @@ def run_in_clones(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]
         for future in futures:
             future.cancel()
         return failures
-
-
-def say(text: str) -> None:
-    print(f"sweep: {text}", file=sys.stderr, flush=True)

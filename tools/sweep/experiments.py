@@ -1,5 +1,6 @@
 """DVC experiments: run one in its own temporary copy of the workspace, and read what finished ones hold."""
 
+import ctypes
 import hashlib
 import os
 import re
@@ -31,20 +32,20 @@ from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method, read_weights
 from stages.train.params import Params as Train
 from tools.sweep.arms import ARMS
+from tools.sweep.patience import Failed, say
+from tools.sweep.room import shortage, with_room
 from tools.sweep.schedule import declared_shares
 
 PAUSE = 2.0  # seconds between two looks at a running experiment
 LINES = 8  # of a failed experiment's output that are shown
+LOG = 100_000  # bytes of an experiment's output, for which room is taken in advance
+FALLOC_FL_KEEP_SIZE = 1  # of Linux
 # DVC, which ends when this process is killed: the experiment would go on, and nobody would collect its result.
 DVC = f"""
 import ctypes, os, sys
 ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
 os.execv(sys.executable, [sys.executable, "-m", "dvc", *sys.argv[1:]])
 """
-
-
-class Failed(Exception):
-    """An experiment ended without a result."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ def run_experiment(
 ) -> None:
     """Run stages under changed params as the experiment `name`; it appears in MLflow below the parent run `sweep`.
 
+    While a disk is full, it waits.
+
     Args:
         overrides: of params.yaml, in Hydra's grammar.
         look: called every other second; True ends the experiment without a result.
@@ -109,6 +112,13 @@ def run_experiment(
     Raises:
         Failed: the experiment ended without a result; what it said last is in the message.
     """
+    with_room(name, lambda: run_once(name, overrides, stages, sweep, look, folder), look, folder)
+
+
+def run_once(
+    name: str, overrides: Sequence[str], stages: list[str], sweep: str, look: Callable[[], bool], folder: Path
+) -> None:
+    """As `run_experiment`, which fails at once on a full disk."""
     # Without --wait-for-lock DVC gives up after three seconds: two experiments that start together could fail.
     words = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     words += ["--pull", "--allow-missing"] if folder != Path() else []
@@ -123,7 +133,9 @@ def run_experiment(
     log = folder / ".dvc/tmp/sweep" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     asked: set[psutil.Process] = set()
+    said = False
     with log.open("w") as file:
+        reserve(file.fileno())
         command = [*words, *stages]
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
         while True:
@@ -133,10 +145,21 @@ def run_experiment(
             except subprocess.TimeoutExpired:
                 if look():
                     stop(process, asked)
+                elif not said and (lack := shortage(folder)):
+                    say(f"{name}: {lack}")  # DVC can wait for room by itself, and says nothing
+                    said = True
     if code:
         raise Failed(
             f"{name} ended with {code}; the end of {log}:\n" + "\n".join(log.read_text().splitlines()[-LINES:])
         )
+
+
+def reserve(file: int) -> None:
+    """Take room for a log whose size stays as it is: on a disk that fills up it has to say why the experiment failed.
+
+    Where the file system cannot do that, nothing happens.
+    """
+    ctypes.CDLL(None).fallocate(file, FALLOC_FL_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(LOG))
 
 
 def stop(process: subprocess.Popen[bytes], asked: set[psutil.Process]) -> None:

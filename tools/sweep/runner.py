@@ -21,9 +21,10 @@ from tools.sweep.clone import Job, find_origin, refuse_unknown_code
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import refuse_another, refuse_changed
 from tools.sweep.exchange import pull
-from tools.sweep.execution import Where, run_jobs, say
-from tools.sweep.experiments import Failed, names, read_sweep, targets, trained_params
+from tools.sweep.execution import Where, run_jobs
+from tools.sweep.experiments import names, read_sweep, targets, trained_params
 from tools.sweep.overrides import ADAPTIVE, expand, overridden, replace_adaptive
+from tools.sweep.patience import Failed, say
 from tools.sweep.ranges import Range, parse_range
 
 

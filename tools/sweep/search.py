@@ -18,9 +18,11 @@ from stages.common.model.tracking import open_client
 from stages.train.params import Method, Params
 from tools.sweep.definition import refuse_differences
 from tools.sweep.exchange import pull, push
-from tools.sweep.experiments import Failed, names, read_experiment, run_experiment, targets
+from tools.sweep.experiments import names, read_experiment, run_experiment, targets
 from tools.sweep.overrides import replace_adaptive
+from tools.sweep.patience import Failed
 from tools.sweep.ranges import Range
+from tools.sweep.room import NoRoom, with_room
 from tools.sweep.schedule import known_shares, linear
 from tools.sweep.study import (
     DONE,
@@ -121,11 +123,11 @@ class Search:
     def record_failure(self, trial: Trial, error: Failed) -> str:
         """Say why a trial failed, so that its training is not taken up; returns how it ended, in words.
 
-        Where only the exchange with a remote failed, the trial is taken up: its experiment is there.
+        Where only a remote or a disk failed, the trial is taken up: its experiment or its checkpoint is there.
         """
         self.failures.append(str(error))
         if not isinstance(error, TrainingFailed):
-            return "a remote failed"
+            return "a disk is full" if isinstance(error, NoRoom) else "a remote failed"
         self.failed.append(trial.params)
         when_study_answers(lambda: trial.set_user_attr("failed", str(error)), self.stop)
         return "failed"
@@ -197,7 +199,7 @@ class Search:
 
         Raises:
             TrainingFailed: the training ended without a result.
-            Failed: a remote takes or gives nothing.
+            Failed: a remote takes or gives nothing, or a disk stays full.
             optuna.TrialPruned: the trial was cut short.
         """
         overrides = when_study_answers(
@@ -208,23 +210,24 @@ class Search:
             self.train_anew(trial, name, overrides)
         if is_shared():
             push(name, self.stop)
-        return read_experiment(name).score
+        return with_room(name, lambda: read_experiment(name).score, self.stop)
 
     def was_finished(self, name: str) -> bool:
         """Whether the experiment is there already, and was only not pushed, or not told to the study.
 
         Raises:
-            Failed: the git remote does not answer.
+            Failed: the git remote does not answer, or a disk stays full.
         """
         if is_shared():
             pull(self.name, self.stop)
-        return name in names(self.name)
+        return with_room(name, lambda: name in names(self.name), self.stop)
 
     def train_anew(self, trial: Trial, name: str, overrides: list[str]) -> None:
         """Run the experiment of a trial.
 
         Raises:
             TrainingFailed: it ended without a result.
+            NoRoom: a disk stays full; what was trained is in the checkpoint.
             optuna.TrialPruned: it was cut short.
         """
         watch = Watch(name, trial)
@@ -234,6 +237,8 @@ class Search:
         except Failed as failed:
             if watch.cut:
                 raise optuna.TrialPruned from None
+            if isinstance(failed, NoRoom):
+                raise
             raise TrainingFailed(str(failed)) from None
 
 

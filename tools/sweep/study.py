@@ -25,7 +25,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Operationa
 
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import describe, root
-from tools.sweep.exchange import PATIENCE, Away, patiently
+from tools.sweep.patience import Away, patiently
+from tools.sweep.room import says_full
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 # Signs of life are an experimental feature of Optuna's, which expects to give them itself.
@@ -170,13 +171,13 @@ def planned(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def when_study_answers(call: Callable[[], Result], stop: Callable[[], bool]) -> Result:
-    """What a call returns that uses the study; while its server is away, it is tried again.
+    """What a call returns that uses the study; while its server is away, or the disk is full, it is tried again.
 
     Args:
         call: which may be repeated.
         stop: asked before each further attempt.
     Raises:
-        UserError: the database is a file, or the server stays away.
+        UserError: the database is a file that another process writes, or it stays away.
     """
 
     def attempt() -> Result:
@@ -184,8 +185,8 @@ def when_study_answers(call: Callable[[], Result], stop: Callable[[], bool]) -> 
             return call()
         except ERRORS as error:
             failure = storage_error(error)
-            if not is_shared():
+            if not is_shared() and not says_full(str(error)):
                 raise failure from None
-            raise Away(f"{failure} (waiting {PATIENCE:.0f} s for it)", failure) from None
+            raise Away(str(failure), failure) from None
 
     return patiently(attempt, stop, PAUSE)

@@ -19,8 +19,9 @@ from tests.helpers.tiny import tiny_project
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone
 from tools.sweep.exchange import pull, push
 from tools.sweep.execution import Where, run_jobs
-from tools.sweep.experiments import Failed, names, run_experiment
+from tools.sweep.experiments import names, run_experiment
 from tools.sweep.matrix import changed, side_by_side
+from tools.sweep.patience import Failed
 from tools.sweep.queue import requeue_lost
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The project as the current folder."""
     monkeypatch.chdir(made)
-    monkeypatch.setattr("tools.sweep.exchange.PATIENCE", 0)
+    monkeypatch.setattr("tools.sweep.patience.PATIENCE", 0)
     (made.parent / "log").write_text("")
     return made
 
@@ -156,7 +157,7 @@ def test_a_remote_that_is_away_costs_no_experiment(project: Path, monkeypatch: p
     remote.rename(gone)
     with pytest.raises(Failed, match="`dvc exp push origin away-2` failed, and can be repeated: ERROR"):
         push("away-2", StopRequest())
-    monkeypatch.setattr("tools.sweep.exchange.PATIENCE", 60)
-    monkeypatch.setattr("tools.sweep.exchange.time.sleep", lambda seconds: gone.rename(remote))
+    monkeypatch.setattr("tools.sweep.patience.PATIENCE", 60)
+    monkeypatch.setattr("tools.sweep.patience.time.sleep", lambda seconds: gone.rename(remote))
     push("away-2", StopRequest())
     assert "away-2" in run(project, "dvc", "exp", "list", "--all-commits", "origin")

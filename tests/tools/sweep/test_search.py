@@ -15,7 +15,8 @@ from stages.common.core.errors import UserError
 from stages.train.params import Params
 from tests.helpers.paths import ROOT
 from tools.sweep import experiments, search, study
-from tools.sweep.experiments import Failed, run_experiment
+from tools.sweep.experiments import run_experiment
+from tools.sweep.patience import Failed
 from tools.sweep.search import Search
 
 
