@@ -100,6 +100,8 @@ def run_experiment(
     sweep: str,
     look: Callable[[], bool] = lambda: False,
     folder: Path = Path(),
+    *,
+    pull: bool = False,
 ) -> None:
     """Run stages under changed params as the experiment `name`; it appears in MLflow below the parent run `sweep`.
 
@@ -108,20 +110,28 @@ def run_experiment(
     Args:
         overrides: of params.yaml, in Hydra's grammar.
         look: called every other second; True ends the experiment without a result.
-        folder: a clone of the project, which fetches the data that it lacks from DVC's default remote.
+        folder: the project, or a clone of it.
+        pull: fetch data that is lacking from DVC's default remote, and make none that no stage to run reads. Without,
+            all stages before those run again where their outputs are not at hand.
     Raises:
         Failed: the experiment ended without a result; what it said last is in the message.
     """
-    with_room(name, lambda: run_once(name, overrides, stages, sweep, look, folder), look, folder)
+    with_room(name, lambda: run_once(name, overrides, stages, sweep, look, folder, pull), look, folder)
 
 
 def run_once(
-    name: str, overrides: Sequence[str], stages: list[str], sweep: str, look: Callable[[], bool], folder: Path
+    name: str,
+    overrides: Sequence[str],
+    stages: list[str],
+    sweep: str,
+    look: Callable[[], bool],
+    folder: Path,
+    pull: bool,
 ) -> None:
     """As `run_experiment`, which fails at once on a full disk."""
     # Without --wait-for-lock DVC gives up after three seconds: two experiments that start together could fail.
     words = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
-    words += ["--pull", "--allow-missing"] if folder != Path() else []
+    words += ["--pull", "--allow-missing"] if pull else []
     for override in overrides:
         words += ["--set-param", override]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -233,7 +233,7 @@ class Search:
         watch = Watch(name, trial)
         stages = targets("train", self.train.seeds, self.folds)
         try:
-            run_experiment(name, overrides, stages, self.name, lambda: self.stop() or watch())
+            run_experiment(name, overrides, stages, self.name, lambda: self.stop() or watch(), pull=is_shared())
         except Failed as failed:
             if watch.cut:
                 raise optuna.TrialPruned from None

@@ -15,6 +15,7 @@ from dvc.api import DVCFileSystem
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
 from tests.helpers.processes import environment, run, wait_for
+from tests.helpers.projects import use_own_site_cache
 from tests.helpers.tiny import tiny_project
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone
 from tools.sweep.exchange import pull, push
@@ -149,6 +150,17 @@ def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -
     assert [name for _, name in runs(project) if not name.startswith("queue")] == ran
     assert "repro-train" not in run(project, "dvc", "exp", "list", "--all-commits", "--name-only")
     run(project, "git", "checkout", "-q", "dvc.lock")
+
+
+def test_a_machine_without_the_data_fetches_it_and_runs_no_stage_before(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, "git", "clone", "-q", str(project.parent / "git"), "other")
+    monkeypatch.chdir(tmp_path / "other")
+    use_own_site_cache(tmp_path / "other")
+    run_experiment("fetched-2", ["value=2"], ["train"], "fetched", pull=True)
+    assert "Running stage 'data'" not in Path(".dvc/tmp/sweep/fetched-2.log").read_text()
+    assert names("fetched") == ["fetched-2"]
 
 
 def test_a_remote_that_is_away_costs_no_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,7 +210,7 @@ run(here, "git", "commit", "-qam", "large")
 os.chdir(here)
 fill(room=120_000_000)
 try:
-    run_once("large-4", ["value=4"], ["train"], "large", never, Path())
+    run_once("large-4", ["value=4"], ["train"], "large", never, Path(), False)
 except patience.Failed as failed:
     print("log:", failed)
 run_experiment("large-4", ["value=4"], ["train"], "large")

@@ -24,7 +24,7 @@ from tools.sweep.search import Search
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The experiments that were trained; every training ends at once with a score."""
     names: list[str] = []
-    monkeypatch.setattr(search, "run_experiment", lambda name, *words: names.append(name))
+    monkeypatch.setattr(search, "run_experiment", lambda name, *words, **options: names.append(name))
     monkeypatch.setattr(search, "names", lambda sweep: names)
     monkeypatch.setattr(search, "read_experiment", lambda name: SimpleNamespace(score=0.5))
     monkeypatch.setattr(search, "is_shared", lambda: True)
@@ -38,7 +38,7 @@ def wide() -> Search:
     return Search("wide", Params.model_validate({"adaptive": "linear"}), [1], [], [], print)
 
 
-def fail(*words: object) -> None:
+def fail(*words: object, **options: object) -> None:
     raise Failed("no room")
 
 
