@@ -7,9 +7,8 @@ version of one of them runs the stage again and another version of anything else
 Run: make locks     (`make setup` runs it whenever requirements.lock changes)
 """
 
-import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from functools import cache
 from importlib.metadata import packages_distributions, requires
@@ -18,12 +17,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.audit.imports import import_closure, imported_names
 from tools.doctor.packages import read_pins
 
 NAME = "libraries.lock"
 HEAD = "# Written by scripts/stage_locks.py from requirements.lock: the libraries that decide this stage's output.\n"
-# The modules that `stages.run` imports by their names.
-ENTRIES = ("__main__", "main", "params")
 PROJECT = {"stages", "tools"}
 
 # What a library loads by itself, without an import in our code or a requirement of its own. Patterns of names.
@@ -128,39 +126,6 @@ def required(library: str) -> frozenset[str]:
     items = [Requirement(text) for text in requires(library) or ()]
     chosen = (item for item in items if not item.marker or item.marker.evaluate({"extra": ""}))
     return frozenset(canonicalize_name(item.name) for item in chosen)
-
-
-def import_closure(root: Path, stage: Path) -> set[Path]:
-    """Every module of the project that running a stage can import."""
-    modules, todo = set[Path](), [stage / f"{name}.py" for name in ENTRIES]
-    while todo:
-        path = todo.pop()
-        if path not in modules:
-            modules.add(path)
-            todo += project_modules(root, imported_names(path))
-    return modules
-
-
-@cache
-def imported_names(path: Path) -> frozenset[str]:
-    """Dotted names of what a module imports, wherever in it the import stands."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(names)
-
-
-def project_modules(root: Path, names: Iterable[str]) -> set[Path]:
-    """The project's files among imported names, with the `__init__.py` of every package on the way, which run first."""
-    files = set()
-    for name in names:
-        parts = name.split(".")
-        packages = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
-        files |= {path for path in (*packages, root.joinpath(*parts).with_suffix(".py")) if path.is_file()}
-    return files
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stage_locks import NAME, canonical_pins, import_closure, imported_names, project_modules, stage_locks
+from scripts.stage_locks import NAME, canonical_pins, stage_locks
 from stages import STAGES, section_model
+from stages.common.data.run_id import Run
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
+from tools.audit.check_pipeline import runs_nothing, stage_code, stage_params
+from tools.audit.imports import imported_names, project_modules
 
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
 
@@ -22,17 +25,12 @@ def imports(path: Path) -> set[Path]:
     return {p for p in modules if p.relative_to(ROOT).parts[0] in ("stages", "tools")}
 
 
-def runs_nothing(path: Path) -> bool:
-    """Whether a package's `__init__.py` is a docstring alone."""
-    return path.name == "__init__.py" and len(ast.parse(path.read_text()).body) <= 1
-
-
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_deps_hold_all_code_that_a_stage_imports_and_name_no_folder_in_vain(stage: str) -> None:
     named = [ROOT / dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages/")]
     files = {dep: [dep] if dep.is_file() else list(dep.rglob("*.py")) for dep in named}
     inside = {dep: {p for p in of if not runs_nothing(p)} for dep, of in files.items()}
-    needed = {p for p in import_closure(ROOT, ROOT / "stages" / stage) if not runs_nothing(p)}
+    needed = stage_code(ROOT, stage)
     missing = needed - set().union(*inside.values())
     assert {str(p.relative_to(ROOT)) for p in missing} == set(), "imported, and no dependency: a stale cache"
     idle = {dep for dep, of in inside.items() if not of & needed}
@@ -96,17 +94,8 @@ def test_a_command_is_one_simple_command_behind_exec(stage: str) -> None:
 def test_params_of_dvc_yaml_are_those_of_params_yaml() -> None:
     content = read_yaml(ROOT / "params.yaml")
     for room in STAGES:
-        listed = set(PIPELINE[room].get("params", []))
-        if room == "train":
-            assert listed == {f"train.{k}" for k in content["train"] if k not in ("seeds", "baseline", "adaptive")} | {
-                "train.${item.variant}"
-            }
-        elif room == "evaluate":
-            assert listed == {f"evaluate.{k}" for k in content[room] if k != "folds"}
-        elif room == "report":
-            assert listed == set(STAGES)  # it prints them all
-        else:
-            assert listed == {room}
+        run = Run("${item.variant}") if room in ("train", "evaluate") else None
+        assert sorted(PIPELINE[room]["params"]) == stage_params(room, run, content)
         assert set(content[room]) == set(section_model(room).model_fields)
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.machinery import PathFinder, all_suffixes
+from importlib.machinery import SOURCE_SUFFIXES, PathFinder, all_suffixes
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path, PurePosixPath
 from site import getsitepackages
@@ -26,6 +26,7 @@ CODE = ("stages", "tools")  # what the pipeline and this audit import
 OWN = (*CODE, "tests")
 AT_START = ("sitecustomize", "usercustomize")  # Python imports them by itself
 SUFFIXES = tuple(all_suffixes())
+BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
 METADATA = (".dist-info", ".egg-info")
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 LINK = "120000"  # git's mode
@@ -51,6 +52,9 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
     for path in linked_folders(root, tracked):
         check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
+    for path in tracked:
+        if path.startswith(tuple(f"{folder}/" for folder in CODE)) and path.endswith(BINARY):
+            check.add(path, "extra", "Python would run it, and nobody can read it; remove it")
     for path, (mode, blob) in tracked.items():
         here = mode_and_blob(root / path, blob)
         if mode == LINK:

@@ -1,10 +1,13 @@
 """Every input and output of dvc.lock by its md5, folders file by file."""
 
+import re
 from collections import defaultdict
 
 from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
 from tools.audit.findings import Check
 from tools.audit.trace import Project
+
+PARTIAL = re.compile(r"\..*-partial-.*")  # as .dvcignore has it
 
 
 def check_files(project: Project, check: Check) -> None:
@@ -42,6 +45,22 @@ def check_alone(project: Project, check: Check, expected: dict[str, str]) -> Non
             check.add(path, "missing", f"expected md5 {md5}")
         elif actual != md5 and check.whole(path):
             check.add(path, "mismatch", f"expected md5 {md5}, found {actual}")
+
+
+def check_ignored(project: Project, check: Check) -> None:
+    """What lies in an input or output, and DVC does not see, since a .dvcignore names it.
+
+    Byte code is named by other checks; what a killed stage left half-built no stage reads.
+    """
+    for path in sorted({path for stage in project.lock.stages.values() for path in (*stage.deps, *stage.outs)}):
+        top = project.root / path
+        seen = {top / name for name in files_below(project.root, path)}
+        for file in sorted(top.rglob("*")):
+            below = file.relative_to(top).parts
+            leftover = "__pycache__" in below or any(PARTIAL.fullmatch(part) for part in below)
+            if file not in seen and not leftover and not file.is_dir():
+                message = "DVC does not look at it: remove it, or the line of .dvcignore that names it"
+                check.add("/".join((path, *below)), "extra", message)
 
 
 def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:

@@ -9,8 +9,9 @@ import random
 from stages.common.core.errors import UserError
 from tools.audit.check_code import check_bytecode, check_code, check_lock_committed, check_objects
 from tools.audit.check_data import check_dataset, check_films, check_raw
-from tools.audit.check_files import check_files
+from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_params import check_params
+from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_record import PIPELINE, check_record
 from tools.audit.check_scores import (
     check_counts,
@@ -20,12 +21,21 @@ from tools.audit.check_scores import (
     check_report,
     check_scores,
 )
+from tools.audit.check_sources import check_licences, check_sources
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
-TABLES = (check_films, check_scores, check_numbers)  # against one another
-PICTURES = (check_raw, check_dataset, check_counts, check_models, check_metrics, check_report)  # all that follows
+TABLES = (check_films, check_licences, check_scores, check_numbers)  # against one another
+PICTURES = (
+    check_sources,
+    check_raw,
+    check_dataset,
+    check_counts,
+    check_models,
+    check_metrics,
+    check_report,
+)  # all that follows
 
 
 def verify(project: Project, deep: bool = False) -> Check:
@@ -34,9 +44,12 @@ def verify(project: Project, deep: bool = False) -> Check:
     check_params(project, check)
     check_code(project, check)
     if check.whole(PIPELINE):
+        check_pipeline(project, check)
+    if check.whole(PIPELINE):
         for name in project.lock.lacking:
             check.add(name, "missing", "a stage of dvc.yaml that dvc.lock knows nothing of; run `dvc repro`")
     check_files(project, check)
+    check_ignored(project, check)
     if check.whole(PIPELINE):
         check_record(project, check)
     check_lock_committed(project, check)

@@ -1,0 +1,142 @@
+"""A dvc.yaml or .dvcignore that is loosened, committed and recorded in dvc.lock as well, so that all hashes agree."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import run
+from tests.helpers.projects import make_project
+from tools.audit.check_code import check_code
+from tools.audit.check_files import check_ignored
+from tools.audit.check_pipeline import check_pipeline
+from tools.audit.dvc_cache import ignores
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+
+@pytest.fixture(scope="module")
+def root(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("pipeline"), toy_params)
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From where DVC calls a stage by its name alone."""
+    monkeypatch.chdir(root)
+
+
+def findings(root: Path, look: Callable[..., None] = check_pipeline, **more: Any) -> list[str]:
+    check = Check()
+    look(cast("Project", SimpleNamespace(root=root, **more)), check)
+    return [finding.name for finding in check.findings]
+
+
+@pytest.fixture
+def changed(root: Path) -> Iterator[Callable[[Callable[[Any], None]], None]]:
+    """Changes dvc.yaml for a test."""
+    path, yaml = root / "dvc.yaml", YAML()
+    before = path.read_text()
+
+    def change(edit: Callable[[Any], None]) -> None:
+        content = yaml.load(before)
+        edit(content)
+        with path.open("w") as file:
+            yaml.dump(content, file)
+
+    yield change
+    path.write_text(before)
+
+
+def test_the_pipeline_is_as_its_code_needs_it(root: Path) -> None:
+    assert findings(root) == []
+
+
+def test_what_is_taken_from_stages_is_named_and_nothing_else(
+    root: Path, changed: Callable[[Callable[[Any], None]], None]
+) -> None:
+    """All attacks at once."""
+
+    def loosen(content: Any) -> None:
+        stages = content["stages"]
+        for stage, key, value in (
+            ("report", "deps", "stages/recipes.py"),
+            ("ingest", "deps", "stages/__init__.py"),
+            ("ingest", "deps", "${ingest.inbox}"),
+            ("annotate", "deps", "data/levels"),
+            ("report", "deps", "models/baseline"),
+            ("report", "outs", "reports/MODEL_CARD.md"),
+            ("train", "params", "train.loop"),
+        ):
+            stages[stage][key].remove(value)
+        stages["preprocess"]["cmd"] += " ;x"
+        stages["evaluate"]["cmd"] = "exec python -m stages.evaluate baseline 1 1"
+        stages["train"]["matrix"]["fold"] = [1, 2]
+        del stages["threshold"]
+
+    module = root / "stages/annotate/masks.py"
+    before = module.read_text()
+    changed(loosen)
+    try:
+        (root / "helper.py").write_text("A = 1\n")
+        module.write_text(f"{before}\nimport helper\n")
+        found = findings(root)
+    finally:
+        module.write_text(before)
+        (root / "helper.py").unlink()
+    assert set(found) == {
+        "dvc.yaml: report: stages/recipes.py",
+        "dvc.yaml: ingest: stages/__init__.py",
+        "dvc.yaml: ingest: data/incoming",
+        "dvc.yaml: annotate: data/levels",
+        "dvc.yaml: annotate: helper.py",
+        "dvc.yaml: report: models/baseline",
+        "dvc.yaml: report: reports/MODEL_CARD.md",
+        "dvc.yaml: train: params: train.loop",
+        "dvc.yaml: preprocess: cmd",
+        "dvc.yaml: evaluate: cmd",
+        "dvc.yaml: train@adaptive-1-2",
+        "dvc.yaml: train@baseline-1-2",
+        "dvc.yaml: threshold",
+    }
+
+
+def test_what_tells_dvc_to_look_away_is_named(root: Path, changed: Callable[[Callable[[Any], None]], None]) -> None:
+    def loosen(content: Any) -> None:
+        stages = content["stages"]
+        stages["ingest"] |= {"frozen": True, "always_changed": True, "wdir": ".", "vars": [{"a": 1}], "meta": {"a": 1}}
+        stages["preprocess"]["outs"] = [{"data/preprocessed": {"cache": False}}]
+        stages["threshold"]["outs"] = [{"data/levels": {"persist": True}}]
+        stages["annotate"]["params"] = [{"other.yaml": ["annotate"]}]
+        stages["train"]["cmd"] = ["exec python -m stages.train baseline 1 1"]
+        stages["report"] = {"foreach": ["a"], "do": {"cmd": "x"}}
+        content["vars"] = [{"seeds": [1]}]
+
+    changed(loosen)
+    names = ["ingest.frozen", "ingest.always_changed", "ingest.wdir", "ingest.vars", "ingest.meta"]
+    names += ["preprocess.outs.0", "threshold.outs.0", "annotate.params.0", "train.cmd"]
+    names += ["report.foreach", "report.do", "report.cmd", "report.outs"]
+    assert set(findings(root)) == {"dvc.yaml: vars", *(f"dvc.yaml: stages.{name}" for name in names)}
+
+
+def test_files_that_a_dvcignore_hides_are_named(tmp_path: Path) -> None:
+    """Byte code and what a killed stage left are no film and no code of a stage."""
+    for name in ("levels/a.png", "levels/b.png", "levels/__pycache__/c.pyc", "levels/.a-partial-1/b", "evil.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".dvcignore").write_text((ROOT / ".dvcignore").read_text() + "/levels/a.png\n")
+    ignores.cache_clear()
+    stage = SimpleNamespace(deps={"levels": ""}, outs={"evil.pyc": ""})
+    lock = SimpleNamespace(stages={"a": stage})
+    assert findings(tmp_path, check_ignored, lock=lock) == ["levels/a.png"]
+
+
+def test_committed_code_that_nobody_can_read_is_named(root: Path) -> None:
+    (root / "stages/common/evil.pyc").write_bytes(b"x")
+    run(root, "git", "add", "-f", "stages/common/evil.pyc")
+    run(root, "git", "commit", "-qm", "x")
+    assert findings(root, check_code) == ["stages/common/evil.pyc"]

@@ -1,0 +1,63 @@
+"""Licence and SHA-256 of source files, changed in each table that has them, so that the tables agree."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from stages.common.core.hashing import sha256
+from stages.common.data.tables import FILES
+from tests.helpers.params import merge, write_yaml
+from tools.audit import check_sources
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+FOLDER = {"source": "folder", "annotations": "none", "licence": "CC BY 4.0"}
+HOSPITAL = {"source": "hospital", "annotations": "none", "licence": "none"}
+KAGGLE = {"source": "kaggle", "handle": "a/b", "version": 3, "annotations": "none", "licence": "CC0"}
+
+
+def project(folder: Path, toy_params: dict[str, Any], entry: dict[str, Any], name: str, **change: str) -> Project:
+    """Two source files, and the table of one of them."""
+    inbox = folder / "data/incoming"
+    (folder / "data/raw").mkdir(parents=True)
+    (folder / "data/pins").mkdir()
+    inbox.mkdir()
+    for letter in "ab":
+        (inbox / f"{letter}.png").write_text(letter)
+    digest = sha256(inbox / "b.png")
+    (folder / "data/pins/a--b--v3.sha256").write_text(f"{digest}  b.png\n")
+    write_yaml(folder / "params.yaml", merge(toy_params, {"ingest": {"sources": [entry]}}))
+    source = {"kaggle": "kaggle a/b v3"}.get(entry["source"], entry["source"])
+    row = {"image_id": "b", "role": "film", "source": source, "file": name, "sha256": digest}
+    FILES.write(folder / "data/raw", FILES.frame([row | {"licence": entry["licence"]} | change]))  # type: ignore[list-item]
+    return cast("Project", SimpleNamespace(root=folder))
+
+
+def named(found: Project) -> list[str]:
+    check = Check()
+    check_sources.check_licences(found, check)
+    check_sources.check_sources(found, check)
+    return [finding.name for finding in check.findings]
+
+
+ENTRIES = [(FOLDER, "b.png"), (HOSPITAL, "file 2 of the export (sorted by path)"), (KAGGLE, "a/b/v3/b.png")]
+
+
+@pytest.mark.parametrize(("entry", "file"), ENTRIES)
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"licence": "public domain"}, ["data/raw/files.csv: b/licence"]),
+        ({"sha256": "0" * 64}, ["data/raw/files.csv: b/sha256"]),
+        ({"file": "c.png"}, ["data/raw/files.csv: b/sha256"]),
+        ({"source": "elsewhere"}, ["data/raw/files.csv: b/source"]),
+    ],
+)
+def test_licence_and_hash_are_those_of_params_inbox_and_pins(
+    entry: dict[str, Any], file: str, change: dict[str, str], expected: list[str],
+    toy_params: dict[str, Any], tmp_path: Path,
+) -> None:  # fmt: skip
+    assert named(project(tmp_path, toy_params, entry, file, **change)) == expected

@@ -1,0 +1,175 @@
+"""dvc.yaml against the code: whoever loosens it makes DVC, and all that compares hashes, overlook a change.
+
+Each stage names all code that it imports, every file and folder of the pipeline that it works on, and all its
+parameters; it is called as itself; and nothing tells DVC to take a stage or an output for unchanged.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stages import STAGES
+from stages.common.data import layout
+from stages.common.data.layout import PARAMS
+from stages.common.data.run_id import VARIANTS, Run
+from tools.audit.check_record import PIPELINE, list_differences, paths, pipeline
+from tools.audit.dvc_lock import lookup, read_yaml
+from tools.audit.findings import Check
+from tools.audit.imports import import_closure
+from tools.audit.trace import Project
+
+RUNS = ("train", "evaluate")  # once for each variant, seed and fold
+# What a stage reads or writes that decides no output of DVC, or that another file pins by its SHA-256.
+NO_FILE_OF_DVC = ("PARAMS", "INBOX", "ENCODERS", "LIVE", "DATA_DOCS")
+OF_A_RUN = ("MODELS", "EVALUATION")  # with a folder for each run
+IN_PARTS = ("PINS", "REPORTS")  # of which a stage has some files
+
+
+class PipelineStage(BaseModel):
+    """What a stage of dvc.yaml may say; `frozen`, `persist`, `cache: false` and the like are no part of it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    desc: str = ""
+    matrix: dict[str, Any] = {}
+    cmd: str
+    deps: list[str] = []
+    params: list[str] = []
+    outs: list[str]
+    metrics: list[str] = []
+
+
+class PipelineFile(BaseModel):
+    """What dvc.yaml may say. metrics, plots: what DVC shows of outputs, which changes none."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    stages: dict[str, PipelineStage]
+    metrics: list[Any] = []
+    plots: list[Any] = []
+
+
+def check_pipeline(project: Project, check: Check) -> None:
+    """Name each freedom that dvc.yaml takes, and each input, output or parameter that a stage has beside it."""
+    try:
+        PipelineFile.model_validate(read_yaml(PIPELINE, (project.root / PIPELINE).read_text()))
+    except ValidationError as error:
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"])
+            check.add(f"{PIPELINE}: {key}", "mismatch", f"{problem['msg']}; the audit knows no such key, remove it")
+        return
+    content = read_yaml(str(PARAMS), (project.root / PARAMS).read_text())
+    stages = {name: stage for name, stage in pipeline(project.root).items() if stage.path_in_repo == PIPELINE}
+    runs = stage_runs(content)
+    for name, message in list_differences(sorted(stages), sorted(runs), PIPELINE, "the pipeline"):
+        check.add(f"{PIPELINE}: {name}", "mismatch", message)
+    for room in STAGES:
+        entries = [(runs[name], stage) for name, stage in stages.items() if name in runs and stage_of(name) == room]
+        code = sorted(str(path.relative_to(project.root)) for path in stage_code(project.root, room))
+        used = pipeline_paths(project.root, room)
+        if room == "ingest":
+            used["INBOX"] = Path(lookup(content, "ingest.inbox") or layout.INBOX)
+        for run, stage in entries:
+            for what, message in problems(room, run, stage, code, used, content):
+                check.add(f"{PIPELINE}: {room}: {what}", "mismatch", message)
+
+
+def stage_of(name: str) -> str:
+    """The stage's folder; train of train@adaptive-1-1."""
+    return name.partition("@")[0]
+
+
+def stage_runs(params: Any) -> dict[str, Run | None]:
+    """Every stage that the pipeline has with these params, by its name, and the run of each training and evaluation."""
+    runs = [
+        Run(variant, seed, fold)
+        for variant in VARIANTS
+        for seed in lookup(params, "train.seeds") or []
+        for fold in lookup(params, "evaluate.folds") or []
+    ]
+    single: dict[str, Run | None] = {stage: None for stage in STAGES if stage not in RUNS}
+    return single | {f"{stage}@{run}": run for stage in RUNS for run in runs}
+
+
+def problems(
+    room: str, run: Run | None, stage: Any, code: list[str], used: dict[str, Path], params: Any
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with an entry of dvc.yaml, each with a sentence.
+
+    Args:
+        room: the stage.
+        run: of a training or evaluation.
+        stage: DVC's own.
+        code: modules that it imports.
+        used: files and folders of the pipeline in its code, by the name in `layout`.
+        params: the content of params.yaml.
+    """
+    words = f" {run.variant} {run.seed} {run.fold}" if run else ""
+    command = f"exec python -m stages.{room}{words}"
+    if stage.cmd != command:
+        yield "cmd", f"expected {command!r}, found {stage.cmd!r}"
+    deps, named = paths(stage.deps), [*paths(stage.deps), *paths(stage.outs)]
+    for path in code:
+        if not covered(path, deps):
+            yield path, "the stage imports it, and no dependency holds it: a change would go unnoticed; add it to deps"
+    for name, path in used.items():
+        for place in places(name, path, run):
+            in_parts = name in IN_PARTS and any(item.startswith(f"{place}/") for item in named)
+            if not covered(place, named) and not in_parts:
+                yield place, "the stage works on it, and neither deps nor outs hold it; add it"
+    asked = {dep.def_path: sorted(dep.params) for dep in stage.deps if hasattr(dep, "params")}
+    found = [key if file == str(PARAMS) else f"{file}: {key}" for file in sorted(asked) for key in asked[file]]
+    for key, message in list_differences(found, stage_params(room, run, params), PIPELINE, "the pipeline"):
+        yield f"params: {key}", message
+
+
+def places(name: str, path: Path, run: Run | None) -> list[str]:
+    """The paths that a stage works on for a name of `layout`: those of its run, or of all runs."""
+    if name in OF_A_RUN:
+        return [str(path / run.folder)] if run else [str(path / variant) for variant in VARIANTS]
+    return [str(path / f"{run}.json" if name == "VALIDATION" else path)]
+
+
+def covered(path: str, items: list[str]) -> bool:
+    """Whether one of the items is a path, or a folder in which it lies."""
+    return any(path == item or path.startswith(f"{item}/") for item in items)
+
+
+def stage_params(room: str, run: Run | None, params: Any) -> list[str]:
+    """The keys of params.yaml by which a stage depends on it, sorted.
+
+    The report prints all of them. Seeds and folds name the runs, and each training has the loss of one variant.
+    """
+    if room == "report":
+        return sorted(STAGES)
+    if run is None:
+        return [room]
+    kept = set(params[room]) - {"seeds", "folds", *VARIANTS} | ({run.variant} if room == "train" else set())
+    return sorted(f"{room}.{key}" for key in kept)
+
+
+def stage_code(root: Path, room: str) -> set[Path]:
+    """The modules whose code a stage runs; an `__init__.py` with nothing but a docstring runs none."""
+    return {path for path in import_closure(root, root / "stages" / room) if not runs_nothing(path)}
+
+
+def runs_nothing(path: Path) -> bool:
+    """Whether a package's `__init__.py` is a docstring alone."""
+    if path.name != "__init__.py":
+        return False
+    body = ast.parse(path.read_text()).body
+    return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+
+
+def pipeline_paths(root: Path, room: str) -> dict[str, Path]:
+    """The files and folders of the pipeline that a stage's own code names, by their name in `layout`."""
+    names = {
+        alias.name
+        for module in (root / "stages" / room).rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == layout.__name__
+        for alias in node.names
+    }
+    found = {name: getattr(layout, name, None) for name in sorted(names.difference(NO_FILE_OF_DVC))}
+    return {name: path for name, path in found.items() if isinstance(path, Path)}

@@ -1,0 +1,50 @@
+"""Which modules of the project a stage runs, by the imports in its code.
+
+The locks of libraries, the audit and the test of dvc.yaml ask the same question.
+"""
+
+import ast
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+# The modules that `stages.run` imports by their names.
+ENTRIES = ("__main__", "main", "params")
+
+
+def import_closure(root: Path, stage: Path) -> set[Path]:
+    """Every module of the project that running a stage can import."""
+    modules, todo = set[Path](), [stage / f"{name}.py" for name in ENTRIES]
+    while todo:
+        path = todo.pop()
+        if path not in modules:
+            modules.add(path)
+            todo += project_modules(root, imported_names(path))
+    return modules
+
+
+def imported_names(path: Path) -> frozenset[str]:
+    """Dotted names of what a module imports, wherever in it the import stands."""
+    return names_in(path.read_text())
+
+
+@cache
+def names_in(text: str) -> frozenset[str]:
+    """Dotted names of what Python code imports."""
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def project_modules(root: Path, names: Iterable[str]) -> set[Path]:
+    """The project's files among imported names, with the `__init__.py` of every package on the way, which run first."""
+    files = set()
+    for name in names:
+        parts = name.split(".")
+        packages = [root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+        files |= {path for path in (*packages, root.joinpath(*parts).with_suffix(".py")) if path.is_file()}
+    return files
