@@ -32,7 +32,7 @@ from stages.common.data.layout import (
     WITHDRAWN_PINS,
 )
 from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
-from stages.ingest.annotations.film_names import DICOM_SUFFIXES
+from stages.ingest.annotations.film_names import DICOM_SUFFIXES, without_suffix
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
@@ -54,16 +54,17 @@ UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where 
 class PatientFiles:
     """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
 
-    patients: pseudonyms; several where versions of the data call the patient otherwise. images: ids. objects: paths by
-    md5 of cached pictures of this patient only. pages: of cached tables and pages that show or name the patient among
-    others. keys: of the manifests among them. shared: of the patient's files whose bytes others have, too, such as an
-    empty mask; they stay. models: of those that were trained on data with the patient. commits: that hold any of
-    it. unknown: those whose manifest is not in this cache. unlisted: cached files that no list names. here: files
-    outside of the cache.
+    patients: pseudonyms; several where versions of the data call the patient otherwise. images: ids. sources: names of
+    source files, without folder and suffix. objects: paths by md5 of cached pictures of this patient only. pages: of
+    cached tables and pages that show or name the patient among others. keys: of the manifests among them. shared: of
+    the patient's files whose bytes others have, too, such as an empty mask; they stay. models: of those that were
+    trained on data with the patient. commits: that hold any of it. unknown: those whose manifest is not in this cache.
+    unlisted: cached files that no list names. here: files outside of the cache.
     """
 
     patients: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
+    sources: set[str] = field(default_factory=set)
     objects: dict[str, set[str]] = field(default_factory=dict)
     pages: dict[str, set[str]] = field(default_factory=dict)
     keys: dict[str, set[str]] = field(default_factory=dict)
@@ -73,6 +74,11 @@ class PatientFiles:
     unknown: list[str] = field(default_factory=list)
     unlisted: list[Path] = field(default_factory=list)
     here: list[Path] = field(default_factory=list)
+
+    @property
+    def words(self) -> Words:
+        """By which a text names the patient."""
+        return Words(self.images | self.patients | self.sources)
 
     @property
     def cached(self) -> dict[str, set[str]]:
@@ -118,7 +124,9 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     patients |= other_pseudonyms(list(rows.values()), patients)
     images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
     known = {raw: ids for raw, ids in images.items() if rows[raw]}
-    return collected(project.root, versions, known, patients)
+    own = [row["source_file"] for films in rows.values() for row in films if row["patient_id"] in patients]
+    sources = {without_suffix(PurePosixPath(name).name) for name in own if name}
+    return collected(project.root, versions, known, patients, sources)
 
 
 def names_of(row: dict[str, str]) -> tuple[str, ...]:
@@ -147,7 +155,13 @@ def other_pseudonyms(manifests: list[list[dict[str, str]]], patients: set[str]) 
     return others - beside
 
 
-def collected(root: Path, versions: list[Version], images: dict[str, set[str]], patients: set[str]) -> PatientFiles:
+def collected(
+    root: Path,
+    versions: list[Version],
+    images: dict[str, set[str]],
+    patients: set[str],
+    sources: frozenset[str] | set[str] = frozenset(),
+) -> PatientFiles:
     """What the versions hold of films, and of a patient also what lies outside of them.
 
     Args:
@@ -155,8 +169,9 @@ def collected(root: Path, versions: list[Version], images: dict[str, set[str]], 
         versions: of all outputs.
         images: ids by the md5 of the data/raw that has them; where that is not known, all of them are looked for.
         patients: whose films they are all; empty where only films are meant.
+        sources: names of the patients' source files, without suffix.
     """
-    files, others = PatientFiles(patients=patients), set[str]()
+    files, others = PatientFiles(patients=patients, sources=set(sources)), set[str]()
     files.images = {image for ids in images.values() for image in ids}
     for version in versions:
         if version.name and version.raw not in images:
@@ -182,7 +197,7 @@ def collect(root: Path, version: Version, images: set[str], files: PatientFiles,
         files: receives what is the patient's.
         others: receives the md5 of what is not.
     """
-    words = Words(images | files.patients)
+    words = Words(images | files.patients | files.sources)
     for out, md5 in version.outs.items():
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {"": md5}
         for name, content in inside.items():
@@ -216,7 +231,7 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
         files: receives what names the patient, and the rest as `unlisted`.
     """
     own = cache_folder(root).is_relative_to(root)
-    words, listed = Words(files.images | files.patients if own else files.patients), set[str]()
+    words, listed = files.words if own else Words(files.patients), set[str]()
     for version in versions:
         for md5 in version.outs.values():
             listed |= {md5, *(listing(root, md5) or {}).values()} if md5.endswith(".dir") else {md5}
@@ -290,7 +305,7 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
         files: with images and patients; receives `here` and objects.
         others: md5 of what is not the patient's.
     """
-    words = Words(files.images | files.patients)
+    words = files.words
     for path in written_files(root):
         name = path.as_posix()
         if is_film(name, files.images):
@@ -343,17 +358,32 @@ def inbox_of(root: Path) -> str:
 
 
 def elsewhere(root: Path, files: PatientFiles) -> list[str]:
-    """Paths of files below the project that name the patient, or are named so, and that a user put there."""
-    words, kept = Words(files.images | files.patients), root / inbox_of(root)
+    """Paths of files that name the patient, or are named so, and that a user put below the project or linked there."""
+    words, kept = files.words, root / inbox_of(root)
     names = []
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if name.startswith(tuple(f"{folder}/" for folder in UNREAD)) or path.is_relative_to(kept) or path.is_dir():
-            continue
-        parts = path.relative_to(root).parts  # of a prediction the folder has the film's name
+    for path in users_files(root, kept):
+        name, parts = path.relative_to(root).as_posix(), path.relative_to(root).parts
+        # Of a prediction the folder has the film's name.
         if any(is_film(part, files.images) for part in parts) or words.stand_in(path, name):
             names.append(name)
     return names
+
+
+def users_files(root: Path, kept: Path) -> Iterator[Path]:
+    """Files below the project that neither it nor DVC wrote, and those behind links to folders, wherever these are.
+
+    Args:
+        root: of the project.
+        kept: the folder of sources, which is left out.
+    """
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_relative_to(kept) or name.startswith((".git/", ".venv/")):
+            continue
+        if path.is_symlink() and path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if not file.is_dir())
+        elif not name.startswith(tuple(f"{folder}/" for folder in UNREAD)) and not path.is_dir():
+            yield path
 
 
 def record_withdrawal(root: Path, patients: set[str], today: date) -> None:

@@ -7,8 +7,11 @@ from io import StringIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+from stages.ingest.annotations.film_names import FILM_SUFFIXES
+
 COLUMNS = ("image_id", "patient_id", "group")
 LEAST = 4  # characters of a word that is looked for outside of these columns; `1` and `a` stand in every text
+FILES = "|".join(suffix[1:] for suffix in (*FILM_SUFFIXES, ".txt", ".xml", ".json"))  # of films and of their labels
 NO_TEXT = (".png", ".jpg", ".dcm", ".safetensors", ".onnx", ".pt")  # pictures are known by their names
 
 
@@ -16,7 +19,8 @@ class Words:
     """Pseudonyms and image ids.
 
     Args:
-        words: of a patient. A word of digits only, or a short one, counts in the columns of a table alone.
+        words: of a patient, names of source files without suffix among them. A word of digits only, or a short one,
+            counts in the columns of a table alone.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -24,7 +28,8 @@ class Words:
         plain = [word for word in self.words if len(word) >= LEAST and not word.isdigit()]
         either = b"|".join(re.escape(word.encode()) for word in sorted(plain)) or b"(?!)"
         # `scan` names the film `scan.png`, and neither `scan.2` nor `scan-2`.
-        self.pattern = re.compile(rb"(?<![\w.-])(?:" + either + rb")(?![\w-]|\.(?!(?:png|dcm)\b)\w)")
+        other = rb"(?![\w-]|\.(?!(?i:" + FILES.encode() + rb")\b)\w)"
+        self.pattern = re.compile(rb"(?<![\w.-])(?:" + either + rb")" + other)
 
     def stand_in(self, path: Path, name: str = "") -> bool:
         """Whether a file has one of the words; False for a picture, for weights, and for a file that is gone.

@@ -365,6 +365,37 @@ def test_after_a_withdrawal_no_byte_and_no_row_of_the_patient_is_left(what: str,
     assert [path for path in ward.rglob("scan.2.*") if "inbox" not in path.parts] == []
 
 
+@pytest.mark.parametrize("name", ["scan.tif", "Anna B (2).jpg", "Anna B (2).xml"])
+def test_a_row_goes_that_names_the_source_file_and_not_the_film(name: str, ward: Path) -> None:
+    """An earlier version refused the film, or its labels: its row of quarantine.csv has neither id nor pseudonym."""
+    inbox = ward / "inbox/films"
+    rows = f"scan,{GONE},1,x/Anna B (2).jpg\nscan.2,{STAYS},2,b\n"
+    (inbox / "manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}")
+    (inbox / "quarantine.csv").write_text(f"source,file,sha256,reason\nfolder,x/{name},,no film\n")
+    reproduce(ward)
+    commit(ward)
+    (inbox / "quarantine.csv").write_text("source,file,sha256,reason\nfolder,x/scan.2.tif,,no film\n")
+    reproduce(ward)
+
+    def kept(word: str) -> bool:
+        cached = [path for path in (ward / ".dvc/cache").rglob("*") if path.is_file()]
+        return any(f"x/{word}".encode() in path.read_bytes() for path in cached)
+
+    assert kept(name)
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert not kept(name)
+    assert kept("scan.2.tif"), "another film's"
+
+
+def test_films_behind_a_link_to_a_folder_are_named(ward: Path, tmp_path: Path) -> None:
+    """What lies there may be a user's own archive, which no withdrawal may empty."""
+    shutil.move(ward / "data/raw/images", tmp_path / "disk")
+    (ward / "data/raw/images").symlink_to(tmp_path / "disk")
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert (tmp_path / "disk/scan.png").exists()
+    assert elsewhere(ward, files) == ["data/raw/images/scan.png"]
+
+
 def test_a_withdrawal_that_failed_is_done_again(ward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> dict[str, int]:
         raise UserError("remote a: is away")
@@ -415,7 +446,17 @@ def test_a_film_that_is_called_as_a_file_of_the_project_takes_no_such_file_with_
 
 def test_words_are_found_as_words(tmp_path: Path) -> None:
     words, text = Words({"scan", "12", GONE}), tmp_path / "text"
-    named = ["scan", "a/scan.png", "scan,1", "<td>scan</td>", f"patient {GONE}.", "image_id,n\n12,1\n", "n,group\n1,12"]
+    named = [
+        "scan",
+        "a/scan.png",
+        "scan.jpeg",
+        "scan.XML is",
+        "scan,1",
+        "<td>scan</td>",
+        f"patient {GONE}.",
+        "image_id,n\n12,1\n",
+        "n,group\n1,12",
+    ]
     others = ["Scan", "scan.2", "scan.2.png", "scan-2", "rescan", "x.scan", "12", "", "image_id,n\n1,12\n", "n\n12"]
     for content in (*named, *others):
         text.write_text(content)
