@@ -113,8 +113,8 @@ def problems(
     for path in code:
         if not covered(path, deps):
             yield path, "the stage imports it, and no dependency holds it: a change would go unnoticed; add it to deps"
-    for name, path in used.items():
-        for place in places(name, path, run):
+    for name, folder in used.items():
+        for place in places(name, folder, run):
             in_parts = name in IN_PARTS and any(item.startswith(f"{place}/") for item in named)
             if not covered(place, named) and not in_parts:
                 yield place, "the stage works on it, and neither deps nor outs hold it; add it"
