@@ -1,6 +1,7 @@
 """What a header says that keeps its file from being one grey film of CR, DX or CT.
 
-Nothing here passes header text on: messages hold names of attributes and numbers, since values may be a patient's.
+Nothing here passes header values on, since a value may be a patient's and a date is a number, too: messages hold names
+of attributes. Sizes in pixels and bytes are the exception, within what the standard lets a header state.
 """
 
 import struct
@@ -21,6 +22,7 @@ CLASSES = {
     "DX": {DigitalXRayImageStorageForPresentation},
     "CT": {CTImageStorage},
 }
+MOST_ROWS = 65535
 REFUSED = {
     "RF": "fluoroscopy (RF), which is a film of moving frames",
     "XA": "angiography (XA), which is a film of moving frames",
@@ -42,9 +44,9 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
     why = why_no_film(header, CLASSES[modality]) or why_no_numbers(header)
     if why:
         return why
-    frames, samples = (int(number(header, name, 1)) for name in ("NumberOfFrames", "SamplesPerPixel"))
-    if frames != 1 or samples != 1:
-        return f"{frames} frames of {samples} samples per pixel where one grey frame is needed"
+    for name in ("NumberOfFrames", "SamplesPerPixel"):
+        if number(header, name, 1) != 1:
+            return f"a {name} other than 1, where one grey frame is needed"
     photometric, shape = header.get("PhotometricInterpretation"), header.get("PresentationLUTShape")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return "a PhotometricInterpretation other than MONOCHROME1 and MONOCHROME2"
@@ -85,6 +87,8 @@ def why_no_film(header: Dataset, classes: set[UID]) -> str:
 def why_too_large(header: Dataset, megapixels: int) -> str:
     """A header or a codestream that claims more pixels than are taken, or two sizes."""
     rows, columns = int(header.get("Rows", 0)), int(header.get("Columns", 0))
+    if max(rows, columns) > MOST_ROWS:
+        return f"more than {MOST_ROWS} Rows or Columns, which no header can state (PS3.5 6.2, US)"
     if rows * columns > megapixels * 10**6:
         return f"{rows} x {columns} pixels where ingest.limits.megapixels allows {megapixels} million"
     if min(rows, columns) < SMALLEST:
@@ -103,9 +107,9 @@ def why_no_layout(header: Dataset) -> str:
     if allocated not in (8, 16):
         return "BitsAllocated other than 8 and 16"
     if not 1 <= bits <= allocated:
-        return f"BitsStored {bits} with BitsAllocated {allocated}"
+        return "a BitsStored below 1 or above BitsAllocated"
     if int(number(header, "HighBit", bits - 1)) != bits - 1:
-        return f"HighBit {header.HighBit} with BitsStored {bits}, which puts values where no reader agrees"
+        return "a HighBit other than BitsStored - 1, which puts values where no reader agrees"
     if int(header.PixelRepresentation) not in (0, 1):
         return "a PixelRepresentation other than 0 and 1"
     if not header.file_meta.TransferSyntaxUID.is_compressed:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
@@ -36,6 +36,7 @@ from stages.ingest.dicom.read import (
     stored_values,
 )
 from stages.ingest.dicom.refusals import codestream_size, why_unfit
+from stages.ingest.dicom.values import LAYOUT, SINGLE
 from stages.ingest.params import CtWindow, MaskCorners, RefuseBurnedIn, Sample
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw
@@ -245,8 +246,8 @@ def test_every_cr_dx_and_ct_of_pydicom_goes_through_and_the_rest_has_a_reason() 
         ({"ConversionType": "WSD"}, "secondary capture"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "secondary capture"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
-        ({"NumberOfFrames": 2}, "2 frames"),
-        ({"SamplesPerPixel": 3}, "3 samples"),
+        ({"NumberOfFrames": 2}, "NumberOfFrames other than 1"),
+        ({"SamplesPerPixel": 3}, "SamplesPerPixel other than 1"),
         ({"PhotometricInterpretation": "RGB"}, "PhotometricInterpretation"),
         ({"PresentationLUTShape": "INVERSE"}, "contradicts"),
         ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "IDENTITY"}, "contradicts"),
@@ -259,6 +260,15 @@ def test_every_cr_dx_and_ct_of_pydicom_goes_through_and_the_rest_has_a_reason() 
 def test_what_is_no_film_is_refused_with_its_reason(changes: dict[str, Any], why: str) -> None:
     assert why in why_unfit(small(**changes), 64)
     assert not why_unfit(small(), 64)
+
+
+@pytest.mark.parametrize("name", [*LAYOUT, *SINGLE])
+def test_a_date_that_stands_for_a_number_is_not_passed_on(name: str) -> None:
+    header = small()
+    header[name] = DataElement(name, "IS", "19610203")
+    why = why_unfit(header, 64)
+    assert why, "refused"
+    assert not any(part in why for part in ("1961", "0203", "203"))
 
 
 def test_a_film_without_pixels_or_with_too_few_is_refused() -> None:
