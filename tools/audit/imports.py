@@ -25,19 +25,27 @@ def import_closure(root: Path, stage: Path) -> set[Path]:
 
 def imported_names(path: Path) -> frozenset[str]:
     """Dotted names of what a module imports, wherever in it the import stands."""
-    return names_in(path.read_text())
+    return names_in(path.read_bytes())
 
 
 @cache
-def names_in(text: str) -> frozenset[str]:
+def names_in(code: bytes) -> frozenset[str]:
     """Dotted names of what Python code imports."""
     names = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(code) or ast.Module([], [])):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
     return frozenset(names)
+
+
+def parsed(code: bytes) -> ast.Module | None:
+    """Python code as a tree; None where it is none, so that nothing can run or import it."""
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError):  # bad syntax or encoding; a null byte
+        return None
 
 
 def project_modules(root: Path, names: Iterable[str]) -> set[Path]:

@@ -140,3 +140,16 @@ def test_committed_code_that_nobody_can_read_is_named(root: Path) -> None:
     run(root, "git", "add", "-f", "stages/common/evil.pyc")
     run(root, "git", "commit", "-qm", "x")
     assert findings(root, check_code) == ["stages/common/evil.pyc"]
+
+
+@pytest.mark.parametrize(
+    "broken", [b"import\n", b"x = 1\0\n", b"x = '\xff'\n"], ids=["syntax", "null byte", "encoding"]
+)
+def test_code_that_no_stage_can_have_run_is_named_and_nothing_else(root: Path, broken: bytes) -> None:
+    path = root / "stages/common/model/metrics.py"
+    before = path.read_bytes()
+    path.write_bytes(broken)
+    try:
+        assert findings(root) == ["stages/common/model/metrics.py"]
+    finally:
+        path.write_bytes(before)
