@@ -7,8 +7,12 @@ from tests.helpers.projects import use_own_site_cache
 
 PIPELINE = """
 stages:
+  source:
+    cmd: mkdir source && echo 1 > source/film && echo 2 > source/table
+    outs: [source]
   data:
-    cmd: mkdir data && echo 1 > data/film
+    cmd: mkdir data && cp source/film data/film
+    deps: [source]
     outs: [data]
   train:
     cmd: exec python train.py
@@ -47,7 +51,7 @@ def tiny_project(folder: Path) -> Path:
     (here / "dvc.yaml").write_text(PIPELINE)
     (here / "params.yaml").write_text("value: 1\n")
     (here / "train.py").write_text(TRAIN.format(shared=str(folder)))
-    (here / ".gitignore").write_text("/data\n/model\n/.dvc/site-cache\n")
+    (here / ".gitignore").write_text("/source\n/data\n/model\n/.dvc/site-cache\n")
     run(here, "dvc", "repro", "-q", "data")
     run(here, "dvc", "push", "-q")
     run(here, "git", "add", "-A")

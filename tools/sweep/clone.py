@@ -103,7 +103,7 @@ def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: Fa
         try:
             disk = Path(tempfile.gettempdir())
             folder = with_room(job.name, lambda: stack.enter_context(clone(origin)), stop, disk)
-            run_experiment(job.name, job.overrides, job.stages, job.sweep, stop, folder, pull=True)
+            run_experiment(job.name, job.overrides, job.stages, job.sweep, stop, folder, allow_missing=True)
             push(job.name, stop, folder)
         except Failed as failed:
             return str(failed)

@@ -101,7 +101,7 @@ def run_experiment(
     look: Callable[[], bool] = lambda: False,
     folder: Path = Path(),
     *,
-    pull: bool = False,
+    allow_missing: bool = False,
 ) -> None:
     """Run stages under changed params as the experiment `name`; it appears in MLflow below the parent run `sweep`.
 
@@ -110,13 +110,13 @@ def run_experiment(
     Args:
         overrides: of params.yaml, in Hydra's grammar.
         look: called every other second; True ends the experiment without a result.
-        folder: the project, or a clone of it.
-        pull: fetch data that is lacking from DVC's default remote, and make none that no stage to run reads. Without,
-            all stages before those run again where their outputs are not at hand.
+        folder: a clone of the project, which fetches the data that it lacks from DVC's default remote.
+        allow_missing: what these stages read is at hand, and what the stages before them read may not be. Otherwise
+            those run again where an output of theirs is missing.
     Raises:
         Failed: the experiment ended without a result; what it said last is in the message.
     """
-    with_room(name, lambda: run_once(name, overrides, stages, sweep, look, folder, pull), look, folder)
+    with_room(name, lambda: run_once(name, overrides, stages, sweep, look, folder, allow_missing), look, folder)
 
 
 def run_once(
@@ -126,12 +126,13 @@ def run_once(
     sweep: str,
     look: Callable[[], bool],
     folder: Path,
-    pull: bool,
+    allow_missing: bool,
 ) -> None:
     """As `run_experiment`, which fails at once on a full disk."""
     # Without --wait-for-lock DVC gives up after three seconds: two experiments that start together could fail.
     words = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
-    words += ["--pull", "--allow-missing"] if pull else []
+    words += ["--pull"] if folder != Path() else []  # which fails where the remote is away
+    words += ["--allow-missing"] if allow_missing else []
     for override in overrides:
         words += ["--set-param", override]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -233,7 +233,9 @@ class Search:
         watch = Watch(name, trial)
         stages = targets("train", self.train.seeds, self.folds)
         try:
-            run_experiment(name, overrides, stages, self.name, lambda: self.stop() or watch(), pull=is_shared())
+            run_experiment(
+                name, overrides, stages, self.name, lambda: self.stop() or watch(), allow_missing=is_shared()
+            )
         except Failed as failed:
             if watch.cut:
                 raise optuna.TrialPruned from None

@@ -152,15 +152,18 @@ def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -
     run(project, "git", "checkout", "-q", "dvc.lock")
 
 
-def test_a_machine_without_the_data_fetches_it_and_runs_no_stage_before(
+def test_a_machine_that_has_what_a_search_reads_runs_no_stage_before_and_needs_no_remote(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path, "git", "clone", "-q", str(project.parent / "git"), "other")
     monkeypatch.chdir(tmp_path / "other")
     use_own_site_cache(tmp_path / "other")
-    run_experiment("fetched-2", ["value=2"], ["train"], "fetched", pull=True)
-    assert "Running stage 'data'" not in Path(".dvc/tmp/sweep/fetched-2.log").read_text()
-    assert names("fetched") == ["fetched-2"]
+    run(Path(), "dvc", "pull", "-q", "data", "source/table")
+    run(Path(), "dvc", "remote", "modify", "store", "url", str(tmp_path / "none"))
+    (tmp_path / "none").touch()  # no folder
+    run_experiment("pulled-2", ["value=2"], ["train"], "pulled", allow_missing=True)
+    assert "Running stage 'source'" not in Path(".dvc/tmp/sweep/pulled-2.log").read_text()
+    assert names("pulled") == ["pulled-2"]
 
 
 def test_a_remote_that_is_away_costs_no_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,10 +37,10 @@ class Result:
     def __init__(self, name):
         self.score = json.loads((remote / name).read_text())["score"]
 
-def train(name, overrides, stages, sweep, look, *, pull):
+def train(name, overrides, stages, sweep, look, *, allow_missing):
     with (remote / "log").open("a") as log:
         log.write(f"{os.getpid()} {name}\\n")
-    assert pull, "a machine has what a search reads, and not what the stages before read"
+    assert allow_missing, "a machine has what a search reads, and not what the stages before read"
     time.sleep(0.4)
     look()
     (remote / name).write_text(json.dumps({"score": len(overrides[-1]) / 1000, "overrides": overrides}))
