@@ -18,7 +18,7 @@ from stages.common.data.run_id import VARIANTS, Run
 from tools.audit.check_record import PIPELINE, list_differences, paths, pipeline
 from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
-from tools.audit.imports import import_closure, parsed
+from tools.audit.imports import import_closure, nodes, parsed
 from tools.audit.trace import Project
 
 RUNS = ("train", "evaluate")  # once for each variant, seed and fold
@@ -66,11 +66,10 @@ def check_pipeline(project: Project, check: Check) -> None:
         check.add(f"{PIPELINE}: {name}", "mismatch", message)
     for room in STAGES:
         entries = [(runs[name], stage) for name, stage in stages.items() if name in runs and stage_of(name) == room]
-        modules = stage_code(project.root, room)
-        code = sorted(str(path.relative_to(project.root)) for path in modules)
-        for path in sorted(path for path in modules if parsed(path.read_bytes()) is None):
-            name = str(path.relative_to(project.root))
-            check.add(name, "mismatch", "no Python code: no stage can have run it; restore the committed file")
+        code = sorted(str(path.relative_to(project.root)) for path in stage_code(project.root, room))
+        for path in code:
+            if parsed((project.root / path).read_bytes()) is None:
+                check.add(path, "mismatch", "no Python code: no stage can have run it; restore the committed file")
         used = pipeline_paths(project.root, room)
         if room == "ingest":
             used["INBOX"] = Path(lookup(content, "ingest.inbox") or layout.INBOX)
@@ -173,7 +172,7 @@ def pipeline_paths(root: Path, room: str) -> dict[str, Path]:
     names = {
         alias.name
         for module in (root / "stages" / room).rglob("*.py")
-        for node in ast.walk(parsed(module.read_bytes()) or ast.Module([], []))
+        for node in nodes(module.read_bytes())
         if isinstance(node, ast.ImportFrom) and node.module == layout.__name__
         for alias in node.names
     }

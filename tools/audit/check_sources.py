@@ -3,7 +3,6 @@
 The sample's source files are drawn and removed again, so that only a rerun of ingest shows their SHA-256.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from stages import read_params, section_model
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
 from stages.common.data.tables import FILES
+from stages.ingest.dicom.basics import numbered
 from tools.audit.findings import Check
 from tools.audit.tables import read_table
 from tools.audit.trace import Project
@@ -42,13 +42,15 @@ def check_sources(project: Project, check: Check) -> None:
     if not check.whole(settings.inbox):
         return
     for entry in settings.sources:
-        for name, paths_or_hashes in known_files(entry, settings, project.root).items():
-            for row in FILES.rows(files[files["source"] == name]):
-                known = paths_or_hashes.get(row["file"])
-                found = sha256(known) if isinstance(known, Path) else known
-                if row["sha256"] != found:
-                    message = f"{row['sha256']} stands there, {found or 'no such file'} is here"
-                    check.add(f"{FILES_CSV}: {row['image_id']}/sha256", "mismatch", message)
+        known = known_files(entry, settings, project.root)
+        if known is None:
+            continue
+        for row in FILES.rows(files[files["source"].isin(entry.names)]):
+            place = known.get(row["file"])
+            found = sha256(place) if isinstance(place, Path) else place
+            if row["sha256"] != found:
+                message = f"{row['sha256']} stands there, {found or 'no such file'} is here"
+                check.add(f"{FILES_CSV}: {row['image_id']}/sha256", "mismatch", message)
 
 
 def ingest_settings(root: Path) -> Any:
@@ -62,32 +64,13 @@ def ingest_settings(root: Path) -> Any:
 
 def source_licences(settings: Any) -> dict[str, str]:
     """The licence of each source, by the name that ingest gives to the source."""
-    from stages.ingest.main import SYNTHETIC
-    from stages.ingest.params import Sample
-
-    return {
-        name: SYNTHETIC if isinstance(entry, Sample) else entry.licence
-        for entry in settings.sources
-        for name in source_names(entry)
-    }
+    return {name: entry.licence for entry in settings.sources for name in entry.names}
 
 
-def source_names(entry: Any) -> Iterator[str]:
-    """What ingest calls an entry of `ingest.sources` in its tables."""
-    from stages.ingest.params import Kaggle, Sample, Url
+def known_files(entry: Any, settings: Any, root: Path) -> dict[str, Path | str] | None:
+    """The files of a source as its tables call them, each with its path or its pinned SHA-256.
 
-    if isinstance(entry, Sample):
-        yield from ("sample-kaggle", "sample-hospital")
-    elif isinstance(entry, Kaggle):
-        yield f"kaggle {entry.handle} v{entry.version}"
-    elif isinstance(entry, Url):
-        yield f"url {entry.name} v{entry.version}"
-    else:
-        yield entry.source
-
-
-def known_files(entry: Any, settings: Any, root: Path) -> dict[str, dict[str, Path | str]]:
-    """The files of a source as its tables call them, each with its path or its pinned SHA-256, by the source's name.
+    None for the sample and for `url`: no file of theirs is at hand under the name that the table has.
 
     Args:
         entry: of `ingest.sources`.
@@ -101,18 +84,10 @@ def known_files(entry: Any, settings: Any, root: Path) -> dict[str, dict[str, Pa
 
     if isinstance(entry, Kaggle):
         pins = read_pins(entry, root / PINS)
-        label = f"{entry.handle}/v{entry.version}"
-        return {
-            name: {f"{label}/{printable(file)}": digest for file, digest in pins.items()}
-            for name in source_names(entry)
-        }
+        return {f"{entry.label}/{printable(file)}": digest for file, digest in pins.items()}
     if not isinstance(entry, FolderSource | Hospital):
-        return {}
-    names = Folder(root / settings.inbox, settings.limits).all_names()
-    public = [
-        printable(name) if isinstance(entry, FolderSource) else f"file {number} of the export (sorted by path)"
-        for number, name in enumerate(names, start=1)
-    ]
-    paths = [root / settings.inbox / name for name in names]
-    here: dict[str, Path | str] = dict(zip(public, paths, strict=True))
-    return dict.fromkeys(source_names(entry), here)
+        return None
+    inbox = root / settings.inbox
+    names = Folder(inbox, settings.limits).all_names()
+    public = numbered(names) if isinstance(entry, Hospital) else {name: printable(name) for name in names}
+    return {public[name]: inbox / name for name in names}

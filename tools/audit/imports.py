@@ -4,7 +4,7 @@ The locks of libraries, the audit and the test of dvc.yaml ask the same question
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def imported_names(path: Path) -> frozenset[str]:
 def names_in(code: bytes) -> frozenset[str]:
     """Dotted names of what Python code imports."""
     names = set()
-    for node in ast.walk(parsed(code) or ast.Module([], [])):
+    for node in nodes(code):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -40,6 +40,13 @@ def names_in(code: bytes) -> frozenset[str]:
     return frozenset(names)
 
 
+def nodes(code: bytes) -> Iterator[ast.AST]:
+    """Everything in the tree of Python code; nothing where it is none."""
+    tree = parsed(code)
+    return iter(()) if tree is None else ast.walk(tree)
+
+
+@cache
 def parsed(code: bytes) -> ast.Module | None:
     """Python code as a tree; None where it is none, so that nothing can run or import it."""
     try:

@@ -21,7 +21,7 @@ from stages.common.core.parallel import track
 from stages.ingest.account import LABELS, REFUSED, TABLES
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
 from stages.ingest.annotations.pairing import pair, with_format
-from stages.ingest.dicom.basics import is_dicom
+from stages.ingest.dicom.basics import is_dicom, numbered
 from stages.ingest.dicom.deidentify import plain_id
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import check_syntax, depth, read_header
@@ -79,7 +79,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     """
     files = Folder(folder, limits)
     names, every = files.names(), files.all_names()
-    public = {name: f"file {number} of the export (sorted by path)" for number, name in enumerate(every, start=1)}
+    public = numbered(every)
     looks = track(pool, partial(look, files, key), names, "look through the export")
     headers = dict(zip(names, looks, strict=True))
     films, problems = one_each(headers, public)

@@ -65,7 +65,6 @@ def check_pins(entry: Kaggle, hashes: dict[str, str], pins: Path = PINS) -> None
 
 def obtain(entry: Kaggle, inbox: Path, limits: Limits) -> Archive:
     """The archive of a data set: the copy in the inbox that the entry names, else kagglehub's, fetched if need be."""
-    label = f"{entry.handle}/v{entry.version}"
     if entry.archive:
         path = inbox / entry.archive
         if not path.is_file():
@@ -73,8 +72,8 @@ def obtain(entry: Kaggle, inbox: Path, limits: Limits) -> Archive:
                 f"{entry.handle}: expected its archive at {path}, found none; copy it there, or correct `archive` in "
                 "ingest.sources"
             )
-        return Archive(path, limits, label)
-    return Archive(download(entry), limits, label)
+        return Archive(path, limits, entry.label)
+    return Archive(download(entry), limits, entry.label)
 
 
 def download(entry: Kaggle) -> Path:
