@@ -16,10 +16,10 @@ from pathlib import Path
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.process import has_ended, process_name
 from stages.common.model.tracking import shown
-from tools.sweep.exchange import GIT_REMOTE, push
+from tools.sweep.exchange import GIT_REMOTE, PAUSE, push
 from tools.sweep.experiments import run_experiment
-from tools.sweep.patience import Failed
-from tools.sweep.room import with_room
+from tools.sweep.patience import Away, Failed, NotFetched, patiently
+from tools.sweep.room import says_full, with_room
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def refuse_unknown_code() -> None:
 def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: False) -> str:
     """Run and push one experiment; returns what went wrong, or an empty text.
 
-    The clone is removed at the end. The record in MLflow and the checkpoint outlive it where MLFLOW_TRACKING_URI and
-    CHECKPOINT_DIR name places outside.
+    While a remote is away, or a disk is full, it waits. The clone is removed at the end. The record in MLflow and the
+    checkpoint outlive it where MLFLOW_TRACKING_URI and CHECKPOINT_DIR name places outside.
 
     Args:
         origin: of the clone.
@@ -101,13 +101,55 @@ def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: Fa
     """
     with ExitStack() as stack:
         try:
-            disk = Path(tempfile.gettempdir())
-            folder = with_room(job.name, lambda: stack.enter_context(clone(origin)), stop, disk)
-            run_experiment(job.name, job.overrides, job.stages, job.sweep, stop, folder, allow_missing=True)
+            folder = when_git_answers(job.name, lambda: stack.enter_context(clone(origin)), stop)
+            when_data_come(job, stop, folder)
             push(job.name, stop, folder)
         except Failed as failed:
             return str(failed)
     return ""
+
+
+def when_git_answers(name: str, make: Callable[[], Path], stop: Callable[[], bool]) -> Path:
+    """The clone for an experiment, which is tried again while the git remote is away or a disk is full.
+
+    Args:
+        name: of the experiment.
+        make: makes the clone.
+        stop: asked before each further attempt.
+    Raises:
+        Failed: git goes on to fail for ten minutes.
+    """
+
+    def attempt() -> Path:
+        try:
+            return make()
+        except Failed as failed:
+            if says_full(str(failed)):
+                raise
+            raise Away(f"{name}: git cannot clone: {str(failed).splitlines()[0]}", failed) from None
+
+    disk = Path(tempfile.gettempdir())
+    return with_room(name, lambda: patiently(attempt, stop, PAUSE), stop, disk)
+
+
+def when_data_come(job: Job, stop: Callable[[], bool], folder: Path) -> None:
+    """Run an experiment in a clone, again while DVC's remote is away.
+
+    Args:
+        job: the experiment.
+        stop: ends it without a result, and the wait.
+        folder: the clone.
+    Raises:
+        Failed: the experiment failed, or its data do not come for ten minutes.
+    """
+
+    def attempt() -> None:
+        try:
+            run_experiment(job.name, job.overrides, job.stages, job.sweep, stop, folder, allow_missing=True)
+        except NotFetched as failed:
+            raise Away(f"{job.name}: the data do not come: {str(failed).splitlines()[-1]}", failed) from None
+
+    patiently(attempt, stop, PAUSE)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method, read_weights
 from stages.train.params import Params as Train
 from tools.sweep.arms import ARMS
-from tools.sweep.patience import Failed, say
+from tools.sweep.patience import Failed, NotFetched, say
 from tools.sweep.room import shortage, with_room
 from tools.sweep.schedule import declared_shares
 
@@ -40,6 +40,7 @@ PAUSE = 2.0  # seconds between two looks at a running experiment
 LINES = 8  # of a failed experiment's output that are shown
 LOG = 100_000  # bytes of an experiment's output, for which room is taken in advance
 FALLOC_FL_KEEP_SIZE = 1  # of Linux
+RUNS, LACKS = "Running stage", "error.dvc.org/missing-files"  # DVC of a stage; of a remote that answers and lacks files
 # DVC, which ends when this process is killed: the experiment would go on, and nobody would collect its result.
 DVC = f"""
 import ctypes, os, sys
@@ -114,6 +115,7 @@ def run_experiment(
         allow_missing: what these stages read is at hand, and what the stages before them read may not be. Otherwise
             those run again where an output of theirs is missing.
     Raises:
+        NotFetched: the data of a clone did not come.
         Failed: the experiment ended without a result; what it said last is in the message.
     """
     with_room(name, lambda: run_once(name, overrides, stages, sweep, look, folder, allow_missing), look, folder)
@@ -160,9 +162,9 @@ def run_once(
                     say(f"{name}: {lack}")  # DVC can wait for room by itself, and says nothing
                     said = True
     if code:
-        raise Failed(
-            f"{name} ended with {code}; the end of {log}:\n" + "\n".join(log.read_text().splitlines()[-LINES:])
-        )
+        text = log.read_text()
+        kind = NotFetched if folder != Path() and not any(words in text for words in (RUNS, LACKS)) else Failed
+        raise kind(f"{name} ended with {code}; the end of {log}:\n" + "\n".join(text.splitlines()[-LINES:]))
 
 
 def reserve(file: int) -> None:

@@ -14,6 +14,10 @@ class Failed(Exception):
     """An experiment ended without a result."""
 
 
+class NotFetched(Failed):
+    """The data of an experiment did not come from DVC's remote, so that none of its stages began."""
+
+
 class Away(Exception):
     """What an attempt needs is not there; `failure` is raised where it stays so."""
 

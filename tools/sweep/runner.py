@@ -7,7 +7,7 @@ schedule and what it must beat from the same seeds, `run_grid` all combinations 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stages.common.core.errors import UserError
@@ -149,7 +149,7 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
     params = {experiment: overridden(words) for experiment, words in experiments.items()}
     refuse_another(name, next(iter(params.values())), searched)
     if where.exchanges and not dry_run:
-        fetch_members(name)
+        fetch_members(name, lambda: where.task is None)  # nobody looks on while a task of an array waits
     finished = set(names(name))
     refuse_changed(name, {experiment: params[experiment] for experiment in experiments if experiment in finished})
     todo = [experiment for experiment in experiments if experiment not in finished]
@@ -169,18 +169,21 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
         if where.task is not None or stop():
             return stopped(name, stop)
         if where.exchanges:
-            fetch_members(name)
+            fetch_members(name, stop)
         return write_page(name, read_weights(next(iter(params.values()))["train"]["adaptive"]))
 
 
-def fetch_members(name: str) -> None:
+def fetch_members(name: str, stop: Callable[[], bool]) -> None:
     """Bring the experiments of a sweep from the git remote.
 
+    Args:
+        name: of the sweep.
+        stop: asked before each further attempt, while the git remote is away.
     Raises:
         UserError: it does not answer.
     """
     try:
-        pull(name, lambda: True)  # a user waits for it
+        pull(name, stop)
     except Failed as failed:
         raise UserError(str(failed)) from None
 

@@ -2,10 +2,12 @@
 
 import shutil
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +19,7 @@ from stages.common.core.signals import StopRequest
 from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.projects import use_own_site_cache
 from tests.helpers.tiny import tiny_project
+from tools.sweep import patience
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone
 from tools.sweep.exchange import pull, push
 from tools.sweep.execution import Where, run_jobs
@@ -84,6 +87,30 @@ def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> N
     assert "nine is no value" in said
     pull("bad", StopRequest())
     assert names("bad") == []
+
+
+def test_a_worker_waits_while_the_git_remote_and_the_dvc_remote_are_away(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    origin, (job,), there = find_origin(), jobs("patient", [2]), project.parent
+    away = ["store", "git"]
+    for name in away:
+        (there / name).rename(there / f"{name}-away")
+    (there / "store").touch()  # as of a disk that is not there: no folder
+
+    def bring_back(seconds: float) -> None:
+        name = away.pop()
+        (there / name).unlink(missing_ok=True)
+        (there / f"{name}-away").rename(there / name)
+
+    monkeypatch.setattr(patience, "PATIENCE", 60)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=bring_back))
+    assert run_in_clone(origin, job) == ""
+    said = capsys.readouterr().err
+    assert f"sweep: patient-2: git cannot clone: fatal: repository '{there}/git' does not exist; trying for 60" in said
+    assert "sweep: patient-2: the data do not come: ERROR: failed to reproduce 'train': [Errno 20] Not a" in said
+    pull("patient", StopRequest())
+    assert names("patient") == ["patient-2"]
 
 
 def test_what_other_machines_cannot_get_is_refused(project: Path) -> None:

@@ -55,6 +55,18 @@ def test_a_task_of_an_array_runs_its_own_experiment_once(
         runner.run_grid("g", VALUES, Where(task=2), dry_run=False)
 
 
+@pytest.mark.parametrize(("where", "waits"), [(Where(task=1), [True]), (Where(), [False, True])])
+def test_a_git_remote_that_is_away_is_waited_for_where_nobody_looks_on(
+    where: Where, waits: list[bool], started: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a task of an array, and at the end of a sweep; at its beginning a person reads the error."""
+    asked: list[bool] = []
+    monkeypatch.setattr(runner, "pull", lambda name, stop: asked.append(not stop()))
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://node:8786")
+    assert runner.run_grid("g", VALUES, where, dry_run=False) == 0
+    assert asked == waits
+
+
 def test_a_dry_run_counts_what_is_left(started: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.run_grid("g", VALUES, Where(), dry_run=True) == 0
     assert capsys.readouterr().out == "1 of 2 experiments are left to run.\n1 experiments\n"

@@ -5,7 +5,7 @@ import subprocess
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 import optuna
 import pytest
@@ -16,7 +16,7 @@ from stages.train.params import Params
 from tests.helpers.paths import ROOT
 from tools.sweep import experiments, search, study
 from tools.sweep.experiments import run_experiment
-from tools.sweep.patience import Failed
+from tools.sweep.patience import Failed, NotFetched
 from tools.sweep.search import Search
 
 
@@ -135,6 +135,31 @@ def test_data_stages_of_a_clone_do_not_wait_for_the_workers_that_run_clones(
     monkeypatch.setattr(experiments.subprocess, "Popen", start)
     run_experiment("wide-0", [], [], "wide", folder=Path(folder))
     assert given == [address]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("ERROR: unexpected error - Could not connect to the endpoint URL: ...", NotFetched),
+        ("ERROR: failed to reproduce 'train': [Errno 20] Not a directory: ...", NotFetched),
+        ("ERROR: ... Checkout failed for following targets:\ndata\n<https://error.dvc.org/missing-files>", Failed),
+        ("Running stage 'train@adaptive-1-1':\nERROR: failed to reproduce 'train@adaptive-1-1': ...", Failed),
+    ],
+)
+def test_only_a_remote_that_does_not_answer_is_worth_a_wait(
+    said: str, kind: type[Failed], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What DVC says of an S3 server and a disk that are away, and of data that were never pushed."""
+
+    def start(words: list[str], stdout: TextIO, **options: Any) -> Any:
+        stdout.write(said)
+        stdout.flush()
+        return SimpleNamespace(wait=lambda seconds: 255)
+
+    monkeypatch.setattr(experiments.subprocess, "Popen", start)
+    with pytest.raises(Failed, match="wide-0 ended with 255") as caught:
+        run_experiment("wide-0", [], [], "wide", folder=Path("clone"))
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize(
