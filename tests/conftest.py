@@ -10,10 +10,12 @@ pin_instructions(torch=True)
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from stages.common.core import parallel
 from tests.helpers.cpu_time import pytest_runtest_call  # noqa: F401 - a hook
 from tests.helpers.params import TOY, TWO_SEEDS, merge, read_yaml
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import run
+from tests.helpers.processes import forked_commands, run
 from tests.helpers.projects import built_once, make_project, run_stages, shared_folder
 
 # Machines are shared: an example that is slow once is no failure.
@@ -37,8 +39,22 @@ os.environ.setdefault("WORKERS", "1")
 # No test talks to a tracking server, or writes into a cache that other users of the machine share.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ |= {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false"}
+# Copies of the project keep what a first start compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in ("DVC_STAGE", "DVC_ROOT", "DVC_EXP_NAME"):
     os.environ.pop(name, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One process forks commands for all test processes of `make test`; to load its libraries takes some seconds.
+
+    Not for fast tests: the CPU time of a forked command would not count.
+    """
+    chosen = config.option.numprocesses and config.option.markexpr != "not slow" and sys.platform == "linux"
+    if chosen and "PYTEST_XDIST_WORKER" not in os.environ:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        stack.enter_context(forked_commands(Path(stack.enter_context(TemporaryDirectory()))))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,11 +5,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import pytest
+
+PROGRAMS = ("python", "dvc", "wrist")
+FORKED = "FORKED_COMMANDS"
+"""The variable that names a folder with `python`, `dvc` and `wrist` of helpers/forked_commands.py, where they are."""
 
 
 def environment() -> dict[str, str]:
@@ -18,10 +23,36 @@ def environment() -> dict[str, str]:
 
 
 def run(folder: Path, *words: str, code: int = 0) -> str:
-    """Run a command that must end with `code`; returns stdout followed by stderr."""
-    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    """Run a command that must end with `code`; returns stdout followed by stderr.
+
+    `dvc`, `wrist` and the stages that these start are forked from a process with their libraries where there is one,
+    as in `make test`. A test of how they start, are stopped or are killed calls a program by its path or with
+    `environment()`.
+    """
+    own = environment()
+    if FORKED in os.environ and words[0] in PROGRAMS:
+        own["PATH"] = f"{os.environ[FORKED]}{os.pathsep}{own['PATH']}"
+    done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
+
+
+@contextmanager
+def forked_commands(folder: Path) -> Iterator[None]:
+    """Serve forked commands while the block runs, to this process and those that it starts."""
+    program, python = Path(__file__).with_name("forked_commands.py"), sys.executable
+    for name in PROGRAMS:
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {python} -IS {program} run {folder}/socket {name} "$@"\n')
+        script.chmod(0o755)
+    words = [python, str(program), "serve", f"{folder}/socket"]
+    with subprocess.Popen(words, env=environment(), stdin=subprocess.PIPE) as server:
+        os.environ[FORKED] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ[FORKED]
+            server.communicate()  # closes its stdin, at which it ends
 
 
 def wait_for(ready: Callable[[], bool], seconds: float = 400) -> None:
