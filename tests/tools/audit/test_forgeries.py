@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from stages import read_params, section_model
@@ -16,7 +17,7 @@ from stages.annotate import split
 from stages.common.core.errors import UserError
 from stages.common.data import dataset
 from stages.common.data.layout import COMPARISON_MD, COMPARISON_TEX, DATASET, HEADLINE, REPORTS
-from stages.common.data.tables import IMAGE_LEVEL, PER_IMAGE, SPLIT
+from stages.common.data.tables import IMAGE_LEVEL, PER_IMAGE, SPLIT, Table
 from stages.common.model import out_of_distribution
 from stages.report import main as report
 from stages.report.evaluations import read_runs, together
@@ -85,8 +86,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (split, "assign"),
         (check_data, "read_params"),
         (check_scores, "read_params"),
+        (check_scores, "read_picture"),
     ):
         monkeypatch.setattr(module, name, remembered(getattr(module, name)))
+    monkeypatch.setattr(Table, "parse", parsed_once(Table.parse))
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,6 +101,19 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
         if key not in answers:
             answers[key] = function(*words, **more)
         return answers[key]
+
+    return answer
+
+
+def parsed_once(parse: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """`Table.parse`, which takes files of the same bytes apart once: that is half of the time of a check."""
+    answers: dict[Any, pd.DataFrame] = {}
+
+    def answer(table: Table[Any], source: Any) -> pd.DataFrame:
+        key = (table.row, source.read_bytes())
+        if key not in answers:
+            answers[key] = parse(table, source)
+        return answers[key].copy()
 
     return answer
 
