@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers.processes import FORKED, environment, run, wait_for
+from tests.helpers.processes import FORKED, forked_environment, run, wait_for
 
 pytestmark = [
     pytest.mark.slow,  # the libraries are loaded once
@@ -65,10 +65,10 @@ def test_console_scripts_are_forked_too(name: str, code: int, tmp_path: Path) ->
 
 
 def test_a_command_ends_where_nobody_waits_for_it(project: Path) -> None:
-    own = environment()
-    own["PATH"] = f"{os.environ[FORKED]}{os.pathsep}{own['PATH']}"
     words = ["python", "-m", "stages.probe", "sleeps"]
-    process = subprocess.Popen(words, cwd=project, env=own, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words, cwd=project, env=forked_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     begun = project / "begun"
     wait_for(lambda: begun.exists() and begun.read_text() != "")
     process.kill()

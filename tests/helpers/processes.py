@@ -22,16 +22,24 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
+def forked_environment() -> dict[str, str]:
+    """`environment()` with `dvc`, `wrist` and stages that are forked from a process with their libraries, if any.
+
+    For tests of what commands do. Those of how a command starts, is stopped or is killed take `environment()`, and so
+    do commands that shall have other limits or cores than this process.
+    """
+    own = environment()
+    if FORKED in os.environ:
+        own["PATH"] = f"{os.environ[FORKED]}{os.pathsep}{own['PATH']}"
+    return own
+
+
 def run(folder: Path, *words: str, code: int = 0) -> str:
     """Run a command that must end with `code`; returns stdout followed by stderr.
 
-    `dvc`, `wrist` and the stages that these start are forked from a process with their libraries where there is one,
-    as in `make test`. A test of how they start, are stopped or are killed calls a program by its path or with
-    `environment()`.
+    `dvc`, `wrist` and `python` are forked as in `forked_environment`, other programs start as users start them.
     """
-    own = environment()
-    if FORKED in os.environ and words[0] in PROGRAMS:
-        own["PATH"] = f"{os.environ[FORKED]}{os.pathsep}{own['PATH']}"
+    own = forked_environment() if words[0] in PROGRAMS else environment()
     done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr

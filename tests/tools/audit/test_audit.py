@@ -11,7 +11,7 @@ from stages.ingest.dicom.pseudonyms import PUBLIC
 from stages.ingest.sources.sample import plan_films
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment
+from tests.helpers.processes import forked_environment
 
 pytestmark = pytest.mark.slow
 TEXT = (ROOT / "docs/how-to/audit.md").read_text()
@@ -24,7 +24,7 @@ def test_the_walkthrough_runs_as_printed(own: Path, tmp_path: Path) -> None:
     assert COMMANDS[0].startswith("make setup && ")  # the virtual environment that runs this test
     films = pd.read_csv(own / "data/dataset/split.csv")
     film = films[films["split"] == "test"].iloc[0]
-    variables, output = environment() | {"HOME": str(tmp_path)}, {}
+    variables, output = forked_environment() | {"HOME": str(tmp_path)}, {}
     for command in COMMANDS[1:]:
         here = command.replace(FILM, film["image_id"]).replace(PATIENT, film["patient_id"])
         words = ["bash", "-euo", "pipefail", "-c", here]

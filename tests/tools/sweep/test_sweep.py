@@ -19,7 +19,7 @@ from playwright.sync_api import Page
 
 from stages.common.core.arithmetic import TORCH
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment, on_small_disk, read_until, run, wait_for
+from tests.helpers.processes import environment, forked_environment, on_small_disk, read_until, run, wait_for
 from tests.helpers.projects import copy_project, stages_run
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,9 @@ def sweep_and_below(project: Path, sweep: str) -> tuple[Run, set[str]]:
 def queue_status(project: Path) -> str:
     """What DVC's queue says; it fails now and then when a worker tidies up at that moment."""
     words = ["dvc", "queue", "status"]
-    return subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False).stdout
+    return subprocess.run(
+        words, cwd=project, env=forked_environment(), capture_output=True, text=True, check=False
+    ).stdout
 
 
 def test_the_lines_of_the_docs_queue_what_they_say(finished: Path, tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_the_lines_of_the_docs_queue_what_they_say(finished: Path, tmp_path: Pat
     lines = [line for line in text.splitlines() if line.startswith("dvc exp run --queue")]
     assert len(lines) == 3
     for line in lines:
-        subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=project, env=environment(), check=True)
+        subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=project, env=forked_environment(), check=True)
     named = re.findall(r"\b((?:grid|method|seeds)(?:-\d+)?)\s.*Queued", queue_status(project))
     assert len([name for name in named if name.startswith("grid-")]) == 9
     assert len([name for name in named if name.startswith("method-")]) == 7
@@ -67,7 +69,7 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
         "-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.adaptive.alpha.end=0.9",
     )  # fmt: skip
     words = ["dvc", "queue", "start", "--jobs", "2"]
-    subprocess.run(words, cwd=project, env=environment(), check=True)
+    subprocess.run(words, cwd=project, env=forked_environment(), check=True)
 
     def settled() -> bool:
         return len(re.findall(r"\b(?:Success|Failed)\b", queue_status(project))) == 2
@@ -103,7 +105,7 @@ def test_the_page_is_accessible_and_asks_for_nothing(visit: Callable[..., Page],
 
 def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: Path) -> None:
     words = [*SWEEP, "search", "wide", "--trials", "2", "--jobs", "2"]
-    search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    search = subprocess.Popen(words, cwd=project, env=forked_environment(), stderr=subprocess.PIPE, text=True)
     read_until(search.stderr, "wide-0: share at the start 0.3, share at the end 0.7")
     with Lock(str(project / ".dvc/tmp/lock")):
         time.sleep(DEFAULT_TIMEOUT + 5)  # both experiments wait for longer than DVC does unless it is asked to
@@ -194,7 +196,7 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
 
 def test_a_training_that_is_killed_costs_its_own_trial_only(project: Path) -> None:
     words = [*SWEEP, "search", "hurt", "--trials", "1", "-S", "train.loop.epochs=20"]
-    search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    search = subprocess.Popen(words, cwd=project, env=forked_environment(), stderr=subprocess.PIPE, text=True)
     log = project / ".dvc/tmp/sweep/hurt-0.log"
     wait_for(lambda: log.exists() and "epoch 2/20" in log.read_text())
     matches = subprocess.run(["pgrep", "-f", "stages.train adaptive 1 1"], capture_output=True, text=True, check=False)
@@ -243,7 +245,8 @@ def test_a_search_waits_on_a_full_disk_and_goes_on_when_there_is_room(finished: 
 def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in TORCH:
         monkeypatch.delenv(name)  # as for a user
-    output = run(project, *SWEEP, "arms", "honest", "--seeds", "1,2,3,4,5", "-S", "train.loop.epochs=3", "--dry-run")
+    words = ("sweep", "arms", "honest", "--seeds", "1,2,3,4,5", "-S", "train.loop.epochs=3", "--dry-run")
+    output = run(project, str(Path(sys.executable).with_name("wrist")), *words)
     assert "15 experiments x 5 seeds x 1 folds = 75 trainings of 3 epochs on 12 films" in output
     assert "On this machine some" in output
     assert "On one H200 some" in output
