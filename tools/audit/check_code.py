@@ -8,12 +8,10 @@ import hashlib
 import marshal
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
-from importlib.machinery import SOURCE_SUFFIXES, PathFinder, all_suffixes
+from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path, PurePosixPath
-from site import getsitepackages
 from types import CodeType
 
 from stages.common.core.errors import UserError
@@ -23,8 +21,9 @@ from tools.audit.findings import Check
 from tools.audit.trace import Project
 
 CODE = ("stages", "tools")  # what the pipeline and this audit import
-OWN = (*CODE, "tests")
-AT_START = ("sitecustomize", "usercustomize")  # Python imports them by itself
+# Folders at the root that may hold code, and no library is called so.
+FOLDERS = (*CODE, "tests", "scripts", "benchmarks", "notebooks", "data", "models", "reports", "mlruns", "build")
+MAKEFILES = ("GNUmakefile", "makefile")  # that make reads in place of Makefile
 SUFFIXES = tuple(all_suffixes())
 BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
 METADATA = (".dist-info", ".egg-info")
@@ -47,7 +46,9 @@ def check_code(project: Project, check: Check) -> None:
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in shadows(root):
-        check.add(path, "extra", "Python would import it in place of a library; rename or remove it")
+        check.add(path, "extra", "Python could import it in place of a library; move it into `scripts`, or remove it")
+    for path in (name for name in MAKEFILES if (root / name).exists()):
+        check.add(path, "extra", "make reads it in place of Makefile; remove it")
     for path in plugins(root):
         check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
     for path in linked_folders(root, tracked):
@@ -127,25 +128,23 @@ def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[
 
 
 def shadows(root: Path) -> Iterator[str]:
-    """Modules and packages at the root that have the name of a library, or that Python imports at its start.
+    """Modules at the root, and folders with code beside the project's own: Python looks there for libraries.
 
-    A folder without `__init__.py` counts where the library has none either, such as `google`: Python joins both, and
-    looks here first for what lies in them.
+    Libraries ask for some hundred others that are not installed (pandas for `numexpr`): whatever has such a name runs
+    in every stage. A folder needs no `__init__.py` for it: Python joins it with a library such as `google`.
     """
-    elsewhere = [path for path in sys.path if path and Path(path).resolve() != root]
     for entry in sorted(root.iterdir()):
-        suffix = next((suffix for suffix in SUFFIXES if entry.name.endswith(suffix)), "")
-        package = entry.is_dir() and any((entry / f"__init__{ending}").exists() for ending in SUFFIXES)
-        name = entry.name.removesuffix(suffix)
-        if not (suffix or entry.is_dir()) or name in OWN or not name.isidentifier():
-            continue
-        library = PathFinder.find_spec(name, elsewhere if suffix or package else getsitepackages())
-        if suffix or package:
-            is_shadow = name in sys.stdlib_module_names or name in AT_START or library is not None
+        if entry.is_dir():
+            is_found = entry.name.isidentifier() and entry.name not in FOLDERS and has_code(entry)
         else:
-            is_shadow = library is not None and not library.has_location and any(entry.iterdir())
-        if is_shadow:
+            is_found = entry.name.endswith(SUFFIXES) and entry.name.partition(".")[0].isidentifier()
+        if is_found:
             yield entry.name
+
+
+def has_code(folder: Path) -> bool:
+    """Whether Python could import something from a folder; what a link in it leads to is not looked at."""
+    return any(path.name.endswith(SUFFIXES) or (path.is_symlink() and path.is_dir()) for path in folder.rglob("*"))
 
 
 def plugins(root: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from stages import read_params, section_model
 from stages.common.core.errors import UserError
 from stages.common.data.layout import (
+    CURVES,
     DATASET,
     DESCRIPTION,
     EVALUATION,
@@ -17,14 +19,10 @@ from stages.common.data.layout import (
     METRICS,
     MODELS,
     PARAMS,
-    PREDICTED_MASK,
-    PROBABILITY,
     RAW,
     REPORTS,
     VALIDATION,
-    dataset_file,
     fold_column,
-    map_file,
 )
 from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import (
@@ -32,17 +30,17 @@ from stages.common.data.tables import (
     HISTORY,
     MANIFEST,
     PER_IMAGE,
+    PRECISION_RECALL,
     RELIABILITY,
     SPLIT,
     VALIDATION_SCORES,
     is_synthetic,
 )
-from stages.common.model.metrics import COUNTS, count_pixels, metrics, summarise
+from stages.common.model.metrics import COUNTS, metrics, summarise
 from stages.common.model.metrics import METRICS as METRIC_NAMES
-from tools.audit.check_data import SPLIT_CSV, read_picture
+from tools.audit.check_data import SPLIT_CSV
 from tools.audit.findings import Check
 from tools.audit.tables import (
-    CLOSE,
     compare_lists,
     compare_records,
     compare_tables,
@@ -51,7 +49,7 @@ from tools.audit.tables import (
     read_table,
     same,
 )
-from tools.audit.trace import REPORT, Project, scores_of
+from tools.audit.trace import REPORT, Project
 from tools.doctor.packages import read_pins
 
 NEARLY = 1e-6  # relative; the inverse of a matrix, whose last bits depend on the processor
@@ -132,57 +130,6 @@ def check_numbers(project: Project, check: Check) -> None:
 def metrics_of(counts: "pd.Series[Any]") -> dict[str, float]:
     """All metrics of one row of counts."""
     return metrics(**{name: int(counts[name]) for name in COUNTS})
-
-
-def check_counts(project: Project, check: Check) -> None:
-    """The pixel counts of every test film from its mask and its label, and the mask from its probabilities."""
-    split = read_table(project, check, DATASET, SPLIT)
-    for run in project.runs:
-        scores = read_table(project, check, EVALUATION / run.folder, PER_IMAGE)
-        summary = read_record(project, check, EVALUATION / run.folder / METRICS)
-        if scores is None or split is None:
-            continue
-        sides = dict(zip(split["image_id"], split["split"], strict=True))
-        threshold = (summary or {}).get("threshold", {})
-        for row in PER_IMAGE.rows(scores):
-            label = dataset_file(DATASET, sides.get(row["image_id"], "test"), row["image_id"], "mask")
-            check_prediction(
-                project, check, run, row, label, threshold.get("value") if isinstance(threshold, dict) else None
-            )
-
-
-def check_prediction(project: Project, check: Check, run: Run, row: Any, label: Path, threshold: Any) -> None:
-    """One test film's counts, mask and probabilities.
-
-    Args:
-        project: whose pictures are read.
-        check: gets the findings.
-        run: that predicted.
-        row: of per_image.csv.
-        label: the path of the film's mask in data/dataset.
-        threshold: from which on a probability is marked.
-    """
-    mask, chances = (map_file(EVALUATION / run.folder, kind, row["image_id"]) for kind in (PREDICTED_MASK, PROBABILITY))
-    if not check.whole(*map(str, (label, mask, chances))):
-        return
-    pred, ref, shown = (read_picture(project.root / path) for path in (mask, label, chances))
-    for path, picture in ((mask, pred), (label, ref), (chances, shown)):
-        if picture is None or ref is None or picture.shape != ref.shape:
-            check.add(str(path), "mismatch", "expected a grey picture of the label's size")
-            return
-    assert pred is not None
-    assert ref is not None
-    assert shown is not None
-    counts = count_pixels(mask_pred=pred > 0, mask_ref=ref > 0)
-    if any(int(row[key]) != counts[key] for key in COUNTS):
-        check.add(f"{scores_of(run)}: {row['image_id']}", "mismatch", f"{counts} follow from {mask} and {label}")
-    if abs(float(row["probability_max"]) - shown.max() / 255) > ROUNDED + CLOSE:
-        message = f"{row['probability_max']} stands there, {chances} has {shown.max() / 255:.3f}"
-        check.add(f"{scores_of(run)}: {row['image_id']}/probability_max", "mismatch", message)
-    if isinstance(threshold, float):
-        marked, unmarked = shown / 255 > threshold + ROUNDED, shown / 255 < threshold - ROUNDED
-        if (marked & (pred == 0)).any() or (unmarked & (pred > 0)).any():
-            check.add(str(mask), "mismatch", f"it is not {chances} at the threshold {threshold}")
 
 
 def check_models(project: Project, check: Check) -> None:
@@ -334,6 +281,26 @@ def check_report(project: Project, check: Check) -> None:
     said = read_record(project, check, HEADLINE)
     if said is not None:
         compare_records(check, str(HEADLINE), said, headline(results, runs))
+    check_curves(project, check, runs)
     for path, text in texts.items():
         if check.whole(str(path)) and (project.root / path).read_bytes() != text.encode():
             check.add(str(path), "mismatch", f"it does not print what follows from {EVALUATION}")
+
+
+def check_curves(project: Project, check: Check, runs: dict[str, list[Any]]) -> None:
+    """The curves that DVC's plots draw: means of the histories and of the curves of all runs.
+
+    Args:
+        project: whose tables are read.
+        check: gets the findings.
+        runs: of each variant, as the report reads them.
+    """
+    from stages.report.main import write_curves
+
+    names = [table.named(f"{name}_{table.name}") for name in VARIANTS for table in (HISTORY, PRECISION_RECALL)]
+    with TemporaryDirectory() as folder:
+        write_curves(Path(folder), runs)
+        for table in names:
+            found = read_table(project, check, CURVES, table)
+            if found is not None:
+                compare_tables(check, str(CURVES / table.name), found, table.read(Path(folder)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stages.common.core.errors import UserError, first_few
 from tools.audit.dvc_cache import cache_folder
-from tools.audit.dvc_lock import git, read_lock
+from tools.audit.dvc_lock import git, leads_out, read_lock
 
 START = "from tools.command_line import app; app(prog_name='wrist')"
 # git sends a commit that no branch has, too: an experiment, or one that was checked out by its hash.
@@ -66,11 +66,19 @@ def refuse_links(root: Path, commit: str) -> None:
 def bring(source: Path, clone: Path, path: str) -> None:
     """Copy a file or folder into the clone; files that the commit has stay as it has them.
 
+    What has an absolute path is read where it is.
+
     Args:
         source: the root of the project.
         clone: of its clone.
         path: from the root.
+    Raises:
+        UserError: it would be copied out of the clone, and stay there.
     """
+    if Path(path).is_absolute():
+        return
+    if leads_out(path):
+        raise UserError(f"{path}: expected an absolute path or one in the project, found neither; write it in full")
 
     def copy(original: str, target: str) -> str:
         return target if Path(target).exists() else str(shutil.copy2(original, target))

@@ -92,12 +92,25 @@ def read_stages(entries: dict[str, Any]) -> dict[str, Stage]:
     """The entries of a dvc.lock by name.
 
     Raises:
-        UserError: one of them lacks a part.
+        UserError: one of them lacks a part, or names an output that lies elsewhere.
     """
     try:
-        return {name: read_stage(name, entry) for name, entry in entries.items()}
+        stages = {name: read_stage(name, entry) for name, entry in entries.items()}
     except (TypeError, KeyError, AttributeError):
         raise UserError(DAMAGED) from None
+    for stage in stages.values():
+        for path in stage.outs:
+            if leads_out(path):
+                raise UserError(
+                    f"dvc.lock: expected outputs of {stage.name} in the project, found {path!r:.80}; `git checkout "
+                    "dvc.lock` brings back the committed one"
+                )
+    return stages
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path may lead out of the folder that it counts from; who removes or copies it would do so there."""
+    return Path(path).is_absolute() or ".." in Path(path).parts
 
 
 def read_stage(name: str, entry: dict[str, Any]) -> Stage:

@@ -7,14 +7,15 @@ a thing that is already named is not looked at, so that one changed byte gives o
 import random
 
 from stages.common.core.errors import UserError
+from tools.audit.check_account import check_account
 from tools.audit.check_code import check_bytecode, check_code, check_lock_committed, check_objects
 from tools.audit.check_data import check_dataset, check_films, check_raw
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_params import check_params
 from tools.audit.check_pipeline import check_pipeline
+from tools.audit.check_predictions import check_counts
 from tools.audit.check_record import PIPELINE, check_record
 from tools.audit.check_scores import (
-    check_counts,
     check_metrics,
     check_models,
     check_numbers,
@@ -26,7 +27,7 @@ from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
-TABLES = (check_films, check_licences, check_scores, check_numbers)  # against one another
+TABLES = (check_films, check_licences, check_scores, check_numbers, check_account)  # against one another
 PICTURES = (
     check_sources,
     check_raw,

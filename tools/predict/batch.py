@@ -18,7 +18,7 @@ import cv2
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
-from stages.common.core.files import new_folder
+from stages.common.core.files import check_replaceable, new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
 from stages.ingest.file_access import printable, read_file
@@ -26,11 +26,20 @@ from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
 from tools.predict import TOOLS
 from tools.predict.annotations import picture_path, refuse_odd_names, refuse_one_picture
-from tools.predict.films import INDEX, Named, decode, find_films, predicted_below
-from tools.predict.index import LEFT_OUT, write_pages
+from tools.predict.films import INDEX, PREDICTION, SUMMARY, Named, decode, find_films, predicted_below
+from tools.predict.index import LEFT_OUT, SUMMARY_START, write_pages
 from tools.predict.label_next import Measure
 from tools.predict.model import Model, Prediction, open_model, predict
-from tools.predict.outputs import WARNING, Facts, FilmFacts, facts_of, is_done, write_film_picture, write_prediction
+from tools.predict.outputs import (
+    FILES,
+    WARNING,
+    Facts,
+    FilmFacts,
+    facts_of,
+    is_done,
+    write_film_picture,
+    write_prediction,
+)
 
 SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
@@ -117,21 +126,38 @@ def own_stderr() -> Iterator[TextIO]:
 
 
 def refuse_files(output: Path, films: list[Named]) -> None:
-    """Refuse an output that would put a film's folder where a file is, which may be the film itself.
+    """Refuse an output in which a user's files would be replaced, one of which may be the film itself.
 
     Args:
         output: the folder to write to.
         films: each with where its folder lies below the output.
     Raises:
-        UserError: a file lies there.
+        UserError: a file lies where a folder would, or a folder, a table or a page that this command did not write.
     """
     for place in (output, *output.parents):
         if place.exists() and not place.is_dir():
             raise UserError(f"--output {output}: expected a folder, found the file {place}; choose another")
+    if not is_own(output):
+        raise UserError(
+            f"--output {output}: expected a new folder or one of this command's, found another's {SUMMARY} or {INDEX}, "
+            "which would be replaced; choose another"
+        )
     for _, name in films:
         file = next((output / part for part in (name, *name.parents) if (output / part).is_file()), None)
         if file:
             raise UserError(f"--output {output}: the outputs of a film would replace the file {file}; choose another")
+        folder = output / name
+        check_replaceable(folder, FILES)
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / PREDICTION).exists():
+            raise UserError(f"{folder}: expected a new folder or one of this command's, found another; name another")
+
+
+def is_own(output: Path) -> bool:
+    """Whether the table and the page of a folder, if they are there, are those of predictions."""
+    table = output / SUMMARY
+    if not table.exists():
+        return not (output / INDEX).exists()
+    return table.is_file() and table.read_bytes().startswith(SUMMARY_START)
 
 
 def in_order(pool: ThreadPoolExecutor, work: Work, films: list[Named]) -> Iterator[PredictionResult]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
-from stages.common.core.files import check_replaceable, new_folder, write_json
+from stages.common.core.files import check_replaceable, new_folder, read_json, write_json
 from stages.common.data.dataset import load_films
 from stages.common.data.layout import DATASET
 from stages.common.data.records import read_model_record
@@ -57,7 +57,7 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
     Raises:
         UserError: the two differ by more than TOLERANCE, or `target` holds something else; nothing is written then.
     """
-    check_replaceable(target, (MODEL, RECIPE))
+    refuse_files(target)
     model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
     size, channels = model.recipe.preprocess.size, films.shape[1]
     with new_folder(target) as out, warnings.catch_warnings():
@@ -85,3 +85,20 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         if apart > TOLERANCE:
             raise UserError(f"{target}: expected ONNX and torch within {TOLERANCE:g}, found {apart:.3g}; do not use it")
     return apart
+
+
+def refuse_files(target: Path) -> None:
+    """Refuse a folder that holds anything but an export, such as a model of another program.
+
+    Raises:
+        UserError: it would be replaced.
+    """
+    check_replaceable(target, (MODEL, RECIPE))
+    if not target.exists() or not any(target.iterdir()):
+        return
+    try:
+        recipe = read_json(target / RECIPE)
+    except UserError:
+        recipe = None
+    if not isinstance(recipe, dict) or not recipe.keys() >= {"recipe", "weights"}:
+        raise UserError(f"{target}: expected a new folder or one of this command's, found another; name another")

@@ -51,6 +51,9 @@ class SummaryRow(TypedDict):
     reason: str
 
 
+SUMMARY_START = ",".join(list(SummaryRow.__annotations__)[:3]).encode()  # also of earlier versions
+
+
 def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats: list[str]) -> None:
     """Write summary.csv, index.html and the files of annotation tools over all predictions below a folder.
 

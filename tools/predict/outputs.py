@@ -32,6 +32,8 @@ UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
 OVERLAY, SEGMENTATION = "overlay.jpg", "segmentation.dcm"
 FILM, LAYERS, GREY_LEVELS = "film.jpg", f"layers{LAYERS_SUFFIX}", f"levels{LAYERS_SUFFIX}"  # what the viewer shows
+PROBABILITY, MASK = "probability.png", "mask.png"
+FILES = (PREDICTION, OVERLAY, SEGMENTATION, FILM, LAYERS, GREY_LEVELS, PROBABILITY, MASK)  # in the folder of a film
 LETTERS, SMALLEST_FONT = 40, 10  # the notice's font is a 40th of the film's width, and at least 10 pixels
 # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter on every
 # line, which takes more than twice as long for a file of the same size.
@@ -139,8 +141,8 @@ def write_pictures(out: Path, film: DecodedFilm, prediction: Prediction, model: 
     """
     maps = (prediction.probability, prediction.mask, film.pixels)
     probability, mask, pixels = (film.as_stored(picture) for picture in maps)
-    write_picture(out / "probability.png", np.round(probability * 255).astype(np.uint8), FAST_PNG)
-    write_picture(out / "mask.png", mask.astype(np.uint8) * 255, FAST_PNG)
+    write_picture(out / PROBABILITY, np.round(probability * 255).astype(np.uint8), FAST_PNG)
+    write_picture(out / MASK, mask.astype(np.uint8) * 255, FAST_PNG)
     sheet = film_overlay(pixels, mask, prediction.familiar)
     write_picture(out / OVERLAY, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     write_picture(out / FILM, stretched(pixels), [cv2.IMWRITE_JPEG_QUALITY, 95])

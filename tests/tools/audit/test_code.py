@@ -14,7 +14,7 @@ import pytest
 from stages.common.core.errors import UserError
 from tests.helpers.processes import run
 from tools.audit.check_code import check_code, check_objects, is_forged, linked_folders, plugins, shadows
-from tools.audit.clean_clone import clean_clone
+from tools.audit.clean_clone import bring, clean_clone
 from tools.audit.dvc_lock import history
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -107,12 +107,28 @@ def test_a_folder_that_python_joins_with_a_librarys_namespace_is_named(tmp_path:
     (tmp_path / "ruamel/yaml").mkdir(parents=True)
     (tmp_path / "ruamel/yaml/__init__.py").write_text("EVIL = 1\n")
     (tmp_path / "google").symlink_to("ruamel")
-    for harmless in ("numpy", "docs", "yaml"):  # regular packages come before any folder without __init__.py
+    (tmp_path / "azure").mkdir()
+    (tmp_path / "azure/storage").symlink_to("../ruamel")
+    for harmless in ("numpy", "docs", "mpl_toolkits"):  # without code
         (tmp_path / harmless).mkdir()
-    (tmp_path / "mpl_toolkits").mkdir()  # empty
     found = run(tmp_path, sys.executable, "-c", "import ruamel.yaml as module; print(module.__file__)")
     assert found.strip() == str(tmp_path / "ruamel/yaml/__init__.py")
-    assert list(shadows(tmp_path)) == ["google", "ruamel"]
+    assert list(shadows(tmp_path)) == ["azure", "google", "ruamel"]
+
+
+def test_a_module_of_a_name_that_libraries_ask_for_in_vain_is_named(tmp_path: Path) -> None:
+    """pandas imports numexpr where it is installed, and here it is not."""
+    (tmp_path / "numexpr.py").write_text("print('evil')\n__version__ = '99'\n")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/mine.py").write_text("")
+    assert "evil" in run(tmp_path, sys.executable, "-c", "import pandas")
+    assert list(shadows(tmp_path)) == ["numexpr.py"]
+
+
+def test_a_makefile_that_make_prefers_is_named(tmp_path: Path) -> None:
+    project = committed(tmp_path, Makefile="setup:\n")
+    (tmp_path / "GNUmakefile").write_text("setup:\n\tevil\n")
+    assert named(project) == ["GNUmakefile"]
 
 
 def test_a_link_in_the_commit_is_named_since_nobody_has_committed_what_it_leads_to(tmp_path: Path) -> None:
@@ -188,6 +204,18 @@ def test_a_commit_with_links_is_not_cloned_since_what_runs_in_it_would_leave_the
     commit(tmp_path)
     with pytest.raises(UserError, match=r"links or repositories \(data\)"), clean_clone(tmp_path, "HEAD"):
         pass
+
+
+def test_what_a_clone_is_given_stays_in_it(tmp_path: Path) -> None:
+    """Films of patients would else be left in the folder of temporary files."""
+    project, clone = tmp_path / "a/b/project", tmp_path / "clone/project"
+    for folder in (project, clone, tmp_path / "a/films"):
+        folder.mkdir(parents=True)
+    (tmp_path / "a/films/a.png").write_text("a film")
+    with pytest.raises(UserError, match=r"\.\./\.\./films: expected an absolute path or one in the project"):
+        bring(project, clone, "../../films")
+    bring(project, clone, str(tmp_path / "a/films"))  # read where it is
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["a.png"]
 
 
 def test_a_tag_that_looks_like_another_commits_hash_is_not_taken_for_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
-from tools.audit.dvc_lock import Lock, read_yaml
+from tools.audit.dvc_lock import Lock, read_stages, read_yaml
 
 TEXT = (ROOT / "dvc.lock").read_text()
 
@@ -25,6 +25,13 @@ def test_a_lock_that_was_cut_off_anywhere_is_damaged_or_lacks_stages() -> None:
 def test_what_is_no_lock_is_one_sentence(text: str) -> None:
     with pytest.raises(UserError, match=r"dvc\.lock: expected the stages that ran, found a damaged file"):
         Lock(text)
+
+
+@pytest.mark.parametrize("path", ["/home/me/thesis", "../thesis", "data/../../thesis"])
+def test_an_output_that_lies_elsewhere_is_refused_since_a_rerun_would_remove_it(path: str) -> None:
+    entry = {"cmd": "x", "outs": [{"path": path, "md5": "0" * 32}]}
+    with pytest.raises(UserError, match=rf"dvc\.lock: expected outputs of ingest in the project, found '{path}'"):
+        read_stages({"ingest": entry})
 
 
 @pytest.mark.parametrize("text", ["a: 1\na: 2\n", "a: 1\n---\na: 2\n", "a: [", "\0"])

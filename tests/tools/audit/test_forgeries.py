@@ -22,7 +22,7 @@ from stages.common.model import out_of_distribution
 from stages.report import main as report
 from stages.report.evaluations import read_runs, together
 from tests.helpers.forgeries import forged_tables, forgeries, replace, with_cells
-from tools.audit import check_data, check_files, check_record, check_scores, dvc_lock
+from tools.audit import check_data, check_files, check_predictions, check_record, check_scores, dvc_lock
 from tools.audit import verify as verifying
 from tools.audit.check_params import check_params
 from tools.audit.dvc_cache import files_below
@@ -63,7 +63,7 @@ RECORDS = (
 )
 # The checks that look at the files of a folder; the last are all.
 OF_SCORES = (
-    check_scores.check_scores, check_scores.check_counts, check_scores.check_models, check_scores.check_metrics
+    check_scores.check_scores, check_predictions.check_counts, check_scores.check_models, check_scores.check_metrics
 )  # fmt: skip
 LOOKS = {
     "data/": (check_data.check_films, check_data.check_raw, check_data.check_dataset),
@@ -85,6 +85,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (report, "compared"),
         (split, "assign"),
         (check_data, "read_params"),
+        (check_predictions, "read_params"),
         (check_scores, "read_params"),
         (check_scores, "read_picture"),
     ):

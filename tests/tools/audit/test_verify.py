@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,7 +27,8 @@ from tools.audit.trace import Project
 from tools.audit.verify import verify
 
 pytestmark = pytest.mark.slow
-SCORES = "reports/evaluation/adaptive/seed-1-fold-1/per_image.csv"
+RUN = "reports/evaluation/adaptive/seed-1-fold-1"
+SCORES = f"{RUN}/per_image.csv"
 
 
 def discrepancies(project: Path, deep: bool = True) -> list[tuple[str, str]]:
@@ -148,6 +150,51 @@ def test_what_is_missing_and_what_nobody_wrote_are_named(project: Path) -> None:
         (project / "models/adaptive/seed-1-fold-1/notes.txt").unlink()
 
 
+def test_an_output_whose_account_does_not_add_up_is_never_accepted(own: Path) -> None:
+    """As a killed stage or a forger leaves it, recorded by DVC and committed, so that every hash agrees."""
+    pictures = [first(own, f"{folder}/*.png") for folder in (
+        "data/raw/images", "data/preprocessed/images", "data/levels/images", "data/dataset/train_mask", f"{RUN}/mask"
+    )]  # fmt: skip
+    others = ["data/levels/legend.csv", "models/adaptive/seed-1-fold-1/weights.safetensors", f"{RUN}/froc.csv"]
+    lacking = sorted([*pictures, *others, first(own, "data/raw/dicom/*.dcm"), "reports/curves/adaptive_history.csv"])
+    for path in lacking:
+        (own / path).unlink()
+    beside = sorted(f"{Path(path).parent}/beside.png" for path in pictures)
+    for path in beside:
+        (own / path).write_bytes(b"x")
+    noted = "data/raw/validation.json"
+    replace(own / noted, re.sub(r'"rows": \d+', '"rows": 0', (own / noted).read_text(), count=1).encode())
+    cover_up(own, *lacking, *beside, noted)
+    expected = [*(("missing", name) for name in lacking), *(("extra", name) for name in beside), ("mismatch", noted)]
+    assert sorted(discrepancies(own, deep=False)) == sorted(expected)
+
+
+def test_scores_that_do_not_follow_from_the_pictures_are_named_though_all_tables_agree(own: Path) -> None:
+    """Regions, outlines and errors of a film, and what metrics.json makes of them, are all better than they were."""
+    table = pd.read_csv(own / SCORES)
+    better = {"nsd": 1.0, "brier": 0.0, "found_iou": 9, "found_centre": 9, "false_regions": 7, "pointing": 0.5}
+    image = table["image_id"][0]
+
+    def change(table: pd.DataFrame) -> None:
+        for name, value in better.items():
+            table[name] = table[name].astype(float if isinstance(value, float) else int)
+            table.loc[0, name] = value
+
+    metrics_json = f"{RUN}/metrics.json"
+    forge(own, SCORES, change)
+    table, said = pd.read_csv(own / SCORES), json.loads((own / metrics_json).read_text())
+    said["boundary"]["nsd"], said["calibration"]["brier"] = table["nsd"].mean(), table["brier"].mean()
+    said["detection"] |= {name: int(table[name].sum()) for name in ("found_iou", "found_centre")}
+    said["detection"] |= {
+        "false_regions_per_image": table["false_regions"].mean(),
+        "pointing": table["pointing"][table["fractures"] > 0].mean(),
+    }
+    replace(own / metrics_json, json.dumps(said).encode())
+    cover_up(own, metrics_json)
+    found = [name for _, name in discrepancies(own) if name.startswith(RUN)]
+    assert found == sorted(f"{SCORES}: {image}/{name}" for name in better)
+
+
 def forge(project: Path, path: str, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
     """Change a table and have every record agree with it."""
     table = pd.read_csv(project / path, dtype={"group": str})
@@ -261,12 +308,13 @@ def test_code_that_git_does_not_have_or_was_told_to_overlook_is_named(own: Path)
         "tools/audit/evil.pyc",
         "numpy.py",
         "sitecustomize.py",
+        "helper.py",
         "data/incoming/.dvcignore",
     )
     (own / ".git/info/exclude").write_text("\n".join(extra))
     for path in extra:
         (own / path).write_text("")
-    (own / "helper.py").write_text("")  # nobody imports it
+    (own / "scripts/helper.py").write_text("")  # nobody imports it
     assert "loop.py" not in run(own, "git", "status", "--short")
     expected = [("extra", path) for path in extra] + [("mismatch", path) for path in edits]
     assert sorted(discrepancies(own, deep=False)) == sorted(expected)

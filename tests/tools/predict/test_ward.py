@@ -279,6 +279,31 @@ def test_an_output_where_a_file_lies_is_refused_and_the_file_stays(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [film]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.png/notes.txt"],
+        ["a.png/mask.png"],  # somebody's own: no prediction.json says that this command wrote it
+        ["a.png/prediction.json", "a.png/notes.txt"],
+        ["summary.csv"],
+        ["index.html"],
+        ["index.html/notes.txt"],
+    ],
+)
+def test_an_output_with_files_of_others_is_refused_and_they_stay(names: list[str], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("L", (100, 80)).save(tmp_path / "in/a.png")
+    for name in names:
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(UserError, match="expected a new folder or one of this command's"):
+        run(tmp_path / "in", tmp_path / "out")
+    assert sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file()) == sorted(
+        tmp_path / "out" / name for name in names
+    )
+    assert {(tmp_path / "out" / name).read_text() for name in names} == {"mine"}
+
+
 def test_films_whose_folders_would_lie_in_one_another_are_refused(tmp_path: Path) -> None:
     (tmp_path / "y/a.png").mkdir(parents=True)
     for path in (tmp_path / "a.png", tmp_path / "y/a.png/1.png"):

@@ -1,0 +1,32 @@
+"""Which folders an export replaces."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.common.core.errors import UserError
+from tools.predict.export import refuse_files
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"model.onnx": "of another program"},
+        {"recipe.json": '{"flour": "500 g"}'},
+        {"recipe.json": "damaged", "model.onnx": "x"},
+        {"recipe.json": '{"recipe": {}, "weights": "ab"}', "letter.txt": "dear"},
+    ],
+)
+def test_a_folder_that_no_export_wrote_is_refused(files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match="expected a new folder or one of this command's"):
+        refuse_files(tmp_path)
+
+
+def test_an_export_a_new_folder_and_an_empty_one_are_taken(tmp_path: Path) -> None:
+    refuse_files(tmp_path / "new")
+    refuse_files(tmp_path)
+    (tmp_path / "recipe.json").write_text('{"recipe": {}, "weights": "ab", "seed": 1}')
+    (tmp_path / "model.onnx").write_text("x")
+    refuse_files(tmp_path)

@@ -1,0 +1,155 @@
+"""The files of each output against its own tables: none too few, none too many.
+
+Every hash can agree with an output that a killed stage left half-written, or that somebody struck a film from, and DVC
+has recorded it as good.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages import read_params, section_model
+from stages.annotate.expectations import dataset_suite
+from stages.common.core.validation import Expectation
+from stages.common.data.layout import (
+    CHECKS,
+    CURVES,
+    DATASET,
+    DESCRIPTION,
+    EVALUATION,
+    LEVELS,
+    METRICS,
+    MODELS,
+    PARAMS,
+    PICTURES,
+    PREDICTED_MASK,
+    PREPROCESSED,
+    PROBABILITY,
+    RAW,
+    USED,
+    WEIGHTS,
+    dataset_file,
+    dicom_file,
+    image_file,
+    map_file,
+)
+from stages.common.data.run_id import VARIANTS
+from stages.common.data.tables import (
+    ANNOTATIONS,
+    FILES,
+    FROC,
+    HISTORY,
+    LEGEND,
+    MANIFEST,
+    PER_IMAGE,
+    PRECISION_RECALL,
+    PREPARED,
+    QUARANTINE,
+    RELIABILITY,
+    SPLIT,
+    THRESHOLDS,
+    VALIDATION_SCORES,
+    WITHDRAWN,
+    Table,
+)
+from stages.ingest.quality.expectations import manifest_suite
+from tools.audit.dvc_cache import files_below
+from tools.audit.findings import Check
+from tools.audit.tables import read_table
+from tools.audit.trace import Project
+
+NOWHERE = Path()
+
+
+def check_account(project: Project, check: Check) -> None:
+    """Name each file that an output lacks or has beside those of its account."""
+    for folder, expected in accounts(project, check):
+        if not check.whole(str(folder)):
+            continue
+        found = set(files_below(project.root, str(folder)))
+        for name in sorted(found ^ expected):
+            kind = "extra" if name in found else "missing"
+            check.add(f"{folder}/{name}", kind, f"the tables of {folder} say otherwise; run `dvc repro`")
+    check_rules(project, check)
+
+
+def accounts(project: Project, check: Check) -> Iterator[tuple[Path, set[str]]]:
+    """Each folder that a stage writes, with the names of the files in it that follow from its tables.
+
+    Args:
+        project: whose tables are read.
+        check: gets the findings about tables that cannot be read, whose folders are left out.
+    """
+    manifest = read_table(project, check, RAW, MANIFEST)
+    if manifest is not None:
+        yield RAW, files_of_raw(project.root, manifest)
+    for folder, table, others in ((PREPROCESSED, PREPARED, ()), (LEVELS, THRESHOLDS, (LEGEND.name,))):
+        rows = read_table(project, check, folder, table)
+        if rows is not None:
+            yield folder, {table.name, *others, *(image_file(NOWHERE, image).as_posix() for image in rows["image_id"])}
+    split = read_table(project, check, DATASET, SPLIT)
+    if split is not None:
+        used = split[split["split"].isin(USED)]
+        films = list(zip(used["split"], used["image_id"], strict=True))
+        pictures = {dataset_file(NOWHERE, *film, kind).as_posix() for film in films for kind in PICTURES}
+        yield DATASET, {SPLIT.name, CHECKS, *pictures}
+    for run in project.runs:
+        yield MODELS / run.folder, {WEIGHTS, DESCRIPTION, HISTORY.name, VALIDATION_SCORES.name}
+        scores = read_table(project, check, EVALUATION / run.folder, PER_IMAGE)
+        if scores is None:
+            continue
+        kinds = (PROBABILITY, PREDICTED_MASK)
+        maps = {map_file(NOWHERE, kind, image).as_posix() for kind in kinds for image in scores["image_id"]}
+        tables: tuple[Table[Any], ...] = (PER_IMAGE, PRECISION_RECALL, RELIABILITY, FROC)
+        yield EVALUATION / run.folder, {METRICS, *(table.name for table in tables), *maps}
+    yield CURVES, {f"{variant}_{table.name}" for variant in VARIANTS for table in (HISTORY, PRECISION_RECALL)}
+
+
+def files_of_raw(root: Path, manifest: pd.DataFrame) -> set[str]:
+    """The files of data/raw; the list of withdrawn patients is there where it is.
+
+    Args:
+        root: of the project.
+        manifest: a film of a hospital, which has no name of a source file, has its de-identified DICOM as well.
+    """
+    files = {table.name for table in (MANIFEST, ANNOTATIONS, FILES, QUARANTINE)} | {CHECKS}
+    files |= {WITHDRAWN.name} if (root / RAW / WITHDRAWN.name).is_file() else set()
+    images, of_hospitals = manifest["image_id"], manifest["image_id"][manifest["source_file"] == ""]
+    files |= {image_file(NOWHERE, image).as_posix() for image in images}
+    return files | {dicom_file(NOWHERE, image).as_posix() for image in of_hospitals}
+
+
+def check_rules(project: Project, check: Check) -> None:
+    """What the stages noted of the rules that their tables were held to, and of the number of rows."""
+    manifest = read_table(project, check, RAW, MANIFEST)
+    split = read_table(project, check, DATASET, SPLIT)
+    if manifest is not None:
+        check_noted(project, check, RAW, manifest_suite(), len(manifest))
+    if split is not None and check.whole(str(PARAMS)):
+        settings = section_model("annotate").model_validate(read_params(project.root / PARAMS)["annotate"])
+        check_noted(project, check, DATASET, dataset_suite(settings.split), int(split["split"].isin(USED).sum()))
+
+
+def check_noted(project: Project, check: Check, folder: Path, suite: list[Expectation], rows: int) -> None:
+    """The record of the rules beside a table.
+
+    Args:
+        project: whose record is read.
+        check: gets the finding.
+        folder: of the record.
+        suite: the rules.
+        rows: of the table.
+    """
+    path = folder / CHECKS
+    if not check.whole(str(path)):
+        return
+    expected = [{"expectation": meaning, "rule": rule, "rows": rows} for meaning, rule, _ in suite]
+    try:
+        noted = json.loads((project.root / path).read_text())
+    except (OSError, ValueError):
+        noted = None
+    if noted != expected:
+        check.add(str(path), "mismatch", "it is not what its stage notes of the rules and of the number of rows")

@@ -1,0 +1,127 @@
+"""Scores of test films from their pictures: counts, outlines and regions from masks, and masks from probabilities."""
+
+from typing import Any
+
+import numpy as np
+
+from stages import read_params
+from stages.common.data.layout import (
+    DATASET,
+    EVALUATION,
+    METRICS,
+    PARAMS,
+    PREDICTED_MASK,
+    PROBABILITY,
+    dataset_file,
+    map_file,
+)
+from stages.common.data.run_id import Run
+from stages.common.data.tables import PER_IMAGE, SPLIT
+from stages.common.model.metrics import COUNTS, count_pixels
+from tools.audit.check_data import read_picture
+from tools.audit.findings import Check
+from tools.audit.tables import CLOSE, is_undefined, read_record, read_table, same
+from tools.audit.trace import Project, scores_of
+
+ROUNDED = 0.5 / 255  # of a probability in 8 bits
+
+
+def check_counts(project: Project, check: Check) -> None:
+    """The pixel counts of every test film from its mask and its label, and the mask from its probabilities."""
+    split = read_table(project, check, DATASET, SPLIT)
+    if not check.whole(str(PARAMS)):
+        return
+    tolerance = read_params(project.root / PARAMS)["evaluate"]["boundary_px"]
+    for run in project.runs:
+        scores = read_table(project, check, EVALUATION / run.folder, PER_IMAGE)
+        summary = read_record(project, check, EVALUATION / run.folder / METRICS)
+        if scores is None or split is None:
+            continue
+        films = {row["image_id"]: row for row in SPLIT.rows(split)}
+        threshold = (summary or {}).get("threshold", {})
+        value = threshold.get("value") if isinstance(threshold, dict) else None
+        for row in PER_IMAGE.rows(scores):
+            if row["image_id"] in films:
+                check_prediction(project, check, run, row, films[row["image_id"]], value, tolerance)
+
+
+def check_prediction(
+    project: Project, check: Check, run: Run, row: Any, film: Any, threshold: Any, tolerance: float
+) -> None:
+    """One test film's counts, outline and regions from its mask, and its mask from its probabilities.
+
+    Args:
+        project: whose pictures are read.
+        check: gets the findings.
+        run: that predicted.
+        row: of per_image.csv.
+        film: its row of split.csv.
+        threshold: from which on a probability is marked.
+        tolerance: of outlines, in pixels.
+    """
+    label = dataset_file(DATASET, film["split"], row["image_id"], "mask")
+    mask, chances = (map_file(EVALUATION / run.folder, kind, row["image_id"]) for kind in (PREDICTED_MASK, PROBABILITY))
+    if not check.whole(*map(str, (label, mask, chances))):
+        return
+    pred, ref, shown = (read_picture(project.root / path) for path in (mask, label, chances))
+    for path, picture in ((mask, pred), (label, ref), (chances, shown)):
+        if picture is None or ref is None or picture.shape != ref.shape:
+            check.add(str(path), "mismatch", "expected a grey picture of the label's size")
+            return
+    assert pred is not None
+    assert ref is not None
+    assert shown is not None
+    counts = count_pixels(mask_pred=pred > 0, mask_ref=ref > 0)
+    if any(int(row[key]) != counts[key] for key in COUNTS):
+        check.add(f"{scores_of(run)}: {row['image_id']}", "mismatch", f"{counts} follow from {mask} and {label}")
+    for name, (low, high) in (of_mask(tolerance, pred > 0, ref > 0, film) | of_chances(shown, ref > 0, film)).items():
+        cell = row[name]
+        if not (same(cell, low) or low - CLOSE <= cell <= high + CLOSE):
+            message = f"{cell} stands there, {low:.6g} to {high:.6g} follows from its pictures"
+            check.add(f"{scores_of(run)}: {row['image_id']}/{name}", "mismatch", message)
+    if isinstance(threshold, float):
+        marked, unmarked = shown / 255 > threshold + ROUNDED, shown / 255 < threshold - ROUNDED
+        if (marked & (pred == 0)).any() or (unmarked & (pred > 0)).any():
+            check.add(str(mask), "mismatch", f"it is not {chances} at the threshold {threshold}")
+
+
+def of_mask(tolerance: float, pred: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, tuple[float, float]]:
+    """Least and largest value of each score that follows from a predicted mask: they are one.
+
+    Args:
+        tolerance: of outlines, in pixels.
+        pred, ref: the predicted mask and the label, bool (H, W).
+        film: its row of split.csv.
+    """
+    from stages.evaluate.boundary import boundary
+    from stages.evaluate.detection import detection
+    from stages.evaluate.main import boxes_of
+
+    spacing = None if is_undefined(film["row_mm"]) else (film["row_mm"], film["column_mm"])
+    scores = boundary(mask_pred=pred, mask_ref=ref, tolerance=tolerance, spacing=spacing)
+    scores |= detection(pred.astype(float), 0.5, boxes_of(film))
+    return {name: (value, value) for name, value in scores.items() if name != "pointing"}
+
+
+def of_chances(shown: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, tuple[float, float]]:
+    """Least and largest value of each score that follows from a probability map, which is rounded to 8 bits.
+
+    Args:
+        shown: the map, uint8 (H, W).
+        ref: the label, bool (H, W).
+        film: its row of split.csv.
+    """
+    from stages.evaluate.detection import within
+    from stages.evaluate.main import boxes_of
+
+    chances = shown / 255
+    wrong, highest = np.abs(chances - ref), float(chances.max())
+    brier, off = float((wrong**2).mean()), float((2 * wrong * ROUNDED + ROUNDED**2).mean())
+    boxes = boxes_of(film)
+    summits = np.argwhere(shown == shown.max())[:, ::-1] + 0.5  # of which one is the most probable pixel
+    hits = within(boxes, summits).any(axis=0) if len(boxes) else np.array([np.nan])
+    return {
+        "probability_max": (highest - ROUNDED, highest + ROUNDED),
+        "brier": (brier - off, brier + off),
+        "pointing": (float(hits.min()), float(hits.max())),
+    }
