@@ -2,21 +2,28 @@
 
 from pathlib import Path
 
+from stages.common.core.errors import first_few
 from stages.common.core.files import read_json
 from stages.common.data.layout import DESCRIPTION
-from tools.audit.dvc_lock import LOCK, Lock, Stage, git, read_lock
+from tools.audit.check_files import check_files
+from tools.audit.dvc_lock import LOCK, Lock, Stage, git
+from tools.audit.findings import Check
+from tools.audit.trace import Project
 from tools.doctor.packages import differences
 
 
 def compare(root: Path, revision: str) -> tuple[bool, str]:
-    """Whether all outputs have the hashes that dvc.lock has at a commit, and a sentence for the user.
+    """Whether all outputs have the bytes whose hashes dvc.lock has at a commit, and a sentence for the user.
 
     Raises:
         UserError: there is no such commit, or no dvc.lock in it or here.
     """
-    here, then = read_lock(root), Lock(git(root, "show", f"{revision}:{LOCK}"))
+    project = Project(root)
+    here, then = project.lock, Lock(git(root, "show", f"{revision}:{LOCK}"))
     commit = git(root, "rev-parse", "--short", revision).strip()
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
+    if not different and (changed := changed_since(project)):
+        return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
     if not different:
         return True, f"the same bytes as committed: {len(here.hashes)} outputs are those of {commit}"
     # The first: nothing that it read was made by another of them.
@@ -27,6 +34,13 @@ def compare(root: Path, revision: str) -> tuple[bool, str]:
     others = f" ({len(different) - 1} stages after it, too)" if len(different) > 1 else ""
     reasons = "; ".join(reasons_of(root, first, then.stages.get(first.name)))
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
+
+
+def changed_since(project: Project) -> list[str]:
+    """Files of outputs that are not as dvc.lock has them."""
+    check = Check()
+    check_files(project, check)
+    return [finding.name for finding in sorted(check.findings) if project.lock.output_of(finding.name)]
 
 
 def overlap(one: Path, other: Path) -> bool:

@@ -46,7 +46,9 @@ PAGES = tuple(
     map(str, (PAGE, PAGE_TO_MAIL, PREDICTION_SHEET, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE))
 )
 KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that a withdrawal can be resumed
-WRITTEN = ("data", "models", "reports", "mlruns", ".checkpoints", ".dvc/tmp")  # by this project and DVC
+PLOTS = "dvc_plots"  # where `dvc plots show` puts its page, with copies of the pictures that dvc.yaml calls plots
+# By this project and DVC; a project that was moved or copied has DVC's notes on its former folder, too.
+WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/tmp", ".dvc/site-cache")
 UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where a user's own files are looked for
 
 
@@ -312,8 +314,14 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
             files.here.append(path)
             if path.is_file() and (md5 := file_md5(path)) not in others and object_path(root, md5).is_file():
                 files.objects.setdefault(md5, set()).add(path.relative_to(root).as_posix())
-        elif name.endswith(tuple(f"/{page}" for page in PAGES)) or words.stand_in(path, name):
+        elif shows_many(path) or words.stand_in(path, name):
             files.here.append(path)
+
+
+def shows_many(path: Path) -> bool:
+    """Whether a file is a page or picture of many films, or a copy of one that DVC made for its plots."""
+    in_plots = PLOTS in path.parts and path.suffix == ".png"
+    return in_plots or path.as_posix().endswith(tuple(f"/{page}" for page in PAGES))
 
 
 def written_files(root: Path) -> Iterator[Path]:
@@ -322,7 +330,8 @@ def written_files(root: Path) -> Iterator[Path]:
     Killed runs left some, below hidden names, and in the workspaces of experiments.
     """
     kept = [root / PINS, root / INBOX, root / inbox_of(root)]
-    for folder in (*(root / name for name in WRITTEN), site_cache(root)):
+    places, notes = [root / name for name in WRITTEN], site_cache(root)
+    for folder in (*places, *([] if any(notes.is_relative_to(place) for place in places) else [notes])):
         for path in sorted(folder.rglob("*")):
             own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
             if own and (path.is_symlink() or not path.is_dir()):

@@ -326,6 +326,7 @@ def scattered(project: Path) -> None:
         "mlruns/1/r/artifacts/validation.csv",
         "reports/data_docs/x/page.html",
         "data/.raw-partial-1/manifest.csv",
+        ".dvc/site-cache/repo/of-the-folder-before-the-project-was-moved/hashes/local/cache.db",
     ):
         (project / place).parent.mkdir(parents=True, exist_ok=True)
         (project / place).write_text(f"image_id\nscan.2\nscan\n<td>{GONE}</td>")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.commands import wrist
+from tests.helpers.files import flipped
 from tests.helpers.processes import run
 from tools.audit.compare import compare
 
@@ -13,6 +14,13 @@ from tools.audit.compare import compare
 def test_outputs_of_the_commit_are_recognised(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert wrist("audit", "compare") == 0
     assert capsys.readouterr().out.startswith("the same bytes as committed: ")
+
+
+def test_an_output_that_was_changed_since_is_named_though_dvc_lock_is_the_committed_one(project: Path) -> None:
+    with flipped(project / "reports/comparison.csv"):
+        same, sentence = compare(project, "HEAD")
+    assert not same
+    assert sentence.endswith("changed since they were made are reports/comparison.csv")
 
 
 def change_lock(own: Path, old: str, new: str) -> None:
