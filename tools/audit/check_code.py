@@ -22,7 +22,19 @@ from tools.audit.trace import Project
 
 CODE = ("stages", "tools")  # what the pipeline and this audit import
 # Folders at the root that may hold code, and no library is called so.
-FOLDERS = (*CODE, "tests", "scripts", "benchmarks", "notebooks", "data", "models", "reports", "mlruns", "build")
+FOLDERS = (
+    *CODE,
+    "tests",
+    "scripts",
+    "benchmarks",
+    "notebooks",
+    "data",
+    "models",
+    "reports",
+    "mlruns",
+    "build",
+    "__pycache__",
+)
 MAKEFILES = ("GNUmakefile", "makefile")  # that make reads in place of Makefile
 SUFFIXES = tuple(all_suffixes())
 BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
