@@ -1,6 +1,7 @@
 """The quick-start notebook: its script and it are the same, and it runs from nothing to predictions."""
 
 from pathlib import Path
+from shutil import which
 
 import jupytext
 import pytest
@@ -10,9 +11,15 @@ import stages
 from stages.ingest.sources import sample
 from tests.helpers.params import merge, read_yaml, write_yaml
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import forked_environment
 
 SCRIPT = ROOT / "notebooks/quick_start.py"
-TOY = "WORK = {work!r}\nFILMS, TRAIN, VALIDATION, TEST = 24, 16, 4, 8\nSIZE, EPOCHS = 64, 2\n"
+TOY = """import sys
+sys.executable = {python!r}  # by which the notebook starts the stages
+WORK = {work!r}
+FILMS, TRAIN, VALIDATION, TEST = 24, 16, 4, 8
+SIZE, EPOCHS = 64, 2
+"""
 
 
 def test_the_notebook_is_its_script_without_outputs() -> None:
@@ -71,7 +78,9 @@ def test_the_notebook_trains_all_that_its_params_ask_for(tmp_path: Path, monkeyp
 def test_the_notebook_runs_from_a_folder_of_films_to_predictions(tmp_path: Path) -> None:
     notebook = jupytext.read(SCRIPT)
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    parameters.source = TOY.format(work=str(tmp_path / "work"))
+    parameters.source = TOY.format(
+        work=str(tmp_path / "work"), python=which("python", path=forked_environment()["PATH"])
+    )
     NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
     pictures = [
         output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})

@@ -324,6 +324,7 @@ def test_it_sees_what_it_is_asked_to(what: str, settings: Params) -> None:
 def test_a_compiled_network_learns_the_same(settings: Params) -> None:
     """In a process that may use all instructions, as such a training has it."""
     free = {name: value for name, value in os.environ.items() if name not in TORCH}
+    settings = change(settings, network={"encoder": "tu-test_resnet"})  # to compile a larger one takes minutes
     script = f"from tests.helpers.training import compare_compiled; compare_compiled({settings.model_dump()!r})"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=free, check=True)
 
