@@ -62,8 +62,8 @@ RECORDS = (
     "reports/metrics.json",
 )
 # The checks that look at the files of a folder; the last are all.
-OF_SCORES = (
-    check_scores.check_scores, check_predictions.check_counts, check_scores.check_models, check_scores.check_metrics
+OF_SCORES = (  # what takes longest comes last
+    check_scores.check_scores, check_scores.check_models, check_scores.check_metrics, check_predictions.check_counts
 )  # fmt: skip
 LOOKS = {
     "data/": (check_data.check_films, check_data.check_raw, check_data.check_dataset),
