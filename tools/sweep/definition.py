@@ -1,10 +1,11 @@
-"""What all experiments of a sweep share, so that their scores compare: params and data, but for what is searched."""
+"""What all experiments of a sweep share, so that their scores compare: data, code, and params that are not searched."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from dvc.api import DVCFileSystem
+from dvc.repo import Repo
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET
@@ -12,17 +13,32 @@ from stages.common.model.tracking import flat
 from tools.audit.dvc_lock import LOCK, Lock
 from tools.sweep.experiments import names, read_params
 
+TRAINING = "train@adaptive-"  # begins the name of every training of a sweep
 
-def define(params: dict[str, Any], searched: Collection[str], lock: str) -> dict[str, Any]:
-    """What experiments of one sweep have in common, by name: their params and the hash of data/dataset.
+
+def define(params: dict[str, Any], searched: Collection[str], lock: Lock, code: dict[str, str]) -> dict[str, Any]:
+    """What experiments of one sweep have in common, by name: params, and the hashes of data/dataset and of the code.
 
     Args:
         params: of an experiment.
         searched: dotted names of params, or of sections, that differ between experiments.
-        lock: the text of dvc.lock.
+        lock: dvc.lock.
+        code: DVC's hashes of what trains, by path.
     """
     path = DATASET.as_posix()
-    return without(["report", *searched], params) | {path: Lock(lock).hashes.get(path, "")}
+    return without(["report", *searched], params) | {path: lock.hashes.get(path, "")} | code
+
+
+def present_code() -> dict[str, str]:
+    """DVC's hashes of the code that trains, as it is in the workspace, by path."""
+    with Repo(_wait_for_lock=True) as repo:
+        training = next(stage for stage in repo.index.stages if stage.addressing.startswith(TRAINING))
+        return {dep.def_path: dep.get_hash().value for dep in training.deps if dep.def_path.startswith("stages/")}
+
+
+def recorded_code(lock: Lock) -> dict[str, str]:
+    """The same of the code that trained, as dvc.lock has it."""
+    return next((stage.code for name, stage in lock.stages.items() if name.startswith(TRAINING)), {})
 
 
 def without(free: Collection[str], params: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +52,7 @@ def without(free: Collection[str], params: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]) -> dict[str, Any]:
-    """Compare the params and the data of new experiments with those of one that the sweep has already.
+    """Compare params, data and code of new experiments with those of one that the sweep has already.
 
     Args:
         sweep: its name.
@@ -47,9 +63,10 @@ def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]
     Raises:
         UserError: another sweep of this name is here; the message names what differs.
     """
-    here = define(params, searched, Path(LOCK).read_text())
+    here = define(params, searched, Lock(Path(LOCK).read_text()), present_code())
     if members := names(sweep):
-        there = define(read_params(members[0]), searched, DVCFileSystem(rev=members[0]).read_text(LOCK))
+        lock = Lock(DVCFileSystem(rev=members[0]).read_text(LOCK))
+        there = define(read_params(members[0]), searched, lock, recorded_code(lock))
         refuse_differences(sweep, members[0], here, there)
     return here
 
@@ -85,5 +102,5 @@ def refuse_differences(sweep: str, member: str, here: dict[str, Any], there: dic
     if differing:
         raise UserError(
             f"{sweep}: expected what {member} was run with, found others: {'; '.join(differing)}; "
-            "choose another name, or go back to its params, data and ranges"
+            "choose another name, or go back to its params, data, code and ranges"
         )

@@ -189,6 +189,22 @@ def test_a_deleted_experiment_costs_the_record_and_no_training(
         assert "the test metrics are in metrics.json only" in output
 
 
+def test_an_experiment_that_is_deleted_on_a_server_leaves_the_run_here(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy("mlflow.db", "server.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/server.db")
+    client, experiment = open_client()
+    client.delete_experiment(experiment)
+    with training_run("adaptive", TAGS) as run:
+        record_all(run)
+    assert capsys.readouterr().err.count("the run is kept in sqlite:///") == 1
+    local, _ = open_client(local_uri())
+    check_all(local, local.get_run(run.run_id))
+    (checked,) = tracking()  # of the environment check
+    assert "server.db cannot be used: runs will be kept in mlflow.db and can be sent later (the exp" in checked.message
+
+
 class Refusing(http.server.BaseHTTPRequestHandler):
     """An MLflow server in front of which something refuses every request."""
 

@@ -1,7 +1,9 @@
 """Grids and arms over machines that share nothing but a git and a DVC remote, on a project of milliseconds."""
 
+import re
 import shutil
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from dvc.api import DVCFileSystem
 
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
+from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.projects import use_own_site_cache
 from tests.helpers.tiny import tiny_project
@@ -177,6 +180,17 @@ def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -
     assert [name for _, name in runs(project) if not name.startswith("queue")] == ran
     assert "repro-train" not in run(project, "dvc", "exp", "list", "--all-commits", "--name-only")
     run(project, "git", "checkout", "-q", "dvc.lock")
+
+
+def test_a_training_that_dvc_did_not_start_is_recorded_by_the_line_of_the_docs(project: Path) -> None:
+    """As torchrun starts it."""
+    text = (ROOT / "docs/how-to/cluster.md").read_text()
+    (line,) = re.findall(r"^(dvc commit .*?) +#", text, re.MULTILINE)
+    run(project, "env", "DVC_EXP_NAME=none", sys.executable, "train.py")
+    run(project, *line.replace("train@adaptive-1-1", "train").split())
+    assert "up to date" in run(project, "dvc", "status")
+    run(project, "git", "checkout", "-q", "dvc.lock")
+    (project / "model").unlink()
 
 
 def test_a_machine_that_has_what_a_search_reads_runs_no_stage_before_and_needs_no_remote(

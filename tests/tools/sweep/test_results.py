@@ -9,7 +9,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.data.run_id import Run
-from tools.sweep.experiments import Experiment, is_tested
+from tools.sweep.experiments import Experiment, is_tested, members
 from tools.sweep.page import cells
 from tools.sweep.results import changing, films_of, find, table_of
 from tools.sweep.selection_bias import expected_maximum, standard_error_of_trial
@@ -127,6 +127,23 @@ def test_the_best_of_equals_looks_as_much_better_as_the_guard_says() -> None:
             (scores.mean().max() - scores.mean().mean()) / standard_error_of_trial(scores, pd.Series(range(20)))
         )
     assert np.mean(gains) == pytest.approx(expected_maximum(12), rel=0.1)
+
+
+def test_experiments_of_a_sweep_whose_name_begins_alike_belong_to_another() -> None:
+    own = ["grid-1", "grid-9", "grid-10", "grid-dwa", "grid-static-0.5"]
+    others = [
+        "grid",
+        "grid-fine-1",
+        "grid-fine-dwa",
+        "fine-grid-1",
+        "grid1-1",
+        "grid-1b",
+        "grid-static-0x5",
+        "gridx5-1",
+    ]
+    assert members("grid", [*others, *own[::-1]]) == own
+    assert members("grid-fine", [*others, *own]) == ["grid-fine-1", "grid-fine-dwa"]
+    assert members("grid.5", others) == []
 
 
 def test_an_evaluation_of_another_model_is_none() -> None:

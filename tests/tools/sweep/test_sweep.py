@@ -1,5 +1,6 @@
 """Sweeps through DVC, MLflow and Optuna, in a toy project: the lines of docs/, stopped ones, failing ones, the page."""
 
+import csv
 import json
 import re
 import signal
@@ -31,14 +32,14 @@ def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(finished, tmp_path_factory.mktemp("project"))
 
 
-def sweep_and_below(project: Path, sweep: str) -> tuple[Run, set[str]]:
-    """A sweep's own run in MLflow, and the names of the runs below it."""
+def sweep_and_below(project: Path, sweep: str) -> tuple[Run, dict[str, Run]]:
+    """A sweep's own run in MLflow, and the runs below it by their names."""
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("wrist-fracture")
     assert experiment is not None
     (parent,) = client.search_runs([experiment.experiment_id], f"tags.sweep = '{sweep}'")
     below = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    return parent, {str(item.info.run_name) for item in below}
+    return parent, {str(item.info.run_name): item for item in below}
 
 
 def queue_status(project: Path) -> str:
@@ -82,15 +83,32 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
         expected = {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
         assert stages_run(run(project, "dvc", "queue", "logs", task)) == expected
     _, below = sweep_and_below(project, "grid")
-    assert below == {"grid-1 adaptive-1-1", "grid-2 adaptive-1-1"}
+    kept = {name: item.data.metrics["kept_validation_dice"] for name, item in below.items()}
+    assert set(kept) == {"grid-1 adaptive-1-1", "grid-2 adaptive-1-1"}
     output = run(project, *SWEEP, "report", "grid")
     parent, _ = sweep_and_below(project, "grid")
-    assert parent.data.metrics["experiments"] == 2
-    assert parent.data.metrics["best_validation_dice"] > 0
-    assert parent.data.tags["best_experiment"] in ("grid-1", "grid-2")
+    assert parent.data.metrics == {"experiments": 2, "best_validation_dice": pytest.approx(max(kept.values()))}
+    assert kept[f"{parent.data.tags['best_experiment']} adaptive-1-1"] == max(kept.values())
     assert "2 experiments -> reports/sweep.html" in output
     page = (project / "reports/sweep.html").read_text()
     assert "test F1" in page
+    check_columns(project, {name.split()[0]: dice for name, dice in kept.items()})
+
+
+def check_columns(project: Path, dice: dict[str, float]) -> None:
+    """The line of the docs shows what was swept and the scores, and not the forty columns of all metrics and epochs.
+
+    Args:
+        project: with a grid over alpha at the start.
+        dice: of the kept epoch on the validation films, by experiment.
+    """
+    text = (ROOT / "docs/how-to/sweeps.md").read_text()
+    (line,) = re.findall(r"^dvc exp show .*$", text, re.MULTILINE)
+    rows = list(csv.DictReader(run(project, "bash", "-c", f"{line} --csv").splitlines()))
+    score, swept = "reports/validation/adaptive-1-1.json:dice", "train.adaptive.alpha.start"
+    assert rows[0].keys() - {"State"} == {"Experiment", "rev", "typ", score, swept, "train.adaptive.alpha.end"}
+    shown = {row["Experiment"]: (float(row[score]), row[swept]) for row in rows if row["Experiment"]}
+    assert shown == {"grid-1": (dice["grid-1"], "0.1"), "grid-2": (dice["grid-2"], "0.5")}
 
 
 def test_the_page_is_accessible_and_asks_for_nothing(visit: Callable[..., Page], project: Path) -> None:
@@ -116,7 +134,7 @@ def test_a_search_tries_the_known_first_and_goes_on_when_called_again(project: P
     assert "wide-1:" not in output
     assert "3 experiments -> reports/sweep.html" in output
     _, below = sweep_and_below(project, "wide")
-    assert below >= {f"wide-{number} adaptive-1-1" for number in (1, 2)}
+    assert set(below) >= {f"wide-{number} adaptive-1-1" for number in (1, 2)}
     shown = run(project, "dvc", "exp", "show", "--csv")
     assert "reports/validation/adaptive-1-1.json:dice" in shown.splitlines()[0].split(",")
     page = (project / "reports/sweep.html").read_text()
@@ -150,13 +168,18 @@ def test_another_sweep_under_the_same_name_is_refused(words: list[str], message:
     assert message in " ".join(run(project, *SWEEP, *words, code=code).split())
 
 
-def test_other_data_under_the_same_name_are_refused(project: Path) -> None:
-    lock = project / "dvc.lock"
+def test_other_data_and_other_code_under_the_same_name_are_refused(project: Path) -> None:
+    lock, code = project / "dvc.lock", project / "stages/train/loss.py"
     text = lock.read_text()
+    with code.open("a") as file:
+        file.write("# other\n")
     lock.write_text(re.sub(r"(path: data/dataset\n\s+hash: md5\n\s+md5: )\w{32}", r"\g<1>" + "0" * 32, text))
     said = run(project, *SWEEP, "arms", "wide", "--seeds", "1", code=1)
     lock.write_text(text)
+    run(project, "git", "checkout", "-q", str(code))
     assert f"data/dataset is {'0' * 32}.dir here and " in " ".join(said.split())
+    assert re.search(r"stages/train is \w{32}\.dir here and \w{32}\.dir there", " ".join(said.split()))
+    assert "stages/common" not in said
 
 
 def test_the_network_of_the_best_experiment_loads_from_the_registry_in_a_clean_process(
