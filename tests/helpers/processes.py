@@ -19,18 +19,19 @@ FORKED = "FORKED_COMMANDS"
 
 def environment() -> dict[str, str]:
     """The environment of a user who has activated the project's virtual environment."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    own = {name: value for name, value in os.environ.items() if name != FORKED}
+    return own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"}
 
 
 def forked_environment() -> dict[str, str]:
     """`environment()` with `dvc`, `wrist` and stages that are forked from a process with their libraries, if any.
 
     For tests of what commands do. Those of how a command starts, is stopped or is killed take `environment()`, and so
-    do commands that shall have other limits or cores than this process.
+    do commands that shall have other limits, cores or mounts than this process.
     """
     own = environment()
-    if FORKED in os.environ:
-        own["PATH"] = f"{os.environ[FORKED]}{os.pathsep}{own['PATH']}"
+    if folder := os.environ.get(FORKED):
+        own |= {FORKED: folder, "PATH": f"{folder}{os.pathsep}{own['PATH']}"}
     return own
 
 
