@@ -87,7 +87,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (check_data, "read_params"),
         (check_predictions, "read_params"),
         (check_scores, "read_params"),
-        (check_scores, "read_picture"),
+        (check_predictions, "read_picture"),
     ):
         monkeypatch.setattr(module, name, remembered(getattr(module, name)))
     monkeypatch.setattr(Table, "parse", parsed_once(Table.parse))
