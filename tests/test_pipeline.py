@@ -75,18 +75,25 @@ def test_dvc_shows_metrics_plots_and_the_graph(project: Path) -> None:
     assert "train@adaptive-1-1" in run(project, "dvc", "dag", "--mermaid")
 
 
-def test_mlflow_holds_one_run_per_training_with_test_metrics(project: Path) -> None:
+def test_mlflow_holds_one_run_per_training_with_the_kept_score_and_the_test_scores(project: Path) -> None:
     script = (
         "import json, mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db');"
         "e = c.get_experiment_by_name('wrist-fracture').experiment_id;"
-        "rows = [[r.info.run_name, r.info.status, sorted(r.data.metrics), r.data.tags] for r in c.search_runs([e])];"
+        "rows = [[r.info.run_name, r.info.status, r.data.metrics, r.data.tags] for r in c.search_runs([e])];"
         "print(json.dumps(rows))"
     )
     runs = json.loads(run(project, sys.executable, "-c", script).splitlines()[0])
     assert {name for name, *_ in runs} == {"baseline-1-1", "adaptive-1-1"}
     for name, status, metrics, tags in runs:
         assert status == "FINISHED"
-        assert {"alpha", "beta", "train_loss", "validation_loss", "test_f1"} <= set(metrics)
+        assert {"alpha", "beta", "train_loss", "validation_loss"} <= set(metrics)
+        run_folder = f"{name.partition('-')[0]}/seed-1-fold-1"
+        tested = json.loads((project / "reports/evaluation" / run_folder / "metrics.json").read_text())["pooled"]
+        assert metrics["test_f1"] == tested["f1"]
+        kept = json.loads((project / f"reports/validation/{name}.json").read_text())
+        assert metrics["kept_validation_dice"] == kept["dice"]
+        model = json.loads((project / "models" / run_folder / "model.json").read_text())
+        assert metrics["kept_epoch"] == model["epoch"]
         assert tags["dvc.stage"] == f"train@{name}"
         assert len(tags["data.sha256"]) == 64
         assert tags["git.commit"]

@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
-from tests.helpers.projects import copy_project
+from tests.helpers.projects import copy_project, use_own_site_cache
 from tools.doctor.packages import read_pins
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
@@ -29,8 +29,11 @@ def test_workflows_pass_the_public_audit() -> None:
     run(ROOT, "zizmor", "--offline", ".github")
 
 
-def test_the_dockerfile_passes_the_public_linter() -> None:
+def test_the_dockerfile_passes_the_public_linter_and_pins_its_base_by_digest() -> None:
     run(ROOT, "hadolint", "Dockerfile")
+    text = (ROOT / "Dockerfile").read_text()
+    assert len(re.findall(r"^ARG PYTHON=\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)) == 1
+    assert {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")} == {"python:${PYTHON}"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -130,7 +133,7 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
     for name in ("bin", "lib", "pyvenv.cfg"):
         (project / ".venv" / name).symlink_to(Path(sys.prefix, name))
     (project / ".venv/.ready").touch()
-    run(project, "git", "init", "-q", "--bare", str(tmp_path / "origin"))
+    run(project, "git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "origin"))
     run(project, "git", "remote", "add", "origin", str(tmp_path / "origin"))
     run(project, "git", "push", "-q", "origin", "HEAD:main")
     run(project, "git", "fetch", "-q", "origin")
@@ -154,9 +157,23 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
     assert (project / "reports/comparison.md").read_text() in comment
     assert re.search(r"\| reports/metrics\.json +\| adaptive\.f1 ", comment)
     assert list((tmp_path / "store").rglob("runs"))
-    assert run(tmp_path, "git", "-C", "origin", "for-each-ref", "refs/exps").strip().endswith("/run-1-1")
+    assert {"params.yaml", "dvc.lock"} <= set(training_steps()[-1]["with"]["path"].split())
+    rebuild(project, tmp_path / "anybody")
     (place,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", comment)
     assert matplotlib.image.imread(project / place).std() > 0
+
+
+def rebuild(project: Path, clone: Path) -> None:
+    """By the lines of the docs, somebody with access to both remotes gets the experiment of a run."""
+    text = (ROOT / "docs/how-to/runners-and-remotes.md").read_text()
+    (lines,) = re.findall(r"^```bash\n(dvc exp list origin.*?)^```", text, re.DOTALL | re.MULTILINE)
+    run(clone.parent, "git", "clone", "-q", "origin", str(clone))
+    use_own_site_cache(clone)
+    run(clone, "dvc", "remote", "add", "--local", "--default", "store", str(clone.parent / "store"))
+    run(clone, "bash", "-euo", "pipefail", "-c", lines.replace("run-123456-1", "run-1-1"))
+    assert read_yaml(clone / "params.yaml")["train"]["adaptive"]["alpha"]["start"] == 0.1
+    for name in ("dvc.lock", "reports/index.html", "models/adaptive/seed-1-fold-1/weights.safetensors"):
+        assert (clone / name).read_bytes() == (project / name).read_bytes(), name
 
 
 @pytest.mark.slow
