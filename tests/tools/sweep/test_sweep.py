@@ -219,7 +219,7 @@ def test_a_search_that_is_stopped_goes_on_with_the_same_trial(project: Path) -> 
 
 def test_a_training_that_is_killed_costs_its_own_trial_only(project: Path) -> None:
     words = [*SWEEP, "search", "hurt", "--trials", "1", "-S", "train.loop.epochs=20"]
-    search = subprocess.Popen(words, cwd=project, env=forked_environment(), stderr=subprocess.PIPE, text=True)
+    search = subprocess.Popen(words, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
     log = project / ".dvc/tmp/sweep/hurt-0.log"
     wait_for(lambda: log.exists() and "epoch 2/20" in log.read_text())
     matches = subprocess.run(["pgrep", "-f", "stages.train adaptive 1 1"], capture_output=True, text=True, check=False)
