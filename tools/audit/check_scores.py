@@ -53,7 +53,6 @@ from tools.audit.trace import REPORT, Project
 from tools.doctor.packages import read_pins
 
 NEARLY = 1e-6  # relative; the inverse of a matrix, whose last bits depend on the processor
-ROUNDED = 0.5 / 255  # of a probability in 8 bits
 
 
 def check_scores(project: Project, check: Check) -> None:
