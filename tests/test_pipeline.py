@@ -1,16 +1,22 @@
 """The whole pipeline through DVC in a temporary repository: cold, warm, forced, swept."""
 
 import json
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from playwright.sync_api import Browser
 
+from scripts import plots_page
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.data.run_id import VARIANTS
+from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
+from tests.helpers.pages import asked_for
 from tests.helpers.params import SAMPLE, change_params, merge, read_yaml
 from tests.helpers.paths import FRACATLAS, needs
 from tests.helpers.processes import run
@@ -59,15 +65,25 @@ def test_the_report_sets_all_rows_side_by_side(project: Path) -> None:
         path.stem for path in (project / "data/dataset/test").iterdir()
     }
     assert len((project / "reports/to_mail.html").read_bytes()) < 10_000_000
-    assert "synthetic" in (project / "reports/comparison.md").read_text()
+    said = (project / "reports/comparison.md").read_text()
+    assert "synthetic" in said
+    for text in (said, page):
+        assert "One seed: training variance is not estimated; train from several seeds." in text
 
 
-def test_dvc_shows_metrics_plots_and_the_graph(project: Path) -> None:
+def offline_plots(project: Path, browser: Browser, *words: str) -> str:
+    """The page of `dvc plots`, which a browser draws without a network."""
+    plots_page.main(project)
+    run(project, "dvc", "plots", *words, "--out", "plots")
+    assert asked_for(browser, project / "plots/index.html") == []
+    return (project / "plots/index.html").read_text()
+
+
+def test_dvc_shows_metrics_plots_and_the_graph(project: Path, browser: Browser) -> None:
     shown = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
     assert set(shown) == {"reports/metrics.json", *(f"reports/validation/{v}-1-1.json" for v in VARIANTS)}
     assert set(shown["reports/metrics.json"]["data"]) == {"baseline", "adaptive", "difference"}
-    run(project, "dvc", "plots", "show", "--out", "plots")
-    page = (project / "plots/index.html").read_text()
+    page = offline_plots(project, browser, "show")
     for title in ("Training and validation loss", "Weights of the two losses", "Precision and recall"):
         assert title in page
     assert "F1 of all test pixels" in page
@@ -75,14 +91,16 @@ def test_dvc_shows_metrics_plots_and_the_graph(project: Path) -> None:
     assert "train@adaptive-1-1" in run(project, "dvc", "dag", "--mermaid")
 
 
+def mlflow_runs(project: Path) -> tuple[MlflowClient, list[Run]]:
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    experiment = client.get_experiment_by_name("wrist-fracture")
+    assert experiment
+    return client, list(client.search_runs([experiment.experiment_id]))
+
+
 def test_mlflow_holds_one_run_per_training_with_the_kept_score_and_the_test_scores(project: Path) -> None:
-    script = (
-        "import json, mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db');"
-        "e = c.get_experiment_by_name('wrist-fracture').experiment_id;"
-        "rows = [[r.info.run_name, r.info.status, r.data.metrics, r.data.tags] for r in c.search_runs([e])];"
-        "print(json.dumps(rows))"
-    )
-    runs = json.loads(run(project, sys.executable, "-c", script).splitlines()[0])
+    found = mlflow_runs(project)[1]
+    runs = [[run.info.run_name, run.info.status, run.data.metrics, run.data.tags] for run in found]
     assert {name for name, *_ in runs} == {"baseline-1-1", "adaptive-1-1"}
     for name, status, metrics, tags in runs:
         assert status == "FINISHED"
@@ -97,6 +115,30 @@ def test_mlflow_holds_one_run_per_training_with_the_kept_score_and_the_test_scor
         assert tags["dvc.stage"] == f"train@{name}"
         assert len(tags["data.sha256"]) == 64
         assert tags["git.commit"]
+
+
+def test_the_page_of_a_run_shows_the_comparison_and_counts_epochs_from_one(project: Path) -> None:
+    client, runs = mlflow_runs(project)
+    assert len(runs) == 2
+    for training in runs:
+        names = {file.path for file in client.list_artifacts(training.info.run_id, "reports")}
+        assert names == {f"reports/{name}" for name in ("comparison.md", "comparison.csv", "predictions.png")}
+        history = client.get_metric_history(training.info.run_id, "validation_dice")
+        assert [metric.step for metric in history] == [1, 2]
+
+
+def test_only_the_command_registers_a_model_and_calls_it_champion(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, runs = mlflow_runs(project)
+    assert client.search_registered_models() == []
+    monkeypatch.chdir(project)
+    for name in VARIANTS:
+        assert wrist("register", f"models/{name}/seed-1-fold-1") == 0
+        assert capsys.readouterr().out == "registered as models:/wrist-fracture@champion\n"
+        champion = client.get_model_version_by_alias("wrist-fracture", "champion")
+        assert champion.run_id in {run.info.run_id for run in runs if run.info.run_name == f"{name}-1-1"}
+    assert len(client.search_model_versions("name = 'wrist-fracture'")) == 2
 
 
 def test_another_seed_or_fold_trains_only_itself_and_goes_without_a_trace(project: Path) -> None:
@@ -120,13 +162,16 @@ def test_another_seed_or_fold_trains_only_itself_and_goes_without_a_trace(projec
     assert kept == read_yaml(project / "before.lock")["stages"]
 
 
-def test_an_experiment_with_another_weight_runs_only_what_follows_from_it(project: Path) -> None:
+def test_an_experiment_with_another_weight_runs_only_what_follows_from_it(project: Path, browser: Browser) -> None:
     said = run(project, "dvc", "exp", "run", "-n", "steep", "-S", "train.adaptive.alpha.start=0.1")
     assert stages_run(said) == {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
     assert "steep" in run(project, "dvc", "exp", "show", "--csv")
     assert "adaptive.alpha.start" in run(project, "dvc", "params", "diff")
     said = json.loads(run(project, "dvc", "metrics", "diff", "--json").splitlines()[0])  # what follows is a hint
     assert "adaptive.f1" in json.dumps(said)
+    page = offline_plots(project, browser, "diff", "HEAD")
+    assert "Weights of the two losses" in page
+    assert {'"rev": "HEAD"', '"rev": "workspace"'} <= set(re.findall(r'"rev": "\w+"', page))
     run(project, "git", "checkout", "params.yaml")
     # The run cache knows the old weights: nothing is trained again.
     assert "train@adaptive-1-1" not in stages_run(run(project, "dvc", "repro"))

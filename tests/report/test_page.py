@@ -22,6 +22,7 @@ from stages.common.data.records import Machine
 from stages.report.page import machine_sentence, subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
+from tests.helpers.pages import widths_of_tables
 from tests.helpers.pictures import pixels
 
 pytestmark = pytest.mark.slow
@@ -157,6 +158,31 @@ def test_the_first_screen_has_question_answer_and_table(page: Page) -> None:
     assert ".." not in said
 
 
+def test_the_picture_stands_beside_the_answer(visit: Callable[..., Page], project: Path) -> None:
+    page = visit(project / "reports/index.html", 1440, 900)
+    answer, picture = (page.locator(f".opening {what}").bounding_box() for what in ("#answer", ".charts"))
+    assert answer
+    assert picture
+    assert answer["x"] + answer["width"] <= picture["x"]
+    assert picture["x"] + picture["width"] <= 1440
+    assert picture["y"] <= answer["y"] + answer["height"] <= picture["y"] + picture["height"], "at one height"
+
+
+def test_every_table_has_a_cell_for_each_heading(page: Page) -> None:
+    widths = widths_of_tables(page)
+    assert len(widths) > 15
+    assert {len(width) for width in widths} == {1}
+
+
+def test_what_favours_different_models_is_explained(page: Page) -> None:
+    table = page.locator("[aria-label='Beyond pixels']")
+    assert {"95 % Hausdorff distance, mean, pixels", "the same in mm, where spacing is known"} < set(
+        table.locator("tbody th").all_inner_texts()
+    )
+    said = table.locator("xpath=following-sibling::p[1]").inner_text()
+    assert "mm only of films whose spacing is known: the two can favour different models" in said
+
+
 def test_films_can_be_sorted_by_any_metric(page: Page) -> None:
     assert len(shown(page)) == 8
     keys = page.locator("#sort option").all_inner_texts()[1:]
@@ -194,6 +220,46 @@ def test_axe_finds_nothing_to_mend(scheme: str, opened: bool, page: Page) -> Non
     found = Axe().run(page)
     assert len(found.response["passes"]) > 15
     assert found.violations_count == 0, found.generate_report()
+
+
+CUT = """root => {
+  const shaded = e => e.scrollWidth > e.clientWidth && getComputedStyle(e).backgroundImage.includes("gradient");
+  const framed = e => getComputedStyle(e).overflowX !== "visible";
+  function isCut(box, parent) {
+    for (let e = parent; e; e = e.parentElement) {
+      if (shaded(e)) return false;
+      const frame = framed(e) ? e.getBoundingClientRect() : {left: 0, right: innerWidth};
+      if (box.left < frame.left - 1 || box.right > frame.right + 1) return true;
+    }
+    return false;
+  }
+  const cut = [], texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), range = document.createRange();
+  while (texts.nextNode()) {
+    const text = texts.currentNode, parent = text.parentElement;
+    if (!text.data.trim() || !parent.checkVisibility()) continue;
+    range.selectNodeContents(text);
+    if ([...range.getClientRects()].some(box => isCut(box, parent))) cut.push(text.data);
+  }
+  return cut;
+}"""
+"""The texts below an element that end beyond the window, or in a box that hides them and shows no shade for it."""
+
+
+@pytest.mark.parametrize("width", [1440])
+def test_no_text_is_cut_on_the_page_or_in_the_viewer(width: int, visit: Callable[..., Page], project: Path) -> None:
+    page = visit(project / "reports/index.html", width)
+    page.evaluate("document.querySelectorAll('details').forEach(element => { element.open = true; })")
+    assert page.locator("body").evaluate(CUT) == []
+    page.locator("#grid .tiles").first.click()
+    page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
+    page.keyboard.press("?")
+    page.keyboard.press("p")
+    assert page.locator("#viewer").evaluate(CUT) == []
+    caption = page.locator("#viewer figcaption").first
+    caption.evaluate(
+        "element => Object.assign(element.style, {overflow: 'hidden', whiteSpace: 'nowrap', width: '9em'})"
+    )
+    assert page.locator("#viewer").evaluate(CUT) == [caption.inner_text()], "what is cut is found"
 
 
 @pytest.mark.parametrize("width", [1280, 820, 360])

@@ -123,6 +123,22 @@ def test_how_many_patients_would_decide_follows_from_what_so_many_can_detect() -
     assert "more than 10,000 patients" in verdict(comparison, paired.assign(difference=1e-4), 1)
 
 
+def test_what_would_decide_is_said_where_it_would() -> None:
+    """Seeds decide after one seed; patients where no difference is claimed."""
+    seeds_decide, patients_decide = (
+        "One seed: training variance is not estimated; train from several seeds.",
+        "patients.",
+    )
+    for skill, undecided in ((0.55, True), (0.85, False)):
+        baseline, adaptive = table(1, 0.5), table(3, skill)
+        comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
+        paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1",))
+        one, several = (verdict(comparison, paired, seeds) for seeds in (1, 3))
+        assert ("cannot be told apart" in one) is undecided
+        assert one == f"{several.replace('films and of 3 seeds', 'films')} {seeds_decide}"
+        assert several.endswith(patients_decide) is undecided
+
+
 def test_subgroups_cover_all_films_and_small_ones_claim_nothing() -> None:
     facts = pd.DataFrame({"source": ["a"] * 36 + ["b"] * 4, "modality": ["CR", "DX"] * 20, "label": "radius"})
     baseline, adaptive = table(1, 0.5), table(2, 0.8)

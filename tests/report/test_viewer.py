@@ -155,6 +155,26 @@ def test_scores_and_masks_follow_the_threshold(page: Page, project: Path, film: 
     assert "marked from 0.3" in captions(page)[0]
 
 
+def test_the_threshold_moves_the_mask(page: Page, project: Path, film: str) -> None:
+    """On the canvas above the film, as many of its pixels as the mask has, at the size at which the film is shown."""
+    page.keyboard.press("l")  # without the label
+    count = """canvas => {
+      const {width, height} = canvas, copy = new OffscreenCanvas(width, height).getContext("2d");
+      copy.drawImage(canvas, 0, 0);
+      return copy.getImageData(0, 0, width, height).data.filter((value, index) => index % 4 === 3 && value > 0).length;
+    }"""
+    shown, marked = [], []
+    for share in (0.02, 0.1, 0.3):
+        threshold = some_marks(project, film, share)
+        setting(page, "threshold").fill(str(threshold))
+        shown.append(page.locator("#viewer .layers").first.evaluate(count))
+        marked.append(int((probability(project, film) >= 255 * threshold).sum()))
+    assert 0 < marked[0] < marked[1] < marked[2]
+    ratios = np.divide(shown, marked)
+    assert ratios == pytest.approx([ratios[0]] * 3, rel=0.05)
+    assert ratios[0] > 20, "a pixel of the network is several on the screen"
+
+
 def pinch(page: Page, x: float, y: float) -> None:
     """Two fingers go apart there."""
     screen = page.context.new_cdp_session(page)
@@ -197,6 +217,27 @@ def test_both_panes_move_in_step_by_wheel_drag_pinch_and_keys_and_fit_again(page
     page.keyboard.press("0")
     settled(page)
     assert apart(panes(page)[0], start[0]) < IN_STEP
+
+
+def test_plus_and_minus_zoom_both_panes(page: Page) -> None:
+    page.keyboard.press("h")
+    start = panes(page)
+
+    def lit() -> float:
+        """Share of the pane that the film, which is nowhere black, covers."""
+        settled(page)
+        left, right = panes(page)
+        assert apart(left, right) < IN_STEP
+        return float((left.max(axis=2) > 0).mean())
+
+    whole = lit()
+    page.keyboard.press("+")
+    larger = lit()
+    page.keyboard.press("-")
+    assert apart(panes(page)[0], start[0]) < IN_STEP
+    page.keyboard.press("-")
+    assert larger > 1.2 * whole
+    assert lit() < whole / 1.5
 
 
 def test_a_drag_sets_window_centre_and_width_when_it_is_told_to(page: Page) -> None:

@@ -8,6 +8,7 @@ from dvc_render.vega import VegaRenderer
 from playwright.sync_api import Browser
 
 from scripts.plots_page import main
+from tests.helpers.pages import asked_for
 
 
 def test_dvcs_plots_are_drawn_without_a_network_and_other_settings_stay(tmp_path: Path, browser: Browser) -> None:
@@ -19,9 +20,4 @@ def test_dvcs_plots_are_drawn_without_a_network_and_other_settings_stay(tmp_path
     template = tmp_path / ".dvc" / config["plots"]["html_template"]
     points = [{"epoch": epoch, "loss": 1 / (1 + epoch), "rev": "workspace"} for epoch in range(5)]
     plot = VegaRenderer(points, "loss", template="linear", x="epoch", y="loss")
-    page, asked = browser.new_page(), list[str]()
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(Path(render_html([plot], tmp_path / "plots/index.html", template)).as_uri())
-    page.wait_for_selector("canvas, svg.marks")
-    page.close()
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert asked_for(browser, Path(render_html([plot], tmp_path / "plots/index.html", template))) == []

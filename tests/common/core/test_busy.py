@@ -1,16 +1,24 @@
 """What a person at a terminal hears while nothing else is said."""
 
 import io
+import os
+import pty
 import re
+import shutil
+import subprocess
 import sys
+import termios
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
 from stages.common.core import busy as module
 from stages.common.core.busy import CLEAR, Busy, busy
 from stages.common.core.signals import hide_warnings
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import environment
 
 
 class Terminal(io.StringIO):
@@ -64,3 +72,34 @@ def test_warnings_of_libraries_are_heard_by_who_asks_for_them(
         hide_warnings()
         warnings.warn("a pandas option", FutureWarning, stacklevel=1)
     assert len(caught) == heard
+
+
+def at_a_terminal(folder: Path, *words: str) -> str:
+    """All that a command shows on a terminal of 100 columns, in the order in which it comes."""
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (30, 100))
+    own = environment() | {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    process = subprocess.Popen(words, cwd=folder, env=own, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    said = []
+    try:
+        while part := os.read(screen, 65_536):
+            said.append(part)
+    except OSError:  # Linux's way to say that nobody writes any more
+        os.close(screen)
+    assert process.wait() == 0, b"".join(said).decode()
+    return b"".join(said).decode()
+
+
+@pytest.mark.slow
+def test_stages_at_a_terminal_show_that_they_work_and_no_warning_of_a_library(two_seeds: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(two_seeds, tmp_path / "project")
+    shown = {
+        words[0]: at_a_terminal(project, sys.executable, "-m", f"stages.{words[0]}", *words[1:])
+        for words in (("annotate",), ("evaluate", "baseline", "1", "1"), ("report",))
+    }
+    for stage, said in shown.items():
+        assert re.search(rf"{stage}: [\w ']+ \.\.\. \d+ s", said), said
+        assert f"{CLEAR}{stage}: " in said, "the sentence at the end stands alone on its line"
+        assert not re.search("warn|deprecated|Traceback", said, re.IGNORECASE), said
+    assert re.search(r"annotate:.*\| \d+/24 ", shown["annotate"])

@@ -19,6 +19,7 @@ from mlflow.entities import Run
 from playwright.sync_api import Page
 
 from stages.common.core.arithmetic import TORCH
+from tests.helpers.pages import widths_of_tables
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, forked_environment, on_small_disk, read_until, run, wait_for
 from tests.helpers.projects import copy_project, stages_run
@@ -116,6 +117,7 @@ def test_the_page_is_accessible_and_asks_for_nothing(visit: Callable[..., Page],
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
     assert page.locator(".charts figure").count() >= 3
+    assert widths_of_tables(page) == [{11}], "a cell for each heading"
     for width in (1000, 360):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
