@@ -6,6 +6,7 @@ Dask cluster and tasks of a SLURM array do the same.
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,10 @@ from stages.common.core.process import has_ended, process_name
 from stages.common.model.tracking import shown
 from tools.sweep.exchange import GIT_REMOTE, PAUSE, push
 from tools.sweep.experiments import run_experiment
-from tools.sweep.patience import Away, Failed, NotFetched, patiently
+from tools.sweep.patience import Away, Failed, NotFetched, patiently, say
 from tools.sweep.room import says_full, with_room
+
+PREFIX, OWNER = "wrist-clone-", "process"  # of temporary folders, and of the file in each that names its process
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,9 @@ def refuse_unknown_code() -> None:
 def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: False) -> str:
     """Run and push one experiment; returns what went wrong, or an empty text.
 
-    While a remote is away, or a disk is full, it waits. The clone is removed at the end. The record in MLflow and the
-    checkpoint outlive it where MLFLOW_TRACKING_URI and CHECKPOINT_DIR name places outside.
+    While a remote is away, or a disk is full, it waits. The clone is removed at the end, unless its result was not
+    pushed. The record in MLflow and the checkpoint outlive it where MLFLOW_TRACKING_URI and CHECKPOINT_DIR name places
+    outside.
 
     Args:
         origin: of the clone.
@@ -103,10 +107,25 @@ def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: Fa
         try:
             folder = when_git_answers(job.name, lambda: stack.enter_context(clone(origin)), stop)
             when_data_come(job, stop, folder)
-            push(job.name, stop, folder)
         except Failed as failed:
             return str(failed)
+        try:
+            push(job.name, stop, folder)
+        except Failed as failed:
+            kept = f"{failed}; {keep(folder, job.name)}"
+            if stop():  # who asked for it hears of no failures
+                say(kept)
+            return kept
     return ""
+
+
+def keep(folder: Path, name: str) -> str:
+    """Leave a clone where it is, since nothing else has its result; returns how to push it."""
+    (folder.parent / OWNER).unlink()
+    return (
+        f"the result is kept on {socket.gethostname()}: `cd {folder} && dvc exp push {GIT_REMOTE} {name}`, then remove "
+        f"{folder.parent}"
+    )
 
 
 def when_git_answers(name: str, make: Callable[[], Path], stop: Callable[[], bool]) -> Path:
@@ -173,18 +192,21 @@ def clone(origin: Origin) -> Iterator[Path]:
 def temporary_folder() -> Iterator[Path]:
     """An empty folder that is removed at the end; those of killed processes are removed first, before they fill a disk.
 
-    Each lies beside the name of its process.
+    Each lies beside the name of its process. Without that name a folder stays.
     """
-    prefix, owner = "wrist-clone-", "process"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*/{owner}"):
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
         with suppress(OSError):  # of another user, or gone by now
             if (name := left.read_text()) and has_ended(name):
                 shutil.rmtree(left.parent, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix) as path:
-        Path(path, owner).write_text(process_name(os.getpid()))
-        folder = Path(path, "project")
-        folder.mkdir()
-        yield folder
+    path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    owner = path / OWNER
+    try:
+        owner.write_text(process_name(os.getpid()))
+        (path / "project").mkdir()
+        yield path / "project"
+    finally:
+        if owner.exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def git(*words: str, folder: Path = Path()) -> str:

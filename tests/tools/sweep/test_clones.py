@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -23,7 +24,7 @@ from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.projects import use_own_site_cache
 from tests.helpers.tiny import tiny_project
 from tools.sweep import patience
-from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone
+from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone, temporary_folder
 from tools.sweep.exchange import pull, push
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import names, run_experiment
@@ -90,6 +91,33 @@ def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> N
     assert "nine is no value" in said
     pull("bad", StopRequest())
     assert names("bad") == []
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_result_that_cannot_be_pushed_stays_and_is_pushed_by_the_line_of_the_message(
+    stopped: bool, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remote, gone = project.parent / "git", project.parent / "gone"
+    stop = StopRequest()
+
+    def push_into_nothing(*words: Any) -> None:
+        stop.asked = stopped
+        remote.rename(gone)
+        push(*words)
+
+    origin, (job,) = find_origin(), jobs(f"kept{stopped:d}", [2])
+    monkeypatch.setattr("tools.sweep.clone.push", push_into_nothing)
+    said = run_in_clone(origin, job, stop)
+    assert f"`dvc exp push origin {job.name}` failed, and can be repeated: ERROR" in said
+    assert (said in capsys.readouterr().err) == stopped, "who asks for a stop hears of no failures"
+    gone.rename(remote)
+    (line,) = re.findall(r"is kept on \S+: `(.*?)`, then", said)
+    (folder,) = (Path(path) for path in re.findall(r"then remove (\S+)$", said))
+    with temporary_folder():  # the next one removes what killed processes left
+        run(project, "bash", "-euo", "pipefail", "-c", line)
+    pull(job.sweep, StopRequest())
+    assert names(job.sweep) == [job.name]
+    shutil.rmtree(folder)
 
 
 def test_a_worker_waits_while_the_git_remote_and_the_dvc_remote_are_away(
