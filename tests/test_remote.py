@@ -1,11 +1,13 @@
 """A DVC remote that speaks S3, as runners share it: pushed, cut in the middle of a push, pulled by a second machine."""
 
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import boto3
@@ -13,6 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.helpers.files import tree_hash
+from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, free_port, run, wait_for
 from tests.helpers.projects import copy_project, stages_run, use_own_site_cache
 
@@ -32,10 +35,31 @@ def server(port: int) -> Iterator[ThreadedMotoServer]:
 
 @pytest.fixture
 def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
     return copy_project(finished, tmp_path / "first")
+
+
+def name_remote(project: Path, url: str, *, shared: bool = True) -> None:
+    """Run the lines of the docs for an S3 server.
+
+    Args:
+        project: where.
+        url: of the server.
+        shared: also those whose result git hands on to other machines.
+    """
+    text = (ROOT / "docs/how-to/runners-and-remotes.md").read_text()
+    (block,) = re.findall(r"^```bash\n(dvc remote add.*?)^dvc push", text, re.DOTALL | re.MULTILINE)
+    lines = [line for line in block.splitlines() if shared or "--local" in line.partition("#")[0]]
+    assert len(lines) == (5 if shared else 2)
+    script = "\n".join(lines).replace("https://s3.example.org", url)
+    run(project, "bash", "-euo", "pipefail", "-c", script)
+
+
+def client(url: str) -> Any:
+    return boto3.client(
+        "s3", endpoint_url=url, aws_access_key_id="KEY", aws_secret_access_key="SECRET", region_name="us-east-1"
+    )
 
 
 def outputs(folder: Path) -> dict[str, str]:
@@ -46,17 +70,14 @@ def outputs(folder: Path) -> dict[str, str]:
 def test_a_push_that_was_cut_is_finished_and_a_second_machine_runs_no_stage(project: Path, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    run(project, "dvc", "remote", "add", "--default", "store", "s3://cache/wrist")
-    run(project, "dvc", "remote", "modify", "store", "endpointurl", url)
-    run(project, "git", "commit", "-qam", "remote")
-    client = boto3.client("s3", endpoint_url=url)
+    name_remote(project, url)
 
     def count() -> int:
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket="cache")
+        pages = client(url).get_paginator("list_objects_v2").paginate(Bucket="bucket")
         return sum(page.get("KeyCount", 0) for page in pages)
 
     with server(port):
-        client.create_bucket(Bucket="cache")
+        client(url).create_bucket(Bucket="bucket")
         impatient = environment() | {"AWS_MAX_ATTEMPTS": "1"}  # else hundreds of files each wait for the dead server
         push = subprocess.Popen(["dvc", "push", "--jobs", "2"], cwd=project, env=impatient)
         wait_for(lambda: count() > 20)
@@ -70,6 +91,7 @@ def test_a_push_that_was_cut_is_finished_and_a_second_machine_runs_no_stage(proj
         second = tmp_path / "second"
         run(tmp_path, "git", "clone", "-q", str(project), str(second))
         use_own_site_cache(second)
+        name_remote(second, url, shared=False)
         run(second, "dvc", "pull")
         assert stages_run(run(second, "dvc", "repro")) == set()
         assert outputs(second) == outputs(project)
@@ -78,11 +100,11 @@ def test_a_push_that_was_cut_is_finished_and_a_second_machine_runs_no_stage(proj
 
 def test_the_doctor_sees_a_remote_that_answers(project: Path) -> None:
     port = free_port()
+    url = f"http://127.0.0.1:{port}"
     with server(port):
-        boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket="cache")
-        run(project, "dvc", "remote", "add", "--default", "store", "s3://cache/wrist")
-        run(project, "dvc", "remote", "modify", "store", "endpointurl", f"http://127.0.0.1:{port}")
-        assert "reachable: s3://cache/wrist" in run(project, "wrist", "doctor")
+        client(url).create_bucket(Bucket="bucket")
+        name_remote(project, url)
+        assert "reachable: s3://bucket/wrist" in run(project, "wrist", "doctor")
 
 
 SSH_SERVER = """

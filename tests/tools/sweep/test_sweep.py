@@ -79,10 +79,9 @@ def test_a_queued_grid_of_two_workers_trains_adaptive_only(project: Path) -> Non
     wait_for(settled)
     status = queue_status(project)
     assert "Failed" not in status, status
-    tasks = re.findall(r"^([0-9a-f]{7})\s", status, re.MULTILINE)
-    for task in tasks:
+    for name in ("grid-1", "grid-2"):
         expected = {"train@adaptive-1-1", "evaluate@adaptive-1-1", "report"}
-        assert stages_run(run(project, "dvc", "queue", "logs", task)) == expected
+        assert stages_run(run(project, "dvc", "queue", "logs", name)) == expected
     _, below = sweep_and_below(project, "grid")
     kept = {name: item.data.metrics["kept_validation_dice"] for name, item in below.items()}
     assert set(kept) == {"grid-1 adaptive-1-1", "grid-2 adaptive-1-1"}
@@ -110,6 +109,24 @@ def check_columns(project: Path, dice: dict[str, float]) -> None:
     assert rows[0].keys() - {"State"} == {"Experiment", "rev", "typ", score, swept, "train.adaptive.alpha.end"}
     shown = {row["Experiment"]: (float(row[score]), row[swept]) for row in rows if row["Experiment"]}
     assert shown == {"grid-1": (dice["grid-1"], "0.1"), "grid-2": (dice["grid-2"], "0.5")}
+
+
+def test_the_lines_of_the_docs_apply_and_compare_experiments_and_keep_them_when_room_is_made(project: Path) -> None:
+    text = (ROOT / "docs/how-to/sweeps.md").read_text()
+    (block,) = re.findall(r"^dvc exp apply .*?^dvc plots diff .*?$", text, re.DOTALL | re.MULTILINE)
+    lines = block.replace("grid-3", "grid-2").replace("NAME", "grid-1")
+    said = run(project, "bash", "-euo", "pipefail", "-c", lines)
+    assert re.search(r"reports/validation/adaptive-1-1\.json +dice +0\.\d+ +0\.\d+ ", said)
+    page = (project / "dvc_plots/index.html").read_text()
+    assert "grid-1" in page
+    assert "history.csv" in page
+    (line,) = re.findall(r"^dvc gc .*$", text, re.MULTILINE)
+    run(project, "git", "restore", "--staged", "--worktree", "params.yaml", "dvc.lock")
+    run(project, *line.split(), "--force")
+    run(project, "dvc", "checkout")
+    run(project, "dvc", "exp", "apply", "grid-1")  # fails where a file of it is gone
+    run(project, "git", "restore", "--staged", "--worktree", "params.yaml", "dvc.lock")
+    run(project, "dvc", "checkout")
 
 
 def test_the_page_is_accessible_and_asks_for_nothing(visit: Callable[..., Page], project: Path) -> None:
