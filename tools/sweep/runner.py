@@ -65,7 +65,8 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
             raise storage_error(error) from None
         except Failed as failed:
             raise UserError(str(failed)) from None
-        return stopped(name, stop) or write_page(name, train.adaptive)
+        code = stopped(name, stop)
+    return code or write_page(name, train.adaptive)
 
 
 def check_ranges(ranges: Sequence[Range], overrides: list[str], adaptive: Method) -> None:
@@ -166,11 +167,12 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
         if failures := run_jobs(jobs, where, stop):
             heading = f"{len(failures)} of {len(todo)} experiments failed; rerun the command to retry them"
             raise UserError("\n".join([heading, *failures]))
-        if where.task is not None or stop():
-            return stopped(name, stop)
-        if where.exchanges:
+        if where.exchanges and where.task is None and not stop():
             fetch_members(name, stop)
-        return write_page(name, read_weights(next(iter(params.values()))["train"]["adaptive"]))
+        code = stopped(name, stop)
+    if code or where.task is not None:
+        return code
+    return write_page(name, read_weights(next(iter(params.values()))["train"]["adaptive"]))
 
 
 def fetch_members(name: str, stop: Callable[[], bool]) -> None:
