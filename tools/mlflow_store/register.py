@@ -27,7 +27,8 @@ def register(weights_sha256: str, name: str, alias: str) -> str:
         if not runs:
             raise UserError(
                 f"{name}: expected the run that trained it in {store}, found none; set MLFLOW_TRACKING_URI to the "
-                "store that has it, or train it here (`dvc repro --single-item --force train@...`)"
+                "store that has it, send it from mlflow.db (`wrist send-run RUN_ID`), or train it here (`dvc repro "
+                "--single-item --force train@...`)"
             )
         client.set_registered_model_alias(EXPERIMENT, alias, version_of(client, runs[0]))
     except MlflowException as error:

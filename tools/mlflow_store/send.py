@@ -28,7 +28,8 @@ def send(run_id: str) -> str:
         run = source.get_run(run_id)
     except MlflowException:
         raise UserError(
-            f"{run_id}: expected the id of a run in {local_uri()}, found none; see `mlflow runs list`"
+            f"{run_id}: expected the id of a run in {local_uri()}, found none; see `mlflow ui --backend-store-uri "
+            f"{local_uri()}`"
         ) from None
     target, experiment = open_client()
     try:

@@ -108,5 +108,7 @@ def test_sending_asks_for_a_server_and_a_run(here: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="expected the address of a server to send to"):
         send("x")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="x: expected the id of a run in sqlite"):
+    with pytest.raises(
+        UserError, match=r"x: expected the id of a run in sqlite.*; see `mlflow ui --backend-store-uri sqlite"
+    ):
         send("x")
