@@ -10,6 +10,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import psutil
 from dvc.repo import Repo
 
 from stages import read_params
@@ -20,7 +21,8 @@ from stages.common.data.run_id import VARIANTS, Run
 from tools.sweep.clone import Job, refuse_unknown_code
 from tools.sweep.exchange import run_dvc
 from tools.sweep.execution import run_here
-from tools.sweep.experiments import trained_params
+from tools.sweep.experiments import PAUSE, trained_params
+from tools.sweep.experiments import stop as end_stages
 
 SWEEP = "repro"  # of the runs in MLflow
 
@@ -44,15 +46,34 @@ def reproduce(jobs: int) -> int:
             f"{SWEEP}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
         }
         side_by_side(targets, jobs, stop)
-        if stop():
-            print("repro: stopped; rerun the command to resume", file=sys.stderr)
-            return stop.code
-    return repro()
+        code = stopped(stop)
+    return code or repro()
 
 
 def repro(*targets: str) -> int:
-    """The exit code of `dvc repro`, whose output is ours."""
-    return subprocess.run([sys.executable, "-m", "dvc", "repro", *targets], check=False).returncode
+    """The exit code of `dvc repro`, whose output is ours; that of a stop where one was asked for.
+
+    Its end is waited for, also after a signal: a stage may write its checkpoint.
+    """
+    asked: set[psutil.Process] = set()
+    with stop_request() as stop:
+        process = subprocess.Popen([sys.executable, "-m", "dvc", "repro", *targets])
+        while True:
+            try:
+                code = process.wait(PAUSE)
+                break
+            except subprocess.TimeoutExpired:
+                if stop():
+                    end_stages(process, asked)
+        return stopped(stop) or code
+
+
+def stopped(stop: StopRequest) -> int:
+    """The exit code of a stop that was asked for, after a sentence; 0 if none was."""
+    if not stop():
+        return 0
+    print("repro: stopped; rerun the command to resume", file=sys.stderr)
+    return stop.code
 
 
 def changed(stages: list[str]) -> list[str]:

@@ -1,7 +1,10 @@
 """Grids and arms over machines that share nothing but a git and a DVC remote, on a project of milliseconds."""
 
+import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -207,6 +210,31 @@ def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -
     assert changed(["train", "data"]) == []
     assert [name for _, name in runs(project) if not name.startswith("queue")] == ran
     assert "repro-train" not in run(project, "dvc", "exp", "list", "--all-commits", "--name-only")
+    run(project, "git", "checkout", "-q", "dvc.lock")
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_stopped_dvc_repro_is_waited_for_and_holds_nothing(sign: signal.Signals, code: int, project: Path) -> None:
+    """Ctrl-C comes to all processes at once, SIGTERM to the one that called DVC."""
+    block, locks = project.parent / "block", project / ".dvc/tmp/rwlock"
+    block.touch()
+    locks.unlink(missing_ok=True)
+    words = [
+        sys.executable,
+        "-c",
+        "import sys; from tools.sweep.matrix import repro; sys.exit(repro('--force', 'train'))",
+    ]
+    own = environment() | {"PYTHONPATH": str(ROOT), "DVC_EXP_NAME": "none"}
+    caller = subprocess.Popen(words, cwd=project, env=own, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: len(runs(project)) == 1)
+    dvc = psutil.Process(int(runs(project)[0][0]))
+    os.killpg(caller.pid, sign) if sign == signal.SIGINT else caller.send_signal(sign)
+    said = caller.communicate()[1]
+    block.unlink()
+    assert caller.returncode == code, said
+    assert said.endswith("repro: stopped; rerun the command to resume\n")
+    assert not dvc.is_running()
+    assert not any(json.loads(locks.read_text()).values()), "a killed DVC leaves its locks"
     run(project, "git", "checkout", "-q", "dvc.lock")
 
 
