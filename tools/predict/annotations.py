@@ -18,6 +18,7 @@ from stages.ingest.annotations.film_names import without_suffix
 from tools.predict.films import ANNOTATIONS
 
 PICTURES = "films"
+COCO, CVAT, TASKS, LABELLING = "coco.json", "cvat.xml", "label_studio.json", "label_studio.xml"
 LABEL = "fracture"
 # XML 1.0, section 2.2; bytes of a file's name that are not UTF-8 are surrogates in Python.
 NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -89,6 +90,11 @@ def refuse_one_picture(films: Iterable[str]) -> None:
             )
 
 
+def tool_files(formats: Iterable[str]) -> list[str]:
+    """Names of the files that `write_annotations` writes, below the output."""
+    return [f"{ANNOTATIONS}/{file}" for name in formats if name in WRITERS for file in WRITERS[name][1]]
+
+
 def write_annotations(output: Path, films: list[MarkedFilm], formats: list[str]) -> None:
     """Write a file for each annotation tool into `predicted_annotations/`.
 
@@ -99,7 +105,7 @@ def write_annotations(output: Path, films: list[MarkedFilm], formats: list[str])
     """
     for name in formats:
         if name in WRITERS:
-            WRITERS[name](output / ANNOTATIONS, films)
+            WRITERS[name][0](output / ANNOTATIONS, films)
 
 
 def write_coco(folder: Path, films: list[MarkedFilm]) -> None:
@@ -124,7 +130,7 @@ def write_coco(folder: Path, films: list[MarkedFilm]) -> None:
                 }
             )
     categories = [{"id": 1, "name": LABEL, "supercategory": ""}]
-    write_json(folder / "coco.json", {"images": images, "annotations": annotations, "categories": categories})
+    write_json(folder / COCO, {"images": images, "annotations": annotations, "categories": categories})
 
 
 def write_cvat(folder: Path, films: list[MarkedFilm]) -> None:
@@ -147,7 +153,7 @@ def write_cvat(folder: Path, films: list[MarkedFilm]) -> None:
             score = SubElement(SubElement(image, "box", facts), "attribute", {"name": "score"})
             score.text = f"{region['probability_max']:.4f}"
     indent(root)
-    write_bytes(folder / "cvat.xml", tostring(root, encoding="utf-8", xml_declaration=True))
+    write_bytes(folder / CVAT, tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def write_label_studio(folder: Path, films: list[MarkedFilm]) -> None:
@@ -161,8 +167,8 @@ def write_label_studio(folder: Path, films: list[MarkedFilm]) -> None:
         results = [studio_result(film, region, number) for number, region in enumerate(film.regions)]
         prediction = {"model_version": film.model, "score": film.score, "result": results}
         tasks.append({"data": {"image": address}, "predictions": [prediction]})
-    write_json(folder / "label_studio.json", tasks)
-    write_bytes(folder / "label_studio.xml", CONFIGURATION.encode())
+    write_json(folder / TASKS, tasks)
+    write_bytes(folder / LABELLING, CONFIGURATION.encode())
 
 
 CONFIGURATION = f"""<View>
@@ -202,8 +208,9 @@ def studio_result(film: MarkedFilm, region: dict[str, Any], number: int) -> dict
     }
 
 
-WRITERS: dict[str, Callable[[Path, list[MarkedFilm]], None]] = {
-    "coco": write_coco,
-    "cvat": write_cvat,
-    "label-studio": write_label_studio,
+# What writes the files of a format, and their names.
+WRITERS: dict[str, tuple[Callable[[Path, list[MarkedFilm]], None], tuple[str, ...]]] = {
+    "coco": (write_coco, (COCO,)),
+    "cvat": (write_cvat, (CVAT,)),
+    "label-studio": (write_label_studio, (TASKS, LABELLING)),
 }

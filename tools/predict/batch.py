@@ -18,16 +18,16 @@ import cv2
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
-from stages.common.core.files import check_replaceable, new_folder
+from stages.common.core.files import new_folder
 from stages.common.core.git import git_commit
 from stages.common.core.parallel import count_workers
 from stages.ingest.file_access import printable, read_file
 from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
 from tools.predict import TOOLS
-from tools.predict.annotations import picture_path, refuse_odd_names, refuse_one_picture
-from tools.predict.films import INDEX, PREDICTION, SUMMARY, Named, decode, find_films, predicted_below
-from tools.predict.index import LEFT_OUT, SUMMARY_START, write_pages
+from tools.predict.annotations import picture_path, refuse_odd_names, refuse_one_picture, tool_files
+from tools.predict.films import INDEX, PREDICTION, SUMMARY, WRITTEN, Named, decode, find_films, predicted_below
+from tools.predict.index import LEFT_OUT, write_pages
 from tools.predict.label_next import Measure
 from tools.predict.model import Model, Prediction, open_model, predict
 from tools.predict.outputs import (
@@ -35,11 +35,13 @@ from tools.predict.outputs import (
     WARNING,
     Facts,
     FilmFacts,
+    changed_files,
     facts_of,
     is_done,
     write_film_picture,
     write_prediction,
 )
+from tools.predict.own_files import require_own_files, require_own_folder
 
 SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
@@ -82,7 +84,7 @@ def predict_films(
     if measure == "disagreement" and len(network.networks) < 2:
         raise UserError("--label-next disagreement: expected several networks, found one; train more seeds, --average")
     films, others = find_films(names)
-    refuse_files(output, films)
+    refuse_files(output, films, formats)
     if set(formats) & set(TOOLS):
         names_below = [*(name.as_posix() for _, name in films), *predicted_below(output)]  # the tools' files hold all
         refuse_odd_names(names_below)
@@ -125,39 +127,32 @@ def own_stderr() -> Iterator[TextIO]:
         yield stream
 
 
-def refuse_files(output: Path, films: list[Named]) -> None:
+def refuse_files(output: Path, films: list[Named], formats: list[str]) -> None:
     """Refuse an output in which a user's files would be replaced, one of which may be the film itself.
 
     Args:
         output: the folder to write to.
         films: each with where its folder lies below the output.
+        formats: some of FORMATS.
     Raises:
-        UserError: a file lies where a folder would, or a folder, a table or a page that this command did not write.
+        UserError: a file lies where a folder would, or something is there that this command did not write.
     """
     for place in (output, *output.parents):
         if place.exists() and not place.is_dir():
             raise UserError(f"--output {output}: expected a folder, found the file {place}; choose another")
-    if not is_own(output):
-        raise UserError(
-            f"--output {output}: expected a new folder or one of this command's, found another's {SUMMARY} or {INDEX}, "
-            "which would be replaced; choose another"
-        )
+    require_own_files(output, (SUMMARY, INDEX, *tool_files(formats)))
     for _, name in films:
         file = next((output / part for part in (name, *name.parents) if (output / part).is_file()), None)
         if file:
             raise UserError(f"--output {output}: the outputs of a film would replace the file {file}; choose another")
-        folder = output / name
-        check_replaceable(folder, FILES)
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / PREDICTION).exists():
-            raise UserError(f"{folder}: expected a new folder or one of this command's, found another; name another")
-
-
-def is_own(output: Path) -> bool:
-    """Whether the table and the page of a folder, if they are there, are those of predictions."""
-    table = output / SUMMARY
-    if not table.exists():
-        return not (output / INDEX).exists()
-    return table.is_file() and table.read_bytes().startswith(SUMMARY_START)
+        predicted = (output / name / PREDICTION).exists()
+        require_own_folder(output / name, FILES, predicted)
+        picture = picture_path(output, name.as_posix())
+        if set(formats) & set(TOOLS) and picture.exists() and not (predicted or (output / WRITTEN).exists()):
+            raise UserError(
+                f"{picture}: expected a new file or one of this command's, found another, which would be replaced; "
+                "move it elsewhere, or choose another --output"
+            )
 
 
 def in_order(pool: ThreadPoolExecutor, work: Work, films: list[Named]) -> Iterator[PredictionResult]:
@@ -187,6 +182,9 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
         film_facts: FilmFacts = {**facts, "input_sha256": hashlib.sha256(content).hexdigest()}
         if is_done(folder, film_facts) and (picture is None or picture.exists()):
             return PredictionResult(path, "done before", "done before")
+        if changed := changed_files(folder):
+            message = f"{folder / changed[0]} was changed since it was written; move {folder} elsewhere or delete it"
+            return PredictionResult(path, printable(message), "failed")
         decoded = decode(content, model.recipe.megapixels, model.recipe.ct_window)
         prediction = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:

@@ -10,13 +10,14 @@ from torch import nn
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
-from stages.common.core.files import check_replaceable, new_folder, read_json, write_json
+from stages.common.core.files import new_folder, read_json, write_json
 from stages.common.data.dataset import load_films
 from stages.common.data.layout import DATASET
 from stages.common.data.records import read_model_record
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import load_model
 from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs, run_folders
+from tools.predict.own_files import require_own_folder
 from tools.predict.recipe import MODEL, RECIPE, ExportRecord
 
 TOLERANCE = 1e-4  # of a probability, on the films that the network was tested on
@@ -57,7 +58,7 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
     Raises:
         UserError: the two differ by more than TOLERANCE, or `target` holds something else; nothing is written then.
     """
-    refuse_files(target)
+    require_own_folder(target, (MODEL, RECIPE), is_export(target))
     model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
     size, channels = model.recipe.preprocess.size, films.shape[1]
     with new_folder(target) as out, warnings.catch_warnings():
@@ -87,18 +88,10 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
     return apart
 
 
-def refuse_files(target: Path) -> None:
-    """Refuse a folder that holds anything but an export, such as a model of another program.
-
-    Raises:
-        UserError: it would be replaced.
-    """
-    check_replaceable(target, (MODEL, RECIPE))
-    if not target.exists() or not any(target.iterdir()):
-        return
+def is_export(folder: Path) -> bool:
+    """Whether a folder has the recipe of an export, as a model of another program has not."""
     try:
-        recipe = read_json(target / RECIPE)
+        recipe = read_json(folder / RECIPE)
     except UserError:
-        recipe = None
-    if not isinstance(recipe, dict) or not recipe.keys() >= {"recipe", "weights"}:
-        raise UserError(f"{target}: expected a new folder or one of this command's, found another; name another")
+        return False
+    return isinstance(recipe, dict) and recipe.keys() >= {"recipe", "weights"}

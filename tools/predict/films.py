@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
 SUMMARY, INDEX, ANNOTATIONS = "summary.csv", "index.html", "predicted_annotations"  # lie above these folders
+WRITTEN = "written.json"  # beside them; SHA-256 of each file that lies there
 Edge = TypeVar("Edge", int, float)
 
 
@@ -112,7 +113,7 @@ def files_below(folder: Path) -> list[Path]:
         path
         for path in files
         if path.parent in written
-        or (path.name in (SUMMARY, INDEX) and path.parent in above)
+        or (path.name in (SUMMARY, INDEX, WRITTEN) and path.parent in above)
         or beside.intersection(path.parents)
     }
     return sorted(path for path in files if path not in own and not is_system_file(path.relative_to(folder).as_posix()))

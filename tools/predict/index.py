@@ -18,6 +18,7 @@ from tools.predict.annotations import MarkedFilm, picture_of, picture_path, writ
 from tools.predict.films import INDEX, PREDICTION, SUMMARY, predicted_below
 from tools.predict.label_next import Measure, label_ranks
 from tools.predict.outputs import LAYERS, OVERLAY, SEGMENTATION, WARNING, PredictionRecord, read_prediction
+from tools.predict.own_files import own_files
 
 LEFT_OUT = "no film"
 SHOWN = 5  # names of predictions that cannot be read
@@ -51,9 +52,6 @@ class SummaryRow(TypedDict):
     reason: str
 
 
-SUMMARY_START = ",".join(list(SummaryRow.__annotations__)[:3]).encode()  # also of earlier versions
-
-
 def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats: list[str]) -> None:
     """Write summary.csv, index.html and the files of annotation tools over all predictions below a folder.
 
@@ -68,12 +66,13 @@ def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats
     rows = [row_of_refused(name, reason) for name, reason in refused.items()]
     rows += [row_of(record, name, output, ranks.get(name)) for name, record in records.items()]
     rows.sort(key=lambda row: (ORDER.index(row["result"]), -float(row["probability_max"] or 0), row["film"]))
-    output.mkdir(parents=True, exist_ok=True)
-    write_text(output / SUMMARY, summary_table(rows))
-    write_text(output / INDEX, page(rows, output))
+    with own_files(output) as out:
+        write_text(out / SUMMARY, summary_table(rows))
+        write_text(out / INDEX, page(rows, output))
     order = sorted(records, key=lambda name: (ranks.get(name, len(records) + 1), name))
     pictured = [name for name in order if has_picture(output, name, records[name])]
-    write_annotations(output, [marked_film(name, records[name]) for name in pictured], formats)
+    with own_files(output) as out:
+        write_annotations(out, [marked_film(name, records[name]) for name in pictured], formats)
 
 
 def has_picture(output: Path, name: str, record: PredictionRecord) -> bool:

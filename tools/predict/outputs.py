@@ -23,6 +23,7 @@ from stages.common.analysis.viewer import (
 )
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, write_bytes, write_json, write_text
+from stages.common.core.hashing import json_sha256, sha256
 from stages.common.data.layout import LAYERS_SUFFIX
 from tools.predict.films import PREDICTION, DecodedFilm
 from tools.predict.model import Model, Prediction
@@ -87,7 +88,8 @@ class FilmFacts(Facts):
 class PredictionRecord(FilmFacts):
     """prediction.json. regions: as `Region` has them. uncertainty, disagreement: of `tools.predict.label_next`.
 
-    familiar: distance and limit of `stages.common.model.out_of_distribution`, and whether the film `is` so.
+    familiar: distance and limit of `stages.common.model.out_of_distribution`, and whether the film `is` so. files:
+    SHA-256 of the files in the film's folder by name, of prediction.json that of its other fields.
     """
 
     height: int
@@ -101,6 +103,7 @@ class PredictionRecord(FilmFacts):
     disagreement: float | None
     no_dicom_seg: str | None
     familiar: dict[str, Any]
+    files: dict[str, str]
 
 
 def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts: FilmFacts, formats: list[str]) -> str:
@@ -126,7 +129,9 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
             write_seg(out / SEGMENTATION, film.header, mask, facts["model"]["name"], WARNING)
         except UserError as fault:
             problem = str(fault)
-    write_json(out / PREDICTION, record_of(film, prediction, facts, problem))
+    record = record_of(film, prediction, facts, problem)
+    record["files"] = {path.name: sha256(path) for path in sorted(out.iterdir())} | {PREDICTION: own_hash(record)}
+    write_json(out / PREDICTION, record)
     return problem
 
 
@@ -175,7 +180,13 @@ def record_of(film: DecodedFilm, prediction: Prediction, facts: FilmFacts, probl
         "disagreement": prediction.disagreement,
         "no_dicom_seg": problem or None,
         "familiar": {"distance": prediction.distance, "limit": prediction.limit, "is": prediction.familiar},
+        "files": {},
     }
+
+
+def own_hash(record: PredictionRecord) -> str:
+    """SHA-256 of the fields of prediction.json, those about files left out, since a file cannot hold its own hash."""
+    return json_sha256({**record, "files": {}})
 
 
 def read_prediction(folder: Path) -> PredictionRecord | None:
@@ -186,6 +197,19 @@ def read_prediction(folder: Path) -> PredictionRecord | None:
         return None
     whole = isinstance(record, dict) and record.keys() == PredictionRecord.__annotations__.keys()
     return cast(PredictionRecord, record) if whole else None
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Names of files in the folder of a film that are no longer as they were written.
+
+    Where prediction.json is missing, damaged or of another version, none is known to be.
+    """
+    record = read_prediction(folder)
+    if record is None:
+        return []
+    here = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != PREDICTION and path.is_file()}
+    here[PREDICTION] = own_hash(record)
+    return [name for name, digest in here.items() if record["files"].get(name) != digest]
 
 
 def write_film_picture(path: Path, film: DecodedFilm) -> None:

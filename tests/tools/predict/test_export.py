@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from stages.common.core.errors import UserError
-from tools.predict.export import refuse_files
+from tools.predict.export import is_export
+from tools.predict.own_files import require_own_folder
+from tools.predict.recipe import MODEL, RECIPE
+
+
+def require(folder: Path) -> None:
+    require_own_folder(folder, (MODEL, RECIPE), is_export(folder))
 
 
 @pytest.mark.parametrize(
@@ -21,12 +27,12 @@ def test_a_folder_that_no_export_wrote_is_refused(files: dict[str, str], tmp_pat
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match="expected a new folder or one of this command's"):
-        refuse_files(tmp_path)
+        require(tmp_path)
 
 
 def test_an_export_a_new_folder_and_an_empty_one_are_taken(tmp_path: Path) -> None:
-    refuse_files(tmp_path / "new")
-    refuse_files(tmp_path)
+    require(tmp_path / "new")
+    require(tmp_path)
     (tmp_path / "recipe.json").write_text('{"recipe": {}, "weights": "ab", "seed": 1}')
     (tmp_path / "model.onnx").write_text("x")
-    refuse_files(tmp_path)
+    require(tmp_path)

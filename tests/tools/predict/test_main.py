@@ -139,14 +139,14 @@ def test_a_second_call_does_only_what_is_missing_or_changed(
     names = [str(film) for film in films(project)]
     call = [*names, "--output", str(tmp_path)]
     wrist("predict", *call)
-    first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("prediction.json")}
     victim = tmp_path / Path(names[1]).name
     shutil.rmtree(victim)
     (tmp_path / f".{victim.name}-partial-1").mkdir()  # what a killed call leaves
     capsys.readouterr()
     assert wrist("predict", *call) == 0
     assert capsys.readouterr().out.count("done before") == 3  # two films and the closing line
-    again = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    again = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("prediction.json")}
     assert {path.parent for path in first if again[path] != first[path]} == {victim}
     assert not list(tmp_path.glob(".*partial*"))
     (victim / "prediction.json").write_text("{")  # damaged

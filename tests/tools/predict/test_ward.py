@@ -296,7 +296,7 @@ def test_an_output_with_files_of_others_is_refused_and_they_stay(names: list[str
     for name in names:
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_text("mine")
-    with pytest.raises(UserError, match="expected a new folder or one of this command's"):
+    with pytest.raises(UserError, match=r"expected a new (folder|file) or one of this command's"):
         run(tmp_path / "in", tmp_path / "out")
     assert sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file()) == sorted(
         tmp_path / "out" / name for name in names

@@ -1,0 +1,144 @@
+"""Only what this command wrote, and nobody changed since, is replaced."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stages.common.core.errors import UserError
+from tests.helpers.stub_model import stub_model
+from tools.predict import FORMATS, TOOLS, batch, own_files
+from tools.predict.annotations import tool_files
+
+ABOVE = ("summary.csv", "index.html", *tool_files(TOOLS))
+
+
+@pytest.fixture(autouse=True)
+def model(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stub_model()
+    monkeypatch.setattr(batch, "open_model", lambda *_, **__: made)
+
+
+def predict(folder: Path, formats: tuple[str, ...] = FORMATS, *, average: bool = False) -> int:
+    return batch.predict_films([str(folder / "in")], "stub", folder / "out", list(formats), average)
+
+
+@pytest.fixture
+def predicted(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("L", (100, 80)).save(tmp_path / "in" / name)
+    assert predict(tmp_path) == 0
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ABOVE)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_file_that_somebody_changed_or_put_there_is_refused_and_stays(
+    name: str, recorded: bool, predicted: Path
+) -> None:
+    path = predicted / "out" / name
+    path.write_bytes(path.read_bytes() + b" ")
+    if not recorded:  # by an earlier version, or by others
+        (predicted / "out/written.json").unlink()
+    before = files(predicted / "out")
+    with pytest.raises(UserError, match="expected a new file or one of this command's that nobody changed, found"):
+        predict(predicted, average=True)
+    assert files(predicted / "out") == before
+
+
+def test_a_changed_file_that_a_call_does_not_write_bars_no_call_and_is_not_forgotten(predicted: Path) -> None:
+    path = predicted / "out/predicted_annotations/coco.json"
+    path.write_text("{}")
+    assert predict(predicted, ("json",)) == 0
+    assert path.read_text() == "{}"
+    with pytest.raises(UserError, match="coco"):
+        predict(predicted)
+
+
+def test_a_link_to_a_file_of_others_is_refused_and_both_stay(predicted: Path) -> None:
+    foreign, path = predicted / "foreign.csv", predicted / "out/summary.csv"
+    foreign.write_text("mine")
+    path.unlink()
+    for target in (foreign, predicted / "nowhere"):
+        path.symlink_to(target)
+        with pytest.raises(UserError, match=r"summary\.csv: expected a new file or one of this command's"):
+            predict(predicted)
+        assert path.is_symlink()
+        path.unlink()
+    assert foreign.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["mask.png", "overlay.jpg", "layers.js", "film.jpg", "prediction.json"])
+def test_a_film_whose_files_somebody_changed_is_refused_and_the_others_go_on(
+    name: str, predicted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, other = predicted / "out/a.png" / name, predicted / "out/b.png/prediction.json"
+    if name == "prediction.json":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"regions": []}))
+        path.write_text(path.read_text().replace('"height": 80', '"height": 81'))
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
+    before, done = path.read_bytes(), other.read_bytes()
+    assert predict(predicted, average=True) == 1
+    assert path.read_bytes() == before
+    assert other.read_bytes() != done
+    assert f"{path} was changed since it was written; move {path.parent} elsewhere" in capsys.readouterr().err
+
+
+def test_what_nobody_changed_is_replaced(predicted: Path) -> None:
+    before = files(predicted / "out")
+    assert predict(predicted, average=True) == 0
+    assert predict(predicted) == 0
+    after = files(predicted / "out")
+    assert after.keys() == before.keys()
+    assert {name for name in before if after[name] != before[name]} <= {"written.json"}
+
+
+def test_a_picture_that_somebody_put_there_is_refused_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "out/predicted_annotations/films/a.png"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    (tmp_path / "in").mkdir()
+    Image.new("L", (100, 80)).save(tmp_path / "in/a.png")
+    with pytest.raises(UserError, match=r"films/a\.png: expected a new file or one of this command's"):
+        predict(tmp_path)
+    assert path.read_text() == "mine"
+
+
+def test_a_film_whose_folder_was_deleted_is_predicted_again(predicted: Path) -> None:
+    shutil.rmtree(predicted / "out/a.png")
+    assert predict(predicted) == 0
+    assert (predicted / "out/a.png/prediction.json").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"summary.csv": 1}'])
+def test_a_record_of_others_is_refused(content: str, predicted: Path) -> None:
+    (predicted / "out/written.json").write_text(content)
+    with pytest.raises(UserError, match=r"written\.json: expected a new file or one of this command's"):
+        predict(predicted)
+    assert (predicted / "out/written.json").read_text() == content
+
+
+def test_a_call_that_is_killed_between_record_and_files_bars_no_other(
+    predicted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (90, 80)).save(predicted / "in/c.png")
+    written = own_files.write_bytes
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == "index.html":
+            raise KeyboardInterrupt
+        written(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(own_files, "write_bytes", killed)
+        predict(predicted)
+    assert predict(predicted) == 0
+    assert b"c.png" in (predicted / "out/index.html").read_bytes()
