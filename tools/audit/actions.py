@@ -176,11 +176,13 @@ def export_lineage() -> int:
 
 
 def write_page(output: Path) -> int:
-    """Write reports/lineage.html; returns the exit code."""
+    """Write the page to `output`; returns the exit code."""
     from stages.common.core.files import write_text
-    from tools.audit.page import render
+    from tools.audit.own_output import require_own_output
+    from tools.audit.page import is_page, render
     from tools.audit.trace import Project
 
+    require_own_output(output, is_page)
     with busy("page: reads the records"):
         write_text(output, render(Project(Path()), output))
     print(f"page: {output}")

@@ -66,31 +66,33 @@ NOWHERE = Path()
 
 def check_account(project: Project, check: Check) -> None:
     """Name each file that an output lacks or has beside those of its account."""
-    for folder, expected in accounts(project, check):
+    manifest, split = read_table(project, check, RAW, MANIFEST), read_table(project, check, DATASET, SPLIT)
+    for folder, expected in accounts(project, check, manifest, split):
         if not check.whole(str(folder)):
             continue
         found = set(files_below(project.root, str(folder)))
         for name in sorted(found ^ expected):
             kind = "extra" if name in found else "missing"
             check.add(f"{folder}/{name}", kind, f"the tables of {folder} say otherwise; run `dvc repro`")
-    check_rules(project, check)
+    check_rules(project, check, manifest, split)
 
 
-def accounts(project: Project, check: Check) -> Iterator[tuple[Path, set[str]]]:
+def accounts(
+    project: Project, check: Check, manifest: pd.DataFrame | None, split: pd.DataFrame | None
+) -> Iterator[tuple[Path, set[str]]]:
     """Each folder that a stage writes, with the names of the files in it that follow from its tables.
 
     Args:
         project: whose tables are read.
         check: gets the findings about tables that cannot be read, whose folders are left out.
+        manifest, split: of data/raw and data/dataset, where they can be read.
     """
-    manifest = read_table(project, check, RAW, MANIFEST)
     if manifest is not None:
         yield RAW, files_of_raw(project.root, manifest)
     for folder, table, others in ((PREPROCESSED, PREPARED, ()), (LEVELS, THRESHOLDS, (LEGEND.name,))):
         rows = read_table(project, check, folder, table)
         if rows is not None:
             yield folder, {table.name, *others, *(image_file(NOWHERE, image).as_posix() for image in rows["image_id"])}
-    split = read_table(project, check, DATASET, SPLIT)
     if split is not None:
         used = split[split["split"].isin(USED)]
         films = list(zip(used["split"], used["image_id"], strict=True))
@@ -122,10 +124,14 @@ def files_of_raw(root: Path, manifest: pd.DataFrame) -> set[str]:
     return files | {dicom_file(NOWHERE, image).as_posix() for image in of_hospitals}
 
 
-def check_rules(project: Project, check: Check) -> None:
-    """What the stages noted of the rules that their tables were held to, and of the number of rows."""
-    manifest = read_table(project, check, RAW, MANIFEST)
-    split = read_table(project, check, DATASET, SPLIT)
+def check_rules(project: Project, check: Check, manifest: pd.DataFrame | None, split: pd.DataFrame | None) -> None:
+    """What the stages noted of the rules that their tables were held to, and of the number of rows.
+
+    Args:
+        project: whose records are read.
+        check: gets the findings.
+        manifest, split: of data/raw and data/dataset, where they can be read.
+    """
     if manifest is not None:
         check_noted(project, check, RAW, manifest_suite(), len(manifest))
     if split is not None and check.whole(str(PARAMS)):

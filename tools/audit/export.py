@@ -32,10 +32,12 @@ from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIG
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
 from tools.audit.dvc_lock import Stage, git
+from tools.audit.own_output import json_of, require_own_output
 from tools.audit.trace import REPORT, Project, model_facts
 from tools.doctor.packages import installed_version, read_pins
 
 NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"
+DESCRIPTION = "Wrist-fracture segmentation: films, models and scores, and what each was made from."
 TYPES = {
     ".csv": "text/csv", ".html": "text/html", ".json": "application/json", ".md": "text/markdown", ".png": "image/png",
     ".py": "text/x-python", ".tex": "application/x-tex", ".yaml": "application/yaml",
@@ -55,14 +57,39 @@ DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
 
+def is_bom(content: bytes) -> bool:
+    """Whether a bill of materials is of this project with its models, as a program that lists packages writes none."""
+    document = json_of(content)
+    application = document.get("metadata", {}).get("component", {})
+    names = {item.get("type") for item in document.get("components", ())}
+    return application.get("name") == NAME and ComponentType.MACHINE_LEARNING_MODEL.value in names
+
+
+# How a former export is known from a file of others, which is not replaced.
+OWN: dict[str, Callable[[bytes], bool]] = {
+    "ro-crate-metadata.json": lambda content: any(
+        item.get("description") == DESCRIPTION for item in json_of(content).get("@graph", ())
+    ),
+    "prov.json": lambda content: json_of(content).get("prefix", {}).get("default") == f"urn:{NAME}:",
+    "croissant.json": lambda content: json_of(content).get("url") == f"urn:{NAME}",
+    "bom.json": is_bom,
+}
+
+
 def export(project: Project) -> list[Path]:
-    """Write all four documents; returns their paths. The same project gives the same bytes."""
+    """Write all four documents; returns their paths. The same project gives the same bytes.
+
+    Raises:
+        UserError: one of them would replace a file of others.
+    """
     writers: dict[str, Callable[[Project], str]] = {
         "ro-crate-metadata.json": ro_crate,
         "prov.json": prov,
         "croissant.json": croissant,
         "bom.json": bom,
     }
+    for name, is_own in OWN.items():
+        require_own_output(project.root / name, is_own)
     for name, writer in writers.items():
         write_text(project.root / name, writer(project))
     return [project.root / name for name in writers]
@@ -93,7 +120,7 @@ def ro_crate(project: Project) -> str:
     crate.metadata.extra_terms.update(TERMS)
     crate.name = NAME
     crate.license = crate.entity(LICENCE, "CreativeWork", name="MIT", description="The MIT licence, of the software.")
-    crate.description = "Wrist-fracture segmentation: films, models and scores, and what each was made from."
+    crate.description = DESCRIPTION
     crate.datePublished = commit_date(project)
     crate.root_dataset["conformsTo"] = [
         crate.entity(f"{PROFILE}/{key}/{PROFILE_VERSION}", KINDS["profile"], name=name, version=PROFILE_VERSION)

@@ -25,6 +25,7 @@ from tools.audit.dvc_lock import git
 from tools.audit.render import HASHES, shortened
 from tools.audit.trace import Project, Row, cell
 
+TITLE = "Lineage: from the number to the pixels"
 SHOWN = ("accuracy", "precision", "recall", "f1", "iou")
 
 
@@ -82,6 +83,7 @@ def render(project: Project, target: Path) -> str:
     page.filters["shortened"] = shortened
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
+        title=TITLE,
         cells=[row for row in project.rows(REPORTS, COMPARISON) if row["row"] in VARIANTS],
         shown=SHOWN,
         runs=runs,
@@ -89,6 +91,11 @@ def render(project: Project, target: Path) -> str:
         stages=[stage_of(project, name) for name in project.lock.stages],
         commit=git(project.root, "rev-parse", "HEAD").strip(),
     )
+
+
+def is_page(content: bytes) -> bool:
+    """Whether a file is a page of lineage, by its title."""
+    return f"<title>{TITLE}</title>".encode() in content
 
 
 def run_of(project: Project, run: Run) -> RunEntry:

@@ -16,9 +16,11 @@ from tools.audit.check_params import differences
 from tools.audit.dvc_cache import files_below
 from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
+from tools.audit.own_output import json_of, require_own_output
 from tools.audit.trace import Project
 from tools.audit.verify import verify
 
+SIGNATURE_BYTES = 64  # of Ed25519 (RFC 8032)
 HOW_TO_MAKE = "make one with `openssl genpkey -algorithm ed25519 -out private.pem`"
 
 
@@ -77,10 +79,13 @@ def sign(project: Project, key: Path, target: Path) -> int:
     """Write the evidence and, beside it, its signature (base64); returns the number of files in it.
 
     Raises:
-        UserError: the key cannot be used, an output is missing, or `verify --deep` finds a discrepancy.
+        UserError: the key cannot be used, a file of others would be replaced, an output is missing, or `verify
+            --deep` finds a discrepancy.
     """
     private = read_key(key, private=True)
     assert isinstance(private, Ed25519PrivateKey)
+    require_own_output(target, is_evidence)
+    require_own_output(signature_of(target), is_signature)
     if wrong := verify(project, deep=True).wrong:
         raise error_list(
             "sign: expected a project without discrepancies, found these; correct them first",
@@ -96,6 +101,18 @@ def sign(project: Project, key: Path, target: Path) -> int:
 def written(document: Evidence) -> bytes:
     """The one form in which evidence is written and signed."""
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+def is_evidence(content: bytes) -> bool:
+    return json_of(content).keys() == Evidence.__annotations__.keys()
+
+
+def is_signature(content: bytes) -> bool:
+    """Whether a file has the form of a signature: 64 bytes in base64."""
+    try:
+        return len(base64.b64decode(content.strip(), validate=True)) == SIGNATURE_BYTES
+    except ValueError:
+        return False
 
 
 def signature_of(document: Path) -> Path:

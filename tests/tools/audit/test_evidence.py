@@ -63,6 +63,30 @@ def test_a_changed_document_and_a_changed_file_are_named(
         assert "mismatch  models/adaptive/seed-1-fold-1/weights.safetensors" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("spoilt", ["e.json", "e.json.sig"])
+@pytest.mark.parametrize("content", ["mine", "{}", "[]", '{"commit": "", "files": []}'])
+def test_evidence_replaces_nothing_but_evidence(
+    spoilt: str, content: str, project: Path, keys: Path, tmp_path: Path
+) -> None:
+    (tmp_path / spoilt).write_text(content)
+    with pytest.raises(UserError, match=rf"{spoilt}: expected a new file or one of this command's"):
+        wrist("audit", "sign", "--key", str(keys / "private.pem"), "--output", str(tmp_path / "e.json"))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {spoilt: content}
+
+
+def test_evidence_replaces_no_key_no_folder_and_no_link_to_a_file_of_others(
+    project: Path, keys: Path, tmp_path: Path
+) -> None:
+    key, link = keys / "private.pem", tmp_path / "link.json"
+    before = key.read_bytes()
+    link.symlink_to(key)
+    for target in (key, link, tmp_path, project / "dvc.lock"):
+        with pytest.raises(UserError, match="expected a new file or one of this command's"):
+            wrist("audit", "sign", "--key", str(key), "--output", str(target))
+    assert key.read_bytes() == before
+    assert link.is_symlink()
+
+
 def test_a_workspace_that_is_already_wrong_is_not_signed(project: Path, keys: Path) -> None:
     (project / "evidence.json").unlink(missing_ok=True)
     with (

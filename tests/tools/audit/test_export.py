@@ -15,6 +15,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from prov.model import ProvDocument, ProvEntity, ProvGeneration, ProvMembership, ProvUsage
 from rocrate.rocrate import ROCrate
 
+from stages.common.core.errors import UserError
 from tests.helpers.commands import wrist
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
@@ -31,6 +32,29 @@ def exported(audited: Path) -> Path:
         patch.chdir(audited)
         assert wrist("audit", "export") == 0
     return audited
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ro-crate-metadata.json", {"@graph": [{"@id": "./", "description": "another crate"}]}),
+        ("prov.json", {"prefix": {"default": "urn:other:"}}),
+        ("croissant.json", {"url": "https://example.org"}),
+        ("bom.json", {"metadata": {"component": {"name": "wrist-fracture-segmentation"}}, "components": []}),
+        ("bom.json", []),
+    ],
+)
+def test_a_document_of_others_is_refused_and_nothing_is_written(name: str, content: Any, own: Path) -> None:
+    (own / name).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"{name}: expected a new file or one of this command's"):
+        wrist("audit", "export")
+    assert json.loads((own / name).read_text()) == content
+    assert [path for path in NAMES if (own / path).exists()] == [name]
+
+
+def test_an_export_replaces_the_former_one(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(exported)
+    assert wrist("audit", "export") == 0
 
 
 def test_the_same_project_gives_the_same_bytes_and_no_path_of_the_machine(

@@ -16,8 +16,9 @@ from stages import read_params, section_model
 from stages.annotate import split
 from stages.common.core.errors import UserError
 from stages.common.data import dataset
-from stages.common.data.layout import COMPARISON_MD, COMPARISON_TEX, DATASET, HEADLINE, REPORTS
-from stages.common.data.tables import IMAGE_LEVEL, PER_IMAGE, SPLIT, Table
+from stages.common.data.layout import COMPARISON_MD, COMPARISON_TEX, CURVES, DATASET, HEADLINE, REPORTS
+from stages.common.data.run_id import VARIANTS
+from stages.common.data.tables import HISTORY, IMAGE_LEVEL, PER_IMAGE, PRECISION_RECALL, SPLIT, Table
 from stages.common.model import out_of_distribution
 from stages.report import main as report
 from stages.report.evaluations import read_runs, together
@@ -159,6 +160,24 @@ def test_each_cell_of_a_table_follows_from_other_files(path: str, project: Path)
 @pytest.mark.parametrize("path", [*TABLES, "data/preprocessed/index.csv", "data/levels/index.csv"])
 def test_each_row_and_column_is_expected_once_and_in_order(path: str, project: Path) -> None:
     assert undetected(project, path, forged_tables((project / path).read_text())) == set()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("table", [HISTORY, PRECISION_RECALL], ids=lambda table: table.name)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_point_of_a_curve_of_the_report_follows_from_the_runs(
+    variant: str, table: Table[Any], project: Path
+) -> None:
+    """The first point and the last one; a point that is struck, doubled or moved."""
+    path = str(CURVES / f"{variant}_{table.name}")
+    text = (project / path).read_text()
+    points = ((f"{row} {name}", forged) for row in (0, -1) for name, forged in with_cells(text, row))
+    assert undetected(project, path, points) == set()
+    assert undetected(project, path, forged_tables(text)) == set()
+    replace(project / path, next(with_cells(text, row=1))[1].encode())
+    found = findings(Project(project), path)
+    replace(project / path, text.encode())
+    assert all(name.startswith(f"{path}: ") for name in found)
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,0 +1,35 @@
+"""A file that a command of the audit writes where it is told to: only what such a command wrote before is replaced."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stages.common.core.errors import UserError
+
+
+def require_own_output(path: Path, is_own: Callable[[bytes], bool]) -> None:
+    """Refuse to write over a file of others.
+
+    Args:
+        path: of the file that is to be written.
+        is_own: whether a content is one that this command writes.
+    Raises:
+        UserError: there is something else.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if not (path.is_file() and is_own(path.read_bytes())):
+        raise UserError(
+            f"{path}: expected a new file or one of this command's, found another, which would be replaced; move it "
+            "elsewhere, or name another"
+        )
+
+
+def json_of(content: bytes) -> dict[str, Any]:
+    """A JSON object; without any key where a content is none."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
