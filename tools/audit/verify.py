@@ -9,6 +9,7 @@ import random
 from stages.common.core.errors import UserError
 from tools.audit.check_account import check_account
 from tools.audit.check_code import check_bytecode, check_code, check_lock_committed, check_objects
+from tools.audit.check_copies import check_near_copies
 from tools.audit.check_data import check_dataset, check_films, check_raw
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_params import check_params
@@ -31,6 +32,7 @@ TABLES = (check_films, check_licences, check_scores, check_numbers, check_accoun
 PICTURES = (
     check_sources,
     check_raw,
+    check_near_copies,
     check_dataset,
     check_counts,
     check_models,

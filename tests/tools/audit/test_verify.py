@@ -8,12 +8,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import write_table
+from stages.common.core.files import read_png, write_png, write_table
 from stages.common.model.metrics import metrics
+from stages.ingest.quality.duplicates import pixel_hash
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.forgeries import cover_up, replace
@@ -272,6 +275,30 @@ def test_a_film_of_the_test_among_those_of_the_training_is_named(own: Path) -> N
     cover_up(own, hidden, raw[1])
     forge(own, "data/raw/manifest.csv", change)
     assert ("mismatch", f"data/raw/manifest.csv: {train}/pixel_sha256") in discrepancies(own)
+
+
+def test_near_copies_in_two_groups_are_named(own: Path) -> None:
+    """A film of the training is one of the test, resized and brightened; all records and later pictures agree."""
+    split = pd.read_csv(own / "data/dataset/split.csv", dtype=str).set_index("image_id")
+    test, train = (split.index[split["split"] == side][0] for side in ("test", "train"))
+    hidden = own / f"data/raw/images/{train}.png"
+    shape = read_png(hidden).shape
+    film = read_png(own / f"data/raw/images/{test}.png").astype(np.float64)
+    film = cv2.resize(film * 0.9, (shape[1] - 6, shape[0] - 4), interpolation=cv2.INTER_AREA).round()
+    hidden.unlink()
+    write_png(hidden, film.astype(read_png(own / f"data/raw/images/{test}.png").dtype))
+    pixels, digest = read_png(hidden), hashlib.sha256(hidden.read_bytes()).hexdigest()
+
+    def change(table: pd.DataFrame) -> None:
+        facts = {"file_sha256": digest, "pixel_sha256": pixel_hash(pixels), "bits": 8 * pixels.itemsize}
+        facts |= dict(zip(("height", "width"), pixels.shape, strict=True))
+        for name, value in facts.items():
+            table.loc[table["image_id"] == train, name] = value
+
+    cover_up(own, f"data/raw/images/{train}.png")
+    forge(own, "data/raw/manifest.csv", change)
+    names = [name for _, name in discrepancies(own) if name.startswith("data/raw")]
+    assert names == [f"data/raw/manifest.csv: {image}/group" for image in (max(test, train),)]
 
 
 @pytest.mark.parametrize("copied", ["patient_id,withdrawn\np1,2026-11-25\n", "patient_id,withdrawn\n", "x\n", None])
