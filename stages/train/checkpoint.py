@@ -8,6 +8,7 @@ import json
 import os
 import zlib
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import torch
@@ -43,28 +44,35 @@ def save_checkpoint(path: Path, name: str, state: Snapshot) -> None:
     tensors: dict[str, Tensor] = {}
     plain = split(state, "", tensors)
     header = json.dumps({"training": name, "state": plain, "crc32": crc32(tensors)})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = draft_folder(path)
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     try:
-        save_file(tensors, partial(path), {"checkpoint": header})
+        save_file(tensors, folder / path.name, {"checkpoint": header})
+        (folder / path.name).replace(path)
     except SafetensorError as error:
-        partial(path).unlink(missing_ok=True)
         megabytes = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
         raise UserError(
             f"{path}: expected room for a checkpoint of {megabytes:.0f} MB, found: {error}; free some space or set "
             "CHECKPOINT_DIR, and run it again"
         ) from None
-    partial(path).replace(path)
+    finally:
+        rmtree(folder, ignore_errors=True)
 
 
-def partial(path: Path) -> Path:
-    """Where a checkpoint is written; one process at a time does."""
-    return path.with_name(f".{path.name}-partial")
+def draft_folder(path: Path) -> Path:
+    """Where a checkpoint is written; one process at a time does.
+
+    A folder, since safetensors writes to a temporary file of its own beside the file that it is given: a killed
+    training leaves either, and the next one removes both.
+    """
+    return path.with_name(f".{path.name}-draft")
 
 
 def remove_checkpoint(path: Path) -> None:
     """Remove the checkpoint of a training that is done."""
     path.unlink(missing_ok=True)
-    partial(path).unlink(missing_ok=True)
+    rmtree(draft_folder(path), ignore_errors=True)
 
 
 def load_checkpoint(path: Path, name: str) -> Snapshot | None:

@@ -1,3 +1,4 @@
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -7,9 +8,9 @@ import pytest
 import torch
 
 from stages.common.core.errors import UserError
-from stages.train.checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
+from stages.train.checkpoint import checkpoint_path, fingerprint, load_checkpoint, remove_checkpoint, save_checkpoint
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import on_small_disk
+from tests.helpers.processes import on_small_disk, run
 
 STATE: dict[str, Any] = {
     "network": {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3), "empty": torch.zeros(0)},
@@ -64,6 +65,30 @@ def test_a_full_disk_is_said_and_leaves_the_earlier_one(tmp_path: Path) -> None:
     said = on_small_disk(tmp_path, "1m", textwrap.dedent(script))
     assert "c: expected room for a checkpoint of 4 MB, found: " in said
     assert "100000.0 ['c']" in said
+
+
+@pytest.mark.slow
+def test_a_training_killed_while_it_writes_leaves_nothing_behind(tmp_path: Path) -> None:
+    script = """
+    import signal, sys
+    from pathlib import Path
+    from resource import RLIM_INFINITY, RLIMIT_FSIZE, setrlimit
+    import torch
+    from stages.train.checkpoint import save_checkpoint
+    path = Path(sys.argv[1])
+    save_checkpoint(path, "name", {"x": torch.ones(10)})
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the kernel ends a process that writes more than it may
+    setrlimit(RLIMIT_FSIZE, (100_000, RLIM_INFINITY))
+    save_checkpoint(path, "name", {"x": torch.zeros(1_000_000)})
+    """
+    path = tmp_path / "c"
+    run(ROOT, sys.executable, "-c", textwrap.dedent(script), str(path), code=-signal.SIGXFSZ)
+    assert len([file for file in tmp_path.rglob("*") if file.is_file()]) == 2, "expected to be killed while it writes"
+    assert equal(load_checkpoint(path, "name"), {"x": torch.ones(10)})
+    save_checkpoint(path, "name", STATE)
+    assert list(tmp_path.iterdir()) == [path]
+    remove_checkpoint(path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
