@@ -62,7 +62,7 @@ def compare(
     Args:
         baseline, adaptive: per-image counts and metrics with seed and fold, the same images in the same order.
         patients: the patient of each row.
-        naive: the same of predictors that cost nothing.
+        naive: the same of predictors that cost nothing, each film once.
         published: of `published.audit`; its rows of single images are left out.
     Returns:
         columns row, METRICS (each the mean over seeds), f1_low, f1_high, f1_seed_sd and f1_fold_sd (standard deviation
@@ -77,7 +77,9 @@ def compare(
     gain: dict[Any, Any] = {"row": GAIN, "images": first["images"], **(second[names] - first[names]).to_dict()}
     gain |= dict(zip(("f1_low", "f1_high"), pooled_f1_interval(baseline, adaptive, patients), strict=True))
     rows.append(gain)
-    rows += [row_of(name, table, (np.nan, np.nan)) for name, table in naive.items()]
+    patient_of = dict(zip(baseline["image_id"], patients, strict=True))
+    for name, table in naive.items():
+        rows.append(row_of(name, table, pooled_f1_interval(table, None, table["image_id"].map(patient_of))))
     overall = published[~published["row"].str.contains("image")]
     rows += [row | {"images": 40} for row in overall[["row", *PRINTED, "prevalence"]].to_dict("records")]
     return pd.DataFrame(rows)[["row", *names[:-1], *INTERVAL, *SPREADS, "mean_f1", "prevalence", "images"]]

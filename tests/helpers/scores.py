@@ -24,7 +24,8 @@ def table(seed: int, skill: float, images: int = 40) -> pd.DataFrame:
 
 
 def naive(like: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """All and nothing, from the counts of a model's table."""
+    """All and nothing, each film once, from the counts of a model's table."""
+    like = like.drop_duplicates("image_id")
     positive, negative, none = like["tp"] + like["fn"], like["fp"] + like["tn"], 0 * like["tp"]
     sides = {
         TRIVIAL_BASELINES[0]: (positive, negative, none, none),

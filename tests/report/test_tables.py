@@ -1,12 +1,16 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from stages.common.analysis.statistics import compare_metrics
+from stages.common.analysis.statistics import compare_metrics, pooled_f1_interval
 from stages.common.analysis.trivial_baselines import trivial_tables
+from stages.common.data.layout import RAW
+from stages.common.data.tables import ANNOTATIONS, AnnotationRow
+from stages.report.main import labels
 from stages.report.published import audit
 from stages.report.tables import by_patient, compare, latex, markdown, subgroups, verdict
 from tests.helpers.scores import COUNTS, PATIENTS, naive, table
@@ -34,7 +38,11 @@ def test_rows_and_their_numbers() -> None:
     )
     prevalence = found.loc["baseline", "prevalence"]
     assert found.loc["everything is fracture", "f1"] == pytest.approx(2 * prevalence / (1 + prevalence))
+    interval = pooled_f1_interval(naive(baseline)["everything is fracture"], None, PATIENTS)
+    assert tuple(found.loc["everything is fracture", ["f1_low", "f1_high"]]) == interval
+    assert interval[0] < found.loc["everything is fracture", "f1"] < interval[1]
     assert found.loc["nothing is fracture", "f1"] == 0
+    assert np.isnan(found.loc["nothing is fracture", "f1_low"])
     assert found.loc["nothing is fracture", "accuracy"] == pytest.approx(1 - prevalence)
     assert np.isnan(found.loc["nothing is fracture", "precision"])
     assert found.loc["paper, adaptive weights", "f1"] == 0.8184
@@ -211,3 +219,18 @@ def test_each_patient_has_a_row_from_the_largest_loss_to_the_largest_gain() -> N
     row = found.set_index("patient").loc["p3"]
     assert row["adaptive"] == pytest.approx(adaptive["f1"][6:8].mean())
     assert row["difference"] == pytest.approx(row["adaptive"] - row["baseline"])
+
+
+def test_classes_without_a_name_are_called_so(tmp_path: Path) -> None:
+    named = {"yolo": ("3", "0"), "mask": ("255,0,0",), "voc": ("radius", "ulna 2")}
+    rows: list[AnnotationRow] = [
+        {"image_id": film, "label": label, "kind": "box", "points": "0 0 1 1", "file": "f", "line": 1}
+        for film, of_film in named.items()
+        for label in of_film
+    ]
+    ANNOTATIONS.write(tmp_path / RAW, ANNOTATIONS.frame(rows))
+    assert labels(tmp_path).to_dict() == {
+        "yolo": "class 0 without a name, class 3 without a name",
+        "mask": "class 255,0,0 without a name",
+        "voc": "radius, ulna 2",
+    }
