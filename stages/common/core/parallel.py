@@ -1,6 +1,7 @@
 """One way to spread work over processors: a `concurrent.futures.Executor`, whatever stands behind it."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -149,9 +150,9 @@ def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item],
         with starting_processes():  # the pool starts its processes as work is submitted
             # Not `pool.map`: it cancels futures on an error, and the thread of a pool whose workers are then terminated
             # fails on a cancelled future (Python 3.11).
-            futures = [pool.submit(run_batch, work, batch) for batch in batches]
-        for future in futures:
-            done = future.result()
+            futures = deque(pool.submit(run_batch, work, batch) for batch in batches)
+        while futures:  # and let go of each one that is read: a cluster keeps a result as long as its future lives
+            done = futures.popleft().result()
             results += done
             bar.update(len(done))
     return results

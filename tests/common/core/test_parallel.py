@@ -89,19 +89,39 @@ def large_content(number: int) -> bytes:
     return np.random.default_rng(number).bytes(4 * 2**20)
 
 
-def large_result(number: int) -> tuple[int, int, int, bytes]:
-    """Process, its bytes in memory, the results that it keeps, and a result of 4 MB that nothing makes smaller."""
+def large_result(number: int, folder: str) -> tuple[int, int, int, bytes]:
+    """Process, its bytes in memory, the results that it keeps, and a result of 4 MB that nothing makes smaller.
+
+    The first one waits for 40 others, which cannot be read before it.
+    """
+    if number == 0:
+        wait_for(lambda: len(os.listdir(folder)) >= 40)
+    Path(folder, str(number)).touch()
     return os.getpid(), Process().memory_info().rss, len(get_worker().data), large_content(number)
 
 
+def kept_results(number: int) -> int:
+    time.sleep(0.02)  # longer than it takes to read a number
+    return len(get_worker().data)
+
+
 @pytest.mark.slow
-def test_workers_of_a_cluster_spill_results_to_disk_and_their_memory_is_flat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They keep results until all are done; above a share of their memory these lie on disk, and all arrive."""
+def test_workers_of_a_cluster_let_go_of_a_result_that_was_read(two_workers: LocalCluster) -> None:
+    with executor() as pool:
+        kept = track(pool, kept_results, list(range(64)), "work")
+    assert max(kept[32:]) < 16, "of 64"
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_spill_results_to_disk_and_their_memory_is_flat(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They keep results until these can be read; above a share of their memory these lie on disk, and all arrive."""
     monkeypatch.setitem(config["distributed"]["worker"]["memory"], "target", 0.05)  # of 400 MB
     with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="400MB", dashboard_address=None) as cluster:  # type: ignore[no-untyped-call]
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
         with executor() as pool:
-            done = track(pool, large_result, list(range(64)), "work")
+            done = track(pool, partial(large_result, folder=str(tmp_path)), list(range(64)), "work")
     assert all(result[3] == large_content(number) for number, result in enumerate(done))
     assert max(result[2] for result in done) * 4 > 80, "no worker had more results than may stay in memory"
     for worker in {result[0] for result in done}:
