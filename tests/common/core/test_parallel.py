@@ -95,7 +95,7 @@ def large_result(number: int, folder: str) -> tuple[int, int, int, bytes]:
     The first one waits for 40 others, which cannot be read before it.
     """
     if number == 0:
-        wait_for(lambda: len(os.listdir(folder)) >= 40)
+        wait_for(lambda: len(list(Path(folder).iterdir())) >= 40)
     Path(folder, str(number)).touch()
     return os.getpid(), Process().memory_info().rss, len(get_worker().data), large_content(number)
 
