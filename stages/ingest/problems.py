@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from stages.common.data.tables import QuarantineRow
+from stages.common.data.rows import QuarantineRow
 
 
 @dataclass(frozen=True)

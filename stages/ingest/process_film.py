@@ -14,8 +14,8 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes, write_png
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import dicom_file, image_file
+from stages.common.data.rows import FileRow
 from stages.common.data.shapes import Shape
-from stages.common.data.tables import FileRow
 from stages.ingest.annotations.film_names import original_of
 from stages.ingest.annotations.labels import FilmLabels, fit_to_film
 from stages.ingest.annotations.pairing import OF_ONE

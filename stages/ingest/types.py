@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stages.common.data.rows import AnnotationRow, FileRow, ManifestRow
 from stages.common.data.shapes import Shape, write_points
-from stages.common.data.tables import AnnotationRow, FileRow, ManifestRow
 from stages.ingest.annotations.labels import FilmLabels
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.file_access import FileAccess

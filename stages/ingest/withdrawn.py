@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 
 from stages.common.core.errors import UserError
-from stages.common.data.tables import WITHDRAWN, WithdrawnRow
+from stages.common.data.rows import WithdrawnRow
+from stages.common.data.tables import WITHDRAWN
 
 
 def read_withdrawn(table: Path) -> list[WithdrawnRow]:

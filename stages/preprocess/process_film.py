@@ -6,7 +6,7 @@ import cv2
 
 from stages.common.core.files import read_png, write_png
 from stages.common.data.layout import image_file
-from stages.common.data.tables import ManifestRow, PreparedRow
+from stages.common.data.rows import ManifestRow, PreparedRow
 from stages.preprocess.params import Params
 from stages.preprocess.steps import prepare
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from stages.common.analysis.formatting import span
 from stages.common.analysis.statistics import LEVEL
-from stages.common.data.tables import ClaimRow
+from stages.common.data.rows import ClaimRow
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED
 from stages.report.tables import GAIN, Conclusion, best_trivial

@@ -10,7 +10,7 @@ from stages.common.core.parallel import executor, track
 from stages.common.data.layout import LEVELS, PREPROCESSED
 from stages.common.data.tables import LEGEND, PREPARED, THRESHOLDS
 from stages.threshold.params import Params
-from stages.threshold.process_film import legend, split_file
+from stages.threshold.process_film import level_greys, split_file
 
 
 def main(settings: Params) -> str:
@@ -18,5 +18,6 @@ def main(settings: Params) -> str:
     with new_folder(LEVELS) as out, executor() as pool:
         work = partial(split_file, settings=settings, source=PREPROCESSED.resolve(), out=out)
         THRESHOLDS.write(out, THRESHOLDS.frame(track(pool, work, films, "threshold")))
-        LEGEND.write(out, legend(settings.classes))
+        greys = level_greys(settings.classes).tolist()
+        LEGEND.write(out, LEGEND.frame([{"level": level, "grey": grey} for level, grey in enumerate(greys)]))
     return f"{len(films)} films in {settings.classes} levels by {settings.criterion} -> {LEVELS}"

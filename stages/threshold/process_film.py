@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_png
 from stages.common.data.layout import image_file
-from stages.common.data.tables import LEGEND, LevelsRow, PreparedRow
+from stages.common.data.rows import LevelsRow, PreparedRow
 from stages.threshold.multilevel import multilevel_thresholds, objective, split_levels
 from stages.threshold.params import Params
 
@@ -37,7 +36,7 @@ def split_file(film: PreparedRow, settings: Params, source: Path, out: Path) -> 
 
 
 def level_map(image: np.ndarray, shown: tuple[slice, slice], settings: Params) -> tuple[np.ndarray, np.ndarray]:
-    """The multilevel map of a prepared film, in the greys of `legend`, and its thresholds.
+    """The multilevel map of a prepared film, in the greys of `level_greys`, and its thresholds.
 
     Args:
         image: uint8 (H, W).
@@ -47,9 +46,9 @@ def level_map(image: np.ndarray, shown: tuple[slice, slice], settings: Params) -
     """
     histogram = np.bincount(image[shown].ravel(), minlength=256)
     thresholds = multilevel_thresholds(histogram, settings.classes, settings.criterion)
-    return legend(settings.classes)["grey"].to_numpy(np.uint8)[split_levels(image, thresholds)], thresholds
+    return level_greys(settings.classes)[split_levels(image, thresholds)], thresholds
 
 
-def legend(classes: int) -> pd.DataFrame:
-    """Which grey of a level map stands for which level, 0 for the darkest; spread out, so that a person sees them."""
-    return LEGEND.frame([{"level": level, "grey": level * (255 // (classes - 1))} for level in range(classes)])
+def level_greys(classes: int) -> np.ndarray:
+    """The grey of each level of a map, uint8 (classes,), the darkest first; spread out, so that a person sees them."""
+    return (np.arange(classes) * (255 // (classes - 1))).astype(np.uint8)

@@ -16,7 +16,8 @@ from stages.common.core.errors import UserError, error_list
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import ENCODERS, PINS
 from stages.common.data.records import PretrainedRecord
-from stages.common.data.tables import WEIGHT_PINS, WeightPinRow
+from stages.common.data.rows import WeightPinRow
+from stages.common.data.tables import WEIGHT_PINS
 from stages.common.model.architecture import Network
 from stages.common.model.network import RGB
 from stages.common.model.tracking import root

@@ -8,8 +8,8 @@ import pytest
 
 from stages.annotate.main import films_of_sheet, main
 from stages.annotate.params import Drawn, Params
-from stages.common.core.files import read_png, write_png, write_table
-from stages.common.data.tables import MANIFEST, PREPARED, SPLIT
+from stages.common.core.files import read_png, write_png
+from stages.common.data.tables import MANIFEST, PREPARED, SPLIT, write_table
 from tests.helpers.tables import filled
 
 TRIANGLE = "0 0 40 0 0 40"

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from stages.common.core.files import read_png, write_json, write_png, write_table
+from stages.common.core.files import read_png, write_json, write_png
 from stages.common.data.dataset import load_films
-from stages.common.data.tables import SPLIT
+from stages.common.data.tables import SPLIT, write_table
 from stages.common.model.architecture import Pyramid
 from stages.common.model.calibration import to_probabilities
 from stages.common.model.network import build, load_model, predict_logits, save_weights

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from stages.common.core.files import write_png, write_table
+from stages.common.core.files import write_png
 from stages.common.data.layout import PREPROCESSED
-from stages.common.data.tables import MANIFEST
+from stages.common.data.tables import MANIFEST, write_table
 from stages.preprocess.main import main
 from stages.preprocess.params import Params
 from tests.helpers.files import tree_hash

@@ -9,7 +9,8 @@ from statsmodels.stats.power import TTestPower
 from stages.common.analysis.statistics import compare_metrics, pooled_f1_interval
 from stages.common.analysis.trivial_baselines import trivial_tables
 from stages.common.data.layout import RAW
-from stages.common.data.tables import ANNOTATIONS, AnnotationRow
+from stages.common.data.rows import AnnotationRow
+from stages.common.data.tables import ANNOTATIONS
 from stages.report.main import labels
 from stages.report.published import audit
 from stages.report.tables import by_patient, compare, latex, markdown, subgroups, verdict

@@ -23,7 +23,8 @@ from torch import Tensor
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes
 from stages.common.data.layout import PINS
-from stages.common.data.tables import WEIGHT_PINS, WeightPinRow
+from stages.common.data.rows import WeightPinRow
+from stages.common.data.tables import WEIGHT_PINS
 from stages.common.model.architecture import Network
 from stages.common.model.network import RGB, as_safetensors, build
 from stages.common.model.tracking import root

@@ -16,7 +16,8 @@ from scipy.optimize import brentq
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from stages.common.data.tables import STATISTICS, PairedRow
+from stages.common.data.rows import PairedRow
+from stages.common.data.tables import STATISTICS
 
 RESAMPLES = 10_000
 LEVEL, POWER = 0.05, 0.8

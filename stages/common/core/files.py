@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from stages.common.core.errors import UserError
@@ -145,11 +144,6 @@ def read_json(path: Path) -> Any:
         return json.loads(need(path).read_text())
     except ValueError:
         raise UserError(f"{path}: expected JSON, found a damaged file; remove it and run `dvc repro`") from None
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """CSV with `\\n` line ends and the shortest decimal that reads back as the same float."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

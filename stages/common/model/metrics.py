@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stages.common.data.records import PixelSummary
-from stages.common.data.tables import Counts, PixelMetrics
+from stages.common.data.rows import Counts, PixelMetrics
 
 METRICS = tuple(PixelMetrics.__annotations__)
 COUNTS = tuple(Counts.__annotations__)

@@ -20,9 +20,9 @@ from stages.common.core.files import (
     read_png,
     write_json,
     write_png,
-    write_table,
     write_text,
 )
+from stages.common.data.tables import write_table
 
 
 def test_a_failed_folder_leaves_the_last_good_one_and_no_rest(tmp_path: Path) -> None:

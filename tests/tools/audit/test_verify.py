@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
-from stages.common.core.files import read_png, write_png, write_table
+from stages.common.core.files import read_png, write_png
+from stages.common.data.tables import write_table
 from stages.common.model.metrics import metrics
 from stages.ingest.quality.duplicates import pixel_hash
 from tests.helpers.commands import wrist
