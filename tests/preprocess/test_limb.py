@@ -112,6 +112,7 @@ def test_odd_shapes_give_a_box_inside(shape: tuple[int, int]) -> None:
     assert 0 <= top < bottom <= shape[0]
 
 
+@pytest.mark.slow
 def test_the_samples_fractures_are_kept_at_each_level() -> None:
     total = 0
     for plan in plan_films(160)[::3]:
