@@ -31,7 +31,7 @@ def first_screen(comparison: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def intervals(title: str, rows: pd.DataFrame, colours: dict[str, str]) -> Chart:
-    """F1 of each row as a point with its interval, where it has one, the first row on top.
+    """F1 of each row as a number and as a point with its interval, where it has one, the first row on top.
 
     Args:
         title: above the chart.
@@ -40,18 +40,24 @@ def intervals(title: str, rows: pd.DataFrame, colours: dict[str, str]) -> Chart:
     """
     chart = Chart(title, "", "")
     chart.figure.set_figheight(HEIGHT)
+    labels = []
     for place, (name, row) in enumerate(rows.iterrows()):
+        labels.append(f"{name}\n{row['f1']:{style_of(name)}}")
         colour = colours.get(str(name), "#888888")
         if not math.isnan(row["f1_low"]):
             chart.axes.plot([row["f1_low"], row["f1_high"]], [place, place], color=colour, linewidth=2.2)
         chart.axes.plot([row["f1"]], [place], color=colour, marker="o")
-    chart.axes.set(yticks=range(len(rows)), yticklabels=list(rows.index), ylim=(len(rows) - 0.5, -0.5))
+    chart.axes.set(yticks=range(len(rows)), yticklabels=labels, ylim=(len(rows) - 0.5, -0.5))
     return chart
 
 
 def in_words(rows: pd.DataFrame) -> str:
     """F1 and interval of each row."""
     return "; ".join(
-        f"{name} {span(row['f1'], row['f1_low'], row['f1_high'], '+.3f' if name == GAIN else '.3f')}"
-        for name, row in rows.iterrows()
+        f"{name} {span(row['f1'], row['f1_low'], row['f1_high'], style_of(name))}" for name, row in rows.iterrows()
     )
+
+
+def style_of(name: object) -> str:
+    """How the F1 of a row is printed: the difference with its sign."""
+    return "+.3f" if name == GAIN else ".3f"

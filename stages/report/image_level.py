@@ -17,10 +17,14 @@ HEAD = ["model", "AUROC (95 % interval)", "sensitivity at 90 % specificity", "se
 
 
 class ImageLevel(TypedDict):
-    """What templates show; absent (None) where all test films have a fracture, or none has."""
+    """What templates show; absent (None) where all test films have a fracture, or none has.
+
+    no_false_alarm: those of the specificities that less than one film without a fracture may miss.
+    """
 
     with_fracture: int
     without_fracture: int
+    no_false_alarm: list[str]
     head: list[str]
     rows: list[list[str]]
     more: list[tuple[str, str, str]]
@@ -35,9 +39,11 @@ def shown(table: pd.DataFrame, runs: dict[str, list[Evaluated]]) -> ImageLevel |
     """
     if table.empty:
         return None
+    without = int(table["without_fracture"].iloc[0])
     return {
         "with_fracture": int(table["with_fracture"].iloc[0]),
-        "without_fracture": int(table["without_fracture"].iloc[0]),
+        "without_fracture": without,
+        "no_false_alarm": [f"{percent} %" for percent in (90, 95) if without * (100 - percent) < 100],
         "head": HEAD,
         "rows": [cells(row) for row in table.to_dict("records")],
         "more": [*of_regions(runs), *of_calibration(runs)],

@@ -44,6 +44,15 @@ def test_the_section_has_figures_with_intervals_regions_and_calibration() -> Non
     assert "<svg" in figures.froc({name: [run.froc for run in of_variant] for name, of_variant in runs.items()})["svg"]
 
 
+@pytest.mark.parametrize(("films", "strict"), [(9, ["90 %", "95 %"]), (10, ["95 %"]), (19, ["95 %"]), (20, [])])
+def test_a_specificity_that_so_few_films_make_perfect_is_named(films: int, strict: list[str]) -> None:
+    scores = pd.DataFrame({"seed": 1, "fractures": [1] + [0] * films, "probability_max": 0.5})
+    found = image_level({"baseline": scores, "adaptive": scores}, pd.Series(range(films + 1)).astype(str), GAIN)
+    section = shown(found, {"baseline": [run(None)], "adaptive": [run(None)]})
+    assert section is not None
+    assert section["no_false_alarm"] == strict
+
+
 def test_films_of_one_kind_have_no_section() -> None:
     one = table([0.9, 0.8, 0.5, 0.1]).assign(fractures=1)
     found = image_level({"baseline": one, "adaptive": one}, pd.Series(list("abcd")), GAIN)

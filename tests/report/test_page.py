@@ -168,6 +168,17 @@ def test_the_picture_stands_beside_the_answer(visit: Callable[..., Page], projec
     assert picture["y"] <= answer["y"] + answer["height"] <= picture["y"] + picture["height"], "at one height"
 
 
+def test_a_phone_shows_f1_without_scrolling(visit: Callable[..., Page], project: Path) -> None:
+    f1 = pd.read_csv(project / "reports/comparison.csv").set_index("row")["f1"]
+    picture = visit(project / "reports/index.html", 390, 844).locator(".charts figure").first
+    box = picture.bounding_box()
+    assert box
+    assert box["y"] + box["height"] < 844
+    written = picture.locator("text").all_text_contents()
+    for name in ("baseline", "adaptive"):
+        assert written[written.index(name) + 1] == f"{f1[name]:.3f}"
+
+
 def test_every_table_has_a_cell_for_each_heading(page: Page) -> None:
     widths = widths_of_tables(page)
     assert len(widths) > 15
@@ -224,14 +235,13 @@ def test_axe_finds_nothing_to_mend(scheme: str, opened: bool, page: Page) -> Non
 
 CUT = """root => {
   const shaded = e => e.scrollWidth > e.clientWidth && getComputedStyle(e).backgroundImage.includes("gradient");
-  const framed = e => getComputedStyle(e).overflowX !== "visible";
+  const beyond = (box, {left, right}) => box.left < left - 1 || box.right > right + 1;
   function isCut(box, parent) {
     for (let e = parent; e; e = e.parentElement) {
       if (shaded(e)) return false;
-      const frame = framed(e) ? e.getBoundingClientRect() : {left: 0, right: innerWidth};
-      if (box.left < frame.left - 1 || box.right > frame.right + 1) return true;
+      if (getComputedStyle(e).overflowX !== "visible" && beyond(box, e.getBoundingClientRect())) return true;
     }
-    return false;
+    return beyond(box, {left: 0, right: innerWidth});
   }
   const cut = [], texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), range = document.createRange();
   while (texts.nextNode()) {
@@ -245,7 +255,7 @@ CUT = """root => {
 """The texts below an element that end beyond the window, or in a box that hides them and shows no shade for it."""
 
 
-@pytest.mark.parametrize("width", [1440])
+@pytest.mark.parametrize("width", [1440, 1024, 390])
 def test_no_text_is_cut_on_the_page_or_in_the_viewer(width: int, visit: Callable[..., Page], project: Path) -> None:
     page = visit(project / "reports/index.html", width)
     page.evaluate("document.querySelectorAll('details').forEach(element => { element.open = true; })")
@@ -255,6 +265,8 @@ def test_no_text_is_cut_on_the_page_or_in_the_viewer(width: int, visit: Callable
     page.keyboard.press("?")
     page.keyboard.press("p")
     assert page.locator("#viewer").evaluate(CUT) == []
+    buttons = [button.bounding_box() for button in page.locator("#viewer .bar").first.locator("button").all()]
+    assert len({round(box["y"]) for box in buttons if box}) == 1, "in one line"
     caption = page.locator("#viewer figcaption").first
     caption.evaluate(
         "element => Object.assign(element.style, {overflow: 'hidden', whiteSpace: 'nowrap', width: '9em'})"
@@ -297,6 +309,8 @@ def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, t
     page.emulate_media(media="print")
     assert page.locator(".controls").is_hidden()
     assert page.evaluate("[...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth)"), "cut"
+    page.set_viewport_size({"width": 794 - 76, "height": 1000})  # A4 at 96 pixels per inch, without its margins
+    assert page.locator("body").evaluate(CUT) == []
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     legend = [page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", f"--{name}")
               for name in ("found", "alarm", "missed")]  # fmt: skip
