@@ -130,7 +130,7 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
     if isinstance(entry, Sample):
         write_sample(scratch, entry, pool)
         as_archive, as_export = entry.names
-        archive = FolderSource(annotations="yolo", classes=["0"], unlabelled="refuse", licence=entry.licence)
+        archive = FolderSource(annotations="yolo", classes=["fracture"], unlabelled="refuse", licence=entry.licence)
         yield picture_films(Archive(scratch / "archive.zip", limits), as_archive, archive)
         export = Hospital(annotations="voc", licence=entry.licence)
         yield hospital_films(scratch / "export", as_export, export, limits, SAMPLE_KEY, pool)

@@ -87,6 +87,7 @@ def write_sample(target: Path, settings: Sample, pool: Executor) -> None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content)
         archive.writestr(zipfile.ZipInfo("wrist-sample/dataset.csv"), patient_table(plans))
+        archive.writestr(zipfile.ZipInfo("wrist-sample/data.yaml"), "names: [fracture]\n")
 
 
 def patient_table(plans: list[SampleFilm]) -> str:

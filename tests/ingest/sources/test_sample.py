@@ -38,7 +38,7 @@ def test_the_archive_looks_like_one_from_kaggle(sample: Path) -> None:
     assert len(images) == 11
     assert {Path(n).suffix for n in images} == {".png", ".jpg"}
     assert {Path(n).stem for n in images} == {Path(n).stem for n in names if "/labels/" in n}
-    assert "wrist-sample/dataset.csv" in names
+    assert {"wrist-sample/dataset.csv", "wrist-sample/data.yaml"} < set(names)
 
 
 def test_the_export_looks_like_one_from_a_hospital(sample: Path) -> None:
