@@ -29,9 +29,9 @@ from ruamel.yaml import YAML
 from scipy import ndimage
 from skimage import exposure, filters, measure, morphology, transform
 
-from stages.common.core.files import write_png, write_table
+from stages.common.core.files import write_png
 from stages.common.data.layout import PREPROCESSED, RAW, image_file
-from stages.common.data.tables import MANIFEST
+from stages.common.data.tables import MANIFEST, write_table
 from stages.ingest.params import Sample
 from stages.ingest.sources.sample import SampleFilm, draw
 from stages.preprocess.params import Params
