@@ -17,19 +17,15 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from stages.ingest.dicom.grey_scale import PADDING, lut_places, modality_values, padding_values
 from stages.ingest.dicom.pseudonyms import Key
-from stages.ingest.dicom.values import multi, signed
+from stages.ingest.dicom.values import PLAUSIBLE, multi, plausible, signed
 
 # Made from the original by the key alone: the same UID becomes the same UID in every file.
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 # Type 2 attributes: they must be present, and are empty.
 EMPTY = ("PatientBirthDate", "PatientSex", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID")
 # Whole numbers and decimals that say how pixels are stored, shown and placed.
-NUMBERS = (
-    *("Rows", "Columns", "BitsStored", "PixelRepresentation", "SamplesPerPixel"),
-    *("RescaleSlope", "RescaleIntercept"),
-    *("WindowCenter", "WindowWidth", "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"),
-    *("ImageOrientationPatient", "ImagePositionPatient"),
-)
+STORED = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "SamplesPerPixel")
+NUMBERS = (*STORED, *PLAUSIBLE)
 # Code strings, with the values that the standard or common practice gives them; any other value is left out.
 CODES: dict[str, set[str]] = {
     "Modality": {"CR", "DX", "CT"},
@@ -96,9 +92,11 @@ def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) ->
 
 
 def keep_numbers(header: Dataset, data: Dataset) -> None:
-    """Numbers, through a number: no text survives that."""
-    for name in NUMBERS:
-        values = [shortest(float(value)) for value in multi(header.get(name))]
+    """Numbers, through a number: no text survives that, and no number that is too large to be one of a film."""
+    for name in STORED:
+        setattr(data, name, int(header[name].value))
+    for name in PLAUSIBLE:
+        values = [shortest(value) for value in plausible(header, name)]
         if values:
             setattr(data, name, values if len(values) > 1 else values[0])
     for name, value in zip(PADDING, padding_values(header), strict=False):

@@ -37,7 +37,7 @@ from pydicom.uid import (
 from stages.ingest.dicom.basics import is_dicom
 from stages.ingest.dicom.grey_scale import display_pixels
 from stages.ingest.dicom.refusals import why_burned_in, why_unfit
-from stages.ingest.dicom.values import multi, number, unreadable
+from stages.ingest.dicom.values import multi, number, plausible, unreadable
 from stages.ingest.params import BurnedIn, CtWindow, MaskCorners, RefuseBurnedIn
 from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
@@ -242,8 +242,8 @@ def depth(header: Dataset) -> float:
 
 def spacing(header: Dataset, attribute: str) -> tuple[float, float] | None:
     """Height and width of a pixel in mm by PixelSpacing (in the patient) or ImagerPixelSpacing (on the detector)."""
-    values = [float(value) for value in multi(header.get(attribute))]
-    return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
+    values = plausible(header, attribute)
+    return (values[0], values[1]) if values and min(values) > 0 else None
 
 
 def black(header: Dataset) -> int:

@@ -14,7 +14,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
 )
 
-from stages.ingest.dicom.values import multi, number, why_no_numbers
+from stages.ingest.dicom.values import PLAUSIBLE, multi, number, plausible, why_no_numbers
 from stages.ingest.pictures import SMALLEST
 
 CLASSES = {
@@ -57,6 +57,9 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
     least = 1 if header.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-6
     if any(float(width) < least for width in multi(header.get("WindowWidth"))[:1]):
         return "a WindowWidth below 1 (PS3.3 C.11.2.1.2)"
+    for name in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
+        if multi(header.get(name)) and not plausible(header, name):
+            return f"a {name} beyond {PLAUSIBLE[name][1]:.0f}, which no grey levels of 16 bits need"
     return why_too_large(header, megapixels) or why_no_layout(header)
 
 

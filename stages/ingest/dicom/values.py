@@ -27,6 +27,16 @@ NUMBERS = (
 )
 """Attributes that are read as numbers: how pixels are stored, shown and placed."""
 
+PLAUSIBLE = {
+    **dict.fromkeys(("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"), (1, 100_000.0)),
+    **dict.fromkeys(("PixelSpacing", "ImagerPixelSpacing"), (2, 100.0)),
+    "SliceThickness": (1, 1000.0),
+    "ImageOrientationPatient": (6, 1.0),
+    "ImagePositionPatient": (3, 10_000.0),
+}
+"""How many numbers say how a film is shown and placed, and how large they may be: mm, shares, or grey levels. A birth
+date and a telephone are numbers, too, and are larger."""
+
 
 def unreadable(actual: str) -> Unreadable:
     """The refusal of a DICOM file for what is there in place of a film."""
@@ -44,6 +54,17 @@ def number(header: Dataset, name: str, default: float) -> float:
     """The first value of an attribute; the default where it is absent or empty."""
     values = multi(header.get(name))
     return float(values[0]) if values else default
+
+
+def plausible(header: Dataset, name: str) -> list[float]:
+    """The numbers of an attribute that PLAUSIBLE lists, of several windows the first; none where they are too many or
+    too large to say what they should.
+    """
+    count, largest = PLAUSIBLE[name]
+    values = [float(value) for value in multi(header.get(name))]
+    if count == 1:  # further values are those of further windows, or of nothing
+        values = values[:1]
+    return values if len(values) == count and max(map(abs, values)) <= largest * (1 + 1e-6) else []
 
 
 def signed(value: int, bits: int) -> int:
