@@ -210,7 +210,8 @@ def fracatlas(
     from tools.fetch.fracatlas import compare_on_fracatlas
 
     begin_working()
-    compare_on_fracatlas(films, recipe)
+    if code := compare_on_fracatlas(films, recipe):
+        raise typer.Exit(code)
     write_page(AUDIT_PAGE)
     report()
 

@@ -6,7 +6,8 @@ from stages import read_params
 from stages.common.core.files import read_png
 from stages.common.core.parallel import count_workers
 from stages.common.data.layout import PARAMS, RAW
-from stages.common.data.tables import MANIFEST, ManifestRow
+from stages.common.data.rows import ManifestRow
+from stages.common.data.tables import MANIFEST
 from tools.audit.check_data import MANIFEST_CSV
 from tools.audit.findings import Check
 from tools.audit.tables import read_table

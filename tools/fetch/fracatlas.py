@@ -1,7 +1,5 @@
 """From nothing, or from a folder, to the report on the wrists of FracAtlas."""
 
-import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,21 @@ from stages.ingest.sources.presets import READY
 from tools.fetch.data_sets import fetch_urls
 from tools.params_file import change
 from tools.recipe import choose_recipe, in_full
+from tools.sweep.matrix import repro
 
 SUBSET = {"subset": "fracatlas_wrist"}
 
 
-def compare_on_fracatlas(films: Path | None, recipe: str) -> None:
+def compare_on_fracatlas(films: Path | None, recipe: str) -> int:
     """Change params.yaml to the 171 wrists of FracAtlas, fetch them unless they are here, and run the pipeline.
+
+    Returns the exit code of `dvc repro`.
 
     Args:
         films: a folder with the 171 films and FracAtlas's COCO file; None: they are fetched.
         recipe: how films are prepared and networks trained.
     Raises:
-        UserError: there is no such folder or recipe, the archive cannot be fetched, or a stage failed.
+        UserError: there is no such folder or recipe, or the archive cannot be fetched.
     """
     if films and not films.is_dir():
         raise UserError(f"--films: expected a folder of films, found none at {films}; correct the path")
@@ -36,9 +37,7 @@ def compare_on_fracatlas(films: Path | None, recipe: str) -> None:
     print("\n".join([f"{PARAMS}, recipe {recipe}:", *(f"  {line}" for line in lines)]), flush=True)
     if not films:
         fetch_urls(Params.model_validate(read_params(PARAMS)["ingest"]))
-    words = ["dvc", "repro"]
-    if code := subprocess.run(words, check=False).returncode:
-        raise UserError(f"`{shlex.join(words)}` ended with {code}, see above; fix the cause and give the command again")
+    return repro()
 
 
 def source_changes(films: Path | None) -> dict[str, Any]:
