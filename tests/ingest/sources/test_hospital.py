@@ -4,7 +4,6 @@ import json
 import os
 import re
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,64 +17,16 @@ from stages.common.core.files import read_png
 from stages.common.data.layout import QUALITY, RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
-from stages.ingest.dicom.pseudonyms import Key, read_key
+from stages.ingest.dicom.pseudonyms import read_key
 from stages.ingest.main import main
-from stages.ingest.params import Hospital, Params, Sample
+from stages.ingest.params import Hospital
 from stages.ingest.sources.hospital import hospital_films
-from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
-from tests.helpers.params import merge, read_yaml
-from tests.helpers.paths import ROOT
-
-SAMPLE = Sample(seed=3, films=16, width=96)
-KEY = Key(b"k" * 32)
-
-
-def settings(hospital: dict[str, Any] | None = None, **changes: Any) -> Params:
-    """The section `ingest` for an export in the folder `in`.
-
-    Args:
-        hospital: keys of the entry.
-    """
-    source = {"source": "hospital", "annotations": "voc"} | (hospital or {})
-    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": [source], "inbox": "in"}
-    return Params.model_validate(merge(base, changes))
-
-
-@pytest.fixture
-def inbox(here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (here / "in").mkdir()
-    key = tmp_path_factory.mktemp("secret") / "key"
-    key.write_bytes(KEY.secret)
-    monkeypatch.setenv("PSEUDONYM_KEY_FILE", str(key))
-    monkeypatch.delenv("PSEUDONYM_KEY", raising=False)
-    return here / "in"
-
-
-def bring(
-    inbox: Path, name: str = "DOE_JANE/IM1", film: int = 1, patient: int = 2, kind: str = "DX",
-    change: Callable[[Dataset], None] = lambda data: None, label: bool = True,
-) -> None:  # fmt: skip
-    """A film with its annotation, as an export holds it: without a suffix, in a folder of the patient's name."""
-    plan = SampleFilm(film, patient, "hospital", kind)
-    drawn = draw(plan, SAMPLE)
-    data = dcmread(BytesIO(dicom_file(plan, drawn, 3)))
-    change(data)
-    path = inbox / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data.save_as(path, enforce_file_format=True)
-    if label:
-        path.with_suffix(".xml").write_bytes(voc_file(plan, drawn))
+from stages.ingest.sources.sample import SampleFilm, draw, voc_file
+from tests.helpers.hospital import KEY, SAMPLE, bring, refused, settings
 
 
 def manifest() -> Any:
     return MANIFEST.read(RAW)
-
-
-def refused(**changes: Any) -> str:
-    with pytest.raises(UserError) as fault:
-        main(settings(**changes))
-    assert "DOE" not in str(fault.value)
-    return str(fault.value)
 
 
 def test_films_come_under_pseudonyms_with_or_without_a_suffix(inbox: Path) -> None:

@@ -9,9 +9,8 @@ from pydicom import Dataset
 
 from stages.common.data.layout import QUALITY, RAW
 from stages.ingest.main import main
-from tests.ingest.sources.test_hospital import bring, inbox, refused, settings
+from tests.helpers.hospital import bring, refused, settings
 
-__all__ = ["inbox"]
 BIRTH, CASE = "19700231", "5550123"
 
 
