@@ -13,6 +13,7 @@ import pandas as pd
 from stages import read_params
 from stages.common.analysis.image_level import image_level
 from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
+from stages.common.analysis.templates import LINEAGE_TITLE
 from stages.common.analysis.trivial_baselines import trivial_tables
 from stages.common.core.busy import busy
 from stages.common.core.files import new_folder, read_png, write_json, write_png, write_text
@@ -77,10 +78,10 @@ from stages.report.tables import (
 
 RESULTS = (COMPARISON, IMAGE_LEVEL, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
 # In place of an earlier report's page of lineage. DVC writes dvc.lock after the stage, so that it is made by a command.
-NO_LINEAGE = """<!doctype html>
+NO_LINEAGE = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<title>Lineage</title>
+<title>{LINEAGE_TITLE}</title>
 <p>The lineage of this report has no page yet. Run <code>wrist audit page</code>, then load this page again.</p>
 </html>
 """
