@@ -13,13 +13,11 @@ import pandas as pd
 from stages import read_params
 from stages.common.analysis.image_level import image_level
 from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
-from stages.common.analysis.templates import LINEAGE_TITLE
 from stages.common.analysis.trivial_baselines import trivial_tables
 from stages.common.core.busy import busy
 from stages.common.core.files import new_folder, read_png, write_json, write_png, write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
-    AUDIT_PAGE,
     COMPARISON_MD,
     COMPARISON_TEX,
     CURVES,
@@ -77,14 +75,6 @@ from stages.report.tables import (
 )
 
 RESULTS = (COMPARISON, IMAGE_LEVEL, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
-# In place of an earlier report's page of lineage. DVC writes dvc.lock after the stage, so that it is made by a command.
-NO_LINEAGE = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{LINEAGE_TITLE}</title>
-<p>The lineage of this report has no page yet. Run <code>wrist audit page</code>, then load this page again.</p>
-</html>
-"""
 SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
 
@@ -116,7 +106,6 @@ def main(settings: Params, root: Path = Path()) -> str:
     write_png(root / PREDICTION_SHEET, montage(tested))
     write_text(root / PAGE, page)
     write_text(root / PAGE_TO_MAIL, page_to_mail)
-    write_text(root / AUDIT_PAGE, NO_LINEAGE)
     with busy("report: adds its results to MLflow's runs"):
         send_to_mlflow(root, runs, is_synthetic(tested.manifest))
     return f"{sentence} -> {PAGE}"

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.analysis.templates import LINEAGE_TITLE, page_templates
+from stages.common.analysis.templates import page_templates
 from stages.common.data.layout import (
     DATASET,
     EVALUATION,
@@ -25,6 +25,7 @@ from tools.audit.dvc_lock import git
 from tools.audit.render import HASHES, shortened
 from tools.audit.trace import Project, Row, cell
 
+TITLE = "Lineage: from the number to the pixels"
 SHOWN = ("accuracy", "precision", "recall", "f1", "iou")
 
 
@@ -82,7 +83,7 @@ def render(project: Project, target: Path) -> str:
     page.filters["shortened"] = shortened
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
-        title=LINEAGE_TITLE,
+        title=TITLE,
         cells=[row for row in project.rows(REPORTS, COMPARISON) if row["row"] in VARIANTS],
         shown=SHOWN,
         runs=runs,
@@ -94,7 +95,7 @@ def render(project: Project, target: Path) -> str:
 
 def is_page(content: bytes) -> bool:
     """Whether a file is a page of lineage, by its title."""
-    return f"<title>{LINEAGE_TITLE}</title>".encode() in content
+    return f"<title>{TITLE}</title>".encode() in content
 
 
 def run_of(project: Project, run: Run) -> RunEntry:

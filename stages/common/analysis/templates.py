@@ -6,7 +6,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 SHARED = Path(__file__).parent / "templates"
 VIEWER_LIBRARY = SHARED / "openseadragon.min.js"
-LINEAGE_TITLE = "Lineage: from the number to the pixels"  # by which the audit knows a page that it may replace
 
 
 def page_templates(folder: Path) -> Environment:
