@@ -101,9 +101,10 @@ def main(
         highest = probabilities(network, temperature, validation, settings.mirror).max(axis=(1, 2))
     rows = {row["image_id"]: row for row in SPLIT.rows(SPLIT.read(source))}
     facts, others = ([rows[image_id] for image_id in side.ids] for side in (films, validation))
-    levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
+    with busy(f"evaluate {this}: ranks pixels and regions"):
+        levels = [levels_of(chances, mask) for chances, mask in zip(predicted, films.masks, strict=True)]
+        marks = [marks_of(chances, boxes_of(fact)) for chances, fact in zip(predicted, facts, strict=True)]
     table = score(films, predicted, levels, threshold, settings.boundary_px, facts)
-    marks = [marks_of(chances, boxes_of(fact)) for chances, fact in zip(predicted, facts, strict=True)]
     pooled_levels = reduce(add, levels)
     diagram = reliability(pooled_levels)
     origin = "validation" if settings.threshold == "validation" else "params"
@@ -118,7 +119,7 @@ def main(
         "temperature": {"value": temperature, "from": settings.temperature},
         "mirror": settings.mirror,
     }
-    with new_folder(out_folder) as out:
+    with busy(f"evaluate {this}: writes its tables and maps"), new_folder(out_folder) as out:
         PER_IMAGE.write(out, table)
         PRECISION_RECALL.write(out, precision_recall(pooled_levels))
         RELIABILITY.write(out, diagram)
