@@ -119,7 +119,7 @@ def test_mlflow_holds_one_run_per_training_with_the_kept_score_and_the_test_scor
 
 def test_the_page_of_a_run_shows_the_comparison_and_counts_epochs_from_one(project: Path) -> None:
     client, runs = mlflow_runs(project)
-    assert len(runs) == 2
+    assert {training.info.run_name for training in runs} == {f"{variant}-1-1" for variant in VARIANTS}
     for training in runs:
         names = {file.path for file in client.list_artifacts(training.info.run_id, "reports")}
         assert names == {f"reports/{name}" for name in ("comparison.md", "comparison.csv", "predictions.png")}
