@@ -15,7 +15,7 @@ from tests.helpers.projects import copy_project
 
 pytestmark = pytest.mark.slow
 # Every further call gets further: what an earlier one did is not done again.
-SWEEP = ["wrist", "sweep", "grid", "cut", "-S", "train.adaptive.alpha.start=0.1", "-S", "train.loop.epochs=4"]
+SWEEP = ["wrist", "sweep", "grid", "cut", "-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.loop.epochs=4"]
 BEFORE, STOPPED = "wrist: interrupted before any work began", "sweep cut: stopped; rerun the command to resume"
 NO_OUTPUT = "wrist: interrupted; no unfinished output was kept"
 
@@ -29,7 +29,7 @@ MOMENTS: dict[str, tuple[str, Callable[[int, str, str], bool]]] = {
     "loads": (BEFORE, lambda pid, log, said: "libtorch" in maps(pid)),
     "trains": (STOPPED, lambda pid, log, said: "epoch 2/4" in log),
     "writes results": (STOPPED, lambda pid, log, said: log.count("Updating lock file") == 2),
-    "writes the page": (NO_OUTPUT, lambda pid, log, said: "cut-1: validation Dice" in said),
+    "writes the page": (NO_OUTPUT, lambda pid, log, said: "cut-2: validation Dice" in said),
 }
 """What is said then, and whether it is the moment, by the process, the log of the first experiment and stderr."""
 
@@ -69,8 +69,9 @@ def test_ctrl_c_at_any_moment_ends_all_in_one_sentence_and_the_same_command_goes
         wait_for(lambda sweep=sweep: not below(sweep.pid), 30)
         assert not list((project / ".dvc/tmp/exps").glob("tmp*")), name
     output = run(project, *SWEEP)
-    assert "0 of 1 experiments are left to run." in output
-    assert "sweep cut: 1 experiments -> reports/sweep.html" in output
+    assert "0 of 2 experiments are left to run." in output
+    assert "sweep cut: 2 experiments -> reports/sweep.html" in output
     page = (project / "reports/sweep.html").read_text()
     assert "test F1" in page
     assert "cut-1" in page
+    assert "cut-2" in page
