@@ -15,9 +15,7 @@ from tests.helpers.projects import copy_project
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        "LONG_TESTS" not in os.environ, reason="takes three minutes of processor time: set LONG_TESTS=1"
-    ),
+    pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="three minutes of processor time: set LONG_TESTS=1"),
 ]
 # Every further call gets further: what an earlier one did is not done again.
 SWEEP = ["wrist", "sweep", "grid", "cut", "-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.loop.epochs=8"]
