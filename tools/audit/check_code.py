@@ -7,9 +7,9 @@ git hashes them and compared with the commit's tree.
 import hashlib
 import marshal
 import os
-import re
 from collections.abc import Iterable, Iterator
 from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
+from importlib.metadata import Distribution
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path, PurePosixPath
 from types import CodeType
@@ -35,7 +35,12 @@ FOLDERS = (
     "build",
     "__pycache__",
 )
-MAKEFILES = ("GNUmakefile", "makefile")  # that make reads in place of Makefile
+READ_AT_THE_ROOT = {  # by programs that nobody told to
+    "GNUmakefile": "make reads it in place of Makefile",
+    "makefile": "make reads it in place of Makefile",
+    "matplotlibrc": "every figure of the report would follow it",
+    "setup.cfg": "`make setup` would follow it beside pyproject.toml",
+}
 SUFFIXES = tuple(all_suffixes())
 BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
 METADATA = (".dist-info", ".egg-info")
@@ -59,8 +64,8 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in shadows(root):
         check.add(path, "extra", "Python could import it in place of a library; move it into `scripts`, or remove it")
-    for path in (name for name in MAKEFILES if (root / name).exists()):
-        check.add(path, "extra", "make reads it in place of Makefile; remove it")
+    for path in (name for name in READ_AT_THE_ROOT if (root / name).exists()):
+        check.add(path, "extra", f"{READ_AT_THE_ROOT[path]}; remove it")
     for path in plugins(root):
         check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
     for path in linked_folders(root, tracked):
@@ -125,18 +130,34 @@ def mode_and_blob(path: Path, like: str) -> tuple[str, str] | None:
 
 
 def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[str]:
-    """What no commit has of the code that Python would import, of the pins and of the rules by which DVC ignores."""
+    """What no commit has of the code that Python would import, of what lies beside that of the stages, of the pins and
+    of the rules by which DVC ignores.
+    """
     for folder, below, names in os.walk(root):
         place = Path(folder).relative_to(root)
-        below[:] = sorted(name for name in below if name != "__pycache__" and not (place == Path() and name in UNSEEN))
+        below[:] = sorted(name for name in below if not (place == Path() and name in UNSEEN))
         linked = [
             name for name in below if place.parts[:1] and place.parts[0] in CODE and Path(folder, name).is_symlink()
         ]
         for name in (*linked, *sorted(names)):
             path = str(place / name)
-            importable = place.parts[:1] and place.parts[0] in CODE and (name.endswith(SUFFIXES) or name in linked)
-            if (importable or name == ".dvcignore" or place == PINS) and path not in tracked:
+            if path not in tracked and (
+                name in linked or name == ".dvcignore" or place == PINS or belongs_to_code(place, name)
+            ):
                 yield path
+
+
+def belongs_to_code(place: Path, name: str) -> bool:
+    """Whether a file is code that Python would import, or stands beside a stage's, which could read it.
+
+    Byte code has two dots in its name in `__pycache__`, where Python looks for what a source compiles to; a module
+    without them can be imported from there as from any folder.
+    """
+    if not place.parts or place.parts[0] not in CODE:
+        return False
+    if "__pycache__" in place.parts:
+        return name.endswith(SUFFIXES) and name.count(".") == 1
+    return place.parts[0] == "stages" or name.endswith(SUFFIXES)
 
 
 def shadows(root: Path) -> Iterator[str]:
@@ -162,10 +183,12 @@ def has_code(folder: Path) -> bool:
 def plugins(root: Path) -> Iterator[str]:
     """Records of installed packages at the root, where Python looks for those of plugins, too (importlib.metadata)."""
     for entry in sorted(root.iterdir()):
-        points = entry / "entry_points.txt"
-        if entry.name.lower().endswith(METADATA) and points.is_file():
-            groups = re.findall(r"^\s*\[([^]]*)\]", points.read_text(errors="replace"), re.MULTILINE)
-            if set(groups) - COMMANDS:
+        if entry.name.lower().endswith(METADATA) and (entry / "entry_points.txt").is_file():
+            try:
+                groups = {point.group for point in Distribution.at(entry).entry_points}  # as Python itself reads them
+            except (ValueError, TypeError, AttributeError):
+                groups = {""}
+            if groups - COMMANDS:
                 yield entry.name
 
 
@@ -187,14 +210,21 @@ def check_bytecode(project: Project, check: Check) -> None:
     """Byte code that Python would run in place of a source, against the source."""
     for package in CODE:
         for source in sorted((project.root / package).rglob("*.py")):
-            cached = Path(cache_from_source(str(source)))
-            if cached.is_file() and is_forged(cached.read_bytes(), source):
-                path = str(cached.relative_to(project.root))
-                check.add(path, "mismatch", f"it is not what {source.name} compiles to; remove it")
+            for level in (0, 1, 2):  # of `python -O` and PYTHONOPTIMIZE
+                cached = Path(cache_from_source(str(source), optimization=level or ""))
+                if cached.is_file() and is_forged(cached.read_bytes(), source, level):
+                    path = os.path.relpath(cached, project.root)
+                    check.add(path, "mismatch", f"it is not what {source.name} compiles to; remove it")
 
 
-def is_forged(content: bytes, source: Path) -> bool:
-    """Whether Python would take byte code for that of a source (PEP 552) that compiles to something else."""
+def is_forged(content: bytes, source: Path, level: int = 0) -> bool:
+    """Whether Python would take byte code for that of a source (PEP 552) that compiles to something else.
+
+    Args:
+        content: of the file with the byte code.
+        source: from which it should be.
+        level: of optimisation, 0 to 2.
+    """
     text, facts = source.read_bytes(), source.stat()
     flags = int.from_bytes(content[4:8], "little")
     stamp = int(facts.st_mtime).to_bytes(8, "little")[:4] + facts.st_size.to_bytes(8, "little")[:4]
@@ -203,7 +233,9 @@ def is_forged(content: bytes, source: Path) -> bool:
         return False
     try:
         code = marshal.loads(content[16:])  # reads values, and runs none of them
-        return not isinstance(code, CodeType) or code != compile(text, str(source), "exec", dont_inherit=True)
+        return not isinstance(code, CodeType) or code != compile(
+            text, str(source), "exec", dont_inherit=True, optimize=level
+        )
     except (ValueError, EOFError, TypeError):
         return True
     except SyntaxError:  # of the source, which is not the committed one

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from stages import read_params, section_model
 from stages.common.core.errors import UserError
@@ -33,6 +34,7 @@ from tools.audit.tables import compare_lists, compare_tables, first_line, read_t
 from tools.audit.trace import Project
 
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
+GREY = ("L", "I;16")  # modes of pictures that stages write
 COPIED = ["image_id", "patient_id", "group", "source", "modality"]
 
 
@@ -215,20 +217,26 @@ def check_film(project: Project, check: Check, film: Any, grid: Any, shapes: lis
     picture, levels = (read_png(image_file(project.root / folder, image)) for folder in (PREPROCESSED, LEVELS))
     on_grid = [shape.mapped(affine_of(grid)) for shape in shapes]
     drawn = draw_mask(on_grid, levels.shape, mask, levels)
-    expected: dict[Picture, np.ndarray] = {"image": picture, "levels": levels, "mask": drawn}
+    expected: dict[Picture, np.ndarray] = {"image": picture, "levels": levels, "mask": drawn * np.uint8(255)}
     for kind, pixels in expected.items():
         path = dataset_file(DATASET, side, image, kind)
         if side in USED and check.whole(str(path), SPLIT_CSV):
             found = read_picture(project.root / path)
-            if found is None or not np.array_equal(found > 0 if kind == "mask" else found, pixels):
+            if found is None or not np.array_equal(found, pixels):
                 check.add(str(path), "mismatch", f"it is not what follows from {RAW}, {PREPROCESSED} and {LEVELS}")
     return split_row(film, grid, side, on_grid, drawn)
 
 
 def read_picture(path: Path) -> np.ndarray | None:
-    """A picture, or None where there is none."""
+    """A picture in shades of grey, or None where there is none.
+
+    One with a palette, a second frame or a transparent colour would show a reader another picture than a program.
+    """
     try:
-        return read_png(path)
+        pixels = read_png(path)
+        with Image.open(path) as image:
+            is_plain = image.mode in GREY and not image.info and getattr(image, "n_frames", 1) == 1
+        return pixels if is_plain else None
     except (UserError, OSError, ValueError):
         return None
 

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 
+from tools.audit.check_record import overlap
 from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -50,14 +51,18 @@ def check_alone(project: Project, check: Check, expected: dict[str, str]) -> Non
 def check_ignored(project: Project, check: Check) -> None:
     """What lies in an input or output, and DVC does not see, since a .dvcignore names it.
 
-    Byte code is named by other checks; what a killed stage left half-built no stage reads.
+    Byte code is named by other checks; what a killed stage left half-built no stage reads. Beside source files, which
+    ingest takes from any folder, there is neither.
     """
     for path in sorted({path for stage in project.lock.stages.values() for path in (*stage.deps, *stage.outs)}):
         top = project.root / path
+        is_made = any(overlap(path, out) for stage in project.lock.stages.values() for out in stage.outs)
         seen = {top / name for name in files_below(project.root, path)}
         for file in sorted(top.rglob("*")):
             below = file.relative_to(top).parts
-            leftover = "__pycache__" in below or any(PARTIAL.fullmatch(part) for part in below)
+            leftover = (is_made and any(PARTIAL.fullmatch(part) for part in below)) or (
+                (is_made or path.startswith("stages/")) and "__pycache__" in below and ".pyc" in file.name
+            )
             if file not in seen and not leftover and not file.is_dir():
                 message = "DVC does not look at it: remove it, or the line of .dvcignore that names it"
                 check.add("/".join((path, *below)), "extra", message)

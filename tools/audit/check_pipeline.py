@@ -169,12 +169,23 @@ def runs_nothing(path: Path) -> bool:
 
 def pipeline_paths(root: Path, room: str) -> dict[str, Path]:
     """The files and folders of the pipeline that a stage's own code names, by their name in `layout`."""
-    names = {
-        alias.name
-        for module in (root / "stages" / room).rglob("*.py")
-        for node in nodes(module.read_bytes())
-        if isinstance(node, ast.ImportFrom) and node.module == layout.__name__
-        for alias in node.names
-    }
+    names = {name for module in (root / "stages" / room).rglob("*.py") for name in names_of_layout(module.read_bytes())}
     found = {name: getattr(layout, name, None) for name in sorted(names.difference(NO_FILE_OF_DVC))}
     return {name: path for name, path in found.items() if isinstance(path, Path)}
+
+
+def names_of_layout(code: bytes) -> Iterator[str]:
+    """What a module takes from `layout`: `from stages.common.data.layout import RAW`, or `layout.RAW` by any name."""
+    last = layout.__name__.rpartition(".")[2]
+    called, attributes = {last}, list[ast.Attribute]()
+    for node in nodes(code):
+        if isinstance(node, ast.ImportFrom) and str(node.module).rpartition(".")[2] == last:
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            called |= {alias.asname for alias in node.names if alias.asname and alias.name in (last, layout.__name__)}
+        elif isinstance(node, ast.Attribute):
+            attributes.append(node)
+    for node in attributes:
+        of = node.value
+        if (isinstance(of, ast.Name) and of.id in called) or (isinstance(of, ast.Attribute) and of.attr == last):
+            yield node.attr

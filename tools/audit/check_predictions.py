@@ -66,11 +66,14 @@ def check_prediction(
     pred, ref, shown = (read_picture(project.root / path) for path in (mask, label, chances))
     for path, picture in ((mask, pred), (label, ref), (chances, shown)):
         if picture is None or ref is None or picture.shape != ref.shape:
-            check.add(str(path), "mismatch", "expected a grey picture of the label's size")
+            check.add(str(path), "mismatch", "expected a plain grey picture of the label's size")
             return
     assert pred is not None
     assert ref is not None
     assert shown is not None
+    for path, picture in ((mask, pred), (label, ref)):
+        if not np.isin(picture, (0, 255)).all():
+            check.add(str(path), "mismatch", "expected 0 and 255, found other shades, which the eye takes for others")
     counts = count_pixels(mask_pred=pred > 0, mask_ref=ref > 0)
     if any(int(row[key]) != counts[key] for key in COUNTS):
         check.add(f"{scores_of(run)}: {row['image_id']}", "mismatch", f"{counts} follow from {mask} and {label}")

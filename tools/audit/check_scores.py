@@ -1,6 +1,7 @@
 """Models, scores and the report: each number that follows from other files, computed again from them."""
 
 import json
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -247,7 +248,9 @@ def choice(said: Any, setting: Any, origin: str) -> dict[str, Any]:
         origin: what it is from where it is not from validation films.
     """
     if setting == "validation":
-        return {"from": "validation", "value": said.get("value") if isinstance(said, dict) else None}
+        value = said.get("value") if isinstance(said, dict) else None
+        is_number = isinstance(value, float) and math.isfinite(value)
+        return {"from": "validation", "value": value if is_number else "a decimal number"}
     return {"from": origin, "value": 1.0 if setting == "none" else setting}
 
 

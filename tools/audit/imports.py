@@ -19,24 +19,31 @@ def import_closure(root: Path, stage: Path) -> set[Path]:
         path = todo.pop()
         if path not in modules:
             modules.add(path)
-            todo += project_modules(root, imported_names(path))
+            todo += project_modules(root, imported_names(path, root))
     return modules
 
 
-def imported_names(path: Path) -> frozenset[str]:
-    """Dotted names of what a module imports, wherever in it the import stands."""
-    return names_in(path.read_bytes())
+def imported_names(path: Path, root: Path | None = None) -> frozenset[str]:
+    """Dotted names of what a module imports, wherever in it the import stands.
+
+    Args:
+        path: of the module.
+        root: of the project, from which the names of its packages count; without it, relative imports stay as written.
+    """
+    return names_in(path.read_bytes(), path.parent.relative_to(root).parts if root else ())
 
 
 @cache
-def names_in(code: bytes) -> frozenset[str]:
-    """Dotted names of what Python code imports."""
+def names_in(code: bytes, package: tuple[str, ...] = ()) -> frozenset[str]:
+    """Dotted names of what Python code imports; `from .` counts from its package, `from ..` from the one above."""
     names = set()
     for node in nodes(code):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*above, *([node.module] if node.module else [])))
+            names |= {module} - {""} | {f"{module}.{alias.name}".lstrip(".") for alias in node.names}
     return frozenset(names)
 
 

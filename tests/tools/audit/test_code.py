@@ -13,7 +13,15 @@ import pytest
 
 from stages.common.core.errors import UserError
 from tests.helpers.processes import run
-from tools.audit.check_code import check_code, check_objects, is_forged, linked_folders, plugins, shadows
+from tools.audit.check_code import (
+    check_bytecode,
+    check_code,
+    check_objects,
+    is_forged,
+    linked_folders,
+    plugins,
+    shadows,
+)
 from tools.audit.clean_clone import bring, clean_clone
 from tools.audit.dvc_lock import history
 from tools.audit.findings import Check
@@ -37,6 +45,21 @@ def test_byte_code_of_another_source_that_python_would_run_is_forged(mode: MODES
     os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert is_forged(honest[:16] + evil[16:], source)
     assert is_forged(honest[:16] + b"no code", source)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_byte_code_of_each_level_of_optimisation_is_looked_at(level: int, tmp_path: Path) -> None:
+    """PYTHONOPTIMIZE chooses among the three."""
+    project, source = cast("Project", SimpleNamespace(root=tmp_path)), tmp_path / "stages/a.py"
+    source.parent.mkdir()
+    source.write_text('"""Text."""\nassert True\n')
+    cached = Path(py_compile.compile(str(source), optimize=level))
+    check = Check()
+    check_bytecode(project, check)
+    assert check.findings == []
+    cached.write_bytes(cached.read_bytes()[:16] + b"no code")
+    check_bytecode(project, check)
+    assert [finding.name for finding in check.findings] == [str(cached.relative_to(tmp_path))]
 
 
 def test_stale_byte_code_which_python_compiles_anew_is_none(tmp_path: Path) -> None:
@@ -78,6 +101,23 @@ def test_records_at_the_root_that_make_code_a_librarys_plugin_are_named(tmp_path
     (tmp_path / "own.egg-info").mkdir()  # as a build leaves it
     (tmp_path / "own.egg-info/entry_points.txt").write_text("[console_scripts]\nwrist = tools.wrist:main\n")
     assert list(plugins(tmp_path)) == ["Evil.EGG-INFO", "evil-1.0.dist-info"]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r", "\f", "\x1c", "\x85", "\u2028"], ids=repr)
+def test_a_plugin_is_named_wherever_python_sees_a_new_line(ends: str, tmp_path: Path) -> None:
+    text = ends.join(["[console_scripts]", "a=b:c", "[pydantic]", "x=scripts.evil:X", ""])
+    (tmp_path / "evil-1.0.dist-info").mkdir()
+    (tmp_path / "evil-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    (tmp_path / "evil-1.0.dist-info/entry_points.txt").write_text(text)
+    ask = "from importlib.metadata import entry_points; print([p.value for p in entry_points(group='pydantic')])"
+    assert "scripts.evil:X" in run(tmp_path, sys.executable, "-c", ask)
+    assert list(plugins(tmp_path)) == ["evil-1.0.dist-info"]
+
+
+def test_a_plugin_of_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "evil.egg-info").mkdir()
+    (tmp_path / "evil.egg-info/entry_points.txt").write_bytes(b"[a]\nno equals sign\xff\n")
+    assert list(plugins(tmp_path)) == ["evil.egg-info"]
 
 
 def committed(folder: Path, **files: str) -> Project:
@@ -125,10 +165,30 @@ def test_a_module_of_a_name_that_libraries_ask_for_in_vain_is_named(tmp_path: Pa
     assert list(shadows(tmp_path)) == ["numexpr.py"]
 
 
-def test_a_makefile_that_make_prefers_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["GNUmakefile", "matplotlibrc", "setup.cfg"])
+def test_settings_at_the_root_that_a_program_prefers_are_named(name: str, tmp_path: Path) -> None:
     project = committed(tmp_path, Makefile="setup:\n")
-    (tmp_path / "GNUmakefile").write_text("setup:\n\tevil\n")
-    assert named(project) == ["GNUmakefile"]
+    (tmp_path / name).write_text("axes.edgecolor: red\n")
+    assert named(project) == [name]
+
+
+def test_figures_follow_settings_at_the_root(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("axes.edgecolor: red\n")
+    ask = "import matplotlib; print(matplotlib.rcParams['axes.edgecolor'])"
+    assert run(tmp_path, sys.executable, "-c", ask).strip() == "red"
+
+
+def test_a_module_among_byte_code_and_a_file_beside_a_stages_code_are_named(tmp_path: Path) -> None:
+    """A committed `from stages.train.__pycache__.evil import X` would run what no commit has; DVC does not see it."""
+    project = committed(tmp_path, a="good")
+    cached = tmp_path / "stages/train/__pycache__"
+    cached.mkdir(parents=True)
+    for name in ("evil.py", "loop.cpython-311.pyc", "loop.cpython-311.opt-1.pyc", "loop.cpython-311.pyc.13981"):
+        (cached / name).write_text("")
+    (tmp_path / "stages/train/weights.json").write_text("{}")
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/notes.txt").write_text("")
+    assert named(project) == ["stages/train/weights.json", "stages/train/__pycache__/evil.py"]
 
 
 def test_a_link_in_the_commit_is_named_since_nobody_has_committed_what_it_leads_to(tmp_path: Path) -> None:

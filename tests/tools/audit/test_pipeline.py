@@ -13,9 +13,10 @@ from tests.helpers.processes import run
 from tests.helpers.projects import make_project
 from tools.audit.check_code import check_code
 from tools.audit.check_files import check_ignored
-from tools.audit.check_pipeline import check_pipeline
+from tools.audit.check_pipeline import check_pipeline, pipeline_paths
 from tools.audit.dvc_cache import ignores
 from tools.audit.findings import Check
+from tools.audit.imports import import_closure
 from tools.audit.trace import Project
 
 
@@ -105,6 +106,40 @@ def test_what_is_taken_from_stages_is_named_and_nothing_else(
     }
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from stages.common.model.metrics import COUNTS",
+        "from ..common.model.metrics import COUNTS",
+        "from ..common.model import metrics",
+    ],
+)
+def test_code_is_asked_for_however_it_is_imported(line: str, tmp_path: Path) -> None:
+    for name in ("common/model/metrics.py", "threshold/main.py", "threshold/params.py", "threshold/__main__.py"):
+        (tmp_path / "stages" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "stages" / name).write_text("")
+    (tmp_path / "stages/threshold/main.py").write_text(line)
+    found = import_closure(tmp_path, tmp_path / "stages/threshold")
+    assert tmp_path / "stages/common/model/metrics.py" in found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from stages.common.data.layout import RAW",
+        "from ..common.data.layout import RAW",
+        "from stages.common.data import layout\nX = layout.RAW",
+        "from ..common.data import layout as there\nX = there.RAW",
+        "import stages.common.data.layout as there\nX = there.RAW",
+        "import stages.common.data.layout\nX = stages.common.data.layout.RAW",
+    ],
+)
+def test_a_folder_is_asked_for_however_it_is_imported(line: str, tmp_path: Path) -> None:
+    (tmp_path / "stages/threshold").mkdir(parents=True)
+    (tmp_path / "stages/threshold/main.py").write_text(line)
+    assert pipeline_paths(tmp_path, "threshold") == {"RAW": Path("data/raw")}
+
+
 def test_what_tells_dvc_to_look_away_is_named(root: Path, changed: Callable[[Callable[[Any], None]], None]) -> None:
     def loosen(content: Any) -> None:
         stages = content["stages"]
@@ -130,9 +165,23 @@ def test_files_that_a_dvcignore_hides_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     (tmp_path / ".dvcignore").write_text((ROOT / ".dvcignore").read_text() + "/levels/a.png\n")
     ignores.cache_clear()
-    stage = SimpleNamespace(deps={"levels": ""}, outs={"evil.pyc": ""})
+    stage = SimpleNamespace(deps={"levels": ""}, outs={"evil.pyc": "", "levels": ""})
     lock = SimpleNamespace(stages={"a": stage})
     assert findings(tmp_path, check_ignored, lock=lock) == ["levels/a.png"]
+
+
+def test_source_films_in_folders_that_dvc_does_not_see_are_named(tmp_path: Path) -> None:
+    """ingest takes films from any folder of the inbox; what changes there would run no stage again."""
+    hidden = ["inbox/.a-partial-1/a.png", "inbox/__pycache__/b.png", "inbox/__pycache__/c.pyc"]
+    code = ["stages/a/__pycache__/d.json", "stages/a/__pycache__/e.cpython-311.pyc"]
+    for name in (*hidden, *code, "levels/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".dvcignore").write_text((ROOT / ".dvcignore").read_text())
+    ignores.cache_clear()
+    stage = SimpleNamespace(deps={"inbox": "", "stages/a": ""}, outs={"levels": ""})
+    lock = SimpleNamespace(stages={"a": stage})
+    assert findings(tmp_path, check_ignored, lock=lock) == [*hidden, code[0]]
 
 
 def test_committed_code_that_nobody_can_read_is_named(root: Path) -> None:

@@ -1,0 +1,61 @@
+"""Pictures that show a reader another thing than a program, and values that switch a check off."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.common.core.files import read_png, write_png
+from tools.audit.check_data import read_picture
+from tools.audit.check_scores import choice
+from tools.audit.findings import Check
+from tools.audit.tables import compare_records
+
+PIXELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def palette(path: Path) -> None:
+    picture = Image.frombytes("P", (16, 16), PIXELS.tobytes())
+    picture.putpalette([0] * 768)
+    picture.save(path)
+
+
+def animated(path: Path) -> None:
+    Image.fromarray(PIXELS).save(path, save_all=True, append_images=[Image.fromarray(255 - PIXELS)])
+
+
+def transparent(path: Path) -> None:
+    Image.fromarray(PIXELS).save(path, transparency=7)
+
+
+@pytest.mark.parametrize("forge", [palette, animated, transparent])
+def test_a_picture_that_looks_otherwise_than_its_values_is_none(forge: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    forge(path)
+    assert np.array_equal(read_png(path), PIXELS)
+    assert read_picture(path) is None
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.uint16])
+def test_a_picture_that_a_stage_wrote_is_one(kind: type, tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", PIXELS.astype(kind))
+    found = read_picture(tmp_path / "a.png")
+    assert found is not None
+    assert np.array_equal(found, PIXELS.astype(kind) * np.uint8(255 if kind is bool else 1))
+
+
+@pytest.mark.parametrize("value", [1, 0, True, None, "0.5", math.nan, math.inf, [0.5]])
+def test_a_threshold_that_is_no_decimal_number_is_named(value: Any) -> None:
+    """Masks are held to probabilities at a decimal threshold: any other value would leave them free."""
+    found = {"from": "validation", "value": value}
+    check = Check()
+    compare_records(check, "metrics.json", found, choice(found, "validation", "params"), "threshold.")
+    assert [finding.name for finding in check.findings] == ["metrics.json: threshold.value"]
+
+
+def test_a_threshold_of_the_validation_films_is_left_to_a_rerun() -> None:
+    found = {"from": "validation", "value": 0.31}
+    assert choice(found, "validation", "params") == found
