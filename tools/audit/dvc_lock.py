@@ -199,7 +199,8 @@ def git(root: Path, *words: str, stdin: str = "") -> str:
     Raises:
         UserError: it fails.
     """
-    command = ["git", "--no-replace-objects", "-c", "core.commitGraph=false", *words]
+    settings = ("-c", "core.commitGraph=false", "-c", "log.showSignature=false")  # the latter runs the folder's own gpg
+    command = ["git", "--no-replace-objects", *settings, *words]
     elsewhere = {key for key in os.environ if key.startswith("GIT_") and not key.startswith("GIT_CONFIG")}
     own = {key: value for key, value in os.environ.items() if key not in elsewhere} | {"GIT_GRAFT_FILE": os.devnull}
     done = subprocess.run(command, cwd=root, env=own, input=stdin, capture_output=True, text=True, check=False)

@@ -27,6 +27,13 @@ from tools.audit.dvc_lock import history
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
+SIGN = """#!/bin/sh
+printf -- '-----BEGIN PGP SIGNATURE-----\\nx\\n-----END PGP SIGNATURE-----\\n'
+echo '[GNUPG:] SIG_CREATED ' >&2
+"""
+EVIL = """#!/bin/sh
+touch "$(dirname "$0")/ran"
+"""
 MODES = py_compile.PycInvalidationMode
 
 
@@ -243,6 +250,23 @@ def test_grafted_parents_are_not_part_of_the_history(tmp_path: Path) -> None:
     said = run(tmp_path, "git", "-c", "advice.graftFileDeprecated=false", "log", "--format=%H")
     assert said.split() == [second, first]
     assert [commit for commit, _ in history(tmp_path)] == [second]
+
+
+def test_the_history_is_read_without_the_repositorys_own_program_for_signatures(tmp_path: Path) -> None:
+    """git's log.showSignature would run it in the middle of an audit."""
+    committed(tmp_path, **{"dvc.lock": "first", "sign": SIGN, "evil": EVIL})
+    for name in ("sign", "evil"):
+        (tmp_path / name).chmod(0o755)
+    run(tmp_path, "git", "config", "gpg.program", str(tmp_path / "sign"))
+    own = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    run(tmp_path, "git", *own, "commit", "-q", "--amend", "-S", "-m", "x")
+    run(tmp_path, "git", "config", "gpg.program", str(tmp_path / "evil"))
+    run(tmp_path, "git", "config", "log.showSignature", "true")
+    run(tmp_path, "git", "log")
+    assert (tmp_path / "ran").is_file()  # the attack works
+    (tmp_path / "ran").unlink()
+    assert [text for _, text in history(tmp_path)] == ["first"]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_clone_has_the_bytes_of_the_commit_whatever_its_attributes_say(tmp_path: Path) -> None:
