@@ -65,15 +65,16 @@ def is_bom(content: bytes) -> bool:
     return application.get("name") == NAME and ComponentType.MACHINE_LEARNING_MODEL.value in names
 
 
-# How a former export is known from a file of others, which is not replaced.
-OWN: dict[str, Callable[[bytes], bool]] = {
-    "ro-crate-metadata.json": lambda content: any(
-        item.get("description") == DESCRIPTION for item in json_of(content).get("@graph", ())
-    ),
-    "prov.json": lambda content: json_of(content).get("prefix", {}).get("default") == f"urn:{NAME}:",
-    "croissant.json": lambda content: json_of(content).get("url") == f"urn:{NAME}",
-    "bom.json": is_bom,
-}
+def is_ro_crate(content: bytes) -> bool:
+    return any(item.get("description") == DESCRIPTION for item in json_of(content).get("@graph", ()))
+
+
+def is_prov(content: bytes) -> bool:
+    return bool(json_of(content).get("prefix", {}).get("default") == f"urn:{NAME}:")
+
+
+def is_croissant(content: bytes) -> bool:
+    return bool(json_of(content).get("url") == f"urn:{NAME}")
 
 
 def export(project: Project) -> list[Path]:
@@ -82,17 +83,17 @@ def export(project: Project) -> list[Path]:
     Raises:
         UserError: one of them would replace a file of others.
     """
-    writers: dict[str, Callable[[Project], str]] = {
-        "ro-crate-metadata.json": ro_crate,
-        "prov.json": prov,
-        "croissant.json": croissant,
-        "bom.json": bom,
+    documents: dict[str, tuple[Callable[[Project], str], Callable[[bytes], bool]]] = {
+        "ro-crate-metadata.json": (ro_crate, is_ro_crate),
+        "prov.json": (prov, is_prov),
+        "croissant.json": (croissant, is_croissant),
+        "bom.json": (bom, is_bom),
     }
-    for name, is_own in OWN.items():
+    for name, (_, is_own) in documents.items():
         require_own_output(project.root / name, is_own)
-    for name, writer in writers.items():
+    for name, (writer, _) in documents.items():
         write_text(project.root / name, writer(project))
-    return [project.root / name for name in writers]
+    return [project.root / name for name in documents]
 
 
 def commit_date(project: Project) -> datetime:

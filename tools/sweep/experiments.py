@@ -145,22 +145,20 @@ def run_once(
     environment = inherited | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1", "PATH": path}
     log = folder / ".dvc/tmp/sweep" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    asked: set[psutil.Process] = set()
     said = False
+
+    def say_what_it_waits_for() -> None:
+        """Once: DVC can wait for room by itself, and says nothing."""
+        nonlocal said
+        if not said and (lack := shortage(folder)):
+            say(f"{name}: {lack}")
+            said = True
+
     with log.open("w") as file:
         reserve(file.fileno())
         command = [*words, *stages]
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
-        while True:
-            try:
-                code = process.wait(PAUSE)
-                break
-            except subprocess.TimeoutExpired:
-                if look():
-                    stop(process, asked)
-                elif not said and (lack := shortage(folder)):
-                    say(f"{name}: {lack}")  # DVC can wait for room by itself, and says nothing
-                    said = True
+        code = end_of(process, look, say_what_it_waits_for)
     if code:
         text = log.read_text()
         kind = NotFetched if folder != Path() and not any(words in text for words in (RUNS, LACKS)) else Failed
@@ -173,6 +171,27 @@ def reserve(file: int) -> None:
     Where the file system cannot do that, nothing happens.
     """
     ctypes.CDLL(None).fallocate(file, FALLOC_FL_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(LOG))
+
+
+def end_of(
+    process: subprocess.Popen[bytes], look: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None
+) -> int:
+    """The exit code of DVC, whose end is waited for, also after a stop: a stage may write its checkpoint.
+
+    Args:
+        process: DVC's.
+        look: whether its stages shall end.
+        meanwhile: called between two looks as long as they shall not.
+    """
+    asked: set[psutil.Process] = set()
+    while True:
+        try:
+            return process.wait(PAUSE)
+        except subprocess.TimeoutExpired:
+            if look():
+                stop(process, asked)
+            else:
+                meanwhile()
 
 
 def stop(process: subprocess.Popen[bytes], asked: set[psutil.Process]) -> None:

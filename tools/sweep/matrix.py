@@ -10,7 +10,6 @@ import sys
 from itertools import product
 from pathlib import Path
 
-import psutil
 from dvc.repo import Repo
 
 from stages import read_params
@@ -21,8 +20,7 @@ from stages.common.data.run_id import VARIANTS, Run
 from tools.sweep.clone import Job, refuse_unknown_code
 from tools.sweep.exchange import run_dvc
 from tools.sweep.execution import run_here
-from tools.sweep.experiments import PAUSE, trained_params
-from tools.sweep.experiments import stop as end_stages
+from tools.sweep.experiments import end_of, trained_params
 
 SWEEP = "repro"  # of the runs in MLflow
 
@@ -51,20 +49,9 @@ def reproduce(jobs: int) -> int:
 
 
 def repro(*targets: str) -> int:
-    """The exit code of `dvc repro`, whose output is ours; that of a stop where one was asked for.
-
-    Its end is waited for, also after a signal: a stage may write its checkpoint.
-    """
-    asked: set[psutil.Process] = set()
+    """The exit code of `dvc repro`, whose output is ours; that of a stop where one was asked for."""
     with stop_request() as stop:
-        process = subprocess.Popen([sys.executable, "-m", "dvc", "repro", *targets])
-        while True:
-            try:
-                code = process.wait(PAUSE)
-                break
-            except subprocess.TimeoutExpired:
-                if stop():
-                    end_stages(process, asked)
+        code = end_of(subprocess.Popen([sys.executable, "-m", "dvc", "repro", *targets]), stop)
         return stopped(stop) or code
 
 
