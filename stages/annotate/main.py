@@ -30,19 +30,9 @@ from stages.common.data.layout import (
     dataset_file,
     image_file,
 )
-from stages.common.data.rows import (
-    AnnotationRow,
-    ManifestRow,
-    PreparedRow,
-    SplitRow,
-)
+from stages.common.data.rows import AnnotationRow, ManifestRow, PreparedRow, SplitRow
 from stages.common.data.shapes import Shape, read_points, write_points
-from stages.common.data.tables import (
-    ANNOTATIONS,
-    MANIFEST,
-    PREPARED,
-    SPLIT,
-)
+from stages.common.data.tables import ANNOTATIONS, MANIFEST, PREPARED, SPLIT
 
 SHEET = 1600  # films; a larger sheet opens in no viewer
 

@@ -37,13 +37,7 @@ from stages.common.data.records import DetectionSummary, ImageLevelSummary, Test
 from stages.common.data.rows import SplitRow
 from stages.common.data.run_id import Run
 from stages.common.data.shapes import read_points
-from stages.common.data.tables import (
-    FROC,
-    PER_IMAGE,
-    PRECISION_RECALL,
-    RELIABILITY,
-    SPLIT,
-)
+from stages.common.data.tables import FROC, PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT
 from stages.common.model.calibration import mean_probabilities
 from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits

@@ -23,9 +23,8 @@ from stages.ingest.dicom.values import PLAUSIBLE, multi, plausible, signed
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 # Type 2 attributes: they must be present, and are empty.
 EMPTY = ("PatientBirthDate", "PatientSex", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID")
-# Whole numbers and decimals that say how pixels are stored, shown and placed.
+# Whole numbers that say how pixels are stored; PLAUSIBLE has those that say how they are shown and placed.
 STORED = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "SamplesPerPixel")
-NUMBERS = (*STORED, *PLAUSIBLE)
 # Code strings, with the values that the standard or common practice gives them; any other value is left out.
 CODES: dict[str, set[str]] = {
     "Modality": {"CR", "DX", "CT"},

@@ -17,15 +17,18 @@ from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_for_tag
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from stages.ingest.dicom.deidentify import CODES, EMPTY, LUTS, NUMBERS, UIDS, deidentified, to_bytes
+from stages.ingest.dicom.deidentify import CODES, EMPTY, LUTS, STORED, UIDS, deidentified, to_bytes
 from stages.ingest.dicom.grey_scale import display_pixels
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import mask_corners, read_header, stored_values
+from stages.ingest.dicom.values import PLAUSIBLE
 from stages.ingest.params import CtWindow, Sample
 from stages.ingest.sources.sample import SampleFilm, dicom_file, draw, voc_file
 from tests.helpers.params import merge
 from tests.helpers.processes import run
 from tests.helpers.projects import make_project
+
+NUMBERS = (*STORED, *PLAUSIBLE)
 
 KEY = Key(b"k" * 32)
 SAMPLE = Sample(seed=3, films=16, width=96)
