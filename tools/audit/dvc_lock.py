@@ -194,15 +194,18 @@ def git(root: Path, *words: str, stdin: str = "") -> str:
     """What git says of the objects that it has in the repository of a folder.
 
     Other objects and parents that git could put in their place (replacements, grafts, a file with the graph of commits)
-    are not looked at, nor is another repository that the environment names.
+    are not looked at, nor is another repository that the environment names. No program runs that the folder's own
+    settings name: for signatures, to watch files, or to fetch objects that are lacking.
 
     Raises:
         UserError: it fails.
     """
-    settings = ("-c", "core.commitGraph=false", "-c", "log.showSignature=false")  # the latter runs the folder's own gpg
+    off = ("core.commitGraph", "core.fsmonitor", "log.showSignature")
+    settings = [word for setting in off for word in ("-c", f"{setting}=false")]
     command = ["git", "--no-replace-objects", *settings, *words]
     elsewhere = {key for key in os.environ if key.startswith("GIT_") and not key.startswith("GIT_CONFIG")}
-    own = {key: value for key, value in os.environ.items() if key not in elsewhere} | {"GIT_GRAFT_FILE": os.devnull}
+    own = {key: value for key, value in os.environ.items() if key not in elsewhere}
+    own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1"}
     done = subprocess.run(command, cwd=root, env=own, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"git {' '.join(words)}: {done.stderr.strip() or 'failed'}")

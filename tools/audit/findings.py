@@ -22,8 +22,12 @@ class Check:
     findings: list[Discrepancy] = field(default_factory=list)
 
     def add(self, name: str, kind: str, message: str) -> None:
-        """Add a finding, unless one of that name is there: what follows from a named thing is not named again."""
-        if not any(finding.name == name for finding in self.findings):
+        """Add a finding, unless one of that name is there: what follows from a named thing is not named again.
+
+        What could not be checked hides no discrepancy.
+        """
+        named = [finding.kind for finding in self.findings if finding.name == name]
+        if not named or (kind != "unchecked" and set(named) == {"unchecked"}):
             self.findings.append(Discrepancy(name, kind, message))
 
     def whole(self, *paths: str) -> bool:

@@ -269,6 +269,34 @@ def test_the_history_is_read_without_the_repositorys_own_program_for_signatures(
     assert not (tmp_path / "ran").exists()
 
 
+def test_no_program_runs_that_the_repository_names_for_itself(tmp_path: Path) -> None:
+    """git fsck asks a monitor of files; a repository that lacks objects fetches them through a program of its own."""
+    project = committed(tmp_path, a="good", evil=EVIL)
+    (tmp_path / "evil").chmod(0o755)
+    run(tmp_path, "git", "config", "core.fsmonitor", str(tmp_path / "evil"))
+    run(tmp_path, "git", "fsck")
+    assert (tmp_path / "ran").is_file()  # the attack works
+    (tmp_path / "ran").unlink()
+    check_objects(project, Check())
+    assert not (tmp_path / "ran").exists()
+    promise = {"core.sshCommand": str(tmp_path / "evil"), "extensions.partialClone": "origin"}
+    promise |= {"core.repositoryFormatVersion": "1", "remote.origin.promisor": "true", "remote.origin.url": "ssh://h/x"}
+    for key, value in promise.items():
+        run(tmp_path, "git", "config", key, value)
+    tree = run(tmp_path, "git", "rev-parse", "HEAD^{tree}").strip()
+    (tmp_path / ".git/objects" / tree[:2] / tree[2:]).unlink()
+    run(tmp_path, "git", "ls-tree", "HEAD", code=128)
+    assert (tmp_path / "ran").is_file()
+    (tmp_path / "ran").unlink()
+    check = Check()
+    check_code(project, check)
+    check_objects(project, check)
+    with pytest.raises(UserError), clean_clone(tmp_path, "HEAD"):
+        pass
+    assert [(finding.name, finding.kind) for finding in check.findings] == [("git", "unchecked"), ("git", "mismatch")]
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_clone_has_the_bytes_of_the_commit_whatever_its_attributes_say(tmp_path: Path) -> None:
     """iconv turns the quotation mark of full width into one that ends the text."""
     harmless = "TEXT = '\uff07; evil() #'\n"
