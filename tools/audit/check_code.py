@@ -16,6 +16,7 @@ from types import CodeType
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
+from tools.audit.check_record import PIPELINE
 from tools.audit.dvc_lock import LOCK, git
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -60,6 +61,8 @@ def check_code(project: Project, check: Check) -> None:
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     if repository_of(top) != repository_of(root):
         check.add("git", "mismatch", f"core.worktree says that the repository's files lie in {top}; unset it")
+    for path in further_pipelines(root):
+        check.add(path, "extra", "DVC takes stages, metrics and plots from it beside those of dvc.yaml; remove it")
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in shadows(root):
@@ -145,6 +148,17 @@ def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[
                 name in linked or name == ".dvcignore" or place == PINS or belongs_to_code(place, name)
             ):
                 yield path
+
+
+def further_pipelines(root: Path) -> Iterator[str]:
+    """Files from which DVC takes stages, metrics and plots, beside dvc.yaml; what lies in another project of DVC it
+    does not see.
+    """
+    for folder, below, names in os.walk(root):
+        place = Path(folder).relative_to(root)
+        below[:] = [name for name in sorted(below) if name not in UNSEEN and not Path(folder, name, ".dvc").is_dir()]
+        paths = (str(place / name) for name in sorted(names) if name == PIPELINE or name.endswith(".dvc"))
+        yield from (path for path in paths if path != PIPELINE)
 
 
 def belongs_to_code(place: Path, name: str) -> bool:

@@ -6,6 +6,7 @@ parameters; it is called as itself; and nothing tells DVC to take a stage or an 
 
 import ast
 from collections.abc import Iterator
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,28 @@ class PipelineStage(BaseModel):
 
 
 class PipelineFile(BaseModel):
-    """What dvc.yaml may say. metrics, plots: what DVC shows of outputs, which changes none."""
+    """What dvc.yaml may say. metrics, plots: what DVC shows, files or plots by name with the files of their axes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     stages: dict[str, PipelineStage]
-    metrics: list[Any] = []
-    plots: list[Any] = []
+    metrics: list[str] = []
+    plots: list[str | dict[str, dict[str, Any] | None]] = []
+
+    @property
+    def shown(self) -> Iterator[str]:
+        """The files and folders whose content `dvc metrics` and `dvc plots` show."""
+        yield from self.metrics
+        for item in self.plots:
+            for name, facts in ({item: None} if isinstance(item, str) else item).items():
+                x, y = ((facts or {}).get(axis) for axis in "xy")
+                yield from y if isinstance(y, dict) else [name]
+                yield from x if isinstance(x, dict) else []
 
 
 def check_pipeline(project: Project, check: Check) -> None:
     """Name each freedom that dvc.yaml takes, and each input, output or parameter that a stage has beside it."""
     try:
-        PipelineFile.model_validate(read_yaml(PIPELINE, (project.root / PIPELINE).read_text()))
+        whole = PipelineFile.model_validate(read_yaml(PIPELINE, (project.root / PIPELINE).read_text()))
     except ValidationError as error:
         for problem in error.errors():
             key = ".".join(str(part) for part in problem["loc"])
@@ -61,6 +72,7 @@ def check_pipeline(project: Project, check: Check) -> None:
         return
     content = read_yaml(str(PARAMS), (project.root / PARAMS).read_text())
     stages = {name: stage for name, stage in pipeline(project.root).items() if stage.path_in_repo == PIPELINE}
+    check_shown(project, check, whole, [out for stage in stages.values() for out in paths(stage.outs)])
     runs = stage_runs(content)
     for name, message in list_differences(sorted(stages), sorted(runs), PIPELINE, "the pipeline"):
         check.add(f"{PIPELINE}: {name}", "mismatch", message)
@@ -76,6 +88,25 @@ def check_pipeline(project: Project, check: Check) -> None:
         for run, stage in entries:
             for what, message in problems(room, run, stage, code, used, content):
                 check.add(f"{PIPELINE}: {room}: {what}", "mismatch", message)
+
+
+def check_shown(project: Project, check: Check, whole: PipelineFile, outs: list[str]) -> None:
+    """Name what DVC shows as metrics and plots though no stage made it.
+
+    Args:
+        project: whose files are looked for.
+        check: gets the discrepancies.
+        whole: of dvc.yaml.
+        outs: of all stages.
+    """
+    for path in map(normpath, whole.shown):
+        if path != str(layout.LIVE) and not covered(path, outs):
+            check.add(f"{PIPELINE}: {path}", "extra", "a metric or plot that no stage makes; remove it")
+    live = project.root / layout.LIVE
+    for file in sorted(live.rglob("*")):
+        if (file.is_symlink() or not file.is_dir()) and file != live / "README.md":
+            path = str(file.relative_to(project.root))
+            check.add(path, "extra", "DVC shows it as a plot of a training that goes on; remove it where none does")
 
 
 def stage_of(name: str) -> str:

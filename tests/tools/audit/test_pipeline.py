@@ -158,6 +158,44 @@ def test_what_tells_dvc_to_look_away_is_named(root: Path, changed: Callable[[Cal
     assert set(findings(root)) == {"dvc.yaml: vars", *(f"dvc.yaml: stages.{name}" for name in names)}
 
 
+def test_metrics_and_plots_that_no_stage_makes_are_named(
+    root: Path, changed: Callable[[Callable[[Any], None]], None]
+) -> None:
+    """`dvc metrics show` and `dvc plots show` would show them beside those of the report."""
+
+    def add(content: Any) -> None:
+        content["metrics"] += ["evil.json", "reports/curves/../../dotted.json", "reports/validation"]
+        content["plots"] += ["evil.csv", {"evil.png": None}, {"named.csv": {"x": "epoch"}}]
+        content["plots"] += [{"plot": {"x": {"x.csv": "a"}, "y": {"y.csv": "a", "reports/comparison.csv": "f1"}}}]
+
+    changed(add)
+    live = root / "reports/live/adaptive-1-1.csv"
+    live.parent.mkdir(parents=True, exist_ok=True)
+    live.write_text("epoch,train_loss\n")
+    (live.parent / "link").symlink_to(root)
+    try:
+        found = findings(root)
+    finally:
+        live.unlink()
+        (live.parent / "link").unlink()
+    added = ["evil.json", "dotted.json", "reports/validation", "evil.csv", "evil.png", "named.csv", "x.csv", "y.csv"]
+    histories = {"reports/live/adaptive-1-1.csv", "reports/live/link"}
+    assert set(found) == {*(f"dvc.yaml: {name}" for name in added), *histories}
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_pipelines_beside_the_one_at_the_root_are_named(committed: bool, tmp_path: Path) -> None:
+    """DVC takes metrics and plots from each of them, also where they have no stage."""
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "docs").mkdir()
+    for name in ("docs/dvc.yaml", "data.dvc"):
+        (tmp_path / name).write_text("metrics: [evil.json]\n")
+    run(tmp_path, "git", "init", "-q")
+    run(tmp_path, "git", "add", "-A" if committed else "dvc.yaml")
+    run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
+    assert findings(tmp_path, check_code) == ["data.dvc", "docs/dvc.yaml"]
+
+
 def test_files_that_a_dvcignore_hides_are_named(tmp_path: Path) -> None:
     """Byte code and what a killed stage left are no film and no code of a stage."""
     for name in ("levels/a.png", "levels/b.png", "levels/__pycache__/c.pyc", "levels/.a-partial-1/b", "evil.pyc"):
