@@ -18,8 +18,9 @@ import cv2
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
-from stages.common.core.files import new_folder
+from stages.common.core.files import new_folder, write_bytes
 from stages.common.core.git import git_commit
+from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
 from stages.ingest.file_access import printable, read_file
 from stages.ingest.problems import Unreadable
@@ -37,8 +38,9 @@ from tools.predict.outputs import (
     FilmFacts,
     changed_files,
     facts_of,
+    film_picture,
     is_done,
-    write_film_picture,
+    recorded_hashes,
     write_prediction,
 )
 from tools.predict.own_files import require_own_files, require_own_folder
@@ -183,26 +185,50 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
         if is_done(folder, film_facts) and (picture is None or picture.exists()):
             return PredictionResult(path, "done before", "done before")
         if changed := changed_files(folder):
-            message = f"{folder / changed[0]} was changed since it was written; move {folder} elsewhere or delete it"
-            return PredictionResult(path, printable(message), "failed")
+            raise UserError(
+                f"{folder / changed[0]} was changed since it was written; move {folder} elsewhere or delete it"
+            )
         decoded = decode(content, model.recipe.megapixels, model.recipe.ct_window)
+        drawn = film_picture(decoded) if picture else b""
+        pictures = hashes_of_pictures(output, folder, picture, drawn)
         prediction = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:
         return PredictionResult(path, error.problem.words, "failed")
     except UserError as error:
-        return PredictionResult(path, str(error), "failed")
+        return PredictionResult(path, printable(str(error)), "failed")
     except Exception as error:  # one odd film does not end the command; its text may hold what the film says
         return PredictionResult(path, f"it cannot be processed ({type(error).__name__})", "failed")
     try:
         with new_folder(folder) as out:
-            problem = write_prediction(out, decoded, prediction, film_facts, formats)
-        if picture:
-            write_film_picture(picture, decoded)
+            problem = write_prediction(out, decoded, prediction, film_facts, formats, pictures)
+            if picture:  # before the folder, which says that its picture is there
+                write_bytes(picture, drawn)
     except (OSError, UserError):
         raise  # the machine's, which ends the command
     except Exception as error:  # one odd header does not end the command
         return PredictionResult(path, f"its outputs cannot be written ({type(error).__name__})", "failed")
     return PredictionResult(path, summary(prediction) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
+
+
+def hashes_of_pictures(output: Path, folder: Path, picture: Path | None, drawn: bytes) -> dict[str, str]:
+    """SHA-256 of what a film has outside of its folder once it is written, by name below the output.
+
+    Args:
+        output: the folder of all predictions.
+        folder: of the film.
+        picture: where its picture for annotation tools goes; None where none is asked for.
+        drawn: the bytes of that picture.
+    Raises:
+        UserError: something is there that was not written for this film, or was changed since.
+    """
+    known = {name: digest for name, digest in recorded_hashes(folder).items() if "/" in name}
+    if picture is None:
+        return known
+    name, digest = picture.relative_to(output).as_posix(), hashlib.sha256(drawn).hexdigest()
+    is_there = picture.exists() or picture.is_symlink()
+    if is_there and not (picture.is_file() and sha256(picture) in (digest, known.get(name))):
+        raise UserError(f"{picture} was changed since it was written; move it elsewhere or delete it")
+    return {name: digest}
 
 
 def summary(prediction: Prediction) -> str:

@@ -114,7 +114,7 @@ def read_predictions(output: Path, refused: Container[str]) -> dict[str, Predict
     if unread:
         print(
             f"predict: {len(unread)} predictions are damaged or of another version, and missing in {SUMMARY}: "
-            f"{first_few(unread, SHOWN)}; predict these films again",
+            f"{first_few(unread, SHOWN)}; move or delete their folders, and predict these films again",
             file=sys.stderr,
         )
     return records

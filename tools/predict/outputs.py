@@ -1,5 +1,6 @@
 """What is written about a film: maps, a picture for the eye, JSON, and DICOM SEG."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
@@ -89,7 +90,8 @@ class PredictionRecord(FilmFacts):
     """prediction.json. regions: as `Region` has them. uncertainty, disagreement: of `tools.predict.label_next`.
 
     familiar: distance and limit of `stages.common.model.out_of_distribution`, and whether the film `is` so. files:
-    SHA-256 of the files in the film's folder by name, of prediction.json that of its other fields.
+    SHA-256 of the files in the film's folder by name, of prediction.json that of its other fields, and of the film's
+    picture for annotation tools by its name below the output.
     """
 
     height: int
@@ -106,7 +108,14 @@ class PredictionRecord(FilmFacts):
     files: dict[str, str]
 
 
-def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts: FilmFacts, formats: list[str]) -> str:
+def write_prediction(
+    out: Path,
+    film: DecodedFilm,
+    prediction: Prediction,
+    facts: FilmFacts,
+    formats: list[str],
+    pictures: dict[str, str] | None = None,
+) -> str:
     """Write the chosen formats into a folder; `prediction.json` comes with each, since it says what the rest is.
 
     Args:
@@ -115,6 +124,7 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
         prediction: of its pixels.
         facts: of the model, the command and the film.
         formats: some of FORMATS.
+        pictures: SHA-256 of what the film has outside of the folder, by name below the output.
     Returns:
         Why there is no DICOM SEG though it was asked for, or ''.
     """
@@ -131,6 +141,7 @@ def write_prediction(out: Path, film: DecodedFilm, prediction: Prediction, facts
             problem = str(fault)
     record = record_of(film, prediction, facts, problem)
     record["files"] = {path.name: sha256(path) for path in sorted(out.iterdir())} | {PREDICTION: own_hash(record)}
+    record["files"] |= pictures or {}
     write_json(out / PREDICTION, record)
     return problem
 
@@ -184,37 +195,48 @@ def record_of(film: DecodedFilm, prediction: Prediction, facts: FilmFacts, probl
     }
 
 
-def own_hash(record: PredictionRecord) -> str:
+def own_hash(record: Mapping[str, Any]) -> str:
     """SHA-256 of the fields of prediction.json, those about files left out, since a file cannot hold its own hash."""
     return json_sha256({**record, "files": {}})
 
 
 def read_prediction(folder: Path) -> PredictionRecord | None:
     """prediction.json in the folder of a film; None where it is missing, damaged or of another version."""
+    record = read_record(folder)
+    return cast(PredictionRecord, record) if record.keys() == PredictionRecord.__annotations__.keys() else None
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """prediction.json in the folder of a film, of whatever version; empty where it is missing or damaged."""
     try:
         record = read_json(folder / PREDICTION)
     except (UserError, ValueError):
-        return None
-    whole = isinstance(record, dict) and record.keys() == PredictionRecord.__annotations__.keys()
-    return cast(PredictionRecord, record) if whole else None
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def recorded_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of a film's files by prediction.json; empty where it is missing, damaged or lacks them."""
+    files = read_record(folder).get("files")
+    return files if isinstance(files, dict) else {}
 
 
 def changed_files(folder: Path) -> list[str]:
-    """Names of files in the folder of a film that are no longer as they were written.
+    """Names of files in the folder of a film that are not as prediction.json has them, the record itself first.
 
-    Where prediction.json is missing, damaged or of another version, none is known to be.
+    Where it is damaged, nobody knows of any; alone it is nothing that anybody would miss.
     """
-    record = read_prediction(folder)
-    if record is None:
+    record, known = read_record(folder), recorded_hashes(folder)
+    others = [path for path in sorted(folder.glob("*")) if path.name != PREDICTION and path.is_file()]
+    if not others and not known:
         return []
-    here = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != PREDICTION and path.is_file()}
-    here[PREDICTION] = own_hash(record)
-    return [name for name, digest in here.items() if record["files"].get(name) != digest]
+    here = {PREDICTION: own_hash(record)} | {path.name: sha256(path) for path in others}
+    return [name for name, digest in here.items() if known.get(name) != digest]
 
 
-def write_film_picture(path: Path, film: DecodedFilm) -> None:
+def film_picture(film: DecodedFilm) -> bytes:
     """A film as annotation tools open it, in the pixels of its file: PNG, 8 bits."""
-    write_picture(path, film.as_stored(stretched(film.pixels)), FAST_PNG)
+    return picture_bytes(".png", film.as_stored(stretched(film.pixels)), FAST_PNG)
 
 
 def viewed(film: DecodedFilm, prediction: Prediction, model: ModelFacts) -> ViewedFilm:

@@ -11,6 +11,7 @@ from stages.common.core.errors import UserError
 from tests.helpers.stub_model import stub_model
 from tools.predict import FORMATS, TOOLS, batch, own_files
 from tools.predict.annotations import tool_files
+from tools.predict.outputs import own_hash
 
 ABOVE = ("summary.csv", "index.html", *tool_files(TOOLS))
 
@@ -90,6 +91,67 @@ def test_a_film_whose_files_somebody_changed_is_refused_and_the_others_go_on(
     assert path.read_bytes() == before
     assert other.read_bytes() != done
     assert f"{path} was changed since it was written; move {path.parent} elsewhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("record", ['{"regions": [', "[]", "{}", '{"files": {"mask.png": "another"}, "height": 1}'])
+def test_a_folder_whose_record_is_damaged_is_refused_since_nobody_knows_what_of_it_was_changed(
+    record: str, predicted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = predicted / "out/a.png"
+    (folder / "mask.png").write_bytes(b"corrected by hand")
+    (folder / "prediction.json").write_text(record)
+    before = files(folder)
+    assert predict(predicted) == 1
+    assert files(folder) == before
+    assert f"was changed since it was written; move {folder} elsewhere" in capsys.readouterr().err
+
+
+def test_a_prediction_of_another_version_that_nobody_changed_is_replaced(predicted: Path) -> None:
+    path = predicted / "out/a.png/prediction.json"
+    record = json.loads(path.read_text()) | {"of": "another version"}
+    del record["uncertainty"]
+    record["files"]["prediction.json"] = own_hash(record)
+    path.write_text(json.dumps(record))
+    assert predict(predicted) == 0
+    assert "uncertainty" in json.loads(path.read_text())
+
+
+def test_a_picture_for_annotation_tools_that_somebody_changed_is_refused_and_stays(
+    predicted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = predicted / "out/predicted_annotations/films/a.png"
+    path.write_bytes(b"brightened by hand")
+    assert predict(predicted) == 0, "done before"
+    before = files(predicted / "out/a.png")
+    assert predict(predicted, average=True) == 1
+    assert path.read_bytes() == b"brightened by hand"
+    assert files(predicted / "out/a.png") == before
+    assert f"{path} was changed since it was written; move it elsewhere" in capsys.readouterr().err
+
+
+def test_the_picture_of_an_earlier_film_of_that_name_is_replaced(predicted: Path) -> None:
+    path = predicted / "out/predicted_annotations/films/a.png"
+    Image.new("L", (60, 50)).save(predicted / "in/a.png")
+    assert predict(predicted) == 0
+    with Image.open(path) as picture:
+        assert picture.size == (60, 50)
+
+
+def test_a_call_that_is_killed_between_picture_and_folder_bars_no_other(
+    predicted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (60, 50)).save(predicted / "in/a.png")
+
+    def killed(path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+        patch.setattr(batch, "write_bytes", killed)
+        predict(predicted)
+    assert predict(predicted) == 0
+    with Image.open(predicted / "out/predicted_annotations/films/a.png") as picture:
+        assert picture.size == (60, 50)
 
 
 def test_what_nobody_changed_is_replaced(predicted: Path) -> None:
