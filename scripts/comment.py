@@ -10,20 +10,33 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from stages.common.core.files import write_text
+from stages.common.core.shell import run_command
 from stages.common.data.layout import COMPARISON_MD, CURVES, REPORTS
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import HISTORY
+from tools.audit.own_output import require_own_output
 
+HEADING = "## Baseline and adaptive side by side"
 PICTURE = REPORTS / "curves.png"
 PANELS = {"validation_loss": "validation loss", "validation_dice": "validation Dice", "ratio": "alpha / (alpha + beta)"}
 
 
-def main(target: Path, root: Path = Path()) -> None:
+def main(target: Path, root: Path = Path()) -> int:
+    """Write the comment; returns the exit code.
+
+    Args:
+        target: the file to write.
+        root: of the project.
+    Raises:
+        UserError: another file is there, or there is no report yet.
+    """
+    require_own_output(target, lambda content: content.startswith(HEADING.encode()))
     draw(root).savefig(root / PICTURE, dpi=110)
     table = (root / COMPARISON_MD).read_text()
-    parts = ["## Baseline and adaptive side by side", table, "## Against main", against_main(root)]
+    parts = [HEADING, table, "## Against main", against_main(root)]
     parts += ["## Training", f"![losses, Dice and weights over the epochs]({PICTURE})\n"]
     write_text(target, "\n".join(parts))
+    return 0
 
 
 def against_main(root: Path) -> str:
@@ -51,4 +64,4 @@ def draw(root: Path) -> Figure:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run_command("comment", lambda: main(Path(sys.argv[1])))
