@@ -19,8 +19,10 @@ def require_own_folder(folder: Path, names: Container[str], is_own: bool) -> Non
         names: of the files that the command writes into it.
         is_own: whether the folder holds the command's own marker.
     Raises:
-        UserError: it is a file, holds anything else or lacks the marker.
+        UserError: it is a file or a link, holds anything else or lacks the marker.
     """
+    if folder.is_symlink():
+        raise UserError(f"{folder}: expected a new folder or one of this command's, found a link; name another")
     check_replaceable(folder, names)
     if folder.is_dir() and any(folder.iterdir()) and not is_own:
         raise UserError(f"{folder}: expected a new folder or one of this command's, found another; name another")

@@ -36,3 +36,15 @@ def test_an_export_a_new_folder_and_an_empty_one_are_taken(tmp_path: Path) -> No
     (tmp_path / "recipe.json").write_text('{"recipe": {}, "weights": "ab", "seed": 1}')
     (tmp_path / "model.onnx").write_text("x")
     require(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["exported", "nowhere"])
+def test_a_link_is_refused_since_it_would_be_replaced_and_what_it_leads_to_would_not(
+    target: str, tmp_path: Path
+) -> None:
+    """Over a link that leads nowhere no folder can be put, which was found out after minutes of work."""
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported/recipe.json").write_text('{"recipe": {}, "weights": "ab", "seed": 1}')
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(UserError, match="link: expected a new folder or one of this command's, found a link"):
+        require(tmp_path / "link")
