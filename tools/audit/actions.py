@@ -106,8 +106,9 @@ def sign_project(key: Path, output: Path) -> int:
 def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
+    from tools.audit.elsewhere import elsewhere
     from tools.audit.trace import Project
-    from tools.audit.withdraw import elsewhere, films_left, patient_files, withdraw
+    from tools.audit.withdraw import films_left, patient_files, withdraw
 
     project = Project(Path())
     left = films_left(project, patient)
@@ -131,8 +132,8 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     if yours := elsewhere(project.root, files):
         print(f"name the patient and are yours to remove: {', '.join(yours)}")
     print(
-        "Source files, predictions, exports, signed evidence, what git or an MLflow server keeps, clones and backups "
-        "are yours to remove."
+        "Source files, predictions, exports, signed evidence, pictures in notebooks, what git or an MLflow server "
+        "keeps, clones and backups are yours to remove."
     )
     if not dry_run:
         print(f"noted in {WITHDRAWN_PINS}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from stages.common.core.errors import UserError, first_few
 from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import git, leads_out, read_lock
+from tools.temporary import temporary_folder
 
 START = "from tools.command_line import app; app(prog_name='wrist')"
 # git sends a commit that no branch has, too: an experiment, or one that was checked out by its hash.
@@ -41,9 +41,8 @@ def clean_clone(root: Path, revision: str) -> Iterator[Path]:
         )
     refuse_links(root, commit)
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
-    with tempfile.TemporaryDirectory(prefix="clone-") as folder:
-        clone = Path(folder).resolve() / "project"
-        clone.mkdir()
+    with temporary_folder() as folder:
+        clone = folder.resolve()
         git(clone, "init", "-q")
         (clone / ".git/info").mkdir(exist_ok=True)
         (clone / ".git/info/attributes").write_text(AS_COMMITTED)

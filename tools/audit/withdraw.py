@@ -41,6 +41,7 @@ from tools.audit.erase import erase_all, remove, remove_from_remotes
 from tools.audit.trace import Project
 from tools.audit.versions import Version, cached_rows, versions_of
 from tools.audit.words import Words
+from tools.temporary import remove_abandoned
 
 PAGES = tuple(
     map(str, (PAGE, PAGE_TO_MAIL, PREDICTION_SHEET, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE))
@@ -49,7 +50,6 @@ KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that
 PLOTS = "dvc_plots"  # where `dvc plots show` puts its page, with copies of the pictures that dvc.yaml calls plots
 # By this project and DVC; a project that was moved or copied has DVC's notes on its former folder, too.
 WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/tmp", ".dvc/site-cache")
-UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where a user's own files are looked for
 
 
 @dataclass
@@ -57,16 +57,18 @@ class PatientFiles:
     """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
 
     patients: pseudonyms; several where versions of the data call the patient otherwise. images: ids. sources: names of
-    source files, without folder and suffix. objects: paths by md5 of cached pictures of this patient only. pages: of
-    cached tables and pages that show or name the patient among others. keys: of the manifests among them. shared: of
-    the patient's files whose bytes others have, too, such as an empty mask; they stay. models: of those that were
-    trained on data with the patient. commits: that hold any of it. unknown: those whose manifest is not in this cache.
-    unlisted: cached files that no list names. here: files outside of the cache.
+    source files, without folder and suffix. hashes: SHA-256 of source files, which others may have, too. objects: paths
+    by md5 of cached pictures of this patient only. pages: of cached tables and pages that show or name the patient
+    among others. keys: of the manifests among them. shared: of the patient's files whose bytes others have, too, such
+    as an empty mask; they stay. models: of those that were trained on data with the patient. commits: that hold any of
+    it. unknown: those whose manifest is not in this cache. unlisted: cached files that no list names. here: files
+    outside of the cache.
     """
 
     patients: set[str] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
+    hashes: set[str] = field(default_factory=set)
     objects: dict[str, set[str]] = field(default_factory=dict)
     pages: dict[str, set[str]] = field(default_factory=dict)
     keys: dict[str, set[str]] = field(default_factory=dict)
@@ -126,9 +128,11 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     patients |= other_pseudonyms(list(rows.values()), patients)
     images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
     known = {raw: ids for raw, ids in images.items() if rows[raw]}
-    own = [row["source_file"] for films in rows.values() for row in films if row["patient_id"] in patients]
-    sources = {without_suffix(PurePosixPath(name).name) for name in own if name}
-    return collected(project.root, versions, known, patients, sources)
+    own = [row for films in rows.values() for row in films if row["patient_id"] in patients]
+    sources = {without_suffix(PurePosixPath(row["source_file"]).name) for row in own if row["source_file"]}
+    files = collected(project.root, versions, known, patients, sources)
+    files.hashes = {row["sha256"] for row in own}
+    return files
 
 
 def names_of(row: dict[str, str]) -> tuple[str, ...]:
@@ -262,6 +266,7 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
         UserError: no version of the data has the patient, or a file cannot be removed; all others are.
     """
     root = project.root
+    remove_abandoned()
     files = patient_files(project, patient)
     record_withdrawal(root, files.patients, today)
     last = {path for path in files.here if path.as_posix().endswith(KEY)}
@@ -364,35 +369,6 @@ def params_of(root: Path) -> Any:
 def inbox_of(root: Path) -> str:
     """The folder of sources; the default one where params.yaml names none."""
     return str(lookup(params_of(root), "ingest.inbox") or INBOX)
-
-
-def elsewhere(root: Path, files: PatientFiles) -> list[str]:
-    """Paths of files that name the patient, or are named so, and that a user put below the project or linked there."""
-    words, kept = files.words, root / inbox_of(root)
-    names = []
-    for path in users_files(root, kept):
-        name, parts = path.relative_to(root).as_posix(), path.relative_to(root).parts
-        # Of a prediction the folder has the film's name.
-        if any(is_film(part, files.images) for part in parts) or words.stand_in(path, name):
-            names.append(name)
-    return names
-
-
-def users_files(root: Path, kept: Path) -> Iterator[Path]:
-    """Files below the project that neither it nor DVC wrote, and those behind links to folders, wherever these are.
-
-    Args:
-        root: of the project.
-        kept: the folder of sources, which is left out.
-    """
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_relative_to(kept) or name.startswith((".git/", ".venv/")):
-            continue
-        if path.is_symlink() and path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if not file.is_dir())
-        elif not name.startswith(tuple(f"{folder}/" for folder in UNREAD)) and not path.is_dir():
-            yield path
 
 
 def record_withdrawal(root: Path, patients: set[str], today: date) -> None:

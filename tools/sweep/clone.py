@@ -4,25 +4,21 @@ It clones the project at a commit, fetches the data that is lacking, trains, and
 Dask cluster and tasks of a SLURM array do the same.
 """
 
-import os
-import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.core.errors import UserError, first_few
-from stages.common.core.process import has_ended, process_name
 from stages.common.model.tracking import shown
 from tools.sweep.exchange import GIT_REMOTE, PAUSE, push
 from tools.sweep.experiments import run_experiment
 from tools.sweep.patience import Away, Failed, NotFetched, patiently, say
 from tools.sweep.room import says_full, with_room
-
-PREFIX, OWNER = "wrist-clone-", "process"  # of temporary folders, and of the file in each that names its process
+from tools.temporary import OWNER, temporary_folder
 
 
 @dataclass(frozen=True)
@@ -186,27 +182,6 @@ def clone(origin: Origin) -> Iterator[Path]:
         # DVC would write the paths of the clone into a folder that all users of the machine share.
         (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder / '.dvc/site-cache'}\n")
         yield folder
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """An empty folder that is removed at the end; those of killed processes are removed first, before they fill a disk.
-
-    Each lies beside the name of its process. Without that name a folder stays.
-    """
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
-        with suppress(OSError):  # of another user, or gone by now
-            if (name := left.read_text()) and has_ended(name):
-                shutil.rmtree(left.parent, ignore_errors=True)
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))
-    owner = path / OWNER
-    try:
-        owner.write_text(process_name(os.getpid()))
-        (path / "project").mkdir()
-        yield path / "project"
-    finally:
-        if owner.exists():
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def git(*words: str, folder: Path = Path()) -> str:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -15,17 +16,19 @@ from dvc_data.hashfile.tree import Tree
 from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError
+from stages.common.core.process import process_name
 from tests.helpers.files import tree_hash
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import read_lock, stage_names
+from tools.audit.elsewhere import elsewhere
 from tools.audit.erase import remove_from_remotes
 from tools.audit.findings import Check
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
-from tools.audit.withdraw import elsewhere, patient_files, withdraw
+from tools.audit.withdraw import patient_files, withdraw
 from tools.audit.words import Words
 
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
@@ -418,6 +421,46 @@ def test_a_dry_run_changes_nothing_and_a_users_own_files_are_named(ward: Path) -
     files = patient_files(Project(ward), "scan")
     assert elsewhere(ward, files) == ["notes.txt", "predictions/scan.png/prediction.json"]
     assert [tree_hash(place) for place in places] == before
+
+
+def test_predictions_and_clones_to_which_no_word_leads_are_named(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hospital's file is not called as its film is, and so its prediction is not either: its SHA-256 tells."""
+    gone, stays = "1f" * 32, "2e" * 32
+    rows = f"w1,{GONE},{gone},\nw2,{STAYS},{stays},\n"
+    (project / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}")
+    (project / "params.yaml").write_text("ingest: {inbox: inbox/films}")
+    reproduce(project)
+    commit(project)
+    picture = "predicted_annotations/films/ward/IM{}.png"
+    for number, digest in ((7, gone), (8, stays)):
+        folder = project / f"predictions/ward/IM{number}.dcm"
+        folder.mkdir(parents=True)
+        record = {"input_sha256": digest, "files": {"segmentation.dcm": "", picture.format(number): ""}}
+        (folder / "prediction.json").write_text(json.dumps(record))
+        (folder / "segmentation.dcm").write_text("with the patient's name")
+        (project / "predictions" / picture.format(number)).parent.mkdir(parents=True, exist_ok=True)
+        (project / "predictions" / picture.format(number)).write_text("pixels")
+    (project / "predictions/written.json").write_text('{"summary.csv": [], "gone.csv": []}')
+    (project / "predictions/summary.csv").write_text("film\nward/IM7.dcm\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    alive = process_name(os.getpid())
+    dead = alive.replace(" ", "0 ", 1)
+    for name, process, film in (("dead", dead, "w1"), ("living", alive, "w1"), ("other", alive, "w2")):
+        clone = tmp_path / f"temporary/wrist-clone-{name}"
+        (clone / "project/data/raw/images").mkdir(parents=True)
+        (clone / "process").write_text(process)
+        (clone / f"project/data/raw/images/{film}.png").write_bytes(FILM)
+    files, _ = withdraw(Project(project), GONE, date(2026, 1, 2))
+    assert elsewhere(project, files) == [
+        f"predictions/{picture.format(7)}",
+        "predictions/summary.csv",
+        "predictions/ward/IM7.dcm/prediction.json",
+        "predictions/ward/IM7.dcm/segmentation.dcm",
+        str(tmp_path / "temporary/wrist-clone-living"),
+    ]
+    assert not (tmp_path / "temporary/wrist-clone-dead").exists()
 
 
 @pytest.mark.parametrize(("second", "patients"), [("", {GONE, "older"}), (f"copy,{GONE},3,c\n", {GONE})])

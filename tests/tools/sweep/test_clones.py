@@ -27,13 +27,14 @@ from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.projects import use_own_site_cache
 from tests.helpers.tiny import tiny_project
 from tools.sweep import patience
-from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone, temporary_folder
+from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone
 from tools.sweep.exchange import pull, push
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import names, run_experiment
 from tools.sweep.matrix import changed, side_by_side
 from tools.sweep.patience import Failed
 from tools.sweep.queue import requeue_lost
+from tools.temporary import temporary_folder
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,10 @@ from stages.common.core.process import process_name
 from stages.common.core.signals import StopRequest
 from tests.helpers.paths import ROOT
 from tools.sweep import execution, runner
-from tools.sweep.clone import Job, Origin, temporary_folder
+from tools.sweep.clone import Job, Origin
 from tools.sweep.execution import Where
 from tools.sweep.overrides import overridden
+from tools.temporary import temporary_folder
 
 VALUES = ["train.loop.epochs=1,2", "train.adaptive=dwa", "train.seeds=[1,2]"]
 

@@ -1,0 +1,80 @@
+"""What a withdrawal names and does not remove: files that a user put below the project, and clones of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.audit.own_output import json_of
+from tools.audit.withdraw import WRITTEN, PatientFiles, inbox_of, is_film
+from tools.audit.words import Words
+from tools.predict import films as predicted
+from tools.temporary import temporary_folders
+
+UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where a user's own files are looked for
+
+
+def elsewhere(root: Path, files: PatientFiles) -> list[str]:
+    """Paths of files that name the patient, or are named so, and that a user put below the project or linked there, of
+    the patient's predictions, and of clones of the project with such files.
+    """
+    found, outside, words = set[Path](), list[str](), files.words
+    for path in users_files(root, root / inbox_of(root)):
+        if names_or_shows(files.images, words, path, path.relative_to(root)):
+            found.add(path)
+        elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
+            found |= set(of_prediction(path.parent, root))
+    for folder in temporary_folders():
+        if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in folder.rglob("*")):
+            outside.append(str(folder))
+    return [*sorted(path.relative_to(root).as_posix() for path in found), *outside]
+
+
+def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bool:
+    """Whether a file names the patient, or is called as a film; of a prediction the folder has the film's name.
+
+    Args:
+        images: ids of the patient's films.
+        words: by which a text names the patient.
+        path: of the file.
+        name: its path from the folder that is looked through.
+    """
+    return any(is_film(part, images) for part in name.parts) or words.stand_in(path, name.as_posix())
+
+
+def is_prediction(record: Path, hashes: set[str]) -> bool:
+    """Whether a prediction.json is that of a film with one of these SHA-256."""
+    return record.is_file() and str(json_of(record.read_bytes()).get("input_sha256")) in hashes
+
+
+def of_prediction(folder: Path, root: Path) -> Iterator[Path]:
+    """The files of a predicted film: in its folder, its picture, and the tables and pages over all films.
+
+    Args:
+        folder: of the film.
+        root: of the project, beyond which nothing is looked for.
+    """
+    yield from (path for path in folder.iterdir() if path.is_file())
+    pictures = json_of((folder / predicted.PREDICTION).read_bytes()).get("files") or ()
+    for above in folder.parents:
+        if not above.is_relative_to(root):
+            return
+        record = above / predicted.WRITTEN
+        pages = json_of(record.read_bytes()) if record.is_file() else {}
+        names = [*(name for name in pictures if "/" in name), *pages]
+        yield from (above / name for name in names if (above / name).is_file())
+
+
+def users_files(root: Path, kept: Path) -> Iterator[Path]:
+    """Files below the project that neither it nor DVC wrote, and those behind links to folders, wherever these are.
+
+    Args:
+        root: of the project.
+        kept: the folder of sources, which is left out.
+    """
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_relative_to(kept) or name.startswith((".git/", ".venv/")):
+            continue
+        if path.is_symlink() and path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if not file.is_dir())
+        elif not name.startswith(tuple(f"{folder}/" for folder in UNREAD)) and not path.is_dir():
+            yield path
