@@ -29,7 +29,10 @@ if end == "bug":
     raise ValueError("a bug")
 if end == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
-if end == "sleeps":
+if end == "stopped":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(100 + number))
+if end in ("sleeps", "stopped"):
     open("begun", "w").write(str(os.getpid()))
     time.sleep(600)
 """
@@ -64,13 +67,24 @@ def test_console_scripts_are_forked_too(name: str, code: int, tmp_path: Path) ->
     assert run(tmp_path, name, "nonsense", code=code) == run(tmp_path, program, "nonsense", code=code)
 
 
-def test_a_command_ends_where_nobody_waits_for_it(project: Path) -> None:
-    words = ["python", "-m", "stages.probe", "sleeps"]
-    process = subprocess.Popen(
-        words, cwd=project, env=forked_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    begun = project / "begun"
+def start_probe(project: Path, end: str) -> tuple[subprocess.Popen[bytes], int]:
+    """A forked command that works, and its number."""
+    nowhere = subprocess.DEVNULL
+    words, begun = ["python", "-m", "stages.probe", end], project / "begun"
+    process = subprocess.Popen(words, cwd=project, env=forked_environment(), stdin=nowhere, stdout=nowhere)
     wait_for(lambda: begun.exists() and begun.read_text() != "")
+    return process, int(begun.read_text())
+
+
+def test_a_command_ends_where_nobody_waits_for_it(project: Path) -> None:
+    process, pid = start_probe(project, "sleeps")
     process.kill()
     process.wait()
-    wait_for(lambda: not psutil.pid_exists(int(begun.read_text())))
+    wait_for(lambda: not psutil.pid_exists(pid))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_gets_the_signal_that_is_sent_to_who_waits_for_it(number: signal.Signals, project: Path) -> None:
+    process, _ = start_probe(project, "stopped")
+    process.send_signal(number)
+    assert process.wait() == 100 + number

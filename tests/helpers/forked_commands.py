@@ -19,8 +19,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 STAGES = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
@@ -44,7 +46,17 @@ def ask(path: str, *words: str) -> NoReturn:
         connect(server, path)
         socket.send_fds(server, [len(data).to_bytes(4, "big")], [0, 1, 2])
         server.sendall(data)
-        end_as(int(server.makefile("r").readline()))
+        answer = server.makefile("r")
+        pid = int(answer.readline())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, partial(pass_on, pid))
+        end_as(int(answer.readline()))
+
+
+def pass_on(pid: int, number: int, _: FrameType | None) -> None:
+    """Give the command a signal that this process got in its place, unless it has ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def connect(server: socket.socket, path: str) -> None:
@@ -100,7 +112,7 @@ def load() -> None:
 
 
 def stand_between(connection: socket.socket) -> NoReturn:
-    """Fork the command and tell its end; kill it where nobody waits for it any more."""
+    """Fork the command, tell its number and its end; kill it where nobody waits for it any more."""
     size, files, _, _ = socket.recv_fds(connection, 4, 3)
     asked = json.loads(connection.makefile("rb").read(int.from_bytes(size, "big")))
     pid = os.fork()
@@ -108,6 +120,8 @@ def stand_between(connection: socket.socket) -> NoReturn:
         connection.close()
         become(asked, files)
     with os.fdopen(os.pidfd_open(pid)) as ended:
+        with suppress(BrokenPipeError):
+            connection.sendall(f"{pid}\n".encode())
         if connection in select.select([connection, ended], [], [])[0]:
             os.kill(pid, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

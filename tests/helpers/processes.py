@@ -26,8 +26,9 @@ def environment() -> dict[str, str]:
 def forked_environment() -> dict[str, str]:
     """`environment()` with `dvc`, `wrist` and stages that are forked from a process with their libraries, if any.
 
-    For tests of what commands do. Those of how a command starts, is stopped or is killed take `environment()`, and so
-    do commands that shall have other limits, cores or mounts than this process.
+    For tests of what commands do, also once a signal stops their work. Those of how a command starts and of what stops
+    or kills it at any moment take `environment()`, and so do commands that shall have other limits, cores or mounts
+    than this process.
     """
     own = environment()
     if folder := os.environ.get(FORKED):

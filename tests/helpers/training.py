@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from stages.common.core.files import write_json
 from stages.common.data.dataset import Films
@@ -69,12 +71,14 @@ def run(
     return state
 
 
-def compare_compiled(content: dict[str, Any]) -> None:
+def compare_compiled(content: dict[str, Any], backend: str) -> None:
     """Assert that a compiled network learns as the plain one does.
 
     Args:
         content: of the section `train`.
+        backend: of torch.compile.
     """
+    torch.nn.Module.compile = partialmethod(torch.nn.Module.compile, backend=backend)  # type: ignore[method-assign]
     settings = change(Params.model_validate(content), loop={"precision": "fp32", "epochs": 1})
     compiled, plain = run(change(settings, network={"compile": True})), run(settings)
     assert list(compiled.kept) == list(plain.kept)

@@ -29,6 +29,7 @@ from stages.train.step import gradient_norms, learning_rate, losses_of_share
 from stages.train.strided_convolution import make_portable
 from stages.train.weighting import WEIGHTINGS
 from tests.helpers.films import squares
+from tests.helpers.long_tests import long_test
 from tests.helpers.paths import ROOT
 from tests.helpers.training import TRAIN, VALIDATION, change, run, start
 
@@ -320,12 +321,26 @@ def test_it_sees_what_it_is_asked_to(what: str, settings: Params) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_network_learns_the_same(settings: Params) -> None:
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",  # the same graphs, run without a compiler
+        pytest.param(
+            "inductor",
+            marks=[
+                pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"),
+                long_test,
+            ],
+        ),
+    ],
+)
+def test_a_compiled_network_learns_the_same(backend: str, settings: Params) -> None:
     """In a process that may use all instructions, as such a training has it."""
     free = {name: value for name, value in os.environ.items() if name not in TORCH}
     settings = change(settings, network={"encoder": "tu-test_resnet"})  # to compile a larger one takes minutes
-    script = f"from tests.helpers.training import compare_compiled; compare_compiled({settings.model_dump()!r})"
+    script = (
+        f"from tests.helpers.training import compare_compiled; compare_compiled({settings.model_dump()!r}, {backend!r})"
+    )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=free, check=True)
 
 

@@ -1,13 +1,13 @@
 """The stage as a whole, on a toy data set: what it writes, and that nothing which happens to it changes that."""
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,12 @@ from tests.helpers.files import tree_hash
 from tests.helpers.films import squares
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment, read_until, wait_for
+from tests.helpers.processes import forked_environment, read_until, wait_for
 from tests.helpers.tables import filled
 from tests.helpers.training import change, run, store
 
-COMMAND = [sys.executable, "-m", "stages.train", "adaptive"]
+COMMAND = ["python", "-m", "stages.train", "adaptive"]
+FRESH = [sys.executable, *COMMAND[1:]]
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def write_params(folder: Path, params: dict[str, Any], **train: Any) -> None:
 
 
 def start(folder: Path, command: list[str] = COMMAND, **variables: str) -> subprocess.Popen[str]:
-    own = environment() | {"PYTHONPATH": str(ROOT)} | variables
+    """Start a stage: a fork of a process that has the libraries, where there is one, or as Python's path starts it."""
+    own = forked_environment() | {"PYTHONPATH": str(ROOT)} | variables
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=folder, env=own, stdout=pipe, stderr=pipe, text=True)
 
@@ -201,10 +203,10 @@ def stop_at(process: subprocess.Popen[str], line: str, sign: signal.Signals) -> 
 
 @pytest.mark.slow
 def test_a_stopped_training_writes_its_state_and_goes_on(toy_params: dict[str, Any], dataset: Path) -> None:
-    write_params(dataset, toy_params, loop={"epochs": 40})
-    main(change(Params.model_validate(toy_params["train"]), loop={"epochs": 40}), "adaptive")
+    write_params(dataset, toy_params, loop={"epochs": 20})
+    main(change(Params.model_validate(toy_params["train"]), loop={"epochs": 20}), "adaptive")
     expected = tree_hash(dataset / "models/adaptive/seed-1-fold-1")
-    for sign, code, line in ((signal.SIGTERM, os.EX_TEMPFAIL, "epoch 5/40"), (signal.SIGINT, 130, "epoch 15/40")):
+    for sign, code, line in ((signal.SIGTERM, os.EX_TEMPFAIL, "epoch 4/20"), (signal.SIGINT, 130, "epoch 10/20")):
         cut = start(dataset)
         assert "rerun the command to resume" in stop_at(cut, line, sign)
         assert cut.returncode == code
@@ -218,7 +220,7 @@ def test_a_stopped_training_writes_its_state_and_goes_on(toy_params: dict[str, A
     assert [item.info.status for item in recorded] == ["FINISHED", "FINISHED"]
     for item in recorded:
         steps = [metric.step for metric in client.get_metric_history(item.info.run_id, "validation_dice")]
-        assert sorted(steps) == list(range(1, 41))
+        assert sorted(steps) == list(range(1, 21))
 
 
 @pytest.mark.slow
@@ -241,45 +243,28 @@ def test_the_very_same_training_twice_at_once_waits_or_can_be_stopped(
     assert waiting.returncode == 0
 
 
-def quietly(folder: str, params: dict[str, Any]) -> None:
-    """What a killed process runs: the stage, from a server that has imported it already."""
-    os.chdir(folder)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 2)
-    main(Params.model_validate(params), "adaptive")
-
-
 @pytest.mark.slow
 def test_killed_at_five_moments_it_ends_with_the_same_weights(toy_params: dict[str, Any], dataset: Path) -> None:
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["stages.train.main"])
-    params = merge(toy_params["train"], {"loop": {"epochs": 10}})
-
-    def call() -> multiprocessing.process.BaseProcess:
-        process = server.Process(target=quietly, args=(str(dataset), params))
-        process.start()
-        return process
-
-    call().join()
+    write_params(dataset, toy_params, loop={"epochs": 10})
+    start(dataset).communicate()
     whole, live = tree_hash(dataset / "models/adaptive/seed-1-fold-1"), dataset / LIVE / "adaptive-1-1.csv"
     draw, finished, interrupted = random.Random(5), 0, 0
     for epochs in (1, 2, 1, 2, 1):  # not seconds: how long a training takes changes with what else the machine does
-        process = call()
+        process = start(dataset)
         for _ in range(epochs):
             written = live.stat().st_mtime_ns
-            wait_for(lambda: not process.is_alive() or live.stat().st_mtime_ns != written)  # noqa: B023
-        process.join(draw.uniform(0, 0.1))
-        if process.is_alive():
-            process.kill()
-            process.join()
-        finished += process.exitcode == 0
+            wait_for(lambda: process.poll() is not None or live.stat().st_mtime_ns != written)  # noqa: B023
+        time.sleep(draw.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        finished += process.returncode == 0
         interrupted += len(list((dataset / ".checkpoints").glob("*.safetensors")))
         assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == whole
     assert finished < 4, "most of the kills came too late to prove anything"
     assert interrupted > 0, "no kill left a checkpoint to go on from"
-    last = call()
-    last.join()
-    assert last.exitcode == 0
+    last = start(dataset)
+    last.communicate()
+    assert last.returncode == 0
     assert not [path for path in (dataset / ".checkpoints").iterdir() if path.suffix in (".safetensors", ".lock")]
     assert tree_hash(dataset / "models/adaptive/seed-1-fold-1") == whole
     assert not list((dataset / "models").rglob(".*partial*"))
@@ -298,7 +283,7 @@ def written(folder: Path) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     return pd.read_csv(model / "history.csv"), load_file(model / "weights.safetensors")
 
 
-def trained(folder: Path, command: list[str] = COMMAND) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
+def trained(folder: Path, command: list[str]) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     """What several processes learn, without a warning."""
     process = start(folder, command, PYTHONWARNINGS="default,ignore::ResourceWarning")  # users do not see them
     said = process.communicate()[1]
@@ -318,7 +303,7 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
     main(Params.model_validate(merge(toy_params["train"], change)), "adaptive")
     alone, weights = written(dataset)
     write_params(dataset, toy_params, **merge(change, {"loop": {"devices": 2}}))
-    together, shared = trained(dataset)
+    together, shared = trained(dataset, FRESH)
     for column in alone.columns:
         # sums in another order; a pixel near 0.5 may tip, and with it the Dice of these small films
         loose = 0.02 if column == "validation_dice" else 1e-4
@@ -334,15 +319,15 @@ def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: d
 def test_several_processes_stop_together_and_go_on_to_the_bits_of_as_many_that_torchrun_starts(
     toy_params: dict[str, Any], dataset: Path
 ) -> None:
-    write_params(dataset, toy_params, loop={"epochs": 12})  # torchrun's number of processes counts
+    write_params(dataset, toy_params, loop={"epochs": 8})  # torchrun's number of processes counts
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    history, weights = trained(dataset, [*launcher, *COMMAND[1:]])  # nothing interrupts this one
+    history, weights = trained(dataset, [*launcher, *FRESH[1:]])  # nothing interrupts this one
     assert json.loads((dataset / "models/adaptive/seed-1-fold-1/model.json").read_text())["machine"]["processes"] == 2
     shutil.rmtree(dataset / "models")
-    write_params(dataset, toy_params, loop={"devices": 2, "epochs": 12})
+    write_params(dataset, toy_params, loop={"devices": 2, "epochs": 8})
     cut = start(dataset)
-    stop_at(cut, "epoch 3/12", signal.SIGTERM)  # to the first process alone, as DVC and most runners do
+    stop_at(cut, "epoch 3/8", signal.SIGTERM)  # to the first process alone, as DVC and most runners do
     assert cut.returncode == os.EX_TEMPFAIL
-    resumed, shared = trained(dataset)
+    resumed, shared = trained(dataset, COMMAND)
     assert resumed.equals(history)
     assert all(torch.equal(shared[name], tensor) for name, tensor in weights.items())

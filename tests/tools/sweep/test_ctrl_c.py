@@ -10,13 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.helpers.long_tests import long_test
 from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.projects import copy_project
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="three minutes of processor time: set LONG_TESTS=1"),
-]
+pytestmark = [pytest.mark.slow, long_test]
 # Every further call gets further: what an earlier one did is not done again.
 SWEEP = ["wrist", "sweep", "grid", "cut", "-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.loop.epochs=8"]
 BEFORE, STOPPED = "wrist: interrupted before any work began", "sweep cut: stopped; rerun the command to resume"
