@@ -7,6 +7,7 @@ git hashes them and compared with the commit's tree.
 import hashlib
 import marshal
 import os
+import re
 from collections.abc import Iterable, Iterator
 from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
 from importlib.metadata import Distribution
@@ -41,8 +42,10 @@ READ_AT_THE_ROOT = {  # by programs that nobody told to
     "makefile": "make reads it in place of Makefile",
     "matplotlibrc": "every figure of the report would follow it",
     "setup.cfg": "`make setup` would follow it beside pyproject.toml",
+    "uv.toml": "`make setup` would follow it: it says where packages come from, and whether their hashes count",
 }
 SUFFIXES = tuple(all_suffixes())
+LIBRARY = re.compile(r".+\.so(\.\d[\w.]*)?")  # the name of one that programs load, such as libc.so.6
 BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
 METADATA = (".dist-info", ".egg-info")
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
@@ -66,7 +69,7 @@ def check_code(project: Project, check: Check) -> None:
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in shadows(root):
-        check.add(path, "extra", "Python could import it in place of a library; move it into `scripts`, or remove it")
+        check.add(path, "extra", "it could be loaded in place of a library; move it into `scripts`, or remove it")
     for path in (name for name in READ_AT_THE_ROOT if (root / name).exists()):
         check.add(path, "extra", f"{READ_AT_THE_ROOT[path]}; remove it")
     for path in plugins(root):
@@ -175,16 +178,20 @@ def belongs_to_code(place: Path, name: str) -> bool:
 
 
 def shadows(root: Path) -> Iterator[str]:
-    """Modules at the root, and folders with code beside the project's own: Python looks there for libraries.
+    """Modules and libraries at the root, and folders with such beside the project's own: there they are looked for.
 
-    Libraries ask for some hundred others that are not installed (pandas for `numexpr`): whatever has such a name runs
-    in every stage. A folder needs no `__init__.py` for it: Python joins it with a library such as `google`.
+    Libraries of Python ask for some hundred others that are not installed (pandas for `numexpr`): whatever has such a
+    name runs in every stage. A folder needs no `__init__.py` for it: Python joins it with a library such as `google`,
+    and `google.pkg` with those that it lists (pkgutil). Programs that a stage starts look for libraries in the folder
+    where they start, since cv2 says so in LD_LIBRARY_PATH, and torch for those of CUDA.
     """
     for entry in sorted(root.iterdir()):
+        is_own = entry.name in FOLDERS or entry.name.startswith(".")
         if entry.is_dir():
-            is_found = entry.name.isidentifier() and entry.name not in FOLDERS and has_code(entry)
+            is_found = not is_own and ((entry.name.isidentifier() and has_code(entry)) or has_libraries(entry))
         else:
-            is_found = entry.name.endswith(SUFFIXES) and entry.name.partition(".")[0].isidentifier()
+            is_code = entry.name.endswith((*SUFFIXES, ".pkg")) and entry.name.partition(".")[0].isidentifier()
+            is_found = is_code or bool(LIBRARY.fullmatch(entry.name))
         if is_found:
             yield entry.name
 
@@ -192,6 +199,11 @@ def shadows(root: Path) -> Iterator[str]:
 def has_code(folder: Path) -> bool:
     """Whether Python could import something from a folder; what a link in it leads to is not looked at."""
     return any(path.name.endswith(SUFFIXES) or (path.is_symlink() and path.is_dir()) for path in folder.rglob("*"))
+
+
+def has_libraries(folder: Path) -> bool:
+    """Whether a folder has a library that programs could load."""
+    return any(LIBRARY.fullmatch(path.name) for path in folder.rglob("*"))
 
 
 def plugins(root: Path) -> Iterator[str]:

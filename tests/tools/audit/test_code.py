@@ -22,7 +22,7 @@ from tools.audit.check_code import (
     plugins,
     shadows,
 )
-from tools.audit.clean_clone import bring, clean_clone
+from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.dvc_lock import history
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -173,7 +173,38 @@ def test_a_module_of_a_name_that_libraries_ask_for_in_vain_is_named(tmp_path: Pa
     assert list(shadows(tmp_path)) == ["numexpr.py"]
 
 
-@pytest.mark.parametrize("name", ["GNUmakefile", "matplotlibrc", "setup.cfg"])
+def test_libraries_at_the_root_that_programs_would_load_are_named_and_the_audits_git_loads_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cv2 leaves an empty folder in LD_LIBRARY_PATH, by which programs look for libraries where they start."""
+    said = run(tmp_path, sys.executable, "-c", "import cv2, os; print(os.environ['LD_LIBRARY_PATH'].split(':'))")
+    assert "''" in said  # the attack works
+    project = committed(tmp_path, a="good")
+    for name in ("libc.so.6", "glibc-hwcaps/x86-64-v3/libz.so.1", "nvidia/cublas/lib/libcublas.so.13", "evil.pkg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    for harmless in ("notes.so.txt", ".hidden/a.so", "data/a.so"):
+        (tmp_path / harmless).parent.mkdir(exist_ok=True)
+        (tmp_path / harmless).write_text("")
+    monkeypatch.setenv("LD_LIBRARY_PATH", ":lib:")
+    monkeypatch.chdir(tmp_path)
+    assert sorted(named(project)) == ["evil.pkg", "glibc-hwcaps", "libc.so.6", "nvidia"]
+    assert "LD_LIBRARY_PATH" not in environment(tmp_path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", ":/opt/lib:lib:")
+    assert environment(tmp_path)["LD_LIBRARY_PATH"] == "/opt/lib"
+
+
+def test_a_list_of_folders_at_the_root_joins_them_with_a_library(tmp_path: Path) -> None:
+    """pkgutil.extend_path reads it, by which databricks's packages are joined, and MLflow asks for those."""
+    (tmp_path / "scripts/evil").mkdir(parents=True)
+    (tmp_path / "scripts/evil/evil.py").write_text("")
+    (tmp_path / "databricks.pkg").write_text("scripts/evil\n")
+    ask = "import databricks.evil as module; print(module.__file__)"
+    assert "scripts/evil/evil.py" in run(tmp_path, sys.executable, "-c", ask)
+    assert list(shadows(tmp_path)) == ["databricks.pkg"]
+
+
+@pytest.mark.parametrize("name", ["GNUmakefile", "matplotlibrc", "setup.cfg", "uv.toml"])
 def test_settings_at_the_root_that_a_program_prefers_are_named(name: str, tmp_path: Path) -> None:
     project = committed(tmp_path, Makefile="setup:\n")
     (tmp_path / name).write_text("axes.edgecolor: red\n")
