@@ -39,6 +39,7 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
         evidence: a signed document to hold all files to, with the public key.
         key: that key (PEM).
     """
+    from tools.audit.render import one_line
     from tools.audit.rerun import rerun
     from tools.audit.trace import Project
     from tools.audit.verify import stages_named, verify
@@ -51,12 +52,12 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
         from tools.audit.signing import check_evidence
 
         check_evidence(project, evidence, key, check)
-    rerun(project, again, check, lambda text: print(f"runs again: {text}", file=sys.stderr, flush=True))
+    rerun(project, again, check, lambda text: print(f"runs again: {one_line(text)}", file=sys.stderr, flush=True))
     if form == "json":
         print(json.dumps([vars(finding) for finding in sorted(check.findings)], indent=1))
     else:
         for finding in sorted(check.findings):
-            print(f"{finding.kind:9} {finding.name}: {finding.message}")
+            print(one_line(f"{finding.kind:9} {finding.name}: {finding.message}"))
         summary = f"{len(check.wrong)} discrepancies" if check.wrong else "no discrepancy"
         if check.unchecked:
             summary += f", {len(check.unchecked)} unchecked"
@@ -85,10 +86,11 @@ def verify_revision(revision: str, deep: bool, stages: str, form: str, evidence:
 def compare_outputs(revision: str) -> int:
     """Say whether all outputs are those of a commit; returns 1 where they are not."""
     from tools.audit.compare import compare
+    from tools.audit.render import one_line
 
     with busy("compare: hashes outputs"):
         same, sentence = compare(Path(), revision)
-    print(sentence)
+    print(one_line(sentence))
     return 0 if same else 1
 
 
@@ -107,6 +109,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
     from tools.audit.elsewhere import elsewhere
+    from tools.audit.render import one_line
     from tools.audit.trace import Project
     from tools.audit.withdraw import films_left, patient_files, withdraw
 
@@ -118,7 +121,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     print(f"{len(files.images)} films: {', '.join(sorted(files.images))}")
     listed(files, project, "would go" if dry_run else "removed")
     for path in sorted(path.relative_to(project.root).as_posix() for path in files.here):
-        print(f"  {path}")
+        print(f"  {one_line(path)}")
     if files.shared:
         same = sorted(path for paths in files.shared.values() for path in paths)
         print(f"stay in the cache, since films of others have the same bytes: {', '.join(same)}")
@@ -130,7 +133,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
             f"{files.unlisted[0]}; `dvc gc --workspace --all-commits --all-experiments` removes them"
         )
     if yours := elsewhere(project.root, files):
-        print(f"name the patient and are yours to remove: {', '.join(yours)}")
+        print(f"name the patient and are yours to remove: {one_line(', '.join(yours))}")
     print(
         "Source files, predictions, exports, signed evidence, pictures in notebooks, what git or an MLflow server "
         "keeps, clones and backups are yours to remove."
@@ -144,6 +147,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
 
 def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
     """What a patient or film left in all versions."""
+    from tools.audit.render import one_line
     from tools.audit.withdraw import version_names
 
     cached = files.cached
@@ -152,7 +156,7 @@ def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
         f"that show or name them, {len(files.here)} files outside of the cache"
     )
     for md5, paths in sorted(cached.items(), key=lambda item: sorted(item[1])):
-        print(f"  {', '.join(sorted(paths))} (md5 {md5})")
+        print(one_line(f"  {', '.join(sorted(paths))} (md5 {md5})"))
     print(f"trained on data with them, to be judged by you: {len(files.models)} models")
     for md5, path in sorted(files.models.items(), key=lambda item: item[1]):
         print(f"  {path} (md5 {md5})")

@@ -21,7 +21,12 @@ def text(graph: Graph, start: str) -> str:
                 lines.append(
                     f"{'   ' * (depth - 1)}{sign} {name}" + (" (above)" if repeated else f": {node_line(node)}")
                 )
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
+
+
+def one_line(text: str) -> str:
+    """A text with escapes for what ends a line or what a terminal obeys, so that no forged name hides another."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def node_line(node: Node) -> str:

@@ -17,6 +17,7 @@ from tools.audit.dvc_cache import files_below
 from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
 from tools.audit.own_output import json_of, require_own_output
+from tools.audit.render import one_line
 from tools.audit.trace import Project
 from tools.audit.verify import verify
 
@@ -89,7 +90,7 @@ def sign(project: Project, key: Path, target: Path) -> int:
     if wrong := verify(project, deep=True).wrong:
         raise error_list(
             "sign: expected a project without discrepancies, found these; correct them first",
-            [f"{finding.kind} {finding.name}: {finding.message}" for finding in wrong],
+            [one_line(f"{finding.kind} {finding.name}: {finding.message}") for finding in wrong],
         )
     document = evidence(project)
     content = written(document)
