@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes
+from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
     AUDIT_PAGE,
     INBOX,
@@ -57,12 +58,12 @@ class PatientFiles:
     """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
 
     patients: pseudonyms; several where versions of the data call the patient otherwise. images: ids. sources: names of
-    source files, without folder and suffix. hashes: SHA-256 of source files, which others may have, too. objects: paths
-    by md5 of cached pictures of this patient only. pages: of cached tables and pages that show or name the patient
-    among others. keys: of the manifests among them. shared: of the patient's files whose bytes others have, too, such
-    as an empty mask; they stay. models: of those that were trained on data with the patient. commits: that hold any of
-    it. unknown: those whose manifest is not in this cache. unlisted: cached files that no list names. here: files
-    outside of the cache.
+    source files, without folder and suffix. hashes: SHA-256 of source files, which others may have, too, and of the
+    objects. objects: paths by md5 of cached pictures of this patient only. pages: of cached tables and pages that show
+    or name the patient among others. keys: of the manifests among them. shared: of the patient's files whose bytes
+    others have, too, such as an empty mask; they stay. models: of those that were trained on data with the patient.
+    commits: that hold any of it. unknown: those whose manifest is not in this cache. unlisted: cached files that no
+    list names. here: files outside of the cache.
     """
 
     patients: set[str] = field(default_factory=set)
@@ -131,7 +132,8 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     own = [row for films in rows.values() for row in films if row["patient_id"] in patients]
     sources = {without_suffix(PurePosixPath(row["source_file"]).name) for row in own if row["source_file"]}
     files = collected(project.root, versions, known, patients, sources)
-    files.hashes = {row["sha256"] for row in own}
+    cached = [object_path(project.root, md5) for md5 in files.objects]
+    files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
     return files
 
 

@@ -1,6 +1,7 @@
 """DVC's cache, wherever it was told to keep it: found by audits, and emptied by withdrawals."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -442,6 +443,9 @@ def test_predictions_and_clones_to_which_no_word_leads_are_named(
         (folder / "segmentation.dcm").write_text("with the patient's name")
         (project / "predictions" / picture.format(number)).parent.mkdir(parents=True, exist_ok=True)
         (project / "predictions" / picture.format(number)).write_text("pixels")
+    copied = project / "copied/prediction.json"  # of a copy of the film in data/raw, under a name of its own
+    copied.parent.mkdir()
+    copied.write_text(json.dumps({"input_sha256": hashlib.sha256(FILM).hexdigest()}))
     (project / "predictions/written.json").write_text('{"summary.csv": [], "gone.csv": []}')
     (project / "predictions/summary.csv").write_text("film\nward/IM7.dcm\n")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -454,6 +458,7 @@ def test_predictions_and_clones_to_which_no_word_leads_are_named(
         (clone / f"project/data/raw/images/{film}.png").write_bytes(FILM)
     files, _ = withdraw(Project(project), GONE, date(2026, 1, 2))
     assert elsewhere(project, files) == [
+        "copied/prediction.json",
         f"predictions/{picture.format(7)}",
         "predictions/summary.csv",
         "predictions/ward/IM7.dcm/prediction.json",
