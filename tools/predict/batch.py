@@ -139,22 +139,25 @@ def refuse_files(output: Path, films: list[Named], formats: list[str]) -> None:
     Raises:
         UserError: a file lies where a folder would, or something is there that this command did not write.
     """
-    for place in (output, *output.parents):
-        if place.exists() and not place.is_dir():
-            raise UserError(f"--output {output}: expected a folder, found the file {place}; choose another")
+    if file := no_folder(output):
+        raise UserError(f"--output {output}: expected a folder, found the file {file}; choose another")
     require_own_files(output, (SUMMARY, INDEX, *tool_files(formats)))
     for _, name in films:
-        file = next((output / part for part in (name, *name.parents) if (output / part).is_file()), None)
-        if file:
+        picture, pictured = picture_path(output, name.as_posix()), bool(set(formats) & set(TOOLS))
+        if file := no_folder(output / name) or (no_folder(picture.parent) if pictured else None):
             raise UserError(f"--output {output}: the outputs of a film would replace the file {file}; choose another")
         predicted = (output / name / PREDICTION).exists()
         require_own_folder(output / name, FILES, predicted)
-        picture = picture_path(output, name.as_posix())
-        if set(formats) & set(TOOLS) and picture.exists() and not (predicted or (output / WRITTEN).exists()):
+        if pictured and picture.exists() and not (predicted or (output / WRITTEN).exists()):
             raise UserError(
                 f"{picture}: expected a new file or one of this command's, found another, which would be replaced; "
                 "move it elsewhere, or choose another --output"
             )
+
+
+def no_folder(place: Path) -> Path | None:
+    """What is in the way of a folder: this place or the lowest one above it that is there, and none; else None."""
+    return next((path for path in (place, *place.parents) if path.exists() and not path.is_dir()), None)
 
 
 def in_order(pool: ThreadPoolExecutor, work: Work, films: list[Named]) -> Iterator[PredictionResult]:

@@ -208,6 +208,8 @@ def read_prediction(folder: Path) -> PredictionRecord | None:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """prediction.json in the folder of a film, of whatever version; empty where it is missing or damaged."""
+    if not (folder / PREDICTION).is_file():  # a pipe would be waited for
+        return {}
     try:
         record = read_json(folder / PREDICTION)
     except (UserError, ValueError):
@@ -226,11 +228,11 @@ def changed_files(folder: Path) -> list[str]:
 
     Where it is damaged, nobody knows of any; alone it is nothing that anybody would miss.
     """
-    record, known = read_record(folder), recorded_hashes(folder)
-    others = [path for path in sorted(folder.glob("*")) if path.name != PREDICTION and path.is_file()]
-    if not others and not known:
+    record, known, path = read_record(folder), recorded_hashes(folder), folder / PREDICTION
+    others = [other for other in sorted(folder.glob("*")) if other != path]
+    if not others and not known and (path.is_file() or not path.exists()):
         return []
-    here = {PREDICTION: own_hash(record)} | {path.name: sha256(path) for path in others}
+    here = {PREDICTION: own_hash(record)} | {file.name: sha256(file) if file.is_file() else "" for file in others}
     return [name for name, digest in here.items() if known.get(name) != digest]
 
 

@@ -1,6 +1,7 @@
 """Only what this command wrote, and nobody changed since, is replaced."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -172,6 +173,47 @@ def test_a_picture_that_somebody_put_there_is_refused_and_stays(tmp_path: Path) 
     with pytest.raises(UserError, match=r"films/a\.png: expected a new file or one of this command's"):
         predict(tmp_path)
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["predicted_annotations", "predicted_annotations/films", "b.png"])
+def test_what_is_no_folder_in_the_place_of_one_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
+    """A file of others, or a pipe."""
+    (tmp_path / "in").mkdir()
+    for film in ("a.png", "b.png"):
+        Image.new("L", (100, 80)).save(tmp_path / "in" / film)
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    for make in (Path.touch, os.mkfifo):
+        make(path)
+        with pytest.raises(UserError, match=f"would replace the file .*{name}; choose another"):
+            predict(tmp_path)
+        assert [file for file in (tmp_path / "out").rglob("*") if not file.is_dir()] == [path]
+        path.unlink()
+
+
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(predicted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = predicted / "out/a.png/prediction.json"
+    record.unlink()
+    os.mkfifo(record)
+    assert predict(predicted) == 1
+    assert f"{record} was changed since it was written" in capsys.readouterr().err
+    assert record.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["mask.png", "prediction.json"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_folder_that_is_called_as_a_file_of_a_prediction_stays(name: str, alone: bool, predicted: Path) -> None:
+    folder = predicted / "out/a.png"
+    for path in [*folder.iterdir()] if alone else [folder / name]:
+        path.unlink()
+    (folder / name).mkdir()
+    (folder / name / "notes.txt").write_text("mine")
+    if alone and name != "prediction.json":
+        with pytest.raises(UserError, match=r"a\.png: expected a new folder or one of this command's"):
+            predict(predicted, average=True)
+    else:
+        assert predict(predicted, average=True) == 1
+    assert (folder / name / "notes.txt").read_text() == "mine"
 
 
 def test_a_film_whose_folder_was_deleted_is_predicted_again(predicted: Path) -> None:
