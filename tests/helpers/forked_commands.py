@@ -8,6 +8,7 @@ own modules from where a fresh process would find them. Only the libraries of ot
 """
 
 import atexit
+import ctypes
 import gc
 import json
 import os
@@ -25,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+PR_SET_PDEATHSIG = 1  # of Linux
 STAGES = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
 LIBRARIES = (
     *("alembic.command", "great_expectations.render.renderer.site_builder", "mlflow.store.tracking.sqlalchemy_store"),
@@ -34,12 +36,16 @@ LIBRARIES = (
     *("dvc.stage.run", "dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dulwich.ignore", "dulwich.worktree"),
 )
 """What stages do not import, or only while they work."""
+PINNED: dict[str, str] = {}
+"""The variables under which the libraries were loaded: a command whose caller has taken them away has them, too."""
 
 
 def ask(path: str, *words: str) -> NoReturn:
     """Be the command: a child of the server does its work, and this process ends as that one does."""
-    if words[0] == "python" and not (len(words) > 2 and words[1] == "-m" and words[2].startswith("stages.")):
-        os.execv(sys.executable, [sys.executable, *words[1:]])
+    if words[0] == "python":
+        if not is_forked(*words[1:]):
+            os.execv(sys.executable, [sys.executable, *words[1:]])
+        end_with_parent()
     asked = {"words": words, "environment": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109
     data = json.dumps(asked).encode()
     with socket.socket(socket.AF_UNIX) as server:
@@ -51,6 +57,18 @@ def ask(path: str, *words: str) -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, partial(pass_on, pid))
         end_as(int(answer.readline()))
+
+
+def is_forked(option: str = "", module: str = "", *words: str) -> bool:
+    """Whether Python shall run a stage or DVC, but not the worker of a queue, which outlives who starts it."""
+    if option != "-m" or module != "dvc":
+        return option == "-m" and module.startswith("stages.")
+    return "queue-worker" not in words and "FRESH_DVC" not in os.environ  # whose stages are its children
+
+
+def end_with_parent() -> None:
+    """Be told to stop when DVC is killed, as a stage that DVC has started sees to for itself."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def pass_on(pid: int, number: int, _: FrameType | None) -> None:
@@ -102,6 +120,7 @@ def load() -> None:
     """Import all that stages and tools import, and forget the project's own modules: each project has some."""
     gc.disable()
     sys.path[0] = str(Path(__file__).parents[2])
+    PINNED.update({name: os.environ[name] for name in import_module("stages.common.core.arithmetic").TORCH})
     for name in [*(f"stages.{stage}.main" for stage in STAGES), "tools.command_line", *LIBRARIES]:
         import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in {"stages", "tools"}]:
@@ -136,17 +155,19 @@ def become(asked: dict[str, Any], files: list[int]) -> NoReturn:
         os.dup2(file, target)
         os.close(file)
     os.environ.clear()
-    os.environ.update(asked["environment"])
+    os.environ.update(asked["environment"] | PINNED)
     os.chdir(asked["folder"])
     sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ
     sys.modules["multiprocessing.process"].ORIGINAL_DIR = asked["folder"]  # type: ignore[attr-defined]
     sys.modules["numpy"].random.seed()  # Python's own generator does so by itself
-    end_with(asked["folder"], *asked["words"])
+    programs = Path(sys.executable).parent
+    sys.executable = str(Path(os.environ["FORKED_COMMANDS"], "python"))  # which forks the stages that it starts
+    end_with(asked["folder"], programs, *asked["words"])
 
 
-def end_with(folder: str, name: str, *words: str) -> NoReturn:
+def end_with(folder: str, programs: Path, name: str, *words: str) -> NoReturn:
     """Run a command as a fresh interpreter does, but do not take modules apart at its end, which takes seconds."""
-    program = Path(sys.executable).with_name(name)
+    program = programs / name
     code: Any = 0
     try:
         if name == "python":

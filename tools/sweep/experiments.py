@@ -41,11 +41,12 @@ LINES = 8  # of a failed experiment's output that are shown
 LOG = 100_000  # bytes of an experiment's output, for which room is taken in advance
 FALLOC_FL_KEEP_SIZE = 1  # of Linux
 RUNS, LACKS = "Running stage", "error.dvc.org/missing-files"  # DVC of a stage; of a remote that answers and lacks files
-# DVC, which ends when this process is killed: the experiment would go on, and nobody would collect its result.
+# DVC, by the Python of argv[1]. It ends when this process is killed: the experiment would go on, and nobody would
+# collect its result.
 DVC = f"""
 import ctypes, os, sys
 ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
-os.execv(sys.executable, [sys.executable, "-m", "dvc", *sys.argv[1:]])
+os.execv(sys.argv[1], [sys.argv[1], "-m", "dvc", *sys.argv[2:]])
 """
 
 
@@ -132,7 +133,7 @@ def run_once(
 ) -> None:
     """As `run_experiment`, which fails at once on a full disk."""
     # Without --wait-for-lock DVC gives up after three seconds: two experiments that start together could fail.
-    words = [sys.executable, "-c", DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
+    words = [sys.executable, "-c", DVC, sys.executable, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     words += ["--pull"] if folder != Path() else []  # which fails where the remote is away
     words += ["--allow-missing"] if allow_missing else []
     for override in overrides:

@@ -227,7 +227,8 @@ def test_a_search_goes_on_with_the_trial_that_was_stopped_and_a_killed_training_
     words = [*SWEEP, "search", "long", "--trials", "1", "-S", "train.loop.epochs=12"]
 
     def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(words, cwd=project, env=forked_environment(), stderr=subprocess.PIPE, text=True)
+        own = forked_environment() | {"FRESH_DVC": "1"}  # below which a stopped search looks for the training
+        return subprocess.Popen(words, cwd=project, env=own, stderr=subprocess.PIPE, text=True)
 
     search = start()
     wait_for(lambda: bool(list((project / ".checkpoints").glob("*.safetensors"))))
