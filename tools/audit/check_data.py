@@ -1,5 +1,6 @@
 """The films: manifest, split and data set against one another, against their pictures, and for leaks."""
 
+import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -35,6 +36,7 @@ from tools.audit.trace import Project
 
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
 GREY = ("L", "I;16")  # modes of pictures that stages write
+PLAIN = {b"IHDR", b"IDAT", b"IEND"}  # and all that is in them
 COPIED = ["image_id", "patient_id", "group", "source", "modality"]
 
 
@@ -230,15 +232,25 @@ def check_film(project: Project, check: Check, film: Any, grid: Any, shapes: lis
 def read_picture(path: Path) -> np.ndarray | None:
     """A picture in shades of grey, or None where there is none.
 
-    One with a palette, a second frame or a transparent colour would show a reader another picture than a program.
+    One with a palette, a second frame, a transparent colour or a scale of brightness of its own would show a reader
+    another picture than a program.
     """
     try:
         pixels = read_png(path)
         with Image.open(path) as image:
-            is_plain = image.mode in GREY and not image.info and getattr(image, "n_frames", 1) == 1
+            is_plain = image.mode in GREY and set(chunks(path.read_bytes())) == PLAIN
         return pixels if is_plain else None
     except (UserError, OSError, ValueError):
         return None
+
+
+def chunks(content: bytes) -> Iterator[bytes]:
+    """The names of the parts of a PNG; others behind its end, if something stands there."""
+    offset, head = len(b"\x89PNG\r\n\x1a\n"), struct.Struct(">I4s")
+    while offset + head.size <= len(content):
+        length, name = head.unpack_from(content, offset)
+        yield name
+        offset += head.size + length + len(b"CRC.")
 
 
 def check_copies(project: Project, check: Check, split: pd.DataFrame) -> None:

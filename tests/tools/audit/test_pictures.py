@@ -1,6 +1,8 @@
 """Pictures that show a reader another thing than a program, and values that switch a check off."""
 
 import math
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,16 @@ def transparent(path: Path) -> None:
     Image.fromarray(PIXELS).save(path, transparency=7)
 
 
-@pytest.mark.parametrize("forge", [palette, animated, transparent])
+def coded(path: Path) -> None:
+    """With a chunk by which browsers take grey for brightness of a perceptual quantiser (cICP, PNG 3rd edition)."""
+    write_png(path, PIXELS)
+    content, chunk = path.read_bytes(), b"cICP" + bytes((9, 16, 0, 1))
+    header = 8 + 25  # the signature and IHDR
+    made = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(content[:header] + made + content[header:])
+
+
+@pytest.mark.parametrize("forge", [palette, animated, transparent, coded])
 def test_a_picture_that_looks_otherwise_than_its_values_is_none(forge: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     forge(path)
