@@ -38,6 +38,7 @@ FOLDERS = (
     "__pycache__",
 )
 READ_AT_THE_ROOT = {  # by programs that nobody told to
+    ".dvc/plots": "`dvc plots` would draw by the templates in it",
     "GNUmakefile": "make reads it in place of Makefile",
     "makefile": "make reads it in place of Makefile",
     "matplotlibrc": "every figure of the report would follow it",
