@@ -3,11 +3,13 @@
 from stages.common.core.arithmetic import pin_instructions
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading
+from tools.libraries import refuse_own_libraries
 
 
 def main() -> None:
     begin_loading("wrist")
     pin_instructions(torch=False)
+    refuse_own_libraries()
     from tools.command_line import app
 
     run_command("wrist", app)

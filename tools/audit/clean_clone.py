@@ -11,7 +11,8 @@ from pathlib import Path
 
 from stages.common.core.errors import UserError, first_few
 from tools.audit.dvc_cache import cache_folder
-from tools.audit.dvc_lock import git, leads_out, read_lock, without_own_libraries
+from tools.audit.dvc_lock import git, leads_out, read_lock
+from tools.libraries import LIBRARY_PATH, absolute
 from tools.temporary import temporary_folder
 
 START = "from tools.command_line import app; app(prog_name='wrist')"
@@ -94,11 +95,11 @@ def environment(clone: Path) -> dict[str, str]:
     """The environment of a program in the clone: no other code, no records or checkpoints of the project."""
     inherited = {
         key: value
-        for key, value in without_own_libraries(os.environ).items()
+        for key, value in os.environ.items()
         if key not in ("MLFLOW_TRACKING_URI", "DVC_ROOT") and not key.startswith(("PYTHON", "GIT_"))
     }
     own = {"CHECKPOINT_DIR": str(clone / ".checkpoints"), "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
-    return inherited | own
+    return inherited | own | {LIBRARY_PATH: absolute(inherited.get(LIBRARY_PATH, ""))}
 
 
 def verify_commit(root: Path, revision: str, words: list[str]) -> int:

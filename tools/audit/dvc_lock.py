@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -15,9 +15,9 @@ from ruamel.yaml.error import YAMLError
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
+from tools.libraries import LIBRARY_PATH, absolute
 
 LOCK = "dvc.lock"
-LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 @dataclass(frozen=True)
@@ -204,23 +204,12 @@ def git(root: Path, *words: str, stdin: str = "") -> str:
     off = ("core.commitGraph", "core.fsmonitor", "log.showSignature")
     settings = [word for setting in off for word in ("-c", f"{setting}=false")]
     command = ["git", "--no-replace-objects", *settings, *words]
-    inherited = without_own_libraries(os.environ)
-    own = {key: value for key, value in inherited.items() if key.startswith("GIT_CONFIG") or not key.startswith("GIT_")}
-    own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1"}
+    own = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG") or key[:4] != "GIT_"}
+    own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1", LIBRARY_PATH: absolute(own.get(LIBRARY_PATH, ""))}
     done = subprocess.run(command, cwd=root, env=own, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"git {' '.join(words)}: {done.stderr.strip() or 'failed'}")
     return done.stdout
-
-
-def without_own_libraries(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment by which a program loads no library from the folder in which it starts.
-
-    cv2 adds an empty folder to LD_LIBRARY_PATH, which the loader takes for that one.
-    """
-    folders = [folder for folder in environment.get(LIBRARY_PATH, "").split(":") if folder.startswith("/")]
-    others = {key: value for key, value in environment.items() if key != LIBRARY_PATH}
-    return others | ({LIBRARY_PATH: ":".join(folders)} if folders else {})
 
 
 def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:

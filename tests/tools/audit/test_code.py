@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from stages.common.core.errors import UserError
+from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tools.audit.check_code import (
     check_bytecode,
@@ -189,9 +190,13 @@ def test_libraries_at_the_root_that_programs_would_load_are_named_and_the_audits
     monkeypatch.setenv("LD_LIBRARY_PATH", ":lib:")
     monkeypatch.chdir(tmp_path)
     assert sorted(named(project)) == ["evil.pkg", "glibc-hwcaps", "libc.so.6", "nvidia"]
-    assert "LD_LIBRARY_PATH" not in environment(tmp_path)
+    assert environment(tmp_path)["LD_LIBRARY_PATH"] == os.devnull
     monkeypatch.setenv("LD_LIBRARY_PATH", ":/opt/lib:lib:")
     assert environment(tmp_path)["LD_LIBRARY_PATH"] == "/opt/lib"
+    monkeypatch.delenv("LD_LIBRARY_PATH")
+    start = "from tools import wrist; wrist.run_command = lambda *_: None; wrist.main(); import cv2, os"
+    show = "print(all(folder[:1] == '/' for folder in os.environ['LD_LIBRARY_PATH'].split(':')))"
+    assert run(ROOT, sys.executable, "-c", f"{start}; {show}") == "True\n"
 
 
 def test_a_list_of_folders_at_the_root_joins_them_with_a_library(tmp_path: Path) -> None:
