@@ -9,6 +9,7 @@ pin_instructions(torch=True)
 # Several test processes share the cores: threads that spin while they wait for one another slow all of them tenfold.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
+import multiprocessing
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from stages.common.core import parallel
 from tests.helpers.cpu_time import pytest_runtest_call  # noqa: F401 - a hook
 from tests.helpers.params import TOY, TWO_SEEDS, merge, read_yaml
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import forked_commands, run
+from tests.helpers.processes import forked_commands, forked_python, run
 from tests.helpers.projects import built_once, make_project, run_stages, shared_folder
 
 # Machines are shared: an example that is slow once is no failure.
@@ -120,10 +121,12 @@ def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared_workers() -> Iterator[None]:
-    """Stages that run in this process share its worker processes, which take seconds to start."""
+    """Stages that run in this process share its worker processes, which take seconds to start, or are forked."""
     with parallel.processes() as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "processes", lambda: nullcontext(pool))
+        multiprocessing.set_executable(forked_python())
         yield
+        multiprocessing.set_executable(sys.executable)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,36 @@ def test_console_scripts_are_forked_too(name: str, code: int, tmp_path: Path) ->
     assert run(tmp_path, name, "nonsense", code=code) == run(tmp_path, program, "nonsense", code=code)
 
 
+WORKERS = """
+import multiprocessing, os, sys, time
+def probe(word):
+    if word == "sleeps":
+        time.sleep(600)
+    print(word, "torch" in sys.modules, flush=True)
+    if word == "ends":
+        os._exit(3)
+    return word
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2, maxtasksperchild=1) as pool:
+        print(pool.map(probe, ["one", "two", "three"], 1), flush=True)
+    for word in ("ends", "sleeps"):
+        worker = context.Process(target=probe, args=(word,))
+        worker.start()
+        if word == "sleeps":
+            worker.terminate()
+        worker.join()
+        print(worker.exitcode, flush=True)
+"""
+
+
+def test_workers_of_a_forked_command_are_forked(project: Path) -> None:
+    (project / "stages/workers.py").write_text(WORKERS)
+    said = run(project, "python", "-m", "stages.workers").splitlines()
+    assert sorted(said[:3]) == ["one True", "three True", "two True"]
+    assert said[3:] == ["['one', 'two', 'three']", "ends True", "3", "-15"]
+
+
 def start_probe(project: Path, end: str) -> tuple[subprocess.Popen[bytes], int]:
     """A forked command that works, and its number."""
     nowhere = subprocess.DEVNULL

@@ -14,7 +14,7 @@ from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
 from tests.helpers.files import tree_hash
 from tests.helpers.params import SAMPLE, merge
-from tests.helpers.processes import environment, read_until, run, wait_for
+from tests.helpers.processes import environment, forked_environment, read_until, run, wait_for
 from tests.helpers.projects import copy_project, make_project, run_stages
 
 pytestmark = pytest.mark.slow
@@ -35,13 +35,12 @@ def children(pid: int) -> list[int]:
 def test_a_killed_stage_leaves_the_last_good_output_or_none(
     sign: signal.Signals, toy_params: dict[str, Any], tmp_path: Path
 ) -> None:
-    params = merge(toy_params, {"ingest": {"sources": [SAMPLE | {"films": 400}]}})
+    params = merge(toy_params, {"ingest": {"sources": [SAMPLE | {"films": 100}]}})
     project = make_project(tmp_path, params)
     (project / "data/raw").mkdir()
     (project / "data/raw/good").write_text("good")
-    stage = subprocess.Popen(
-        [sys.executable, "-m", "stages.ingest"], cwd=project, env=environment(), stderr=subprocess.PIPE
-    )
+    words = ["python", "-m", "stages.ingest"]
+    stage = subprocess.Popen(words, cwd=project, env=forked_environment(), stderr=subprocess.PIPE)
     wait_for(lambda: len(list((project / "data").glob(".raw-partial-*/images/*"))) > 5)
     stage.send_signal(sign)
     stage.wait()

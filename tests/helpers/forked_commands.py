@@ -9,8 +9,10 @@ own modules from where a fresh process would find them. Only the libraries of ot
 
 import atexit
 import ctypes
+import fcntl
 import gc
 import json
+import multiprocessing
 import os
 import runpy
 import select
@@ -19,6 +21,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -38,20 +41,27 @@ LIBRARIES = (
 """What stages do not import, or only while they work."""
 PINNED: dict[str, str] = {}
 """The variables under which the libraries were loaded: a command whose caller has taken them away has them, too."""
+MOST_FILES = 253
+"""As many as Linux passes in one message."""
+ABOVE = 300
+"""A number above those that files of a command have."""
 
 
 def ask(path: str, *words: str) -> NoReturn:
     """Be the command: a child of the server does its work, and this process ends as that one does."""
-    if words[0] == "python":
+    if words[0] == "python" and not is_worker(words):
         if not is_forked(*words[1:]):
             os.execv(sys.executable, [sys.executable, *words[1:]])
         end_with_parent()
-    asked = {"words": words, "environment": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109
+    files = open_files()
+    asked = {"words": words, "files": files, "environment": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109
     data = json.dumps(asked).encode()
     with socket.socket(socket.AF_UNIX) as server:
         connect(server, path)
-        socket.send_fds(server, [len(data).to_bytes(4, "big")], [0, 1, 2])
+        socket.send_fds(server, [len(data).to_bytes(4, "big")], files)
         server.sendall(data)
+        for file in filter(lambda file: file > 2, files):
+            os.close(file)  # the command alone has the pipes of a worker: who waits for their end must hear of it
         answer = server.makefile("r")
         pid = int(answer.readline())
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -69,6 +79,25 @@ def is_forked(option: str = "", module: str = "", *words: str) -> bool:
 def end_with_parent() -> None:
     """Be told to stop when DVC is killed, as a stage that DVC has started sees to for itself."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
+def is_stage(words: Sequence[str]) -> bool:
+    return len(words) > 2 and words[1] == "-m" and words[2].startswith("stages.")
+
+
+def is_worker(words: Sequence[str]) -> bool:
+    """Whether multiprocessing starts a worker process, which has pipes to its parent."""
+    return words[-1] == "--multiprocessing-fork"
+
+
+def open_files() -> list[int]:
+    """The numbers of this process's open files."""
+    numbers = []
+    for number in sorted(map(int, os.listdir("/proc/self/fd"))):  # noqa: PTH208
+        with suppress(OSError):  # the list itself was one of them
+            os.fstat(number)
+            numbers.append(number)
+    return numbers
 
 
 def pass_on(pid: int, number: int, _: FrameType | None) -> None:
@@ -132,12 +161,14 @@ def load() -> None:
 
 def stand_between(connection: socket.socket) -> NoReturn:
     """Fork the command, tell its number and its end; kill it where nobody waits for it any more."""
-    size, files, _, _ = socket.recv_fds(connection, 4, 3)
+    size, files, _, _ = socket.recv_fds(connection, 4, MOST_FILES)
     asked = json.loads(connection.makefile("rb").read(int.from_bytes(size, "big")))
     pid = os.fork()
     if not pid:
         connection.close()
         become(asked, files)
+    for file in files:
+        os.close(file)
     with os.fdopen(os.pidfd_open(pid)) as ended:
         with suppress(BrokenPipeError):
             connection.sendall(f"{pid}\n".encode())
@@ -151,9 +182,7 @@ def stand_between(connection: socket.socket) -> NoReturn:
 
 def become(asked: dict[str, Any], files: list[int]) -> NoReturn:
     """Be the command that was asked for, and end as it does."""
-    for target, file in enumerate(files):
-        os.dup2(file, target)
-        os.close(file)
+    take_files(files, asked["files"])
     os.environ.clear()
     os.environ.update(asked["environment"] | PINNED)
     os.chdir(asked["folder"])
@@ -162,7 +191,19 @@ def become(asked: dict[str, Any], files: list[int]) -> NoReturn:
     sys.modules["numpy"].random.seed()  # Python's own generator does so by itself
     programs = Path(sys.executable).parent
     sys.executable = str(Path(os.environ["FORKED_COMMANDS"], "python"))  # which forks the stages that it starts
+    if is_stage(asked["words"]):
+        multiprocessing.set_executable(sys.executable)  # of worker processes; those of Dask have a limit of memory
     end_with(asked["folder"], programs, *asked["words"])
+
+
+def take_files(files: list[int], numbers: list[int]) -> None:
+    """Give files the numbers that they have in the process that asked."""
+    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, ABOVE) for file in files]
+    for file in files:
+        os.close(file)
+    for file, number in zip(moved, numbers, strict=True):
+        os.dup2(file, number)
+        os.close(file)
 
 
 def end_with(folder: str, programs: Path, name: str, *words: str) -> NoReturn:
@@ -170,7 +211,10 @@ def end_with(folder: str, programs: Path, name: str, *words: str) -> NoReturn:
     program = programs / name
     code: Any = 0
     try:
-        if name == "python":
+        if is_worker((name, *words)):
+            sys.argv = [words[0], *words[2:]]
+            exec(words[1], {"__name__": "__main__"})
+        elif name == "python":
             sys.path[0], sys.argv = folder, ["-m", *words[2:]]
             runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         else:

@@ -18,15 +18,17 @@ from tests.helpers.training import start
 GOLDEN = ROOT / "tests/train/golden_losses.csv"
 
 
-def first_steps(**loop: Any) -> np.ndarray:
-    """Total, Dice and BCE of the first eight steps of `adaptive` with the default params, in fp32 on the CPU.
+def first_steps(number: int = 8, **loop: Any) -> np.ndarray:
+    """Total, Dice and BCE of the first steps of `adaptive` with the default params, in fp32 on the CPU.
 
     Eight films make one batch, so that each epoch is one step.
     """
     content = merge(read_yaml(ROOT / "params.yaml")["train"], {"loop": {"precision": "fp32", **loop}})
     films = squares(8, 0, 64)
     _, rows, _ = start(Params.model_validate(content), films=(films, films))
-    return np.array([[row[f"train_{name}"] for name in ("loss", "dice_loss", "bce_loss")] for row in islice(rows, 8)])
+    return np.array(
+        [[row[f"train_{name}"] for name in ("loss", "dice_loss", "bce_loss")] for row in islice(rows, number)]
+    )
 
 
 if __name__ == "__main__":

@@ -34,13 +34,15 @@ class MlflowServer:
         (self.folder / "server").mkdir(exist_ok=True)
         words = ["server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         words += ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "./artifacts"]
+        own = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+        own["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # eight more processes, none of them for runs
         with (self.folder / "server/log").open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", *words],
                 cwd=self.folder / "server",
                 stdout=log,
                 stderr=log,
-                env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
+                env=own,
                 start_new_session=True,
             )
         end = time.monotonic() + 90

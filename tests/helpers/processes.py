@@ -36,6 +36,11 @@ def forked_environment() -> dict[str, str]:
     return own
 
 
+def forked_python() -> str:
+    """The program `python` of `forked_environment()`: stages and workers that it starts are forked, if possible."""
+    return f"{os.environ[FORKED]}/python" if FORKED in os.environ else sys.executable
+
+
 def run(folder: Path, *words: str, code: int = 0) -> str:
     """Run a command that must end with `code`; returns stdout followed by stderr.
 

@@ -21,21 +21,25 @@ LABELS: dict[str, bytes] = {
 LEFT_OUT = {"in", "data_docs"}  # the pages of great-expectations hold the time, and are no output
 INGEST = """
 import os
+from contextlib import nullcontext
+from stages.common.core import parallel
 from stages.common.core.errors import UserError
 from stages.ingest.main import main
 from stages.ingest.params import Params
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 base = read_yaml(ROOT / "params.yaml")["ingest"] | {"inbox": "in"}
-for source, annotations in (("folder", "yolo"), ("hospital", "voc")):
-    os.chdir(source)
-    sources = [{"source": source, "annotations": annotations}]
-    for on_error in ("stop", "quarantine"):
-        try:
-            print(main(Params.model_validate(base | {"sources": sources, "on_error": on_error})))
-        except UserError as error:
-            print(error)
-    os.chdir("..")
+with parallel.processes() as pool:
+    parallel.processes = lambda: nullcontext(pool)  # all four share the worker processes, which take seconds to start
+    for source, annotations in (("folder", "yolo"), ("hospital", "voc")):
+        os.chdir(source)
+        sources = [{"source": source, "annotations": annotations}]
+        for on_error in ("stop", "quarantine"):
+            try:
+                print(main(Params.model_validate(base | {"sources": sources, "on_error": on_error})))
+            except UserError as error:
+                print(error)
+        os.chdir("..")
 """
 
 

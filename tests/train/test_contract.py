@@ -110,13 +110,13 @@ def test_the_first_steps_are_the_golden_ones(threads: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("instructions", [{"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}, {}])
 def test_other_instructions_agree(instructions: dict[str, str]) -> None:
-    """Those of an old processor, by torch's and oneDNN's own switches, and all that this one has."""
+    """Those of an old processor, by torch's and oneDNN's own switches, and all that this one has; in five steps."""
     free = {name: value for name, value in os.environ.items() if name not in TORCH}
-    script = "from tests.helpers.golden_losses import first_steps; print(first_steps().tolist())"
+    script = "from tests.helpers.golden_losses import first_steps; print(first_steps(5).tolist())"
     said = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=free | instructions, capture_output=True, text=True, check=True
     )
-    assert (np.abs(np.array(json.loads(said.stdout)) / golden() - 1) < TOLERANCE).all()
+    assert (np.abs(np.array(json.loads(said.stdout)) / golden()[:5] - 1) < TOLERANCE[:5]).all()
 
 
 @pytest.mark.timeout(60)

@@ -150,18 +150,18 @@ def check_extent(project: Project, check: Check, where: str, item: LockedFile) -
     """
     if not check.whole(item.path):
         return
-    if item.md5.endswith(".dir"):
-        names = list(files_below(project.root, item.path))
-        expected: dict[str, int | None] = {
-            "size": sum(size(project.root / item.path / name) for name in names),
-            "nfiles": len(names),
-        }
-    else:
-        expected = {"size": size(project.root / item.path), "nfiles": None}
-    for key, value in expected.items():
+    for key, value in extent(project.root, item.path, item.md5.endswith(".dir")).items():
         if getattr(item, key) != value:
             message = f"{getattr(item, key)} is recorded, {value} is here"
             check.add(f"{where}: {item.path}: {key}", "mismatch", message)
+
+
+def extent(root: Path, path: str, is_folder: bool) -> dict[str, int | None]:
+    """Bytes of a file or folder, and the number of files of a folder, as dvc.lock names them."""
+    if not is_folder:
+        return {"size": size(root / path), "nfiles": None}
+    sizes = [size(root / path / name) for name in files_below(root, path)]
+    return {"size": sum(sizes), "nfiles": len(sizes)}
 
 
 def command_words(stage: Stage) -> list[str]:

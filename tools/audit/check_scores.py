@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Hashable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -67,7 +68,7 @@ def check_scores(project: Project, check: Check) -> None:
                 continue
             ids = sorted(split["image_id"][split[column] == side])
             if compare_lists(check, path, list(scores["image_id"]), ids):
-                expected = pd.DataFrame([metrics_of(row) for _, row in scores.iterrows()])
+                expected = pd.DataFrame([metrics_of(row) for row in scores[list(COUNTS)].to_dict("records")])
                 compare_tables(check, path, scores, pd.concat([scores["image_id"], expected], axis=1))
         check_epoch(project, check, run)
     check_terms(project, check)
@@ -127,7 +128,7 @@ def check_numbers(project: Project, check: Check) -> None:
                 check.add(f"{REPORT}: {variant}/{name}", "mismatch", message)
 
 
-def metrics_of(counts: "pd.Series[Any]") -> dict[str, float]:
+def metrics_of(counts: "pd.Series[Any] | dict[Hashable, Any]") -> dict[str, float]:
     """All metrics of one row of counts."""
     return metrics(**{name: int(counts[name]) for name in COUNTS})
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
@@ -133,7 +134,11 @@ def hash_folder(root: Path, folder: str) -> dict[str, str]:
 
 def size(path: Path) -> int:
     """Bytes of a file; 0 for one that is not there."""
-    return path.stat().st_size if path.is_file() else 0
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
 
 
 def files_below(root: Path, folder: str) -> Iterator[str]:

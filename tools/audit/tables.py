@@ -98,6 +98,8 @@ def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.Da
     for column in expected.columns.difference(found.columns, sort=False):
         check.add(f"{path}: {column}", "mismatch", "there is no such column, which follows from its files")
     for column in expected.columns.intersection(found.columns, sort=False)[1:]:
+        if found[column].equals(expected[column]):
+            continue  # to look at cell by cell takes a hundred times as long
         for name, cell, value in zip(found[key], found[column], expected[column], strict=True):
             if not same(cell, value):
                 check.add(

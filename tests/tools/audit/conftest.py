@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import forked_python
 from tests.helpers.projects import copy_project
 
 
@@ -18,6 +19,12 @@ def audited(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(audited: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(audited)
     return audited
+
+
+@pytest.fixture
+def forked_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages that an audit runs again are forked."""
+    monkeypatch.setattr("sys.executable", forked_python())
 
 
 @pytest.fixture

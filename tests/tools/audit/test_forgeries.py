@@ -6,9 +6,11 @@ disagrees. Only what follows from other files, or a rerun, shows it.
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,13 +22,20 @@ from stages.common.data.layout import COMPARISON_MD, COMPARISON_TEX, CURVES, DAT
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import HISTORY, IMAGE_LEVEL, PER_IMAGE, PRECISION_RECALL, SPLIT, Table
 from stages.common.model import out_of_distribution
+from stages.report import evaluations
 from stages.report import main as report
 from stages.report.evaluations import read_runs, together
 from tests.helpers.forgeries import forged_tables, forgeries, replace, with_cells
-from tools.audit import check_data, check_files, check_predictions, check_record, check_scores, dvc_lock
+from tools.audit import (
+    check_data,
+    check_files,
+    check_params,
+    check_predictions,
+    check_record,
+    check_scores,
+    dvc_lock,
+)
 from tools.audit import verify as verifying
-from tools.audit.check_params import check_params
-from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -34,6 +43,7 @@ pytestmark = pytest.mark.slow
 RUN = "seed-1-fold-1"
 SCORES, MODEL = f"reports/evaluation/adaptive/{RUN}", f"models/adaptive/{RUN}"
 
+Versions = list[tuple[Any, str, Any]]
 # What follows from no other file, so that only running its stage again shows it.
 ONLY_A_RERUN = {
     # A film whose pixels are measured at the patient needs no spacing at the detector.
@@ -76,22 +86,48 @@ LOOKS = {
 }
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not change with the forged file is computed once."""
-    for module, name in (
+def quick_versions() -> Versions:
+    """Module, name and quick version of each function whose answer does not change with the forged file."""
+    slow = (
         (check_record, "pipeline"),
         (out_of_distribution, "fit_reference"),
         (dataset, "load_films"),
         (report, "compared"),
+        (report, "printed"),
+        (report, "write_curves"),
+        (evaluations, "read_runs"),
         (split, "assign"),
         (check_data, "read_params"),
         (check_predictions, "read_params"),
         (check_scores, "read_params"),
         (check_predictions, "read_picture"),
-    ):
-        monkeypatch.setattr(module, name, remembered(getattr(module, name)))
-    monkeypatch.setattr(Table, "parse", parsed_once(Table.parse))
+    )
+    versions: Versions = [(module, name, remembered(getattr(module, name))) for module, name in slow]
+    return [*versions, (check_predictions, "of_mask", scored_once(check_predictions.of_mask))]
+
+
+def make_quick(patch: pytest.MonkeyPatch, versions: Versions, curves: Path) -> None:
+    """Use quick versions; `curves` is a folder for what `write_curves` writes once."""
+    for version in versions:
+        patch.setattr(*version)
+    patch.setattr(Table, "parse", parsed_once(Table.parse))
+    patch.setattr(check_scores, "TemporaryDirectory", lambda: nullcontext(curves))
+
+
+@pytest.fixture(scope="module")
+def untouched(audited: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Versions, Path, list[str]]:
+    """Quick versions that remember the untouched project, their folder of curves, and what was found there."""
+    versions, curves = quick_versions(), tmp_path_factory.mktemp("curves")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(audited)
+        make_quick(patch, versions, curves)
+        return versions, curves, findings(Project(audited))
+
+
+@pytest.fixture
+def quick(untouched: tuple[Versions, Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not change with the forged file is computed once for all tests."""
+    make_quick(monkeypatch, *untouched[:2])
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,6 +156,19 @@ def parsed_once(parse: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFram
     return answer
 
 
+def scored_once(of_mask: Callable[..., Any]) -> Callable[..., Any]:
+    """`of_mask`, which scores one mask of a film once."""
+    answers: dict[Any, Any] = {}
+
+    def answer(tolerance: float, pred: np.ndarray, ref: np.ndarray, film: dict[str, Any]) -> Any:
+        key = (tolerance, pred.tobytes(), ref.tobytes(), str(film))
+        if key not in answers:
+            answers[key] = of_mask(tolerance, pred, ref, film)
+        return answers[key]
+
+    return answer
+
+
 def findings(project: Project, path: str = "") -> list[str]:
     """What the checks of tables and pictures find first that look at a file, all hashes being as they should."""
     for look in next(looks for start, looks in LOOKS.items() if path.startswith(start)):
@@ -144,9 +193,8 @@ def undetected(project: Path, path: str, forged: Iterator[tuple[str, str]]) -> s
     return missed
 
 
-@pytest.mark.usefixtures("quick")
-def test_an_untouched_project_is_good(project: Path) -> None:
-    assert findings(Project(project)) == []
+def test_an_untouched_project_is_good(untouched: tuple[Versions, Path, list[str]]) -> None:
+    assert untouched[2] == []
 
 
 @pytest.mark.usefixtures("quick")
@@ -189,9 +237,11 @@ def test_each_field_of_a_json_file_follows_from_other_files(path: str, project: 
     assert undetected(project, path, forged) == ONLY_A_RERUN.get(path, set())
 
 
-@pytest.mark.usefixtures("quick")
-def test_each_cell_about_whole_films_follows_from_the_scores(project: Path) -> None:
+def test_each_cell_about_whole_films_follows_from_the_scores(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All test films of the toy project have a fracture: here every second one has none."""
+    make_quick(monkeypatch, quick_versions(), tmp_path)
     scores = [folder / PER_IMAGE.name for folder in (project / "reports/evaluation").glob(f"*/{RUN}")]
     tables = [project / REPORTS / table.name for table in report.RESULTS]
     before = {path: path.read_bytes() for path in (*scores, *tables, project / HEADLINE)}
@@ -243,14 +293,19 @@ def test_each_field_of_dvc_lock_is_held_to_dvc_yaml_params_and_files(
     entries = dvc_lock.read_entries((project / "dvc.lock").read_text())
     found, called_good, refused = Project(project), set(), set()
     monkeypatch.setattr(dvc_lock, "read_entries", lambda entries: entries)
-    monkeypatch.setattr(check_files, "hash_files", remembered(check_files.hash_files))
-    monkeypatch.setattr(check_record, "files_below", remembered(lambda *words: list(files_below(*words))))
+    for module, name in (
+        (check_files, "hash_files"),
+        (check_record, "extent"),
+        (check_params, "git"),
+        (check_params, "read_yaml"),
+    ):
+        monkeypatch.setattr(module, name, remembered(getattr(module, name)))
     few = {name: entries[name] for name in ("ingest", "train@adaptive-1-1")}
     for name, forged in [("untouched", few), *forgeries(few)]:
         check = Check()
         try:
             found.lock = dvc_lock.Lock(entries | forged, set(entries))
-            for look in (check_record.check_record, check_params, check_files.check_files):
+            for look in (check_record.check_record, check_params.check_params, check_files.check_files):
                 if not check.findings:
                     look(found, check)
         except UserError as error:

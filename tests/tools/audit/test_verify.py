@@ -348,22 +348,25 @@ def test_code_that_git_does_not_have_or_was_told_to_overlook_is_named(own: Path)
     assert sorted(discrepancies(own, deep=False)) == sorted(expected)
 
 
-def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(own: Path) -> None:
+@pytest.mark.usefixtures("forked_stages")
+def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = own / "data/levels/legend.csv"
     path.unlink()
     path.write_text("level,grey\n0,0\n1,85\n2,170\n3,254\n")
-    run(own, "dvc", "commit", "--force")
-    run(own, "git", "commit", "-qam", "nothing to see here")
+    cover_up(own, "data/levels/legend.csv")
     assert "up to date" in run(own, "dvc", "status")
     assert "Running" not in run(own, "dvc", "repro")
     assert wrist("audit", "verify", "--deep") == 0
-    words = ["wrist", "audit", "verify", "--rerun", "threshold"]
-    done = subprocess.run(words, cwd=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "mismatch  rerun threshold: data/levels/legend.csv" in done.stdout
-    assert "1 of 9 stages run again, 1 discrepancies" in done.stdout
+    capsys.readouterr()
+    assert wrist("audit", "verify", "--rerun", "threshold") == 1
+    said = capsys.readouterr().out
+    assert "mismatch  rerun threshold: data/levels/legend.csv" in said
+    assert "1 of 9 stages run again, 1 discrepancies" in said
 
 
+@pytest.mark.usefixtures("forked_stages")
 def test_what_cannot_be_decided_is_counted_and_is_no_success(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -403,12 +406,14 @@ def test_a_commit_is_checked_by_its_own_code_in_a_clean_clone(own: Path) -> None
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [f"mismatch  {path}", "verify"]
 
 
+@pytest.mark.usefixtures("forked_stages")
 def test_stages_that_run_again_give_the_same_bytes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (project / "dvc.lock").read_bytes()
     assert wrist("audit", "verify", "--rerun", "annotate,train@adaptive-1-1,report") == 0, capsys.readouterr().out
     assert (project / "dvc.lock").read_bytes() == before
 
 
+@pytest.mark.usefixtures("forked_stages")
 def test_a_random_sample_runs_again(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
