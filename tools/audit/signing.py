@@ -86,7 +86,7 @@ def sign(project: Project, key: Path, target: Path) -> int:
     private = read_key(key, private=True)
     assert isinstance(private, Ed25519PrivateKey)
     require_own_output(target, is_evidence)
-    require_own_output(signature_of(target), lambda content: target.exists() and is_signature(content))
+    require_own_output(signature_of(target), is_signature)
     if wrong := verify(project, deep=True).wrong:
         raise error_list(
             "sign: expected a project without discrepancies, found these; correct them first",

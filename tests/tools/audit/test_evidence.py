@@ -64,11 +64,10 @@ def test_a_changed_document_and_a_changed_file_are_named(
 
 
 @pytest.mark.parametrize("spoilt", ["e.json", "e.json.sig"])
-@pytest.mark.parametrize("content", ["mine", "{}", "[]", '{"commit": "", "files": []}', f"{'A' * 86}=="])
+@pytest.mark.parametrize("content", ["mine", "{}", "[]", '{"commit": "", "files": []}'])
 def test_evidence_replaces_nothing_but_evidence(
     spoilt: str, content: str, project: Path, keys: Path, tmp_path: Path
 ) -> None:
-    """Nor a signature that belongs to no evidence: 64 bytes in base64."""
     (tmp_path / spoilt).write_text(content)
     with pytest.raises(UserError, match=rf"{spoilt}: expected a new file or one of this command's"):
         wrist("audit", "sign", "--key", str(keys / "private.pem"), "--output", str(tmp_path / "e.json"))
