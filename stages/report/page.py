@@ -34,6 +34,8 @@ from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
 from stages.report.tables import FEW, GAIN, HEAD, cells_of
 
+SHORT_NAMES = {"f1": "F1", "iou": "IoU", "mcc": "MCC", "auprc": "AUPRC", "nsd": "NSD"}
+"""What the page calls a metric, where that is not its column."""
 # Dice or IoU of fracture masks on whole films, by others who publish code or data (FracAtlas: Abedeen et al. 2023).
 REFERENCES = (
     (
@@ -216,7 +218,7 @@ def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
     rows = statistics.to_dict("records")
     return [
         [
-            row["metric"],
+            SHORT_NAMES.get(row["metric"], row["metric"]),
             span(row["difference"], row["low"], row["high"], "+.4f"),
             *(number(row[name], style) for name, style in styles.items()),
         ]

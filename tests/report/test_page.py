@@ -185,6 +185,11 @@ def test_every_table_has_a_cell_for_each_heading(page: Page) -> None:
     assert {len(width) for width in widths} == {1}
 
 
+def test_metrics_that_are_compared_have_the_names_of_the_other_tables(page: Page) -> None:
+    names = page.locator("[aria-label='Paired statistics'] tbody th").all_inner_texts()
+    assert {"F1", "IoU", "MCC", "AUPRC", "NSD", "accuracy"} <= set(names)
+
+
 def test_what_favours_different_models_is_explained(page: Page) -> None:
     table = page.locator("[aria-label='Beyond pixels']")
     assert {"95 % Hausdorff distance, mean, pixels", "the same in mm, where spacing is known"} < set(
