@@ -91,13 +91,14 @@ def union(rings: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     Raises:
         ValueError: they span more pixels than a film has.
     """
-    points = np.concatenate(rings)
-    origin = np.floor(points.min(axis=0))
-    width, height = (np.ceil(points.max(axis=0)) - origin + 1).astype(int)
     if len(rings) == 1:
         return rings
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"polygons that span {width} x {height} pixels")
+    points = np.concatenate(rings)
+    origin = np.floor(points.min(axis=0))
+    sides = (np.ceil(points.max(axis=0)) - origin + 1).tolist()
+    if sides[0] * sides[1] > MAX_PIXELS:
+        raise ValueError("polygons that span {:g} x {:g} pixels".format(*sides))
+    width, height = map(int, sides)
     marked = [fill_polygon((ring_ - origin,), (height, width)) for ring_ in rings]
     if np.sum(marked, axis=0).max() < 2:
         return rings

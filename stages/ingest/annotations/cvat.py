@@ -73,4 +73,4 @@ def cvat_mask(item: Element) -> tuple[np.ndarray, ...]:
         mask = decode_counts(counts, (height, width), order="C")
     except ValueError as error:
         raise Unreadable("run lengths of a mask", str(error), "export the annotation again", line_of(item)) from None
-    return tuple(ring + np.array([left, top]) for ring in outline(mask))
+    return tuple(ring + np.array([left, top], dtype=np.float64) for ring in outline(mask))

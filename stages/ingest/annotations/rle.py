@@ -18,12 +18,12 @@ def decode_counts(counts: list[int], size: tuple[int, int], order: Literal["C", 
     Raises:
         ValueError: a negative run, runs that do not add up to H x W, or a mask too large to be a film's.
     """
-    runs = np.asarray(counts, dtype=np.int64)
     pixels = size[0] * size[1]
     if min(size) < 1 or pixels > MAX_PIXELS:
         raise ValueError(f"a mask of {size[1]} x {size[0]} pixels")
-    if runs.ndim != 1 or (runs < 0).any() or runs.max(initial=0) > pixels or runs.sum() != pixels:
+    if min(counts, default=0) < 0 or sum(counts) != pixels:
         raise ValueError(f"runs that do not add up to {size[1]} x {size[0]} pixels")
+    runs = np.asarray(counts, dtype=np.int64)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order=order)
 
 

@@ -15,12 +15,16 @@ def read_via(content: bytes) -> Labels:
     if isinstance(data, dict) and "_via_img_metadata" in data:
         data = data["_via_img_metadata"]
     try:
-        items = [(key, entry, entry["filename"], entry["regions"]) for key, entry in data.items()]
+        items = [(key, entry["filename"], entry["regions"]) for key, entry in data.items()]
     except SHAPES as error:
         raise Unreadable("VIA JSON with filename and regions", error_text(error), HOW_TO_FIX) from None
-    for key, _, name, regions in items:
+    for key, name, regions in items:
         line = line_of_key(text, key)
         film = FilmLabels(line=line)
+        if not isinstance(regions, dict | list):
+            actual = f"{type(regions).__name__} as the regions of {name!s:.80}"
+            film.problems.append(("", Problem("a list of regions", actual, "correct the annotation", line)))
+            regions = []
         for index, region in enumerate(regions.values() if isinstance(regions, dict) else regions):
             label = ""
             try:

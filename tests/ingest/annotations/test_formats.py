@@ -429,6 +429,13 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
     ("cvat: a line", read_cvat, cvat('<polyline label="f" points="1,2;3,4"/>'), 3, "polyline"),
     ("cvat: two points", read_cvat, cvat('<polygon label="f" points="1,2;3,4"/>'), 3, "2"),
     ("cvat: a mask too long", read_cvat, cvat('<mask left="0" top="0" width="2" height="2" rle="9"/>'), 3, "add up"),
+    (
+        "cvat: a mask of runs beyond all",
+        read_cvat,
+        cvat('<mask left="0" top="0" width="2" height="2" rle="1e300,1"/>'),
+        3,
+        "add up",
+    ),
     ("coco: another image", read_coco, coco({"image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]}), 15, "image_id 9"),
     (
         "coco: another category",
@@ -466,6 +473,7 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
         2,
         "polyline",
     ),
+    ("via: no regions", read_via, js({"a": {"filename": "a", "regions": None}}), 2, "NoneType"),
     ("via: an ellipse", read_via, js(via(name="ellipse", cx=1)), 2, "ellipse"),
     (
         "studio: two labels",
@@ -500,6 +508,21 @@ def test_what_is_wrong_is_named_with_its_line(read: Read, content: bytes, line: 
     assert why in problem.actual
     assert problem.sentence("f.x").startswith(f"f.x, line {line}: expected ")
     assert why not in problem.redacted().sentence("f.x")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [
+        (read_cvat, cvat('<mask left="1e300" top="0" width="2" height="2" rle="1,3"/>')),
+        (read_coco, coco({"image_id": 7, "category_id": 1, "segmentation": [[1, 1, 1e300, 1, 5, 5], [1] * 6]})),
+        (read_coco, coco({"image_id": 7, "category_id": 1, "segmentation": [[1, 1, 1e300, 1, 5, 5]]})),
+    ],
+    ids=["mask", "two polygons", "polygon"],
+)
+def test_coordinates_beyond_all_are_named_without_a_warning(read: Read, content: bytes) -> None:
+    labels = read(content)
+    assert all_problems(labels) or any(fit_to_film(film, 100, 80)[1] for film in labels.films.values())
 
 
 def test_a_film_or_id_that_is_listed_twice_is_named() -> None:
