@@ -50,7 +50,7 @@ ABOVE = 300
 def ask(path: str, *words: str) -> NoReturn:
     """Be the command: a child of the server does its work, and this process ends as that one does."""
     if words[0] == "python" and not is_worker(words):
-        if not is_forked(*words[1:]):
+        if not is_forked(words):
             os.execv(sys.executable, [sys.executable, *words[1:]])
         end_with_parent()
     files = open_files()
@@ -69,10 +69,10 @@ def ask(path: str, *words: str) -> NoReturn:
         end_as(int(answer.readline()))
 
 
-def is_forked(option: str = "", module: str = "", *words: str) -> bool:
+def is_forked(words: Sequence[str]) -> bool:
     """Whether Python shall run a stage or DVC, but not the worker of a queue, which outlives who starts it."""
-    if option != "-m" or module != "dvc":
-        return option == "-m" and module.startswith("stages.")
+    if tuple(words[1:3]) != ("-m", "dvc"):
+        return is_stage(words)
     return "queue-worker" not in words and "FRESH_DVC" not in os.environ  # whose stages are its children
 
 

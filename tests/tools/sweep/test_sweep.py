@@ -249,7 +249,7 @@ def test_a_search_goes_on_with_the_trial_that_was_stopped_and_a_killed_training_
     assert search.returncode == 0, output
     assert "long-0: share at the start 0.3, share at the end 0.7" in output
     assert "long-0: failed" in output
-    assert re.search(r"long-[1-9]: validation Dice", output)
+    assert "long-2: validation Dice" in output  # the study's second trial is the first one, gone on
     assert "wide-1" in run(project, "dvc", "exp", "list", "--all-commits")
 
 
