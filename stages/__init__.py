@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.core.arithmetic import pin_instructions
+from stages.common.core.library_path import refuse_own_libraries
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading, begin_working
 from stages.common.data.layout import PARAMS
@@ -59,6 +60,7 @@ def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda par
         add_arguments: adds the command's own arguments, which become arguments of `main`.
     """
     begin_loading(stage)
+    refuse_own_libraries()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text of the terminal's encoding
     purpose = str(import_module(f"{__name__}.{stage}").__doc__).splitlines()[0]

@@ -1,9 +1,9 @@
 """The console script `wrist`: signals are handled and instructions are pinned before anything else is imported."""
 
 from stages.common.core.arithmetic import pin_instructions
+from stages.common.core.library_path import refuse_own_libraries
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading
-from tools.libraries import refuse_own_libraries
 
 
 def main() -> None:

@@ -274,6 +274,11 @@ def test_layers_come_as_fill_outline_and_probability_and_one_key_hides_them(
     assert share_of(outlined, page, "labelled") > 0
     assert share_of(outlined, page, "marked") > 0
     assert page.locator("#viewer [data-when]:visible").all_inner_texts() == ["marked", "label"]
+    page.keyboard.press("o")
+    page.keyboard.press("p")
+    assert share_of(panes(page)[0], page, "marked") > 0, "no fill mixes with the probability's colour"
+    assert page.locator("#viewer [data-when]:visible").all_inner_texts() == ["marked", "label", "probability"]
+    page.keyboard.press("p")
     for key in ("m", "l"):
         page.keyboard.press(key)
     bare = panes(page)[0]

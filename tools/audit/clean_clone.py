@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.common.core.errors import UserError, first_few
+from stages.common.core.library_path import LIBRARY_PATH, absolute
 from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import git, leads_out, read_lock
-from tools.libraries import LIBRARY_PATH, absolute
 from tools.temporary import temporary_folder
 
 START = "from tools.command_line import app; app(prog_name='wrist')"

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.common.core.errors import UserError
+from stages.common.core.library_path import LIBRARY_PATH, absolute
 from stages.common.data.layout import PARAMS
-from tools.libraries import LIBRARY_PATH, absolute
 
 LOCK = "dvc.lock"
 

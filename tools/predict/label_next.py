@@ -3,7 +3,6 @@
 from typing import Literal
 
 import numpy as np
-from scipy.special import entr
 
 Measure = Literal["uncertainty", "disagreement"]
 
@@ -16,7 +15,8 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     Source: Shannon 1948.
     """
     p = probabilities.astype(np.float64)
-    return np.asarray((entr(p) + entr(1 - p)) / np.log(2))
+    both = np.stack([p, 1 - p])
+    return np.asarray(-(both * np.log2(both, out=np.zeros_like(both), where=both > 0)).sum(axis=0))
 
 
 def uncertainty(each: np.ndarray) -> float:

@@ -33,7 +33,8 @@ OFFLINE_STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem .8rem; border-bottom: 1px solid #ddd; }
 .fa-check-circle::before { content: "\\2713"; color: green; } .fa-times::before { content: "\\2717"; color: #c00; }
-i { font-style: normal; } footer { display: none; }
+i { font-style: normal; }
+footer, .card:has(.btn-group), .ge-walkthrough-modal, [data-toggle=collapse] { display: none; }
 </style>"""
 
 
@@ -125,12 +126,13 @@ def write_docs(context: Any, name: str, docs: Path) -> None:
 
 
 def keep_docs_offline(folder: Path) -> None:
-    """Remove what Data Docs pages load from other hosts: they must open without a network and call nobody."""
-    remote = re.compile(
-        r"<script[^>]*src=[\"']https?://[^>]*>\s*</script>|<link[^>]*href=[\"']https?://[^>]*>|<img[^>]*src=[\"']https?://[^>]*>"
-    )
+    """Remove what Data Docs pages load from other hosts: they must open without a network and call nobody.
+
+    Their own scripts go as well, since they use those of other hosts, and so do the buttons that would start them.
+    """
+    lost = re.compile(r"<script.*?</script>|<link[^>]*>|<img[^>]*src=[\"']https?://[^>]*>", re.DOTALL)
     for page in sorted(folder.rglob("*.html")):
-        page.write_text(remote.sub("", page.read_text()).replace("</head>", f"{OFFLINE_STYLE}</head>"))
+        page.write_text(lost.sub("", page.read_text()).replace("</head>", f"{OFFLINE_STYLE}</head>"))
 
 
 def write_index(folder: Path, name: str) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, logit
 
 from stages.common.data.records import ImageCalibration
 
@@ -22,15 +21,22 @@ LogitFunction = Callable[[np.ndarray], "Tensor | np.ndarray"]  # uint8 films (N,
 def to_probabilities(logits: "Tensor | np.ndarray", temperature: float = 1.0) -> np.ndarray:
     """sigmoid(logits / T), float32 of the same shape; T above 1 is milder, 1 changes nothing. A logit of 0 stays 0.5.
 
-    Tensors go through torch's sigmoid and arrays through SciPy's. Both are right to float32; their last bits differ.
+    Tensors go through torch's sigmoid and arrays through NumPy's exponential. Both are right to float32; their last
+    bits differ.
 
     Args:
         logits: float32, of any shape, on the CPU.
         temperature: T > 0.
     """
     if isinstance(logits, np.ndarray):
-        return np.asarray(expit(logits / np.float32(temperature)))
+        return sigmoid(logits / np.float32(temperature))
     return np.asarray((logits / temperature).sigmoid().numpy())
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), of the same shape and dtype. SciPy has it, too, and takes longer to load than films take."""
+    with np.errstate(over="ignore"):  # an infinite exponential gives 0
+        return np.asarray(1 / (1 + np.exp(-logits)))
 
 
 def mean_probabilities(
@@ -54,7 +60,8 @@ def mean_probabilities(
 
 def finite_logit(scores: np.ndarray | np.floating) -> np.ndarray:
     """log(p / (1 - p)) of probabilities, float64 of the same shape; 0 and 1 count as one in a million from there."""
-    return np.asarray(logit(np.clip(scores.astype(np.float64), SMALLEST, 1 - SMALLEST)))
+    p = np.clip(scores.astype(np.float64), SMALLEST, 1 - SMALLEST)
+    return np.asarray(np.log(p / (1 - p)))
 
 
 def film_probability(scores: np.ndarray | np.floating, calibration: ImageCalibration) -> np.ndarray:
@@ -64,4 +71,4 @@ def film_probability(scores: np.ndarray | np.floating, calibration: ImageCalibra
         scores: the largest probability of each film's map, float (N,) in 0..1, or of one.
         calibration: fitted by the stage evaluate.
     """
-    return np.asarray(expit(calibration["slope"] * finite_logit(scores) + calibration["intercept"]))
+    return sigmoid(calibration["slope"] * finite_logit(scores) + calibration["intercept"])

@@ -2,7 +2,11 @@ import base64
 from io import BytesIO
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
 from stages.common.analysis.overlays import (
     FALSE_NEGATIVE,
@@ -50,6 +54,11 @@ def test_outline_draws_the_border_only() -> None:
     assert outline(mask, 1).sum() == 16
     assert outline(mask).sum() == 24
     assert not outline(mask)[4, 4]
+
+
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)), st.integers(1, 3))
+def test_an_outline_is_what_scipys_erosion_removes(mask: np.ndarray, width: int) -> None:
+    np.testing.assert_array_equal(outline(mask, width), mask & ~binary_erosion(mask, iterations=width))
 
 
 def test_a_film_is_shown_over_its_own_range_whatever_bits_it_leaves_unused() -> None:

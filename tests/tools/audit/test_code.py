@@ -194,9 +194,12 @@ def test_libraries_at_the_root_that_programs_would_load_are_named_and_the_audits
     monkeypatch.setenv("LD_LIBRARY_PATH", ":/opt/lib:lib:")
     assert environment(tmp_path)["LD_LIBRARY_PATH"] == "/opt/lib"
     monkeypatch.delenv("LD_LIBRARY_PATH")
-    start = "from tools import wrist; wrist.run_command = lambda *_: None; wrist.main(); import cv2, os"
-    show = "print(all(folder[:1] == '/' for folder in os.environ['LD_LIBRARY_PATH'].split(':')))"
-    assert run(ROOT, sys.executable, "-c", f"{start}; {show}") == "True\n"
+    show = "import cv2, os; print(all(folder[:1] == '/' for folder in os.environ['LD_LIBRARY_PATH'].split(':')))"
+    for start in (
+        "from tools import wrist; wrist.run_command = lambda *_: None; wrist.main()",
+        "import stages; stages.run_command = lambda *_: None; stages.run('ingest')",
+    ):
+        assert run(ROOT, sys.executable, "-c", f"{start}; {show}") == "True\n"
 
 
 def test_a_list_of_folders_at_the_root_joins_them_with_a_library(tmp_path: Path) -> None:

@@ -221,35 +221,38 @@ print("versions", [version.version for version in versions])
     assert "found none" in run(project, *SWEEP, "register", "nothing", code=1)
 
 
-def test_a_search_goes_on_with_the_trial_that_was_stopped_and_a_killed_training_costs_its_own_only(
+def test_a_killed_training_costs_its_trial_only_and_a_search_goes_on_with_the_trial_that_was_stopped(
     project: Path,
 ) -> None:
     words = [*SWEEP, "search", "long", "--trials", "1", "-S", "train.loop.epochs=12"]
+    logs = [project / f".dvc/tmp/sweep/long-{number}.log" for number in (0, 1)]
 
     def start() -> subprocess.Popen[str]:
         own = forked_environment() | {"FRESH_DVC": "1"}  # below which a stopped search looks for the training
         return subprocess.Popen(words, cwd=project, env=own, stderr=subprocess.PIPE, text=True)
 
+    def wait_for_epoch(log: Path) -> None:
+        wait_for(lambda: log.exists() and re.search(r"epoch \d+/12", log.read_text()) is not None)
+
     search = start()
-    wait_for(lambda: bool(list((project / ".checkpoints").glob("*.safetensors"))))
-    search.send_signal(signal.SIGTERM)
-    _, output = search.communicate()
-    assert search.returncode == 75, output
-    assert "long-0: stopped" in output
-    assert list((project / ".checkpoints").glob("*.safetensors"))
-    log = project / ".dvc/tmp/sweep/long-0.log"
-    search = start()
-    wait_for(lambda: re.search(r"resumes in epoch.*epoch \d+/12", log.read_text(), re.DOTALL) is not None)
+    wait_for_epoch(logs[0])
     matches = subprocess.run(["pgrep", "-f", "stages.train adaptive 1 1"], capture_output=True, text=True, check=False)
     mine = [pid for pid in matches.stdout.split() if str(project) in str(Path(f"/proc/{pid}/cwd").resolve())]
     assert mine
     for pid in mine:
         subprocess.run(["kill", "-KILL", pid], check=False)
+    wait_for_epoch(logs[1])
+    search.send_signal(signal.SIGTERM)
+    _, output = search.communicate()
+    assert search.returncode == 75, output
+    assert "long-0: failed" in output
+    assert "long-1: stopped" in output
+    assert list((project / ".checkpoints").glob("*.safetensors"))
+    search = start()
     _, output = search.communicate()
     assert search.returncode == 0, output
-    assert "long-0: share at the start 0.3, share at the end 0.7" in output
-    assert "long-0: failed" in output
-    assert "long-2: validation Dice" in output  # the study's second trial is the first one, gone on
+    assert "resumes in epoch" in logs[1].read_text()
+    assert re.search(r"long-1: .*validation Dice", output)
     assert "wide-1" in run(project, "dvc", "exp", "list", "--all-commits")
 
 

@@ -149,15 +149,16 @@ const viewer = (() => {
       if (control.type === "checkbox") control.checked = value; else control.value = value;
       if (control.type === "range") control.nextSibling.textContent = control.value; // in the steps of the slider
     }
-    const filled = state.marks && state.style === "fill" && state.label && current.labelPixels;
+    const filled = filling() && state.label && current.labelPixels;
     const keys = {fill: filled, marked: state.marks && !filled, outline: state.label && current.labelPixels && !filled, probability: state.probability};
     for (const key of dialog.querySelectorAll("[data-when]")) key.hidden = state.hidden || !keys[key.dataset.when];
   }
+  const filling = () => state.marks && state.style === "fill" && !state.probability; // two fills would mix their colours
   const cut = model => state.threshold ?? model.threshold;
   function paint(pane) {
     const {values, width, height} = pane.model.pixels, label = current.labelPixels && current.labelPixels.values, from = 255 * cut(pane.model);
     const marks = values.map(value => Number(value >= from)), labelled = label ? label.map(value => Number(value > 0)) : null;
-    const both = state.label && labelled, filled = state.marks && state.style === "fill";
+    const both = state.label && labelled, filled = filling();
     pane.fills = [];
     if (state.probability) pane.fills.push(tinted(width, height, index => ["probable", 0.85 * values[index]], true));
     if (filled) pane.fills.push(tinted(width, height, index => {
