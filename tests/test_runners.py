@@ -120,8 +120,13 @@ def test_a_workflow_reads_its_input_as_params_and_never_as_commands(tmp_path: Pa
     assert not (tmp_path / "owned").exists()
 
 
+def training_job() -> dict[str, Any]:
+    job: dict[str, Any] = read_yaml(ROOT / ".github/workflows/train.yaml")["jobs"]["train"]
+    return job
+
+
 def training_steps() -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = read_yaml(ROOT / ".github/workflows/train.yaml")["jobs"]["train"]["steps"]
+    steps: list[dict[str, Any]] = training_job()["steps"]
     return steps
 
 
@@ -137,6 +142,9 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
     run(project, "git", "remote", "add", "origin", str(tmp_path / "origin"))
     run(project, "git", "push", "-q", "origin", "HEAD:main")
     run(project, "git", "fetch", "-q", "origin")
+    run(project, "git", "checkout", "-q", "--detach")  # as the workflow of a pull request
+    for key in ("user.name", "user.email"):
+        run(project, "git", "config", "--unset", key)
     run(project, "dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
     cml = tmp_path / "bin/cml"
     cml.parent.mkdir()
@@ -148,8 +156,7 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
         bare = {"PATH": ":".join([*reversed(path.read_text().split()), "/usr/bin", "/bin"]), "HOME": str(tmp_path)}
         bare |= {"GITHUB_PATH": str(path), "CHANGES": "train.adaptive.alpha.start=0.1", "PYTHONPATH": str(project)}
         bare |= {"EXPERIMENT": "run-1-1", "GIT_URL": str(tmp_path / "origin")}
-        for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
-            bare[name] = "runner@example.org"
+        bare |= {name: value for name, value in training_job()["env"].items() if name.startswith("GIT_")}
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.get("run", "true")]
         done = subprocess.run(words, cwd=project, env=bare, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{step['run']}\n{done.stdout}\n{done.stderr}"

@@ -62,14 +62,19 @@ def training_gpus(settings: Loop) -> list[str]:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process sees, in torch's order, by names that are the same in every process."""
+    """The GPUs that this process sees, in torch's order, by names that are the same in every process and container.
+
+    A number is not: a container that is given the second GPU counts it as its first.
+    """
     # CUDA's own order is by speed; that of nvidia-smi makes a number the same device everywhere.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if not has_gpu():
         return []
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    numbers = chosen.split(",") if chosen else [str(number) for number in range(torch.cuda.device_count())]
-    return [f"gpu-{number.strip()}" for number in numbers[: torch.cuda.device_count()]]
+    chosen = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    names = [f"gpu-{torch.cuda.get_device_properties(number).uuid}" for number in range(torch.cuda.device_count())]
+    # A part of a GPU (MIG) has a name of its own, and its properties may be those of the whole.
+    parts = {number: name for number, name in enumerate(chosen) if name.startswith("MIG-")}
+    return [parts.get(number, name) for number, name in enumerate(names)]
 
 
 def shares(gpus: list[str], devices: int) -> list[str]:

@@ -158,14 +158,35 @@ def test_trainings_spread_over_gpus_before_they_share_one(monkeypatch: pytest.Mo
             shares(["gpu-3"], 1)
 
 
+def pretend_gpus(monkeypatch: pytest.MonkeyPatch, *uuids: str) -> None:
+    """GPUs that torch would see, by their UUIDs."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(uuids))
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: SimpleNamespace(uuid=uuids[number]))
+
+
+def test_a_gpu_has_one_name_in_every_container_however_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of two GPUs is the first one of a container that is given no other."""
+    monkeypatch.setattr("stages.train.devices.has_gpu", lambda: True)
+    pretend_gpus(monkeypatch, "a", "b")
+    outside = visible_gpus()
+    pretend_gpus(monkeypatch, "b")
+    for chosen in (None, "0", "1", "GPU-b"):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if chosen is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+        assert visible_gpus() == outside[1:]
+    for part in ("MIG-1", "MIG-2"):  # two parts of it are trained on at once
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", part)
+        assert visible_gpus() == [part]
+
+
 def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(
     toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On devices that are pretended, since there is none here; the lock files and what Fabric is told are real."""
     monkeypatch.setenv("DEVICE_LOCK_DIR", str(tmp_path))
     monkeypatch.setattr("stages.train.devices.has_gpu", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,7")
+    pretend_gpus(monkeypatch, "3", "7")
     loop = Params.model_validate(toy_params["train"]).loop
     assert visible_gpus() == ["gpu-3", "gpu-7"]
     with lock_devices(["gpu-3"], 1):  # by another process, which sees that one only

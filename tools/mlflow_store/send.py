@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import chosen_uri, describe, local_uri, open_client, shown, sweep_run
+from tools.mlflow_store.summarise import BEST
 
 BATCH = 1000  # metrics of one call, MLflow's limit
 
@@ -53,16 +54,30 @@ def open_copy(source: MlflowClient, run: Run, target: MlflowClient, experiment: 
         target: the server.
         experiment: its id there.
     """
+    parent = run.data.tags.get("mlflow.parentRunId")
+    below = {"mlflow.parentRunId": copy_sweep(source.get_run(parent), target, experiment)} if parent else {}
     record = run.data.tags.get("record", run.info.run_id)
     copies = target.search_runs([experiment], f"tags.record = '{record}'")
     if copies:
         return copies[0]
     tags = {key: value for key, value in run.data.tags.items() if key == "mlflow.runName" or key[:7] != "mlflow."}
-    parent = run.data.tags.get("mlflow.parentRunId")
-    if parent:
-        sweep = source.get_run(parent).data.tags["sweep"]
-        tags["mlflow.parentRunId"] = sweep_run(target, experiment, sweep)
-    return target.create_run(experiment, run.info.start_time, tags | {"record": record})
+    return target.create_run(experiment, run.info.start_time, tags | below | {"record": record})
+
+
+def copy_sweep(run: Run, target: MlflowClient, experiment: str) -> str:
+    """The id of a sweep's own run on the server, with the summary that the local store has, unless one is there.
+
+    Args:
+        run: of the local store.
+        target: the server.
+        experiment: its id there.
+    """
+    new = sweep_run(target, experiment, run.data.tags["sweep"])
+    if run.data.metrics and not target.get_run(new).data.metrics:
+        metrics = [Metric(name, value, run.info.start_time, 0) for name, value in run.data.metrics.items()]
+        best = [RunTag(BEST, run.data.tags[BEST])]
+        target.log_batch(new, metrics=metrics, tags=best)
+    return new
 
 
 def fill_copy(source: MlflowClient, run: Run, target: MlflowClient, copy: Run) -> None:

@@ -7,6 +7,8 @@ from mlflow.entities import Metric, RunTag
 
 from stages.common.model.tracking import chosen_uri, describe, open_client, shown, sweep_run
 
+BEST = "best_experiment"  # the tag that names it
+
 
 def summarise(sweep: str, scores: dict[str, float]) -> None:
     """Write the number of experiments, the best score and whose it is; a store that fails costs a sentence.
@@ -22,6 +24,10 @@ def summarise(sweep: str, scores: dict[str, float]) -> None:
     try:
         client, experiment = open_client()
         run = sweep_run(client, experiment, sweep)
-        client.log_batch(run, metrics=metrics, tags=[RunTag("best_experiment", best)])
+        client.log_batch(run, metrics=metrics, tags=[RunTag(BEST, best)])
     except Exception as error:  # stores fail in the ways of HTTP, SQL, S3 and disks
-        print(f"mlflow: {shown(chosen_uri())} failed ({describe(error)}); its run lacks the summary", file=sys.stderr)
+        print(
+            f"mlflow: {shown(chosen_uri())} failed ({describe(error)}); its run lacks the summary, which `wrist sweep "
+            f"report {sweep}` writes",
+            file=sys.stderr,
+        )

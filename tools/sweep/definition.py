@@ -1,8 +1,8 @@
 """What all experiments of a sweep share, so that their scores compare: data, code, and params that are not searched."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dvc.api import DVCFileSystem
 from dvc.repo import Repo
@@ -11,9 +11,10 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET
 from stages.common.model.tracking import flat
 from tools.audit.dvc_lock import LOCK, Lock
-from tools.sweep.experiments import names, read_params
+from tools.sweep.experiments import Experiment, names, read_params
 
-TRAINING = "train@adaptive-"  # begins the name of every training of a sweep
+T = TypeVar("T")
+TRAINING, TESTING = "train@adaptive-", "evaluate@adaptive-"  # begin the names of the stages of a sweep
 
 
 def define(params: dict[str, Any], searched: Collection[str], lock: Lock, code: dict[str, str]) -> dict[str, Any]:
@@ -29,16 +30,29 @@ def define(params: dict[str, Any], searched: Collection[str], lock: Lock, code: 
     return without(["report", *searched], params) | {path: lock.hashes.get(path, "")} | code
 
 
-def present_code() -> dict[str, str]:
-    """DVC's hashes of the code that trains, as it is in the workspace, by path."""
+def present_code(stages: Iterable[str]) -> dict[str, str]:
+    """DVC's hashes of the code of some stages, as it is in the workspace, by path.
+
+    Args:
+        stages: what their names begin with.
+    """
     with Repo(_wait_for_lock=True) as repo:
-        training = next(stage for stage in repo.index.stages if stage.addressing.startswith(TRAINING))
-        return {dep.def_path: dep.get_hash().value for dep in training.deps if dep.def_path.startswith("stages/")}
+        deps = [dep for name in stages for dep in first(name, {s.addressing: s.deps for s in repo.index.stages}) or []]
+        return {dep.def_path: dep.get_hash().value for dep in deps if dep.def_path.startswith("stages/")}
 
 
-def recorded_code(lock: Lock) -> dict[str, str]:
-    """The same of the code that trained, as dvc.lock has it."""
-    return next((stage.code for name, stage in lock.stages.items() if name.startswith(TRAINING)), {})
+def recorded_code(lock: Lock, stages: Iterable[str]) -> dict[str, str]:
+    """The same of the code that ran, as dvc.lock has it."""
+    code: dict[str, str] = {}
+    for name in stages:
+        if (stage := first(name, lock.stages)) is not None:
+            code |= stage.code
+    return code
+
+
+def first(prefix: str, named: Mapping[str, T]) -> T | None:
+    """What the first name that begins thus stands for."""
+    return next((value for name, value in named.items() if name.startswith(prefix)), None)
 
 
 def without(free: Collection[str], params: dict[str, Any]) -> dict[str, Any]:
@@ -51,24 +65,50 @@ def without(free: Collection[str], params: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flat(params).items() if not any(f"{key}.".startswith(f"{n}.") for n in free)}
 
 
-def refuse_another(sweep: str, params: dict[str, Any], searched: Collection[str]) -> dict[str, Any]:
+def refuse_another(
+    sweep: str, params: dict[str, Any], searched: Collection[str], stages: Collection[str] = (TRAINING, TESTING)
+) -> dict[str, Any]:
     """Compare params, data and code of new experiments with those of one that the sweep has already.
 
     Args:
         sweep: its name.
         params: of the new experiments, without what is searched.
         searched: dotted names of params, or of sections, that differ between experiments.
+        stages: what each experiment runs, by the beginning of their names.
     Returns:
         What all experiments of the sweep have in common.
     Raises:
         UserError: another sweep of this name is here; the message names what differs.
     """
-    here = define(params, searched, Lock(Path(LOCK).read_text()), present_code())
+    here = define(params, searched, Lock(Path(LOCK).read_text()), present_code(stages))
     if members := names(sweep):
-        lock = Lock(DVCFileSystem(rev=members[0]).read_text(LOCK))
-        there = define(read_params(members[0]), searched, lock, recorded_code(lock))
+        lock = lock_of(members[0])
+        there = define(read_params(members[0]), searched, lock, recorded_code(lock, stages))
         refuse_differences(sweep, members[0], here, there)
     return here
+
+
+def lock_of(experiment: str) -> Lock:
+    return Lock(DVCFileSystem(rev=experiment).read_text(LOCK))
+
+
+def refuse_mixed(sweep: str, experiments: Sequence[Experiment]) -> None:
+    """Compare data and code of experiments that are to stand in one table, whatever command ran them.
+
+    Args:
+        sweep: their name.
+        experiments: at least one.
+    Raises:
+        UserError: some were trained or tested with others; the message names what differs.
+    """
+    stages = [TRAINING] if any(item.test is None for item in experiments) else [TRAINING, TESTING]
+    of_each = [define({}, [], lock, recorded_code(lock, stages)) for lock in (lock_of(e.name) for e in experiments)]
+    for item, there in zip(experiments[1:], of_each[1:], strict=True):
+        if differing := differences(of_each[0], there, f"in {experiments[0].name}", f"in {item.name}"):
+            raise UserError(
+                f"{sweep}: the scores of {experiments[0].name} and {item.name} do not compare: {differing}; leave one "
+                "of them out (`dvc exp remove NAME`), or run it again under another name"
+            )
 
 
 def refuse_changed(sweep: str, planned: Mapping[str, dict[str, Any]]) -> None:
@@ -94,13 +134,22 @@ def refuse_differences(sweep: str, member: str, here: dict[str, Any], there: dic
     Raises:
         UserError: they differ.
     """
-    differing = [
-        f"{key} is {here.get(key, 'absent')} here and {there.get(key, 'absent')} there"
-        for key in sorted(here.keys() | there.keys())
-        if here.get(key) != there.get(key)
-    ]
-    if differing:
+    if differing := differences(here, there, "here", "there"):
         raise UserError(
-            f"{sweep}: expected what {member} was run with, found others: {'; '.join(differing)}; "
+            f"{sweep}: expected what {member} was run with, found others: {differing}; "
             "choose another name, or go back to its params, data, code and ranges"
         )
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any], here: str, there: str) -> str:
+    """What differs, by name; nothing where they are equal.
+
+    Args:
+        ours, theirs: what is compared.
+        here, there: whose it is, in words.
+    """
+    return "; ".join(
+        f"{key} is {ours.get(key, 'absent')} {here} and {theirs.get(key, 'absent')} {there}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    )

@@ -19,7 +19,7 @@ from stages.train.params import Method, read_weights
 from tools.sweep.arms import arms
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code
 from tools.sweep.cost import expected_cost
-from tools.sweep.definition import refuse_another, refuse_changed
+from tools.sweep.definition import TRAINING, refuse_another, refuse_changed, refuse_mixed
 from tools.sweep.exchange import pull
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import names, read_sweep, targets, trained_params
@@ -52,7 +52,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
     refuse_unknown_code()
     params = overridden(overrides)
     check_ranges(parsed, overrides, read_weights(params["train"]["adaptive"]))
-    definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE])
+    definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE], [TRAINING])
     train, folds = trained_params(params)
     if is_shared():
         find_origin()  # other machines can take up what runs here
@@ -231,6 +231,7 @@ def write_page(name: str, adaptive: Method) -> int:
     from tools.sweep.page import render
 
     experiments = read_sweep(name)
+    refuse_mixed(name, experiments)
     summarise(name, {item.name: item.score for item in experiments})
     if missing := [str(path) for path in (RAW / MANIFEST.name, DATASET / SPLIT.name) if not path.exists()]:
         print(

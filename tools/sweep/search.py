@@ -90,12 +90,24 @@ class Search:
             UserError: a search of this name has other params, data or ranges.
         """
         study = open_study(self.name, int(WARMUP * self.train.loop.epochs) + 1, STARTUP)
-        searched = {item.key: (item.low, item.high, item.log) for item in self.ranges}
-        here = {**self.definition, "ranges": describe_space(searched or dict.fromkeys((START, END), (0.0, 1.0, False)))}
         if "definition" not in study.user_attrs:
-            study.set_user_attr("definition", here)
-        refuse_differences(self.name, f"the search in {shown_storage()}", here, study.user_attrs["definition"])
+            study.set_user_attr("definition", self.whole())
+        self.refuse_another(study)
         return study
+
+    def whole(self) -> dict[str, Any]:
+        """What all trials have in common, and the ranges."""
+        searched = {item.key: (item.low, item.high, item.log) for item in self.ranges}
+        return {**self.definition, "ranges": describe_space(searched or dict.fromkeys((START, END), (0.0, 1.0, False)))}
+
+    def refuse_another(self, study: optuna.Study) -> None:
+        """Compare this search with the one that the study is of.
+
+        Raises:
+            UserError: it is another one.
+        """
+        place = f"the search in {shown_storage()}"
+        refuse_differences(self.name, place, self.whole(), study.user_attrs["definition"])
 
     def work(self, study: optuna.Study, trials: int) -> None:
         """One trial after the other until there are enough."""
@@ -153,6 +165,7 @@ class Search:
     def claim(self, study: optuna.Study, trials: int) -> tuple[Trial | None, list[str]]:
         """A trial to run, or None and, unless enough are done, who runs those that are still open."""
         while True:
+            self.refuse_another(study)  # searches that began at the same moment both wrote it, and the later one stays
             release_dead(study)
             left = trials - len(done(study))
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

@@ -323,7 +323,8 @@ def log_test_metrics(weights_sha256: str, metrics: dict[str, float]) -> int:
         values = [Metric(f"test_{name}", value, run.info.start_time, 0) for name, value in metrics.items()]
         client.log_batch(run.info.run_id, metrics=values)
 
-    return on_runs([weights_sha256], log, "the test metrics are in metrics.json only")
+    again = "`dvc repro --force --single-item evaluate` writes them again"
+    return on_runs([weights_sha256], log, f"the test metrics are in metrics.json only; {again}")
 
 
 def log_report(weights_sha256: Iterable[str], files: Iterable[Path]) -> int:
@@ -339,7 +340,7 @@ def log_report(weights_sha256: Iterable[str], files: Iterable[Path]) -> int:
         for path in paths:
             client.log_artifact(run.info.run_id, path, REPORTS.name)  # whose pictures a withdrawal removes
 
-    return on_runs(weights_sha256, log, "its runs lack the report")
+    return on_runs(weights_sha256, log, "its runs lack the report; `dvc repro --force --single-item report` adds it")
 
 
 def on_runs(weights_sha256: Iterable[str], work: Callable[[mlflow.MlflowClient, Run], None], consequence: str) -> int:

@@ -183,10 +183,12 @@ def test_a_deleted_experiment_costs_the_record_and_no_training(
         with training_run("adaptive", TAGS) as run:
             record_all(run)
         assert log_test_metrics("123", {"f1": 0.75}) == 0
+        assert log_report(["123"], [here / "mlflow.db"]) == 0
         output = capsys.readouterr().err
         assert output.count("training goes on without a record") == 1
         assert f"is deleted; restore it with `mlflow experiments restore --experiment-id {experiment}`" in output
-        assert "the test metrics are in metrics.json only" in output
+        assert "the test metrics are in metrics.json only; `dvc repro --force --single-item evaluate` writes" in output
+        assert "its runs lack the report; `dvc repro --force --single-item report` adds it" in output
 
 
 def test_an_experiment_that_is_deleted_on_a_server_leaves_the_run_here(

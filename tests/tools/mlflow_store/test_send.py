@@ -10,6 +10,7 @@ from stages.common.core.errors import UserError
 from stages.common.model.tracking import local_uri, log_test_metrics, open_client, training_run
 from tests.helpers.mlflow_store import TAGS, MlflowServer, check_all, model_files, record_all
 from tools.mlflow_store.send import send
+from tools.mlflow_store.summarise import summarise
 
 
 @pytest.fixture
@@ -98,9 +99,14 @@ def check_a_broken_artefact_store(
         send(run.run_id)
     artefacts.unlink()
     (server.folder / "moved").rename(artefacts)
+    with monkeypatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI")
+        summarise("grid", {"grid-1": 0.5, "grid-2": 0.25})
     assert send(run.run_id) == begun
     check_all(remote, remote.get_run(begun))
     (sweep,) = remote.search_runs([experiment], "tags.sweep = 'grid'")
+    assert sweep.data.metrics == {"experiments": 2, "best_validation_dice": 0.5}
+    assert sweep.data.tags["best_experiment"] == "grid-1"
     assert remote.get_run(begun).data.tags["mlflow.parentRunId"] == sweep.info.run_id
 
 
@@ -112,3 +118,12 @@ def test_sending_asks_for_a_server_and_a_run(here: Path, monkeypatch: pytest.Mon
         UserError, match=r"x: expected the id of a run in sqlite.*; see `mlflow ui --backend-store-uri sqlite"
     ):
         send("x")
+
+
+def test_a_store_that_takes_no_summary_costs_a_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    summarise("grid", {"grid-1": 0.5})
+    said = capsys.readouterr().err
+    assert "its run lacks the summary, which `wrist sweep report grid` writes" in said

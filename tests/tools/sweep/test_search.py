@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,16 @@ def judge_next(searching: Search, opened: optuna.Study) -> None:
     params, first = searching.unfinished(opened)[0]
     opened.enqueue_trial(params, None if first is None else {"first": first})
     searching.judge(opened, opened.ask())
+
+
+def test_of_two_searches_that_begin_at_the_same_moment_one_ends(here: Path) -> None:
+    """Both found no definition and wrote theirs."""
+    first, second = wide(), replace(wide(), definition={"train.loop.epochs": 3})
+    opened = first.open()
+    opened.set_user_attr("definition", second.whole())
+    with pytest.raises(UserError, match=r"train\.loop\.epochs is absent here and 3 there"):
+        first.claim(opened, 1)
+    assert second.claim(opened, 1)[0] is not None
 
 
 def test_a_trained_trial_whose_push_failed_is_pushed_later_and_not_trained_again(

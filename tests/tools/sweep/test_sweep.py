@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from playwright.sync_api import Page
 
 from stages.common.core.arithmetic import TORCH
 from tests.helpers.pages import widths_of_tables
+from tests.helpers.params import change_params
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import forked_environment, on_small_disk, read_until, run, wait_for
 from tests.helpers.projects import copy_project, stages_run
@@ -188,17 +190,22 @@ def test_another_sweep_under_the_same_name_is_refused(words: list[str], message:
 
 
 def test_other_data_and_other_code_under_the_same_name_are_refused(project: Path) -> None:
-    lock, code = project / "dvc.lock", project / "stages/train/loss.py"
+    lock, code = project / "dvc.lock", [project / f"stages/{name}.py" for name in ("train/loss", "evaluate/curves")]
     text = lock.read_text()
-    with code.open("a") as file:
-        file.write("# other\n")
+    for path in code:
+        with path.open("a") as file:
+            file.write("# other\n")
     lock.write_text(re.sub(r"(path: data/dataset\n\s+hash: md5\n\s+md5: )\w{32}", r"\g<1>" + "0" * 32, text))
     said = run(project, *SWEEP, "arms", "wide", "--seeds", "1", code=1)
+    of_search = run(project, *SWEEP, "search", "wide", code=1)
     lock.write_text(text)
-    run(project, "git", "checkout", "-q", str(code))
+    run(project, "git", "checkout", "-q", *map(str, code))
     assert f"data/dataset is {'0' * 32}.dir here and " in " ".join(said.split())
     assert re.search(r"stages/train is \w{32}\.dir here and \w{32}\.dir there", " ".join(said.split()))
+    assert re.search(r"stages/evaluate is \w{32}\.dir here and \w{32}\.dir there", " ".join(said.split()))
     assert "stages/common" not in said
+    assert "stages/train is" in of_search
+    assert "stages/evaluate is" not in of_search, "a search tests nothing"
 
 
 def test_the_network_of_the_best_experiment_loads_from_the_registry_in_a_clean_process(
@@ -285,6 +292,25 @@ def test_a_search_waits_on_a_full_disk_and_goes_on_when_there_is_room(finished: 
     assert enough.count("validation Dice") == 1
     assert "sweep full: 1 experiments" in enough
     assert "Data and pipelines are up to date." in enough
+
+
+def test_both_trainings_of_the_matrix_run_at_once_and_dvc_repro_finds_them_done(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copy_project(finished, tmp_path)
+    change_params(project, {"train": {"loop": {"epochs": 4}}})
+    monkeypatch.setenv("DEVICE_LOCK_DIR", str(tmp_path / "locks"))  # trainings of other tests would be waited for
+    said = run(project, "wrist", "repro", "--jobs", "2")
+    for stage in ("train", "evaluate"):
+        for variant in ("baseline", "adaptive"):
+            assert f"Stage '{stage}@{variant}-1-1' is cached - skipping run" in said
+    assert "up to date" in run(project, "dvc", "status")
+    assert "repro-" not in run(project, "dvc", "exp", "list", "--all-commits")
+    _, below = sweep_and_below(project, "repro")
+    spans = [(item.info.start_time, item.info.end_time) for item in below.values()]
+    assert len(spans) == 2
+    if len(os.sched_getaffinity(0)) > 1:
+        assert max(start for start, _ in spans) < min(end for _, end in spans)
 
 
 def test_a_dry_run_tells_the_cost_and_starts_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
