@@ -27,12 +27,11 @@ from stages.ingest.problems import Unreadable
 from stages.ingest.silence import NO_STDERR
 from tools.predict import TOOLS
 from tools.predict.annotations import picture_path, refuse_odd_names, refuse_one_picture, tool_files
-from tools.predict.films import INDEX, PREDICTION, SUMMARY, WRITTEN, Named, decode, find_films, predicted_below
+from tools.predict.films import FILES, INDEX, PREDICTION, SUMMARY, WRITTEN, Named, decode, find_films, predicted_below
 from tools.predict.index import LEFT_OUT, write_pages
 from tools.predict.label_next import Measure
 from tools.predict.model import Model, Prediction, open_model, predict
 from tools.predict.outputs import (
-    FILES,
     WARNING,
     Facts,
     FilmFacts,
@@ -85,7 +84,8 @@ def predict_films(
         network = open_model(model, average=average, flip=flip, threads=1)
     if measure == "disagreement" and len(network.networks) < 2:
         raise UserError("--label-next disagreement: expected several networks, found one; train more seeds, --average")
-    films, others = find_films(names)
+    found = find_films(names)
+    films, others = found.films, found.others
     refuse_files(output, films, formats)
     if set(formats) & set(TOOLS):
         names_below = [*(name.as_posix() for _, name in films), *predicted_below(output)]  # the tools' files hold all
@@ -94,6 +94,8 @@ def predict_films(
     if others:
         shown = first_few([printable(str(path)) for path, _ in others], SHOWN)
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
+    for kind, count in sorted(found.passed_over.items()):
+        print(f"predict: {count} files {kind} are passed over", file=sys.stderr)
     facts = facts_of(network, git_commit(), {"average": average, "tta": flip, "format": formats})
     print(f"predict: {WARNING}", file=sys.stderr)
     counts, refused = Counter[str](), {name.as_posix(): LEFT_OUT for _, name in others}

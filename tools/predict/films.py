@@ -1,6 +1,7 @@
 """Which films a user means, and their pixels, by the code with which the pipeline reads its own."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from stages.common.core.errors import UserError
+from stages.common.data.layout import LAYERS_SUFFIX
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES
 from stages.ingest.dicom.basics import flip, is_dicom
 from stages.ingest.file_access import is_system_file
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 PREDICTION = "prediction.json"  # lies in every folder that `wrist predict` writes
+OVERLAY, SEGMENTATION = "overlay.jpg", "segmentation.dcm"
+FILM, LAYERS, GREY_LEVELS = "film.jpg", f"layers{LAYERS_SUFFIX}", f"levels{LAYERS_SUFFIX}"  # what the viewer shows
+PROBABILITY, MASK = "probability.png", "mask.png"
+FILES = (PREDICTION, OVERLAY, SEGMENTATION, FILM, LAYERS, GREY_LEVELS, PROBABILITY, MASK)  # in the folder of a film
 SUMMARY, INDEX, ANNOTATIONS = "summary.csv", "index.html", "predicted_annotations"  # lie above these folders
 WRITTEN = "written.json"  # beside them; SHA-256 of each file that lies there
 Edge = TypeVar("Edge", int, float)
@@ -64,26 +70,38 @@ Named = tuple[Path, Path]
 """A file, and its name below the output: that of its folder if it is a film."""
 
 
-def find_films(names: Sequence[str]) -> tuple[list[Named], list[Named]]:
+@dataclass(frozen=True)
+class FoundFilms:
+    """What the names that a user gives stand for.
+
+    others: what folders hold besides films. passed_over: numbers of files that are neither, by what they are.
+    """
+
+    films: list[Named]
+    others: list[Named]
+    passed_over: Counter[str]
+
+
+def find_films(names: Sequence[str]) -> FoundFilms:
     """Every file that is meant: files, folders (all films below them) and globs.
 
-    Returns:
-        The films, and what a folder holds besides films. What this program wrote, and files of operating systems, are
-        neither.
     Raises:
         UserError: a name that matches nothing, a folder that cannot be listed, or two films with one output.
     """
     films: dict[Path, Path] = {}
-    others: list[Named] = []
+    others: dict[Path, Path] = {}
+    passed_over: dict[Path, str] = {}
     for name in names:
         path = Path(name)
         paths = [path] if path.exists() else sorted(Path(match) for match in glob(name, recursive=True))  # noqa: PTH207
         if not paths:
             raise UserError(f"{name}: expected a file, a folder or a pattern of films, found nothing")
         for source in paths:
-            files = files_below(source) if source.is_dir() else [source]
+            files, beside, passed = files_below(source) if source.is_dir() else ([source], [], {})
+            passed_over |= passed
             inside = [file for file in files if file == source or looks_like_a_film(file, source)]
-            others += [(file, file.relative_to(source)) for file in files if file not in set(inside)]
+            left_out = sorted({*files, *beside} - set(inside))
+            others |= {file: file.relative_to(source) for file in left_out}
             if not inside:
                 raise UserError(
                     f"{source}: expected films (PNG, JPEG, TIFF, WebP, BMP, DICOM) in this folder, found none"
@@ -97,26 +115,37 @@ def find_films(names: Sequence[str]) -> tuple[list[Named], list[Named]]:
     for output, film in films.items():
         if above := films.keys() & set(output.parents):
             raise UserError(f"{film} and {films[above.pop()]}: expected films of different names; run them one by one")
-    return [(film, output) for output, film in films.items()], others
+    pairs = [(film, output) for output, film in films.items()]
+    return FoundFilms(pairs, list(others.items()), Counter(passed_over.values()))
 
 
-def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, and links to folders, without what `wrist predict` or an operating system put there."""
+def files_below(folder: Path) -> tuple[list[Path], list[Path], dict[Path, str]]:
+    """All files below a folder, and links to folders, sorted.
+
+    Returns:
+        Those that may be films; what lies beside a prediction without being a part of it, which may be an output of
+        another version and is no film; and, with what they are, those that `wrist predict` or an operating system
+        put there.
+    """
     files = []
     for place, folders, names in os.walk(folder, onerror=refuse_folder):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
         files += [Path(place) / name for name in (*names, *links)]
-    written = {path.parent for path in files if path.name == PREDICTION}
-    above = {parent for path in written for parent in path.parents}
-    beside = {parent / ANNOTATIONS for parent in above}
+    system = {path for path in files if is_system_file(path.relative_to(folder).as_posix())}
+    predicted = {path.parent for path in files if path.name == PREDICTION}
+    above = {parent for path in predicted for parent in path.parents}
+    exported = {parent / ANNOTATIONS for parent in above}
     own = {
         path
         for path in files
-        if path.parent in written
+        if (path.parent in predicted and path.name in FILES)
         or (path.name in (SUMMARY, INDEX, WRITTEN) and path.parent in above)
-        or beside.intersection(path.parents)
+        or exported.intersection(path.parents)
     }
-    return sorted(path for path in files if path not in own and not is_system_file(path.relative_to(folder).as_posix()))
+    rest = sorted(set(files) - system - own)
+    beside = [path for path in rest if path.parent in predicted]
+    passed = dict.fromkeys(own, "of earlier predictions") | dict.fromkeys(system, "of operating systems")
+    return [path for path in rest if path.parent not in predicted], beside, passed
 
 
 def predicted_below(output: Path) -> list[str]:

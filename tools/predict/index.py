@@ -15,9 +15,9 @@ from stages.common.core.files import write_text
 from stages.ingest.file_access import printable
 from tools.predict import TOOLS
 from tools.predict.annotations import MarkedFilm, picture_of, picture_path, write_annotations
-from tools.predict.films import INDEX, PREDICTION, SUMMARY, predicted_below
+from tools.predict.films import INDEX, LAYERS, OVERLAY, PREDICTION, SEGMENTATION, SUMMARY, predicted_below
 from tools.predict.label_next import Measure, label_ranks
-from tools.predict.outputs import LAYERS, OVERLAY, SEGMENTATION, WARNING, PredictionRecord, read_prediction
+from tools.predict.outputs import WARNING, PredictionRecord, read_prediction
 from tools.predict.own_files import own_files
 
 LEFT_OUT = "no film"

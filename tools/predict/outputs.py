@@ -25,17 +25,22 @@ from stages.common.analysis.viewer import (
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, write_bytes, write_json, write_text
 from stages.common.core.hashing import json_sha256, sha256
-from stages.common.data.layout import LAYERS_SUFFIX
-from tools.predict.films import PREDICTION, DecodedFilm
+from tools.predict.films import (
+    FILM,
+    GREY_LEVELS,
+    LAYERS,
+    MASK,
+    OVERLAY,
+    PREDICTION,
+    PROBABILITY,
+    SEGMENTATION,
+    DecodedFilm,
+)
 from tools.predict.model import Model, Prediction
 
 WARNING = "Research software, not a medical device: not for diagnosis or any decision about a patient."
 UNFAMILIAR = "This film does not look like those that the model was trained on."
 NAME = "wrist-fracture-segmentation"
-OVERLAY, SEGMENTATION = "overlay.jpg", "segmentation.dcm"
-FILM, LAYERS, GREY_LEVELS = "film.jpg", f"layers{LAYERS_SUFFIX}", f"levels{LAYERS_SUFFIX}"  # what the viewer shows
-PROBABILITY, MASK = "probability.png", "mask.png"
-FILES = (PREDICTION, OVERLAY, SEGMENTATION, FILM, LAYERS, GREY_LEVELS, PROBABILITY, MASK)  # in the folder of a film
 LETTERS, SMALLEST_FONT = 40, 10  # the notice's font is a 40th of the film's width, and at least 10 pixels
 # OpenCV's encoders leave the interpreter to the threads that read and predict. Its default tries every filter on every
 # line, which takes more than twice as long for a file of the same size.

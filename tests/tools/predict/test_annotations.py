@@ -110,7 +110,7 @@ def test_every_film_is_a_picture_that_tools_open_with_its_regions(tmp_path: Path
     first = max(rows, key=lambda film: read_json(output / film / "prediction.json")["uncertainty"])
     assert rows[first]["label_next"] == "1"
     assert next(iter(found)) == picture_of(first), "tools show the films in the order in which to label them"
-    assert [path.name for path, _ in find_films([str(films)])[0]] == ["1.2.840.5", "deep.tiff"]
+    assert [path.name for path, _ in find_films([str(films)]).films] == ["1.2.840.5", "deep.tiff"]
     (output / "predicted_annotations/films/deep.png").unlink()
     assert set(predict(films, output)) == set(found), "a picture that is gone is made again"
 

@@ -167,8 +167,8 @@ def test_names_that_match_nothing_or_clash_are_said(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         write_png(tmp_path / folder / "1.png", np.zeros((20, 20), np.uint8))
-    assert [output.as_posix() for _, output in find_films([str(tmp_path)])[0]] == ["a/1.png", "b/1.png"]
-    assert len(find_films([str(tmp_path / "a/*.png")])[0]) == 1
+    assert [output.as_posix() for _, output in find_films([str(tmp_path)]).films] == ["a/1.png", "b/1.png"]
+    assert len(find_films([str(tmp_path / "a/*.png")]).films) == 1
     with pytest.raises(UserError, match="expected films of different names"):
         find_films([str(tmp_path / "*/1.png")])
     with pytest.raises(UserError, match="found nothing"):
@@ -184,11 +184,14 @@ def test_a_wards_folder_is_looked_through_by_content(tmp_path: Path) -> None:
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "predictions/1.2.840.3").mkdir(parents=True)
-    for name in ("prediction.json", "overlay.png", "mask.png"):  # of an earlier call
+    for name in ("prediction.json", "overlay.jpg", "mask.png", "hand.png"):  # of an earlier call, but for hand.png
         (tmp_path / "predictions/1.2.840.3" / name).write_bytes(b"")
-    films, others = find_films([str(tmp_path)])
-    assert [film.name for film, _ in films] == ["1.2.840.3", "IM1.dcm", "scan"]
-    assert [path.name for path, _ in others] == ["README", "report.pdf"]
+    for name in (".DS_Store", "._scan", "predictions/summary.csv"):
+        (tmp_path / name).write_bytes(b"")
+    found = find_films([str(tmp_path), str(tmp_path)])
+    assert [film.name for film, _ in found.films] == ["1.2.840.3", "IM1.dcm", "scan"]
+    assert [path.name for path, _ in found.others] == ["README", "hand.png", "report.pdf"]
+    assert found.passed_over == {"of earlier predictions": 4, "of operating systems": 2}
 
 
 def test_the_help_and_every_output_say_that_it_is_no_medical_device() -> None:

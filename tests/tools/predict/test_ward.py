@@ -214,6 +214,7 @@ def test_the_table_and_the_page_hold_every_file_and_what_needs_a_look_first(
     )
     assert (rows["earlier.png"]["fracture_probability"], rows["cut.png"]["fracture_probability"]) == ("", "")
     assert run(inbox, output) == 1  # what it wrote itself is no film
+    assert re.search(r"predict: \d+ files of earlier predictions are passed over", capsys.readouterr().err)
     assert {path: path.read_bytes() for path in first} == first
     assert str(tmp_path) not in "".join(content.decode() for content in first.values())
     page = browser.new_page()
@@ -317,9 +318,9 @@ def test_half_a_prediction_and_links_to_folders_are_no_films_and_counted(tmp_pat
     for path in (tmp_path / "in/a.png", tmp_path / "in/.a.png-partial-x/mask.png"):
         Image.new("L", (100, 80)).save(path)
     (tmp_path / "in/elsewhere").symlink_to(tmp_path, target_is_directory=True)
-    films, others = find_films([str(tmp_path / "in")])
-    assert [name.as_posix() for _, name in films] == ["a.png"]
-    assert sorted(name.as_posix() for _, name in others) == [".a.png-partial-x/mask.png", "elsewhere"]
+    found = find_films([str(tmp_path / "in")])
+    assert [name.as_posix() for _, name in found.films] == ["a.png"]
+    assert sorted(name.as_posix() for _, name in found.others) == [".a.png-partial-x/mask.png", "elsewhere"]
 
 
 def test_pipes_devices_and_spoilt_predictions_end_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
