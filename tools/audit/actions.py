@@ -25,7 +25,9 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     if everywhere:
         from tools.audit.withdraw import film_files
 
-        listed(film_files(project, what), project, "in the cache")
+        with busy("trace: looks through all versions"):
+            files = film_files(project, what)
+        listed(files, project, "in the cache")
     return 0
 
 
@@ -51,7 +53,8 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
     if evidence and key:
         from tools.audit.signing import check_evidence
 
-        check_evidence(project, evidence, key, check)
+        with busy("verify: compares files with the signed document"):
+            check_evidence(project, evidence, key, check)
     rerun(project, again, check, lambda text: print(f"runs again: {one_line(text)}", file=sys.stderr, flush=True))
     if form == "json":
         print(json.dumps([vars(finding) for finding in sorted(check.findings)], indent=1))
@@ -114,8 +117,8 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     from tools.audit.withdraw import films_left, patient_files, withdraw
 
     project = Project(Path())
-    left = films_left(project, patient)
     with busy("withdraw: looks through all versions"):
+        left = films_left(project, patient)
         files, counts = (patient_files(project, patient), {}) if dry_run else withdraw(project, patient, date.today())
     print(f"patient {', '.join(sorted(files.patients))}")
     print(f"{len(files.images)} films: {', '.join(sorted(files.images))}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
 from tools.audit.dvc_cache import cache_folder
@@ -47,8 +48,9 @@ def clean_clone(root: Path, revision: str) -> Iterator[Path]:
         git(clone, "init", "-q")
         (clone / ".git/info").mkdir(exist_ok=True)
         (clone / ".git/info/attributes").write_text(AS_COMMITTED)
-        git(clone, "fetch", "-q", "--upload-pack", ANY_COMMIT, str(top), commit)
-        git(clone, "checkout", "-q", "--detach", commit)
+        with busy("verify: clones the commit"):
+            git(clone, "fetch", "-q", "--upload-pack", ANY_COMMIT, str(top), commit)
+            git(clone, "checkout", "-q", "--detach", commit)
         yield clone / root.relative_to(top)
 
 
@@ -114,8 +116,9 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
     """
     with clean_clone(root, revision) as clone:
         lock = read_lock(clone)
-        for path in sorted({path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}):
-            bring(root, clone, path)
+        with busy("verify: copies outputs"):
+            for path in sorted({path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}):
+                bring(root, clone, path)
         cache = cache_folder(root).parent.parent
         settings = f"[core]\n    site_cache_dir = {clone / '.dvc/site-cache'}\n[cache]\n    dir = {cache}\n"
         (clone / ".dvc/config.local").write_text(settings)

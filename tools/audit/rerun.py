@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.common.data.layout import DESCRIPTION
@@ -80,9 +81,9 @@ def run(clone: Path, stage: Stage, check: Check) -> bool:
     except UserError as error:
         check.add(f"rerun {stage.name}", "mismatch", f"it does not run: {error}")
         return False
-    done = subprocess.run(
-        [sys.executable, *words], cwd=clone, env=environment(clone), capture_output=True, text=True, check=False
-    )
+    command, own = [sys.executable, *words], environment(clone)
+    with busy(f"verify: {stage.name} runs"):
+        done = subprocess.run(command, cwd=clone, env=own, capture_output=True, text=True, check=False)
     if done.returncode:
         last = " / ".join(done.stderr.strip().splitlines()[-LINES:])
         check.add(f"rerun {stage.name}", "mismatch", f"the stage ends with {done.returncode}: {last}")

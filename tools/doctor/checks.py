@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stages import read_params
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
 from stages.evaluate.params import Params as Evaluate
@@ -20,6 +21,7 @@ from tools.doctor.packages import packages
 from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
 
+Check = Callable[[], list[CheckResult]]
 MARKS = {Severity.GOOD: "[green]good[/]", Severity.WARN: "[yellow]warning[/]", Severity.BAD: "[red]fault[/]"}
 
 
@@ -35,20 +37,26 @@ def check_environment(fix: bool) -> int:
         return show([CheckResult(str(PARAMS), Severity.BAD, str(fault))])
     train, folds = Train.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
     size = Preprocess.model_validate(params["preprocess"]).size
-    checks: list[Callable[[], list[CheckResult]]] = [
-        packages,
-        partial(gpus, train.loop),
-        partial(threads, train.loop),
-        partial(memory, train, size),
-        partial(space, train.seeds, folds),
-        site_cache,
-        remotes,
-        tracking,
-        partial(dead_runs, fix),
-        results,
-        partial(kaggle, Ingest.model_validate(params["ingest"])),
-    ]
-    return show([finding for check in checks for finding in check()])
+    checks: dict[str, Check] = {
+        "packages": packages,
+        "the device": partial(gpus, train.loop),
+        "threads": partial(threads, train.loop),
+        "memory": partial(memory, train, size),
+        "the disk": partial(space, train.seeds, folds),
+        "DVC's notes": site_cache,
+        "DVC's remotes": remotes,
+        "the MLflow store": tracking,
+        "MLflow's runs": partial(dead_runs, fix),
+        "trained models": results,
+        "Kaggle's credentials": partial(kaggle, Ingest.model_validate(params["ingest"])),
+    }
+    return show([finding for what, check in checks.items() for finding in spoken(what, check)])
+
+
+def spoken(what: str, check: Check) -> list[CheckResult]:
+    """What a check finds, which says on a terminal that it goes on: a remote or a store may not answer for minutes."""
+    with busy(f"doctor: checks {what}"):
+        return check()
 
 
 def show(findings: list[CheckResult]) -> int:

@@ -20,6 +20,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from segmentation_models_pytorch.encoders import encoders, get_preprocessing_params
 from torch import Tensor
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes
 from stages.common.data.layout import PINS
@@ -121,7 +122,8 @@ def download(settings: Network) -> bytes:
     # The whole depth of the encoder; only DPT takes another class of encoders.
     architecture = "DPT" if settings.architecture == "DPT" else "Unet"
     fixed = {"encoder_weights": "imagenet", "in_channels": RGB, "classes": 1}
-    with silent_clients(), explained(settings.encoder):
+    fetching = busy(f"fetch: brings the weights of {settings.encoder}")
+    with fetching, silent_clients(), explained(settings.encoder):
         first, second = (seeded(seed, architecture, settings.encoder, fixed) for seed in (0, 1))
         numbers = get_preprocessing_params(settings.encoder)
         # timm passes over tensors that a file lacks, whose random values then stay.
@@ -146,7 +148,7 @@ def seeded(seed: int, architecture: str, encoder: str, fixed: dict[str, Any]) ->
 
 @contextmanager
 def silent_clients() -> Iterator[None]:
-    """No bars, and no advice of the clients to log in."""
+    """No bars, one for each of many small requests, and no advice of the clients to log in."""
     disable_progress_bars()
     levels = {name: logging.getLogger(name).level for name in ("huggingface_hub", "timm", "httpx", "httpx2")}
     for name in levels:

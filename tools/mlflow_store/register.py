@@ -4,10 +4,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import EXPERIMENT, chosen_uri, describe, open_client, shown
 
 
+@busy("register: asks MLflow's registry")
 def register(weights_sha256: str, name: str, alias: str) -> str:
     """Register the model of the run that made some weights, once, and give it an alias, which leaves its former holder.
 

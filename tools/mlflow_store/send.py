@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import chosen_uri, describe, local_uri, open_client, shown, sweep_run
 from tools.mlflow_store.summarise import BEST
@@ -13,6 +14,7 @@ from tools.mlflow_store.summarise import BEST
 BATCH = 1000  # metrics of one call, MLflow's limit
 
 
+@busy("send-run: copies the run")
 def send(run_id: str) -> str:
     """Copy a run from the local store to the one that MLFLOW_TRACKING_URI names; returns its id there.
 

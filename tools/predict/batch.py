@@ -84,13 +84,15 @@ def predict_films(
         network = open_model(model, average=average, flip=flip, threads=1)
     if measure == "disagreement" and len(network.networks) < 2:
         raise UserError("--label-next disagreement: expected several networks, found one; train more seeds, --average")
-    found = find_films(names)
+    with busy("predict: looks for films"):
+        found = find_films(names)
     films, others = found.films, found.others
-    refuse_files(output, films, formats)
-    if set(formats) & set(TOOLS):
-        names_below = [*(name.as_posix() for _, name in films), *predicted_below(output)]  # the tools' files hold all
-        refuse_odd_names(names_below)
-        refuse_one_picture(names_below)
+    with busy("predict: looks at what is in the output"):
+        refuse_files(output, films, formats)
+        if set(formats) & set(TOOLS):  # whose files hold all films below the output
+            names_below = [*(name.as_posix() for _, name in films), *predicted_below(output)]
+            refuse_odd_names(names_below)
+            refuse_one_picture(names_below)
     if others:
         shown = first_few([printable(str(path)) for path, _ in others], SHOWN)
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import TypedDict
 from urllib.parse import quote
 
 from stages.common.analysis.templates import page_templates
+from stages.common.core.busy import busy
 from stages.common.core.errors import first_few
 from stages.common.core.files import write_text
 from stages.ingest.file_access import printable
@@ -62,17 +63,18 @@ def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats
         formats: some of FORMATS.
     """
     records = read_predictions(output, refused)
-    ranks = label_ranks({name: record[measure] for name, record in records.items()})
-    rows = [row_of_refused(name, reason) for name, reason in refused.items()]
-    rows += [row_of(record, name, output, ranks.get(name)) for name, record in records.items()]
-    rows.sort(key=lambda row: (ORDER.index(row["result"]), -float(row["probability_max"] or 0), row["film"]))
-    with own_files(output) as out:
-        write_text(out / SUMMARY, summary_table(rows))
-        write_text(out / INDEX, page(rows, output))
-    order = sorted(records, key=lambda name: (ranks.get(name, len(records) + 1), name))
-    pictured = [name for name in order if has_picture(output, name, records[name])]
-    with own_files(output) as out:
-        write_annotations(out, [marked_film(name, records[name]) for name in pictured], formats)
+    with busy("predict: writes the table, the page and annotations"):
+        ranks = label_ranks({name: record[measure] for name, record in records.items()})
+        rows = [row_of_refused(name, reason) for name, reason in refused.items()]
+        rows += [row_of(record, name, output, ranks.get(name)) for name, record in records.items()]
+        rows.sort(key=lambda row: (ORDER.index(row["result"]), -float(row["probability_max"] or 0), row["film"]))
+        with own_files(output) as out:
+            write_text(out / SUMMARY, summary_table(rows))
+            write_text(out / INDEX, page(rows, output))
+        order = sorted(records, key=lambda name: (ranks.get(name, len(records) + 1), name))
+        pictured = [name for name in order if has_picture(output, name, records[name])]
+        with own_files(output) as out:
+            write_annotations(out, [marked_film(name, records[name]) for name in pictured], formats)
 
 
 def has_picture(output: Path, name: str, record: PredictionRecord) -> bool:
@@ -103,14 +105,15 @@ def read_predictions(output: Path, refused: Container[str]) -> dict[str, Predict
         refused: names of films that have no prediction now, whatever an earlier call left.
     """
     records, unread = {}, []
-    for name in predicted_below(output):
-        if name in refused:
-            continue
-        record = read_prediction(output / name)
-        if record is None:
-            unread.append(printable(name))
-        else:
-            records[name] = record
+    with busy("predict: reads all predictions"):
+        for name in predicted_below(output):
+            if name in refused:
+                continue
+            record = read_prediction(output / name)
+            if record is None:
+                unread.append(printable(name))
+            else:
+                records[name] = record
     if unread:
         print(
             f"predict: {len(unread)} predictions are damaged or of another version, and missing in {SUMMARY}: "

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from stages.common.core.busy import busy
 from stages.common.core.parallel import SCHEDULER, cluster
 from stages.common.core.signals import StopRequest
 from stages.common.model.tracking import describe
 from tools.sweep.clone import Job, find_origin, run_in_clone
 from tools.sweep.experiments import PAUSE, read_experiment, run_experiment
 from tools.sweep.patience import Failed, say
+
+RUNS = "sweep: experiments run"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def run_here(
         say(f"{job.name}: {outcome(job.name)}")
         return ""
 
-    with ThreadPoolExecutor(count) as pool:
+    with busy(RUNS), ThreadPoolExecutor(count) as pool:
         return list(filter(None, pool.map(run, jobs)))
 
 
@@ -80,7 +83,7 @@ def run_in_clones(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]
     origin = find_origin()
     address = os.environ.get(SCHEDULER) if where.task is None else None
     own = () if address else (stop,)
-    with ThreadPoolExecutor(1) if not address else cluster(address) as pool:
+    with busy(RUNS), ThreadPoolExecutor(1) if not address else cluster(address) as pool:
         futures = {pool.submit(run_in_clone, origin, job, *own): job.name for job in jobs}
         failures = []
         while futures and not stop():

@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from stages import section_model
 from stages.common.core.arithmetic import TORCH
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.parallel import SCHEDULER
 from stages.common.core.params import section_errors
@@ -285,10 +286,12 @@ def best_weights(sweep: str) -> tuple[str, str]:
     scores = best.validation.groupby(["seed", "fold"])["f1"].mean()
     best_first = scores.sort_values(ascending=False).index.to_list()
     run = Run("adaptive", *best_first[0])
-    with DVCFileSystem(rev=best.name).open(str(MODELS / run.folder / WEIGHTS), "rb") as file:
+    weights = str(MODELS / run.folder / WEIGHTS)
+    with busy("sweep: reads the best weights"), DVCFileSystem(rev=best.name).open(weights, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), f"{best.name} {run}"
 
 
+@busy("sweep: reads its experiments")
 def read_sweep(sweep: str) -> list[Experiment]:
     """All experiments of a sweep.
 

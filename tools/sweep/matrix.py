@@ -13,6 +13,7 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from stages import read_params
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import PARAMS
@@ -65,7 +66,8 @@ def stopped(stop: StopRequest) -> int:
 
 def changed(stages: list[str]) -> list[str]:
     """Those of some stages that `dvc repro` would run, or restore."""
-    done = run_dvc(Path(), "status", "--json", *stages)
+    with busy("repro: asks DVC which trainings are left"):
+        done = run_dvc(Path(), "status", "--json", *stages)
     if done.returncode:
         raise UserError(f"`dvc status` failed: {done.stderr.strip()}")
     status = json.loads(done.stdout)

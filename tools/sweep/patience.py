@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from stages.common.core.busy import CLEAR
+
 PATIENCE = 600.0  # seconds that it may be away
 Result = TypeVar("Result")
 
@@ -55,6 +57,10 @@ def patiently(attempt: Callable[[], Result], stop: Callable[[], bool], pause: fl
 
 
 def say(text: str) -> None:
-    """Print a line of progress; where its file lies on a full disk, a later line brings it along."""
+    """Print a line of progress, on a terminal over what `busy` says.
+
+    Where its file lies on a full disk, a later line brings it along.
+    """
+    start = CLEAR if sys.stderr is not None and sys.stderr.isatty() else ""
     with suppress(OSError):
-        print(f"sweep: {text}", file=sys.stderr, flush=True)
+        print(f"{start}sweep: {text}", file=sys.stderr, flush=True)

@@ -12,9 +12,12 @@ from dvc.repo.experiments.queue.celery import LocalCeleryQueue
 from dvc.repo.experiments.queue.remove import remove_tasks
 from dvc.repo.experiments.queue.tasks import run_exp
 
+from stages.common.core.busy import busy
+
 WORKER, EXPERIMENT = "queue-worker", "exec-run"  # words of the command lines of DVC's processes
 
 
+@busy("sweep: looks through DVC's queue")
 def requeue_lost() -> str:
     """Queue experiments again that failed, or that DVC takes for running although their worker is gone.
 

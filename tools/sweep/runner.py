@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_text
 from stages.common.core.signals import StopRequest, stop_request
@@ -51,8 +52,9 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         ) from None
     refuse_unknown_code()
     params = overridden(overrides)
-    check_ranges(parsed, overrides, read_weights(params["train"]["adaptive"]))
-    definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE], [TRAINING])
+    with busy("sweep: compares with what is there"):
+        check_ranges(parsed, overrides, read_weights(params["train"]["adaptive"]))
+        definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE], [TRAINING])
     train, folds = trained_params(params)
     if is_shared():
         find_origin()  # other machines can take up what runs here
@@ -60,7 +62,8 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         try:
             Search(name, train, folds, parsed, overrides, say, stop, definition).run(trials, jobs)
             if is_shared():
-                pull(name, stop)
+                with busy("sweep: brings experiments of other machines"):
+                    pull(name, stop)
         except ERRORS as error:
             raise storage_error(error) from None
         except Failed as failed:
@@ -147,12 +150,14 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
             params; or an experiment failed, and the others are done.
     """
     refuse_unknown_code()
-    params = {experiment: overridden(words) for experiment, words in experiments.items()}
-    refuse_another(name, next(iter(params.values())), searched)
+    with busy("sweep: compares with what is there"):
+        params = {experiment: overridden(words) for experiment, words in experiments.items()}
+        refuse_another(name, next(iter(params.values())), searched)
     if where.exchanges and not dry_run:
         fetch_members(name, lambda: where.task is None)  # nobody looks on while a task of an array waits
-    finished = set(names(name))
-    refuse_changed(name, {experiment: params[experiment] for experiment in experiments if experiment in finished})
+    with busy("sweep: compares with what is done"):
+        finished = set(names(name))
+        refuse_changed(name, {experiment: params[experiment] for experiment in experiments if experiment in finished})
     todo = [experiment for experiment in experiments if experiment not in finished]
     if dry_run or where.task is None:
         print(f"{len(todo)} of {len(experiments)} experiments are left to run.")
@@ -185,7 +190,8 @@ def fetch_members(name: str, stop: Callable[[], bool]) -> None:
         UserError: it does not answer.
     """
     try:
-        pull(name, stop)
+        with busy("sweep: brings experiments of other machines"):
+            pull(name, stop)
     except Failed as failed:
         raise UserError(str(failed)) from None
 
@@ -231,7 +237,8 @@ def write_page(name: str, adaptive: Method) -> int:
     from tools.sweep.page import render
 
     experiments = read_sweep(name)
-    refuse_mixed(name, experiments)
+    with busy("sweep: compares data and code"):
+        refuse_mixed(name, experiments)
     summarise(name, {item.name: item.score for item in experiments})
     if missing := [str(path) for path in (RAW / MANIFEST.name, DATASET / SPLIT.name) if not path.exists()]:
         print(
@@ -239,6 +246,7 @@ def write_page(name: str, adaptive: Method) -> int:
             f"`wrist sweep report {name}`"
         )
         return 0
-    write_text(SWEEP_PAGE, render(name, experiments, adaptive))
+    with busy("sweep: draws intervals and its page"):
+        write_text(SWEEP_PAGE, render(name, experiments, adaptive))
     print(f"sweep {name}: {len(experiments)} experiments -> {SWEEP_PAGE}")
     return 0
