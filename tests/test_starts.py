@@ -22,7 +22,7 @@ STARTS = {
     "stages.train.main": MODEL | {"cv2", "lightning_fabric"},
     "stages.evaluate.main": MODEL | {"cv2", "skimage"},
     "stages.report.main": {"cv2", "pandas", "scipy", "matplotlib", "skimage", "statsmodels"},
-    "tools.predict.batch": {"cv2"},
+    "tools.predict.batch": {"cv2", "scipy"},  # its median filter
 }
 
 
