@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pycocotools.coco import COCO
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png
 from stages.common.data.layout import RAW
+from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.main import main
@@ -183,3 +185,53 @@ def test_label_studios_films_are_named_without_the_folders_of_its_server() -> No
     tasks = [{"data": {"image": image}, "annotations": [{"result": []}]} for image in images]
     names = ["left hand.png", "arm.png", "foot.png", "8c5f0a10-knee.png"]
     assert list(read_label_studio(json.dumps(tasks).encode()).films) == names
+
+
+ODD_NAMES = (
+    "left hand (1).png", "Übung ß.png", unicodedata.normalize("NFD", "Knöchel.png"), "a & b.png", "a < b > c.png",
+    """quote " and '.png""", "-v.png", "50%25 #1?.png", "plus+;,=.png", "[1] {2} $3 *.png",
+)  # fmt: skip
+
+
+def handed_back(tool: str, folder: Path) -> bytes:
+    """A tool's file as it comes back when a person confirms all that it holds.
+
+    COCO and CVAT have one form for both ways; Label Studio's server makes an annotation of each prediction.
+    """
+    if tool != "label-studio":
+        return (folder / {"coco": "coco.json", "cvat": "cvat.xml"}[tool]).read_bytes()
+    tasks = read_json(folder / "label_studio.json")
+    for task in tasks:
+        (prediction,) = task.pop("predictions")
+        task["annotations"] = [{"was_cancelled": False, "result": prediction["result"]}]
+    return json.dumps(tasks).encode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", TOOLS)
+def test_films_with_odd_names_come_back_with_their_own_boxes(tool: str, here: Path, model: None) -> None:
+    films = here / "in/ward & 1"
+    films.mkdir(parents=True)
+    for number, name in enumerate(ODD_NAMES):
+        pixels = np.random.default_rng(number).integers(0, 40, (80, 100 + number), dtype=np.uint8)
+        pixels[20:50, 5 * number + 10 : 5 * number + 40] = 250
+        Image.fromarray(pixels).save(films / name)
+    found = predict(here / "in", here / "out")
+    assert set(found) == {f"ward & 1/{name}" for name in ODD_NAMES}
+    records = [read_json(here / "out/ward & 1" / name / "prediction.json") for name in ODD_NAMES]
+    sent = {record["width"]: sorted(region["box"] for region in record["regions"]) for record in records}
+    assert len(sent) == len(ODD_NAMES)
+    assert all(sent.values())
+    (here / "in" / f"back.{'xml' if tool == 'cvat' else 'json'}").write_bytes(
+        handed_back(tool, here / "out/predicted_annotations")
+    )
+    entry = {"source": "folder", "annotations": BACK[tool], "classes": ["fracture"], "unlabelled": "refuse"}
+    main(Params.model_validate(read_yaml(ROOT / "params.yaml")["ingest"] | {"inbox": "in", "sources": [entry]}))
+    widths = {row["image_id"]: row["width"] for _, row in MANIFEST.read(RAW).iterrows()}
+    back: dict[int, list[list[float]]] = {width: [] for width in widths.values()}
+    for _, row in ANNOTATIONS.read(RAW).iterrows():
+        points = np.concatenate(read_points(row["points"]))
+        back[widths[row["image_id"]]].append([*points.min(axis=0), *points.max(axis=0)])
+    assert set(back) == set(sent)
+    for width, boxes in sent.items():
+        np.testing.assert_allclose(sorted(back[width]), boxes, atol=0.01)
