@@ -2,7 +2,28 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page
+
+CUT = """root => {
+  const shaded = e => e.scrollWidth > e.clientWidth && getComputedStyle(e).backgroundImage.includes("gradient");
+  const beyond = (box, {left, right}) => box.left < left - 1 || box.right > right + 1;
+  function isCut(box, parent) {
+    for (let e = parent; e; e = e.parentElement) {
+      if (shaded(e)) return false;
+      if (getComputedStyle(e).overflowX !== "visible" && beyond(box, e.getBoundingClientRect())) return true;
+    }
+    return beyond(box, {left: 0, right: innerWidth});
+  }
+  const cut = [], texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), range = document.createRange();
+  while (texts.nextNode()) {
+    const text = texts.currentNode, parent = text.parentElement;
+    if (!text.data.trim() || !parent.checkVisibility()) continue;
+    range.selectNodeContents(text);
+    if ([...range.getClientRects()].some(box => isCut(box, parent))) cut.push(text.data);
+  }
+  return cut;
+}"""
 
 
 def widths_of_tables(page: Page) -> list[set[int]]:
@@ -20,3 +41,16 @@ def asked_for(browser: Browser, file: Path) -> list[str]:
     page.wait_for_selector("canvas, svg.marks")
     page.close()
     return [url for url in asked if not url.startswith(("file:", "data:"))]
+
+
+def cut_texts(element: Locator) -> list[str]:
+    """The texts below an element that end beyond the window, or in a box that hides them and shows no shade for it."""
+    found: list[str] = element.evaluate(CUT)
+    return found
+
+
+def require_accessible(page: Page) -> None:
+    """Fail with what axe finds to mend."""
+    found = Axe().run(page)
+    assert len(found.response["passes"]) > 15
+    assert found.violations_count == 0, found.generate_report()

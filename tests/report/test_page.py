@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from huggingface_hub import ModelCard
 from playwright.sync_api import Page
 from pypdfium2 import PdfDocument
@@ -22,7 +21,7 @@ from stages.common.data.records import Machine
 from stages.report.page import machine_sentence, subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
-from tests.helpers.pages import widths_of_tables
+from tests.helpers.pages import cut_texts, require_accessible, widths_of_tables
 from tests.helpers.pictures import pixels
 
 pytestmark = pytest.mark.slow
@@ -233,50 +232,26 @@ def test_axe_finds_nothing_to_mend(scheme: str, opened: bool, page: Page) -> Non
         page.locator("#grid .tiles").first.click()
         page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
         page.keyboard.press("?")
-    found = Axe().run(page)
-    assert len(found.response["passes"]) > 15
-    assert found.violations_count == 0, found.generate_report()
-
-
-CUT = """root => {
-  const shaded = e => e.scrollWidth > e.clientWidth && getComputedStyle(e).backgroundImage.includes("gradient");
-  const beyond = (box, {left, right}) => box.left < left - 1 || box.right > right + 1;
-  function isCut(box, parent) {
-    for (let e = parent; e; e = e.parentElement) {
-      if (shaded(e)) return false;
-      if (getComputedStyle(e).overflowX !== "visible" && beyond(box, e.getBoundingClientRect())) return true;
-    }
-    return beyond(box, {left: 0, right: innerWidth});
-  }
-  const cut = [], texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), range = document.createRange();
-  while (texts.nextNode()) {
-    const text = texts.currentNode, parent = text.parentElement;
-    if (!text.data.trim() || !parent.checkVisibility()) continue;
-    range.selectNodeContents(text);
-    if ([...range.getClientRects()].some(box => isCut(box, parent))) cut.push(text.data);
-  }
-  return cut;
-}"""
-"""The texts below an element that end beyond the window, or in a box that hides them and shows no shade for it."""
+    require_accessible(page)
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390])
 def test_no_text_is_cut_on_the_page_or_in_the_viewer(width: int, visit: Callable[..., Page], project: Path) -> None:
     page = visit(project / "reports/index.html", width)
     page.evaluate("document.querySelectorAll('details').forEach(element => { element.open = true; })")
-    assert page.locator("body").evaluate(CUT) == []
+    assert cut_texts(page.locator("body")) == []
     page.locator("#grid .tiles").first.click()
     page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
     page.keyboard.press("?")
     page.keyboard.press("p")
-    assert page.locator("#viewer").evaluate(CUT) == []
+    assert cut_texts(page.locator("#viewer")) == []
     buttons = [button.bounding_box() for button in page.locator("#viewer .bar").first.locator("button").all()]
     assert len({round(box["y"]) for box in buttons if box}) == 1, "in one line"
     caption = page.locator("#viewer figcaption").first
     caption.evaluate(
         "element => Object.assign(element.style, {overflow: 'hidden', whiteSpace: 'nowrap', width: '9em'})"
     )
-    assert page.locator("#viewer").evaluate(CUT) == [caption.inner_text()], "what is cut is found"
+    assert cut_texts(page.locator("#viewer")) == [caption.inner_text()], "what is cut is found"
 
 
 @pytest.mark.parametrize("width", [1280, 820, 360])
@@ -315,7 +290,7 @@ def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, t
     assert page.locator(".controls").is_hidden()
     assert page.evaluate("[...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth)"), "cut"
     page.set_viewport_size({"width": 794 - 76, "height": 1000})  # A4 at 96 pixels per inch, without its margins
-    assert page.locator("body").evaluate(CUT) == []
+    assert cut_texts(page.locator("body")) == []
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     legend = [page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", f"--{name}")
               for name in ("found", "alarm", "missed")]  # fmt: skip

@@ -2,8 +2,10 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,9 +15,13 @@ from pydicom import Dataset
 from pydicom.pixels import apply_windowing
 
 from stages.common.data.geometry import Affine
+from stages.common.data.records import Reference
+from tests.helpers.pages import cut_texts, require_accessible
 from tests.helpers.pictures import pixels
+from tests.helpers.stub_model import stub_model
+from tools.predict import batch
 from tools.predict.films import DecodedFilm
-from tools.predict.index import write_pages
+from tools.predict.index import HEADINGS, write_pages
 from tools.predict.model import Prediction, to_film
 from tools.predict.outputs import FilmFacts, ModelFacts, viewed, write_prediction
 
@@ -91,3 +97,49 @@ def test_the_window_works_on_12_bits_of_a_deep_film_which_are_loaded_when_it_mov
     page.keyboard.press("r")
     page.wait_for_timeout(150)
     assert len(np.unique(pixels(box.screenshot())[100:-100, 20:-20])) < 12, "the picture of 8 bits again"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Predictions of every kind that the page has a heading for, among them one whose name has no place to break."""
+    place = tmp_path_factory.mktemp("page")
+    films, output = place / "films", place / "out"
+    films.mkdir()
+    ramp = np.tile(np.arange(120, dtype=np.uint8), (90, 1))
+    for name in ("marked.png", f"{'1.2.840.113619.' * 9}7.png"):
+        bright = ramp.copy()
+        bright[20:50, 30:70] = 250
+        Image.fromarray(bright).save(films / name)
+    (films / "damaged.png").write_bytes(b"no film")
+    (films / "notes.txt").write_bytes(b"text")
+    for name in ("unfamiliar", "not marked"):
+        (place / name).mkdir()
+        Image.fromarray(ramp).save(place / name / f"{name}.png")
+    one = stub_model()
+    with pytest.MonkeyPatch.context() as patch:
+        for source, limit, cut in (("unfamiliar", 0.0, 0.5), ("not marked", 1e9, 0.99), ("films", 1e9, 0.5)):
+            reference: Reference = {**one.recipe.familiar, "limit": limit}
+            model = replace(one, recipe=replace(one.recipe, familiar=reference, cut=cut))
+            patch.setattr(batch, "open_model", lambda *_, model=model, **__: model)
+            batch.predict_films([str(place / source)], "stub", output, ["png", "json"])
+    found = (output / "index.html").read_text()
+    assert [heading for heading in HEADINGS.values() if heading not in found] == []
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1024, "dark"), (1440, "light")])
+def test_a_page_of_predictions_has_nothing_cut_and_nothing_that_axe_would_mend(
+    width: int, scheme: Literal["light", "dark"], folder: Path, visit: Callable[..., Page]
+) -> None:
+    page = visit(folder / "index.html", width, 900)
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert cut_texts(page.locator("body")) == []
+    require_accessible(page)
+    page.locator("a[href^='#film']").first.click()
+    page.locator("#viewer figcaption:has-text('marked')").wait_for()
+    page.keyboard.press("?")
+    page.keyboard.press("p")
+    assert cut_texts(page.locator("#viewer")) == []
+    require_accessible(page)
