@@ -1,5 +1,6 @@
 """Machines that work on one sweep hand each other experiments through a git remote and DVC's default remote."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,12 @@ def push(name: str, stop: Callable[[], bool], folder: Path = Path()) -> None:
         Failed: a remote takes nothing; the experiment stays here.
     """
     when_remote_answers(stop, folder, "exp", "push", GIT_REMOTE, name)
+
+
+def has_remote() -> bool:
+    """Whether the project has a git remote."""
+    done = subprocess.run(["git", "remote"], capture_output=True, text=True, check=False)
+    return GIT_REMOTE in done.stdout.split()
 
 
 def pull(sweep: str, stop: Callable[[], bool]) -> None:
@@ -70,4 +77,5 @@ def when_remote_answers(stop: Callable[[], bool], folder: Path, *words: str) -> 
 def run_dvc(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command of DVC that waits for others of this project."""
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    own = os.environ | {"GIT_TERMINAL_PROMPT": "0"}  # nobody sees what a captured command asks
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)

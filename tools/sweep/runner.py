@@ -21,7 +21,7 @@ from tools.sweep.arms import arms
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import TRAINING, refuse_another, refuse_changed, refuse_mixed
-from tools.sweep.exchange import pull
+from tools.sweep.exchange import has_remote, pull
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import names, read_sweep, targets, trained_params
 from tools.sweep.overrides import ADAPTIVE, expand, overridden, replace_adaptive
@@ -155,6 +155,8 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
         refuse_another(name, next(iter(params.values())), searched)
     if where.exchanges and not dry_run:
         fetch_members(name, lambda: where.task is None)  # nobody looks on while a task of an array waits
+    elif not dry_run:
+        fetch_offered(name)
     with busy("sweep: compares with what is done"):
         finished = set(names(name))
         refuse_changed(name, {experiment: params[experiment] for experiment in experiments if experiment in finished})
@@ -194,6 +196,22 @@ def fetch_members(name: str, stop: Callable[[], bool]) -> None:
             pull(name, stop)
     except Failed as failed:
         raise UserError(str(failed)) from None
+
+
+def fetch_offered(name: str) -> None:
+    """Bring the experiments that other machines pushed, such as tasks of an array, so that none is trained again here.
+
+    Without a git remote there are none; where it does not answer, the experiments run here, after a sentence.
+
+    Args:
+        name: of the sweep.
+    """
+    if not has_remote():
+        return
+    try:
+        pull(name, lambda: True)
+    except Failed as failed:
+        say(f"{failed}; what other machines have done is run again here")
 
 
 def pick(todo: list[str], every: list[str], task: int) -> list[str]:

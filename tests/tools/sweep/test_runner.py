@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tools.sweep import execution, runner
 from tools.sweep.clone import Job, Origin
 from tools.sweep.execution import Where
 from tools.sweep.overrides import overridden
+from tools.sweep.patience import Failed
 from tools.temporary import temporary_folder
 
 VALUES = ["train.loop.epochs=1,2", "train.adaptive=dwa", "train.seeds=[1,2]"]
@@ -29,6 +31,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     there = overridden(["train.loop.epochs=1", *VALUES[1:], "report.tolerance.score=0.5"])
     monkeypatch.setattr("tools.sweep.definition.read_params", lambda name: there)
     monkeypatch.setattr(runner, "pull", lambda name, stop: None)
+    monkeypatch.setattr(runner, "has_remote", lambda: False)
     monkeypatch.setattr(runner, "refuse_another", lambda name, params, searched: None)
     monkeypatch.setattr(runner, "expected_cost", lambda params: f"{len(params)} experiments")
     monkeypatch.setattr(runner, "run_jobs", lambda new, where, stop: jobs.extend(new) or [])
@@ -66,6 +69,28 @@ def test_a_git_remote_that_is_away_is_waited_for_where_nobody_looks_on(
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://node:8786")
     assert runner.run_grid("g", VALUES, where, dry_run=False) == 0
     assert asked == waits
+
+
+def test_what_tasks_of_an_array_pushed_is_not_run_again_by_the_call_that_writes_the_page(
+    started: list[Job], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetched = ["g-1"]
+    monkeypatch.setattr(runner, "names", lambda name: list(fetched))
+    monkeypatch.setattr(runner, "has_remote", lambda: True)
+    monkeypatch.setattr(runner, "pull", lambda name, stop: fetched.append(f"{name}-2"))
+    monkeypatch.setattr(runner, "refuse_changed", lambda name, planned: None)
+    assert runner.run_grid("g", VALUES, Where(), dry_run=False) == 0
+    assert started == []
+
+    def away(name: str, stop: Callable[[], bool]) -> None:
+        assert stop(), "a person looks on: one attempt"
+        raise Failed("no route")
+
+    fetched.remove("g-2")
+    monkeypatch.setattr(runner, "pull", away)
+    assert runner.run_grid("g", VALUES, Where(), dry_run=False) == 0
+    assert [job.name for job in started] == ["g-2"]
+    assert "no route; what other machines have done is run again here" in capsys.readouterr().err
 
 
 def test_a_dry_run_counts_what_is_left(started: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
