@@ -17,7 +17,8 @@ STATEMENTS = ("choices", "textarea", "rating", "number", "taxonomy", "datetime",
 def read_label_studio(content: bytes) -> Labels:
     """Label Studio's own JSON: rectangles (also rotated) and polygons in per cent of the film's sides.
 
-    Only a submitted annotation without a shape says that a film has no fracture; any other task leaves it unlabelled.
+    Only a submitted annotation without any result says that a film has no fracture. One of statements alone, such as
+    the choice "fracture", is a problem of its film; any other task leaves the film unlabelled.
     """
     text, data = load(content, "Label Studio JSON")
     labels = Labels()
@@ -32,9 +33,11 @@ def read_label_studio(content: bytes) -> Labels:
                 raise ValueError(f"{len(done)} annotations of one task")
             if not done:  # pending, skipped, or with drafts and predictions only: nobody has decided
                 continue
-            for item in done[0]["result"]:
-                if item["type"] not in STATEMENTS:
-                    add_result(film, item, line, index)
+            drawn = [item for item in done[0]["result"] if item["type"] not in STATEMENTS]
+            for item in drawn:
+                add_result(film, item, line, index)
+            if done[0]["result"] and not drawn:
+                film.problems.append(("", only_statements(done[0]["result"], line, index)))
         except SHAPES as error:
             reason = f"{error_text(error)} (task {index})"
             problem = Problem("a task with one finished annotation", reason, "correct the task", line)
@@ -74,6 +77,14 @@ def add_result(film: FilmLabels, item: dict[str, Any], line: int, task: int) -> 
         reason = f"{error_text(error)} (task {task})"
         problem = Problem("a rectangle or polygon", reason, "correct the task", line)
         film.problems.append((str(named[0]), problem))
+
+
+def only_statements(results: list[dict[str, Any]], line: int, task: int) -> Problem:
+    """Why a task is no negative whose results mark nothing: they may say that there is a fracture."""
+    kinds = " and ".join(sorted({item["type"] for item in results}))
+    expected = "shapes, or an empty result where there is no fracture"
+    fix = "draw the fracture, or submit the task without them"
+    return Problem(expected, f"{kinds} alone (task {task})", fix, line, public="statements without a shape")
 
 
 def studio_shape(item: dict[str, Any], line: int) -> Shape:

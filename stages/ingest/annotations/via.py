@@ -7,6 +7,8 @@ from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, 
 from stages.ingest.annotations.labels import FilmLabels, Labels
 from stages.ingest.problems import Problem, Unreadable
 
+USUAL = ("label", "class", "name", "type")  # attributes that hold a region's label
+
 
 def read_via(content: bytes) -> Labels:
     """VGG Image Annotator 2 JSON, annotations or whole project: rectangles and polygons in pixels."""
@@ -49,9 +51,20 @@ def via_shape(drawn: dict[str, Any], label: str, line: int) -> Shape:
 
 
 def via_label(attributes: dict[str, Any]) -> str:
-    """The label among VIA's free attributes: one of the usual names, or the only one there is."""
-    for name in ("label", "class", "name", "type", *list(attributes)[:1]):
-        if name in attributes:
-            value = attributes[name]
-            return str(next(iter(value), "")) if isinstance(value, dict) else str(value)
+    """The label among VIA's free attributes: one of the usual names, or the only one there is; blank without any.
+
+    Raises:
+        ValueError: several attributes of other names, or a checkbox with several labels or none.
+    """
+    usual = [name for name in USUAL if name in attributes]
+    if not usual and len(attributes) > 1:
+        raise ValueError(f"{len(attributes)} attributes, none of which is called label, class, name or type")
+    for name in (*usual, *attributes):
+        value = attributes[name]
+        if not isinstance(value, dict):
+            return str(value)
+        chosen = [label for label, is_chosen in value.items() if is_chosen]
+        if len(chosen) != 1:
+            raise ValueError(f"a shape of {len(chosen)} labels")
+        return str(chosen[0])
     return ""

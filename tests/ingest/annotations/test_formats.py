@@ -167,6 +167,57 @@ def test_only_a_submitted_label_studio_task_says_that_there_is_no_fracture(annot
     assert not all_problems(labels)
 
 
+@pytest.mark.parametrize("kind", ["choices", "taxonomy", "textarea", "rating", "relation"])
+def test_a_label_studio_task_with_statements_alone_is_no_negative(kind: str) -> None:
+    """The choice "fracture" without a shape: where the fracture is, nobody has said."""
+    statement = {"type": kind, "value": {kind: ["fracture"]}}
+    alone = studio() | {"annotations": [{"result": [statement]}]}
+    film = read_label_studio(js([alone])).films["0123abcd-a.png"]
+    ((_, problem),) = film.problems
+    assert problem.sentence("t.json") == (
+        f"t.json, line 2: expected shapes, or an empty result where there is no fracture, found {kind} alone "
+        "(task 0); draw the fracture, or submit the task without them"
+    )
+    beside = studio()
+    beside["annotations"][-1]["result"].append(statement)
+    assert boxes(read_label_studio(js([beside])), "0123abcd-a.png") == [[20, 100, 120, 140]]
+
+
+def region(attributes: Any) -> Any:
+    drawn = {"name": "rect", "x": 10, "y": 20, "width": 30, "height": 40}
+    return js({"a": {"filename": "a", "regions": [{"shape_attributes": drawn, "region_attributes": attributes}]}})
+
+
+@pytest.mark.parametrize(
+    ("attributes", "label"),
+    [
+        ({"label": {"f": True}}, "f"),
+        ({"label": {"metal": False, "f": True}}, "f"),
+        ({"side": "left", "class": "f"}, "f"),
+        ({}, ""),
+    ],
+)
+def test_the_label_of_a_via_region(attributes: Any, label: str) -> None:
+    (shape,) = read_via(region(attributes)).films["a"].shapes
+    assert shape.label == label
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({"label": {"metal": True, "f": True}}, "a shape of 2 labels"),
+        ({"label": {"f": False}}, "a shape of 0 labels"),
+        ({"label": {}}, "a shape of 0 labels"),
+        ({"side": "left", "finding": "f"}, "2 attributes, none of which is called label, class, name or type"),
+    ],
+)
+def test_a_via_region_without_one_label_is_refused(attributes: Any, why: str) -> None:
+    film = read_via(region(attributes)).films["a"]
+    ((_, problem),) = film.problems
+    assert problem.actual.startswith(why)
+    assert not film.shapes
+
+
 def test_lines_never_cost_an_annotation() -> None:
     """A list of the same name that stands before the films' own is shorter than theirs."""
     images = [{"id": number, "file_name": f"{number}.png"} for number in range(3)]
