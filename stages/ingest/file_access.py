@@ -177,8 +177,12 @@ def open_zip(path: Path, written: int) -> zipfile.ZipFile:
     """The archive, opened once in a process; `written` is its stamp."""
     try:
         return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path.name}: expected a zip archive, found {error}; download it again") from None
+    except OSError as error:  # whose text holds the path
+        raise UserError(f"{path.name}: expected a file that can be read ({error.strerror}); make it readable") from None
+    except zipfile.BadZipFile:
+        raise UserError(
+            f"{path.name}: expected a zip archive, found another file or half of one; download it again"
+        ) from None
 
 
 @lru_cache(maxsize=8)

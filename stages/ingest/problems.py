@@ -35,6 +35,10 @@ class Problem:
         return f"{where}: {self.words}"
 
 
+class Wrong(ValueError):
+    """What is wrong with a part of a file, in words for its user; where it stands, the reader of the file adds."""
+
+
 class Unreadable(Exception):
     """A file that cannot be read as what it should be."""
 

@@ -6,10 +6,21 @@ import numpy as np
 
 from stages.common.data.geometry import fill_polygon
 from stages.common.data.shapes import Shape, box_shape
-from stages.ingest.annotations.json_file import HOW_TO_FIX, SHAPES, error_text, finite, load, ring, with_lines
+from stages.ingest.annotations.json_file import (
+    HOW_TO_FIX,
+    SHAPES,
+    error_text,
+    finite,
+    listed,
+    load,
+    numbers,
+    record,
+    ring,
+    with_lines,
+)
 from stages.ingest.annotations.labels import FilmLabels, Labels
 from stages.ingest.annotations.rle import MAX_PIXELS, decode_counts, outline, unpack_counts
-from stages.ingest.problems import Problem, Unreadable
+from stages.ingest.problems import Problem, Unreadable, Wrong
 
 
 def read_coco(content: bytes) -> Labels:
@@ -20,8 +31,9 @@ def read_coco(content: bytes) -> Labels:
     text, data = load(content, "COCO JSON")
     labels, films = Labels(), dict[Any, FilmLabels]()
     try:
-        names = {item["id"]: str(item["name"]) for item in data.get("categories", [])}
+        names = {item["id"]: str(item["name"]) for item in map(record, listed(record(data).get("categories", [])))}
         for image, line in with_lines(text, "images", data["images"]):
+            record(image)
             size = (finite(image["width"]), finite(image["height"])) if "width" in image else None
             first, own = films.get(image["id"]), FilmLabels(size=size, line=line)
             if first is not None:  # whose shapes those of this id are is not known
@@ -32,18 +44,18 @@ def read_coco(content: bytes) -> Labels:
                     either.problems.append(("", problem))
             films.setdefault(image["id"], own)
             labels.add_film(str(image["file_name"]), own)
-        annotations = list(data["annotations"])
+        annotations = listed(data["annotations"])
     except SHAPES as error:
         raise Unreadable("COCO JSON with images and annotations", error_text(error), HOW_TO_FIX) from None
     for index, (item, line) in enumerate(with_lines(text, "annotations", annotations)):
         film, label = None, ""
         try:
-            if item["image_id"] not in films:
-                raise ValueError(f"image_id {item['image_id']!r:.40}, which `images` does not list")
+            if record(item)["image_id"] not in films:
+                raise Wrong(f"image_id {item['image_id']!r:.40}, which `images` does not list")
             film = films[item["image_id"]]
             label = names.get(item.get("category_id"), str(item.get("category_id", "")))
             if names and item["category_id"] not in names:
-                raise ValueError(f"category_id {item['category_id']!r:.40}, which `categories` does not list")
+                raise Wrong(f"category_id {item['category_id']!r:.40}, which `categories` does not list")
             film.shapes.append(coco_shape(item, label, film.size, line))
         except SHAPES as error:
             reason = f"{error_text(error)} (annotations[{index}])"
@@ -64,22 +76,22 @@ def coco_shape(item: dict[str, Any], label: str, size: tuple[float, float] | Non
         size: width and height of the film, where the file states them.
         line: where the entry stands.
     Raises:
-        KeyError, TypeError, ValueError: it is not as COCO writes it.
+        KeyError, Wrong: it is not as COCO writes it.
     """
     drawn = item.get("segmentation")
     if isinstance(drawn, dict):
-        height, width = (int(finite(side)) for side in drawn["size"])
+        height, width = map(int, numbers(drawn["size"], 2, "size"))
         if size is not None and (width, height) != size:
-            raise ValueError(f"a mask of {width} x {height} pixels on a film of {size[0]:g} x {size[1]:g}")
+            raise Wrong(f"a mask of {width} x {height} pixels on a film of {size[0]:g} x {size[1]:g}")
         counts = drawn["counts"]
-        runs = unpack_counts(counts) if isinstance(counts, str) else [int(finite(count)) for count in counts]
+        runs = unpack_counts(counts) if isinstance(counts, str) else [int(finite(count)) for count in listed(counts)]
         rings = outline(decode_counts(runs, (height, width), order="F"))
         if not rings:
-            raise ValueError("an empty mask")
+            raise Wrong("an empty mask")
         return Shape(label, "polygon", rings, line)
     if drawn:
-        return Shape(label, "polygon", union(tuple(ring(polygon) for polygon in drawn)), line)
-    x, y, w, h = (finite(value) for value in item["bbox"])
+        return Shape(label, "polygon", union(tuple(ring(polygon) for polygon in listed(drawn))), line)
+    x, y, w, h = numbers(item["bbox"], 4, "bbox")
     return box_shape(x, y, x + w, y + h, label, line)
 
 
@@ -89,7 +101,7 @@ def union(rings: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     Polygons that share no pixel stay as they are; others become the outline of the pixels that they mark together.
 
     Raises:
-        ValueError: they span more pixels than a film has.
+        Wrong: they span more pixels than a film has.
     """
     if len(rings) == 1:
         return rings
@@ -97,7 +109,7 @@ def union(rings: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     origin = np.floor(points.min(axis=0))
     sides = (np.ceil(points.max(axis=0)) - origin + 1).tolist()
     if sides[0] * sides[1] > MAX_PIXELS:
-        raise ValueError("polygons that span {:g} x {:g} pixels".format(*sides))
+        raise Wrong("polygons that span {:g} x {:g} pixels".format(*sides))
     width, height = map(int, sides)
     marked = [fill_polygon((ring_ - origin,), (height, width)) for ring_ in rings]
     if np.sum(marked, axis=0).max() < 2:

@@ -12,6 +12,7 @@ from stages.ingest.problems import Problem, Unreadable
 
 IMAGE_COLUMNS = ("image_id", "filename", "filestem", "image")
 LABEL_COLUMNS = ("label", "class", "name")
+BROKEN = "a quote or line break out of place, or a cell of more than 131,072 characters"
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -23,8 +24,8 @@ def read_csv(content: bytes) -> Labels:
     reader = csv.DictReader(StringIO(text_of(content)), strict=True)
     try:
         return box_rows(reader, list(reader.fieldnames or []))
-    except csv.Error as error:
-        raise Unreadable("comma-separated values", str(error), "export the table again", reader.line_num) from None
+    except csv.Error:
+        raise Unreadable("comma-separated values", BROKEN, "export the table again", reader.line_num) from None
 
 
 def box_rows(reader: "csv.DictReader[str]", columns: list[str]) -> Labels:

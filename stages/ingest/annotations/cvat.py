@@ -10,7 +10,7 @@ from stages.common.data.shapes import Shape, box_shape
 from stages.ingest.annotations.labels import FilmLabels, Labels, rotate, swapped
 from stages.ingest.annotations.rle import decode_counts, outline
 from stages.ingest.annotations.xml_file import line_of, number, parse
-from stages.ingest.problems import Unreadable
+from stages.ingest.problems import Unreadable, Wrong
 
 
 def read_cvat(content: bytes) -> Labels:
@@ -71,6 +71,6 @@ def cvat_mask(item: Element) -> tuple[np.ndarray, ...]:
     counts = [int(number(value, "rle", item)) for value in item.get("rle", "").split(",")]
     try:
         mask = decode_counts(counts, (height, width), order="C")
-    except ValueError as error:
+    except Wrong as error:
         raise Unreadable("run lengths of a mask", str(error), "export the annotation again", line_of(item)) from None
     return tuple(ring + np.array([left, top], dtype=np.float64) for ring in outline(mask))

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from stages.ingest.annotations.text_file import text_of
-from stages.ingest.problems import Unreadable
+from stages.ingest.problems import Unreadable, Wrong
 
 HOW_TO_FIX = "export the annotations again"
 SHAPES = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
 class Repeated(Exception):
@@ -35,20 +36,21 @@ def load(content: bytes, what: str) -> tuple[str, Any]:
     except Repeated as error:
         raise Unreadable(what, f"the key {str(error)!r:.40} twice in one object", HOW_TO_FIX) from None
     except json.JSONDecodeError as error:
-        raise Unreadable(what, f"no JSON ({error.msg})", HOW_TO_FIX, error.lineno) from None
+        raise Unreadable(
+            what, f"no JSON (it ends early, or breaks the rules in column {error.colno})", HOW_TO_FIX, error.lineno
+        ) from None
     except RecursionError:
         raise Unreadable(what, "JSON that is nested too deeply", HOW_TO_FIX) from None
     except ValueError:  # Python's limit
         raise Unreadable(what, "JSON with a number of thousands of digits", HOW_TO_FIX) from None
 
 
-def with_lines(text: str, key: str, items: list[Any]) -> list[tuple[Any, int]]:
+def with_lines(text: str, key: str, items: Any) -> list[tuple[Any, int]]:
     """Each item of the list under `key` (of the file itself, if key is '') with the line where it starts.
 
     0 for all where no list of that key is walked to the same items.
     """
-    if not isinstance(items, list):
-        raise TypeError(f"{type(items).__name__} where a list belongs")
+    items = listed(items)
     for start in re.finditer(rf'"{key}"\s*:\s*\[' if key else r"\A\s*\[", text):
         found, lines = item_lines(text, start.end())
         if found == items:
@@ -88,22 +90,52 @@ def line_of_key(text: str, key: str) -> int:
 def finite(value: Any) -> float:
     """A number that is one, and no text that looks like one."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        raise ValueError(f"{value!r:.40} where a number belongs")
+        raise Wrong(f"{kind_of(value) if isinstance(value, list | dict) else repr(value)[:40]} where a number belongs")
     return float(value)
+
+
+def kind_of(value: Any) -> str:
+    """What JSON calls a value."""
+    return KINDS.get(type(value), "a number")
+
+
+def listed(value: Any) -> list[Any]:
+    """A list, which nothing else is."""
+    if not isinstance(value, list):
+        raise Wrong(f"{kind_of(value)} where a list belongs")
+    return value
+
+
+def record(value: Any) -> dict[str, Any]:
+    """An object with named values, which nothing else is."""
+    if not isinstance(value, dict):
+        raise Wrong(f"{kind_of(value)} where an object belongs")
+    return value
+
+
+def numbers(values: Any, count: int, what: str) -> list[float]:
+    """A list of so many numbers; `what` is its name."""
+    if len(listed(values)) != count:
+        raise Wrong(f"{len(values)} values where {what} has {count}")
+    return [finite(value) for value in values]
 
 
 def ring(values: Any) -> np.ndarray:
     """At least three points, float64 (n, 2) of x, y, from a flat list or one of pairs.
 
     Raises:
-        ValueError, TypeError: they are fewer, or no numbers.
+        Wrong: they are fewer, or no numbers.
     """
-    pairs = values if values and isinstance(values[0], list) else list(zip(values[::2], values[1::2], strict=True))
-    points = np.array([[finite(x), finite(y)] for x, y in pairs])
+    in_pairs = bool(listed(values)) and isinstance(values[0], list)
+    pairs = values if in_pairs else [values[start : start + 2] for start in range(0, len(values), 2)]
+    points = np.array([numbers(pair, 2, "a point") for pair in pairs])
     if len(points) < 3:
-        raise ValueError(f"{len(points)} points where a polygon needs three")
+        raise Wrong(f"{len(points)} points where a polygon needs three")
     return points
 
 
 def error_text(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else f"{error!s:.120}" or type(error).__name__
+    """Why a part of a file cannot be read; what Python itself says would be of its own types, and may quote."""
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    return f"{error!s:.120}" if isinstance(error, Wrong) else "a value of another kind than the format has"

@@ -6,9 +6,19 @@ from urllib.parse import unquote
 import numpy as np
 
 from stages.common.data.shapes import Shape
-from stages.ingest.annotations.json_file import SHAPES, error_text, finite, load, ring, with_lines
+from stages.ingest.annotations.json_file import (
+    SHAPES,
+    error_text,
+    finite,
+    kind_of,
+    listed,
+    load,
+    record,
+    ring,
+    with_lines,
+)
 from stages.ingest.annotations.labels import FilmLabels, Labels, rotate
-from stages.ingest.problems import Problem, Unreadable
+from stages.ingest.problems import Problem, Unreadable, Wrong
 
 # Results that state something about a film and mark nothing on it.
 STATEMENTS = ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "relation")
@@ -23,21 +33,22 @@ def read_label_studio(content: bytes) -> Labels:
     text, data = load(content, "Label Studio JSON")
     labels = Labels()
     if not isinstance(data, list):
-        raise Unreadable("a list of Label Studio tasks", type(data).__name__, "export as JSON")
+        raise Unreadable("a list of Label Studio tasks", kind_of(data), "export as JSON")
     for index, (task, line) in enumerate(with_lines(text, "", data)):
         film, name = FilmLabels(line=line), ""
         try:
-            name = film_name(task)
-            done = [entry for entry in task["annotations"] if not entry.get("was_cancelled")]
+            name = film_name(record(task))
+            done = [entry for entry in map(record, listed(task["annotations"])) if not entry.get("was_cancelled")]
             if len(done) > 1:
-                raise ValueError(f"{len(done)} annotations of one task")
+                raise Wrong(f"{len(done)} annotations of one task")
             if not done:  # pending, skipped, or with drafts and predictions only: nobody has decided
                 continue
-            drawn = [item for item in done[0]["result"] if item["type"] not in STATEMENTS]
+            results = [record(item) for item in listed(done[0]["result"])]
+            drawn = [item for item in results if item["type"] not in STATEMENTS]
             for item in drawn:
                 add_result(film, item, line, index)
-            if done[0]["result"] and not drawn:
-                film.problems.append(("", only_statements(done[0]["result"], line, index)))
+            if results and not drawn:
+                film.problems.append(("", only_statements(results, line, index)))
         except SHAPES as error:
             reason = f"{error_text(error)} (task {index})"
             problem = Problem("a task with one finished annotation", reason, "correct the task", line)
@@ -53,9 +64,9 @@ def film_name(task: dict[str, Any]) -> str:
     """The name of a task's film without the folders of the server.
 
     Raises:
-        KeyError, TypeError, AttributeError: the task states none.
+        KeyError, Wrong: the task states none.
     """
-    image = str(task.get("file_upload") or task["data"]["image"])
+    image = str(task.get("file_upload") or record(task["data"])["image"])
     _, local, path = image.partition("/local-files/?d=")  # of a storage that the server reads itself
     return (unquote(path) if local else image).rsplit("/", 1)[-1]
 
@@ -68,8 +79,7 @@ def add_result(film: FilmLabels, item: dict[str, Any], line: int, task: int) -> 
         item: the result.
         line, task: where the task stands, and its number from 0.
     """
-    value = item.get("value") or {}
-    named = value.get(item["type"]) or [""]
+    named = record(item.get("value") or {}).get(item["type"]) or [""]
     try:
         film.shapes.append(studio_shape(item, line))
         film.size = (finite(item["original_width"]), finite(item["original_height"]))
@@ -89,20 +99,20 @@ def only_statements(results: list[dict[str, Any]], line: int, task: int) -> Prob
 
 def studio_shape(item: dict[str, Any], line: int) -> Shape:
     if item.get("image_rotation"):
-        raise ValueError("a rotated image, whose labels have no fixed frame")
-    value, kind = item["value"], item["type"]
+        raise Wrong("a rotated image, whose labels have no fixed frame")
+    value, kind = record(item["value"]), item["type"]
     scale = np.array([finite(item["original_width"]), finite(item["original_height"])]) / 100
     if kind not in ("rectanglelabels", "polygonlabels"):
-        raise ValueError(f"a result of type {kind!r:.40}, not rectanglelabels or polygonlabels")
-    if len(value[kind]) != 1:
-        raise ValueError(f"a shape of {len(value[kind])} labels")
+        raise Wrong(f"a result of type {kind!r:.40}, not rectanglelabels or polygonlabels")
+    if len(listed(value[kind])) != 1:
+        raise Wrong(f"a shape of {len(value[kind])} labels")
     label = str(value[kind][0])
     if kind == "polygonlabels":
         return Shape(label, "polygon", (ring(value["points"]) * scale,), line)
     start = np.array([finite(value["x"]), finite(value["y"])]) * scale
     extent = np.array([finite(value["width"]), finite(value["height"])]) * scale
     if (extent < 0).any():
-        raise ValueError("a width or height below 0")
+        raise Wrong("a width or height below 0")
     if not value.get("rotation"):
         return Shape(label, "box", (np.stack([start, start + extent]),), line)
     corners = start + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * extent

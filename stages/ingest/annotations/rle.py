@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from stages.ingest.problems import Wrong
+
 MAX_PIXELS = 256_000_000
 
 
@@ -16,13 +18,13 @@ def decode_counts(counts: list[int], size: tuple[int, int], order: Literal["C", 
     Args:
         order: "F" for columns one after the other (COCO), "C" for rows.
     Raises:
-        ValueError: a negative run, runs that do not add up to H x W, or a mask too large to be a film's.
+        Wrong: a negative run, runs that do not add up to H x W, or a mask too large to be a film's.
     """
     pixels = size[0] * size[1]
     if min(size) < 1 or pixels > MAX_PIXELS:
-        raise ValueError(f"a mask of {size[1]} x {size[0]} pixels")
+        raise Wrong(f"a mask of {size[1]} x {size[0]} pixels")
     if min(counts, default=0) < 0 or sum(counts) != pixels:
-        raise ValueError(f"runs that do not add up to {size[1]} x {size[0]} pixels")
+        raise Wrong(f"runs that do not add up to {size[1]} x {size[0]} pixels")
     runs = np.asarray(counts, dtype=np.int64)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order=order)
 
@@ -31,14 +33,14 @@ def unpack_counts(text: str) -> list[int]:
     """The run lengths in COCO's compressed text: five bits a character, differences from the run before last.
 
     Raises:
-        ValueError: a character outside the alphabet, or a number that never ends.
+        Wrong: a character outside the alphabet, or a number that never ends.
     """
     counts: list[int] = []
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
         if not 0 <= bits < 64 or shift > 30:
-            raise ValueError("a character that COCO's run lengths do not use")
+            raise Wrong("a character that COCO's run lengths do not use")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
@@ -47,7 +49,7 @@ def unpack_counts(text: str) -> list[int]:
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value = shift = 0
     if shift:
-        raise ValueError("run lengths that end in the middle of a number")
+        raise Wrong("run lengths that end in the middle of a number")
     return counts
 
 

@@ -8,4 +8,6 @@ def text_of(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unreadable("text in UTF-8", f"another encoding ({error.reason})", "save it as UTF-8") from None
+        raise Unreadable(
+            "text in UTF-8", f"another encoding (byte {error.start + 1} is none of UTF-8)", "save it as UTF-8"
+        ) from None

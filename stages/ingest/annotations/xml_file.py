@@ -3,6 +3,7 @@
 from math import isfinite
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
+from xml.parsers.expat import errors
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
@@ -10,6 +11,15 @@ from defusedxml.ElementTree import DefusedXMLParser
 from stages.ingest.problems import Unreadable
 
 LINE = ":line"  # no attribute of a well-formed file can have this name
+
+# What is wrong by the parser's numbers, in words of ours; the rest breaks the rules.
+WORDS = {
+    errors.codes[errors.XML_ERROR_NO_ELEMENTS]: "no whole element",
+    errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN]: "a tag that is cut off",
+    errors.codes[errors.XML_ERROR_TAG_MISMATCH]: "the end of another element",
+    errors.codes[errors.XML_ERROR_DUPLICATE_ATTRIBUTE]: "an attribute twice",
+    errors.codes[errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT]: "text after the end",
+}
 
 
 class LineParser(DefusedXMLParser):  # type: ignore[misc]
@@ -29,7 +39,8 @@ def parse(content: bytes, root: str, what: str) -> Element:
         parser.feed(content)
         element: Element = parser.close()
     except ParseError as error:
-        raise Unreadable(what, f"no well-formed XML ({error})", fix, error.position[0]) from None
+        (line, column), why = error.position, WORDS.get(error.code, "it breaks the rules")
+        raise Unreadable(what, f"no well-formed XML ({why}, column {column + 1})", fix, line) from None
     except DefusedXmlException:
         raise Unreadable(what, "a document type with entities, which no annotation needs", fix) from None
     except (ValueError, LookupError):

@@ -10,7 +10,7 @@ from io import BytesIO, StringIO
 from pathlib import PurePosixPath
 from zipfile import ZipFile
 
-from stages.ingest.annotations.csv_table import CORNERS, IMAGE_COLUMNS, refuse_repeated
+from stages.ingest.annotations.csv_table import BROKEN, CORNERS, IMAGE_COLUMNS, refuse_repeated
 from stages.ingest.annotations.film_names import films_named, folded, index_films, original_of
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.file_access import FileAccess
@@ -162,8 +162,8 @@ def table_rows(content: bytes, of_hospital: bool = False) -> Rows:
     reader = csv.DictReader(StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
         return rows_by_image(reader, of_hospital)
-    except csv.Error as error:
-        raise Unreadable("comma-separated values", str(error), "export the table again", reader.line_num) from None
+    except csv.Error:
+        raise Unreadable("comma-separated values", BROKEN, "export the table again", reader.line_num) from None
 
 
 def workbook_rows(content: bytes, of_hospital: bool = False) -> Rows:

@@ -1,6 +1,7 @@
 """Every annotation format against hand-worked values, another library, and files that are wrong in one place."""
 
 import json
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -209,6 +210,7 @@ def test_the_label_of_a_via_region(attributes: Any, label: str) -> None:
         ({"label": {"f": False}}, "a shape of 0 labels"),
         ({"label": {}}, "a shape of 0 labels"),
         ({"side": "left", "finding": "f"}, "2 attributes, none of which is called label, class, name or type"),
+        ("f", "a text where an object belongs"),
     ],
 )
 def test_a_via_region_without_one_label_is_refused(attributes: Any, why: str) -> None:
@@ -500,7 +502,7 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
         read_coco,
         coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}),
         15,
-        "values to unpack",
+        "3 values where bbox has 4",
     ),
     ("coco: a text", read_coco, coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, "4"]}), 15, "'4'"),
     (
@@ -524,7 +526,7 @@ BAD: list[tuple[str, Read, bytes, int, str]] = [
         2,
         "polyline",
     ),
-    ("via: no regions", read_via, js({"a": {"filename": "a", "regions": None}}), 2, "NoneType"),
+    ("via: no regions", read_via, js({"a": {"filename": "a", "regions": None}}), 2, "null as the regions"),
     ("via: an ellipse", read_via, js(via(name="ellipse", cx=1)), 2, "ellipse"),
     (
         "studio: two labels",
@@ -596,21 +598,24 @@ BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><annotation>&d;</anno
     [
         (read_voc, BOMB, "a document type with entities"),
         (read_cvat, BOMB.replace(b"annotation>", b"annotations>"), "a document type with entities"),
-        (read_voc, voc(VOC_BOX)[:-4], "no well-formed XML (unclosed token"),
+        (read_voc, voc(VOC_BOX)[:-4], "no well-formed XML (a tag that is cut off, column 1)"),
         (read_voc, b"<html/>", "a root element <html>"),
-        (read_voc, b"", "no well-formed XML (no element"),
+        (read_voc, b"", "no well-formed XML (no whole element"),
         (read_cvat, b"<annotations><track/></annotations>", "the tracks of a video"),
         (read_voc, b'<?xml version="1.0" encoding="klingon"?><annotation/>', "XML in an encoding that cannot be read"),
-        (read_coco, b"{", "no JSON (Expecting"),
-        (read_coco, b"[]", "'list' object"),
+        (read_coco, b"{", "no JSON (it ends early, or breaks the rules in column 2)"),
+        (read_coco, b"[]", "a list where an object belongs"),
         (read_coco, b'{"images": []}', "no 'annotations'"),
         (read_coco, b"[" * 100_000, "JSON that is nested too deeply"),
-        (read_label_studio, b"{}", "dict"),
-        (read_labelme, b'{"shapes": null}', "NoneType"),
+        (read_label_studio, b"{}", "an object"),
+        (read_labelme, b'{"shapes": null}', "null where a list belongs"),
         (read_labelme, b"{}", "no 'shapes'"),
-        (read_via, b"[]", "'list' object"),
-        (read_via, b'{"a": 1}', "'int' object"),
-        (read_yolo, b"\xff\xfe", "another encoding"),
+        (read_via, b"[]", "a list where an object belongs"),
+        (read_via, b'{"a": 1}', "a number where an object belongs"),
+        (read_yolo, b"\xff\xfe", "another encoding (byte 1 is none of UTF-8)"),
+        (read_csv, b'image,xmin,ymin,xmax,ymax\n"a,1,2,3,4\n', "a quote or line break out of place"),
+        (read_voc, b"<annotation>\n</object>", "no well-formed XML (the end of another element, column 3)"),
+        (read_voc, b"<annotation>\n&a;</annotation>", "no well-formed XML (it breaks the rules, column 1)"),
         (read_csv, b"a,b\n", "the columns a, b"),
         (read_csv, b"\xff", "another encoding"),
         (read_csv, b"", "the columns none"),
@@ -623,6 +628,51 @@ def test_what_is_no_file_of_its_format_is_refused(read: Read, content: bytes, wh
     with pytest.raises(Unreadable) as refused:
         read(content)
     assert refused.value.problem.actual.startswith(why)
+
+
+def foreign(value: Any) -> list[Any]:
+    """A value with each of its parts in turn replaced by one that belongs nowhere."""
+    wrong: list[Any] = [None, 7, 1e300, "x", [], {}, [[]], [1, 2, 3], True]
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    made = list(wrong)
+    for key, part in parts:
+        for other in foreign(part):
+            again = value.copy()
+            again[key] = other
+            made.append(again)
+    return made
+
+
+PARTS: list[tuple[Read, Any]] = [
+    (read_coco, json.loads(coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}))),
+    (read_coco, json.loads(coco({"image_id": 7, "category_id": 1, "segmentation": [[1, 2, 3, 4, 5, 9]]}))),
+    (read_coco, json.loads(coco({"image_id": 7, "category_id": 1, "segmentation": {"size": [9, 9], "counts": [81]}}))),
+    (read_label_studio, [studio()]),
+    (read_labelme, {"shapes": [{"label": "f", "shape_type": "rectangle", "points": [[30, 40], [10, 20]]}]}),
+    (read_labelme, {"shapes": [{"label": "f", "shape_type": "polygon", "points": TRIANGLE}]}),
+    (read_via, via(name="rect", x=10, y=20, width=30, height=40)),
+    (read_via, via(name="polygon", all_points_x=[1, 9, 4], all_points_y=[2, 2.5, 8])),
+]
+# As Python and NumPy speak of their own types and calls.
+PYTHONS = re.compile(
+    r"Error|object|NoneType|\(\)|argument|unpack|attribute '|subscript|iterable|hashable|indices|index |__"
+    r"|literal|could not|cannot convert|\bdict\b|\bstr\b|\bint\b|\bfloat\b|got |takes"
+)
+
+
+@pytest.mark.parametrize(("read", "content"), PARTS, ids=[f"{n}-{read.__name__}" for n, (read, _) in enumerate(PARTS)])
+def test_what_is_wrong_with_json_is_said_in_words_of_ours(read: Read, content: Any) -> None:
+    """Python's own would be of its types, which no user has written."""
+    said: list[str] = []
+    for odd in foreign(content):
+        try:
+            problems = all_problems(read(js(odd)))
+        except Unreadable as error:
+            problems = [error.problem]
+        said += [problem.actual for problem in problems]
+    assert len(said) > 20
+    allowed = "where an object belongs"
+    assert [words for words in said if PYTHONS.search(words.replace(allowed, "").replace("an object", ""))] == []
 
 
 readers = st.sampled_from(
