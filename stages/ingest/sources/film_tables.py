@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from zipfile import ZipFile
 
 from stages.ingest.annotations.csv_table import BROKEN, CORNERS, IMAGE_COLUMNS, refuse_repeated
-from stages.ingest.annotations.film_names import films_named, folded, index_films, original_of
+from stages.ingest.annotations.film_names import agrees, films_named, folded, index_films, original_of, without_suffix
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.file_access import FileAccess
 from stages.ingest.problems import Problem, Unreadable
@@ -72,12 +72,8 @@ def read_tables(files: FileAccess, films: list[str], header: Header | None = Non
         films: their names in `files`.
         header: of a hospital's films; None for pictures.
     """
-    tables, index = FilmTables(), index_films(films)
+    tables, names = FilmTables(), FilmNames(films)
     said_by: dict[tuple[str, str], str] = {}
-    copies: dict[str, list[str]] = defaultdict(list)  # a table that names originals speaks for their augmented copies
-    for film in films:
-        if original := original_of(film):
-            copies[folded(original)].append(film)
     for name in files.names():
         if name.lower().endswith(WORKBOOKS) and header is None:  # an export holds documents of all kinds
             problem = Problem("tables as CSV, TSV or XLSX", "a workbook", "save it as one of them, or exclude it")
@@ -91,13 +87,16 @@ def read_tables(files: FileAccess, films: list[str], header: Header | None = Non
         except Unreadable as error:
             tables.problems.append((name, error.problem))
             continue
-        met, given = 0, Counter[str]()
+        met, missed, given = 0, Counter[str](), Counter[str]()
         for (attribute, key), row in rows.items():
+            several: list[str] = []
             if header and attribute:
                 named = header.films.get((attribute, patient_id(key)), [])
             else:
-                named = films_named(key, name, index)
-                named = named if len(named) == 1 else copies.get(folded(PurePosixPath(key).name), [])
+                named, several = names.meant_by(key, name)
+                tables.problems += [(film, in_doubt(key, len(several), called)) for film in several if gives_any(row)]
+                missed["several films, and are not used"] += bool(several) and not gives_any(row)
+            missed["no film of this source"] += not named and not several
             for film in named:
                 met += 1
                 given.update(column for column in GIVEN if row.get(column))
@@ -117,7 +116,53 @@ def read_tables(files: FileAccess, films: list[str], header: Header | None = Non
         elif gives:
             what = " and ".join(f"{GIVEN[column]} of {given[column]} of {len(films)} films" for column in gives)
             tables.notes.append(f"{called} gives {what}")
+        if met:
+            of_all = f"of its {len(rows)} rows name"
+            tables.notes += [f"{called}: {count} {of_all} {what}" for what, count in missed.items() if count]
     return tables
+
+
+class FilmNames:
+    """The films of a source by what tables call them."""
+
+    def __init__(self, films: list[str]) -> None:
+        self.index = index_films(films)
+        self.copies: dict[str, list[str]] = defaultdict(list)
+        self.by_number: dict[str, list[str]] = defaultdict(list)
+        for film in films:
+            if original := original_of(film):
+                self.copies[folded(original)].append(film)
+            if (stem := without_suffix(PurePosixPath(film).name)).isdecimal():
+                self.by_number[patient_id(stem)].append(film)
+
+    def meant_by(self, cell: str, table: str) -> tuple[list[str], list[str]]:
+        """The films of a cell, and those of which it means one that cannot be told.
+
+        One film, but for originals: they stand for all of their augmented copies. A number that no film has as it
+        stands is the film that has it with zeros, which spreadsheets take away.
+
+        Args:
+            cell: the film's name, with folders or without.
+            table: the file that it stands in.
+        """
+        stated = PurePosixPath(cell.replace("\\", "/"))
+        named = films_named(cell, table, self.index)
+        if len(named) != 1 and (copies := self.copies.get(folded(stated.name))):
+            return copies, []
+        if not named:
+            same = self.by_number.get(patient_id(without_suffix(stated.name)), [])
+            named = [film for film in same if agrees(stated, PurePosixPath(film))]
+        return (named, []) if len(named) == 1 else ([], named)
+
+
+def gives_any(row: dict[str, str]) -> bool:
+    return any(row.get(column) for column in GIVEN)
+
+
+def in_doubt(cell: str, count: int, table: str) -> Problem:
+    """Why a film is refused that a row may mean: its patient, or its side of the split, is not known."""
+    public, fix = f"one that {count} have", "write its folder or its whole name into the table"
+    return Problem(f"a name of one film in {table}", f"{cell[-80:]!r}, which {count} have", fix, public=public)
 
 
 def merge_row(

@@ -113,6 +113,46 @@ def test_a_cell_that_is_merged_over_films_is_the_patient_of_all(tmp_path: Path) 
     assert patients(in_workbook((tmp_path / "t.xlsx").read_bytes())) == dict.fromkeys(FILMS, "7")
 
 
+@pytest.mark.parametrize("cell", ["12", "012", "12.0", "12.png", "x/12"])
+def test_an_image_cell_that_lost_its_zeros_is_the_film_of_that_number(cell: str) -> None:
+    films = ["x/0012.png", "x/0013.png"]
+    found = read_tables(MemoryFiles({"t.csv": f"image,patient\n{cell},7\n13,8\n"}), films)  # type: ignore[arg-type]
+    assert not found.problems
+    assert {film: row["patient_id"] for film, row in found.rows.items()} == {"x/0012.png": "7", "x/0013.png": "8"}
+
+
+def test_a_number_is_the_closest_film_and_its_folder_counts() -> None:
+    films = ["12.png", "0012.png", "x/0013.png"]
+    text = "image,patient\n12,7\n0012,8\ny/13,9\n"
+    found = read_tables(MemoryFiles({"t.csv": text}), films)  # type: ignore[arg-type]
+    assert {film: row["patient_id"] for film, row in found.rows.items()} == {"12.png": "7", "0012.png": "8"}
+    assert found.notes == ["t.csv gives patients of 2 of 3 films", "t.csv: 1 of its 3 rows name no film of this source"]
+
+
+@pytest.mark.parametrize(
+    ("films", "cell"),
+    [(["p1/a.png", "p2/a.png"], "a.png"), (["0012.png", "012.png"], "12"), (["a.png", "a.jpg"], "A")],
+)
+def test_a_row_that_may_mean_several_films_refuses_them(films: list[str], cell: str) -> None:
+    text = f"image,patient\n{cell},7\nb,8\n"
+    found = read_tables(MemoryFiles({"t.csv": text}), [*films, "b.png"])  # type: ignore[arg-type]
+    assert found.rows == {"b.png": {"image": "b", "patient": "8", "patient_id": "8"}}
+    assert [file for file, _ in found.problems] == films
+    for file, problem in found.problems:
+        assert problem.sentence(file) == (
+            f"{file}: expected a name of one film in t.csv, found '{cell}', which 2 have; write its folder or its "
+            "whole name into the table"
+        )
+        assert cell not in problem.redacted().actual
+
+
+def test_a_row_without_patient_that_may_mean_several_films_is_told() -> None:
+    text = "image,age\na,7\nb,8\n"
+    found = read_tables(MemoryFiles({"t.csv": text}), ["p/a.png", "q/a.png", "b.png"])  # type: ignore[arg-type]
+    assert not found.problems
+    assert found.notes == ["t.csv: 1 of its 2 rows name several films, and are not used"]
+
+
 def test_a_stray_workbook_is_passed_over_and_a_table_that_meets_no_film_is_not() -> None:
     found = in_workbook(workbook({"rain": [["day", "rain"], [1, 2]]}))
     assert (found.problems, found.used, found.rows) == ([], [], {})
