@@ -50,11 +50,16 @@ LOOKS = 20  # files that are opened to find out their format
 
 @dataclass
 class Pairs:
-    """Per film its labels or its label file, and what belongs to no film as (file, problem)."""
+    """Per film its labels or its label file, and what belongs to no film as (file, problem).
+
+    elsewhere: files that look like labels in a format other than the stated one, with that format; only looked for
+    where films have no labels.
+    """
 
     labels: dict[str, FilmLabels] = field(default_factory=dict)
     file_of: dict[str, str] = field(default_factory=dict)
     problems: list[tuple[str, Problem]] = field(default_factory=list)
+    elsewhere: dict[str, Format] = field(default_factory=dict)
 
 
 def pair(files: FileAccess, films: list[str], entry: AnnotatedSource) -> Pairs:
@@ -68,20 +73,66 @@ def pair(files: FileAccess, films: list[str], entry: AnnotatedSource) -> Pairs:
         UserError: no film has any, and that would make all of them films without a fracture.
     """
     format_ = entry.annotations
-    if format_ == "none":
-        return Pairs()
     if format_ == "yolo":
         refuse_pose(files)
-    pairs = files_of_one(files, films, format_) if format_ in OF_ONE else files_of_many(files, films, format_)
+    pairs = in_format(files, films, format_)
     nothing = not pairs.labels and not pairs.file_of and not pairs.problems
-    if films and nothing and entry.unlabelled == "no_fracture":
+    if films and nothing and entry.unlabelled == "no_fracture" and format_ != "none":
         others = [other for other in (*OF_ONE, *OF_MANY) if other != format_ and looks_like(files, other)]
         hint = f"the files look like {' or '.join(others)}" if others else "no file looks like another format"
         raise UserError(
             f"{files.label or 'the inbox'}: expected {format_} labels of its {len(films)} films, found none that "
             f"belongs to a film; {hint}; correct `annotations`, or set it to none if all films are free of fractures"
         )
+    look_elsewhere(files, films, format_, pairs)
     return pairs
+
+
+def in_format(files: FileAccess, films: list[str], format_: Format) -> Pairs:
+    """The labels that a source has in one format; arguments as for `pair`."""
+    if format_ == "none":
+        return Pairs()
+    return files_of_one(files, films, format_) if format_ in OF_ONE else files_of_many(files, films, format_)
+
+
+def look_elsewhere(files: FileAccess, films: list[str], format_: Format, pairs: Pairs) -> None:
+    """Refuse the films without labels that have shapes in another format: they would count as free of fractures.
+
+    Where params state that there are no labels, the files are named and nothing is refused.
+
+    Masks are not looked for: beside another format, a picture is a film.
+
+    Args:
+        files, films: as for `pair`.
+        format_: that the source states.
+        pairs: the labels in it; receives the problems.
+    """
+    known = {*pairs.labels, *pairs.file_of, *(name for name, _ in pairs.problems)}
+    bare = dict.fromkeys(film for film in films if film not in known)
+    of_xml = ("voc", "voc_devkit")  # of the same look
+    for other in (*OF_ONE, *OF_MANY):
+        same = other == format_ or other == "voc_devkit" or (other in of_xml and format_ in of_xml)
+        if same or other == "masks" or not bare or not looks_like(files, other, None):
+            continue
+        found = in_format(files, films, other)
+        for film in list(bare):
+            file = found.file_of.get(film, "")
+            if film in found.labels and not found.labels[film].shapes:
+                continue
+            if file and (film in found.labels or holds_shapes(files, file, OF_ONE[other][1])):
+                pairs.elsewhere[file] = other
+                del bare[film]
+                if format_ != "none":
+                    pairs.problems.append((film, other_format(format_, file, other)))
+        pairs.elsewhere |= {file: other for file, _ in found.problems if file not in films}
+
+
+def other_format(format_: Format, file: str, other: Format) -> Problem:
+    """A film without labels in the stated format that has some in another."""
+    expected = f"{format_} labels, as `annotations` says"
+    fix = "bring all labels into one format, or take the others out"
+    name = PurePosixPath(file).name
+    return Problem(expected, f"{name!r}, which looks like {other}", fix, public=f"labels that look like {other}")
 
 
 def files_of_one(files: FileAccess, films: list[str], format_: Format) -> Pairs:

@@ -145,6 +145,7 @@ def uses_of(
     """
     uses = {name: f"of no use here ({suffix_of(name) or 'no suffix'})" for name in files.names()}
     uses |= dict.fromkeys(files.system_files(), "of an operating system")
+    uses |= {name: f"that look like {other} labels" for name, other in pairs.elsewhere.items()}
     uses |= dict.fromkeys(pictures, "that no pattern of `include` takes")
     uses |= dict.fromkeys(tables.used, TABLES)
     uses |= {names_file: "with names of classes"} if names_file else {}

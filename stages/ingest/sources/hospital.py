@@ -93,6 +93,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     chosen = films if entry.ct_slices == "all" else middle_slices(films, headers)
     uses = dict.fromkeys(files.system_files(), "of an operating system")
     uses |= {name: USES[header.kind] for name, header in headers.items()}
+    uses |= {name: f"that look like {other} labels" for name, other in pairs.elsewhere.items()}
     uses |= dict.fromkeys(tables.used, TABLES)
     uses |= dict.fromkeys(pairs.file_of.values(), LABELS)
     plan = SourcePlan(source, {public[name]: uses[name] for name in every}, key=key)

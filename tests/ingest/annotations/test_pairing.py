@@ -115,7 +115,8 @@ def test_labels_of_another_format_are_no_films_without_fractures(annotations: st
     labels = {film.replace(".png", suffix): content[real] for film in films}
     with pytest.raises(UserError, match=f"expected {annotations} labels of its 24 films, .* look like {real}"):
         paired(" ".join(films), labels, annotations, unlabelled="no_fracture")
-    assert paired(" ".join(films), labels, "none", unlabelled="no_fracture") == Pairs()
+    stated = paired(" ".join(films), labels, "none", unlabelled="no_fracture")
+    assert stated == Pairs(elsewhere=dict.fromkeys(labels, real))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -124,3 +125,57 @@ def test_labels_of_another_format_are_no_films_without_fractures(annotations: st
 )
 def test_folders_are_as_far_apart_as_what_only_one_has(one: str, other: str, steps: int) -> None:
     assert steps_between(PurePosixPath(one), PurePosixPath(other)) == steps
+
+
+VOC = (
+    "<annotation><object><name>f</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    "</object></annotation>"
+)
+COCO = (
+    '{"images": [{"id": 1, "file_name": "b.png"}], '
+    '"annotations": [{"image_id": 1, "bbox": [1, 1, 5, 5], "category_id": "f"}]}'
+)
+BOXES = "image,xmin,ymin,xmax,ymax\nb.png,1,1,5,5\n"
+
+
+@pytest.mark.parametrize(
+    ("stated", "own", "file", "text", "looks"),
+    [
+        ("voc", {"a.xml": VOC}, "b.txt", BOX, "yolo"),
+        ("yolo", {"a.txt": BOX}, "b.xml", VOC, "voc"),
+        ("yolo", {"a.txt": BOX}, "labels/coco.json", COCO, "coco"),
+        ("yolo", {"a.txt": BOX}, "boxes.csv", BOXES, "csv"),
+        ("coco", {"c.json": COCO.replace("b.png", "a.png")}, "b.txt", BOX, "yolo"),
+    ],
+)
+@pytest.mark.parametrize("unlabelled", ["no_fracture", "refuse"])
+def test_a_film_whose_labels_are_in_another_format_is_no_negative(
+    stated: str, own: dict[str, str], file: str, text: str, looks: str, unlabelled: str
+) -> None:
+    result = paired("a.png b.png c.png", {**own, file: text}, stated, unlabelled=unlabelled)
+    ((film, problem),) = result.problems
+    assert problem.sentence(film) == (
+        f"b.png: expected {stated} labels, as `annotations` says, found {PurePosixPath(file).name!r}, which looks like "
+        f"{looks}; bring all labels into one format, or take the others out"
+    )
+    assert problem.redacted().actual == f"labels that look like {looks}"
+    assert result.elsewhere == {file: looks}
+
+
+@pytest.mark.parametrize(
+    ("stated", "content"),
+    [
+        ("voc", {"a.xml": VOC, "b.txt": ""}),  # empty: no fracture, as the film without a file has none
+        ("voc", {"a.xml": VOC, "b.txt": "text"}),
+        ("voc", {"a.xml": VOC, "a.txt": BOX}),  # the same film in two formats, of which one is stated
+        ("voc_devkit", {"a.xml": VOC, "b.xml": "<annotation/>"}),
+        ("yolo", {"a.txt": BOX, "c.json": COCO.replace("b.png", "a.png")}),
+    ],
+)
+def test_labels_of_two_formats_that_agree_on_the_films_are_read_as_stated(stated: str, content: dict[str, str]) -> None:
+    assert not paired("a.png b.png", content, stated, unlabelled="no_fracture").problems
+
+
+def test_labels_in_another_format_without_a_film_are_named_as_such() -> None:
+    result = paired("a.png b.png", {"a.xml": VOC, "lost.txt": BOX}, "voc", unlabelled="no_fracture")
+    assert (result.problems, result.elsewhere) == ([], {"lost.txt": "yolo"})
