@@ -16,7 +16,7 @@ from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.page import beyond_pixels, checks, machine_sentence, sources
-from stages.report.tables import markdown
+from stages.report.tables import FEW, SUBGROUP_HEAD, markdown, subgroup_cells
 
 # Of the comparison: what Hugging Face calls them (the names of its library `evaluate`), and what people do.
 HUGGING_FACE = {
@@ -64,7 +64,9 @@ def write_cards(
         comparison=markdown(results["comparison"]),
         scores=hugging_face_scores(results["comparison"]),
         dataset=" and ".join(sorted(manifest["source"].unique())),
-        subgroups=results["subgroups"].to_dict("records"),
+        subgroup_head=SUBGROUP_HEAD,
+        subgroups=subgroup_cells(results["subgroups"]),
+        few=FEW,
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),
         model=first,

@@ -32,7 +32,7 @@ from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
-from stages.report.tables import FEW, GAIN, HEAD, cells_of
+from stages.report.tables import FEW, GAIN, HEAD, SUBGROUP_HEAD, cells_of, subgroup_cells
 
 SHORT_NAMES = {"f1": "F1", "iou": "IoU", "mcc": "MCC", "auprc": "AUPRC", "nsd": "NSD"}
 """What the page calls a metric, where that is not its column."""
@@ -122,6 +122,7 @@ def contents(
         "more": beyond_pixels(runs),
         "image_level": image_level.shown(results["image_level"], runs),
         "statistics": paired_cells(statistics),
+        "subgroup_head": SUBGROUP_HEAD,
         "subgroups": subgroup_cells(results["subgroups"]),
         "claims": results["claims"].to_dict("records"),
         "audit": audit_cells(results["paper_audit"]),
@@ -240,17 +241,6 @@ def ranking_cells(table: pd.DataFrame) -> list[list[str]]:
         [row["row"], f"{row['rank']:g}", f"{row['rank_low']:g} to {row['rank_high']:g}", f"{row['first']:.0%}"]
         for row in table.to_dict("records")
     ]
-
-
-def subgroup_cells(table: pd.DataFrame) -> list[list[str]]:
-    rows = []
-    for row in table.to_dict("records"):
-        numbers = ["too few"] * (len(VARIANTS) + 1)  # of a few patients they would be the largest and say the least
-        if row["patients"] >= FEW:
-            difference = span(row["difference"], row["low"], row["high"], "+.3f")
-            numbers = [*(f"{row[name]:.3f}" for name in VARIANTS), difference]
-        rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *numbers])
-    return rows
 
 
 def audit_cells(table: pd.DataFrame) -> list[list[str]]:

@@ -27,6 +27,7 @@ PAIRED = (
     "nsd",
 )  # compared patient by patient
 FEW = 10  # patients; below, a subgroup gets no interval
+SUBGROUP_HEAD = ["subgroup", "films", "patients", "baseline F1", "adaptive F1", "difference (95 % interval)"]
 THIRDS = ("small", "middle", "large")
 GAIN = "adaptive - baseline"
 PRINTED, INTERVAL, SPREADS = (
@@ -161,6 +162,18 @@ def subgroups(baseline: pd.DataFrame, adaptive: pd.DataFrame, facts: pd.DataFram
                 | {"low": low, "high": high}
             )
     return pd.DataFrame(rows)
+
+
+def subgroup_cells(table: pd.DataFrame) -> list[list[str]]:
+    """The subgroups as text, in the columns of SUBGROUP_HEAD, on the page and in the model card."""
+    rows = []
+    for row in table.to_dict("records"):
+        numbers = ["too few"] * (len(VARIANTS) + 1)  # of a few patients they would be the largest and say the least
+        if row["patients"] >= FEW:
+            difference = span(row["difference"], row["low"], row["high"], "+.3f")
+            numbers = [*(f"{row[name]:.3f}" for name in VARIANTS), difference]
+        rows.append([row["subgroup"], str(row["images"]), str(row["patients"]), *numbers])
+    return rows
 
 
 def by_patient(baseline: pd.DataFrame, adaptive: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:

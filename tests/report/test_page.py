@@ -18,8 +18,10 @@ from stages import section_model
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.core.files import read_json, write_json
 from stages.common.data.records import Machine
-from stages.report.page import machine_sentence, subgroup_cells
+from stages.report.page import machine_sentence
+from stages.report.tables import subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
+from tests.helpers import markdown
 from tests.helpers.files import tree_hash
 from tests.helpers.pages import cut_texts, require_accessible, widths_of_tables
 from tests.helpers.pictures import pixels
@@ -92,6 +94,20 @@ def test_a_subgroup_of_a_few_patients_shows_no_numbers(project: Path) -> None:
     for row, cells in zip(table.to_dict("records"), shown, strict=True):
         assert (cells[3:] == ["too few"] * 3) == (row["patients"] < 10)
     assert {cells[3] for cells in shown} >= {"too few"}
+
+
+def test_in_every_table_of_every_card_each_row_has_as_many_cells_as_its_heading(project: Path) -> None:
+    for name, tables in {"MODEL_CARD.md": 8, "DATASHEET.md": 1}.items():
+        widths = markdown.widths_of_tables((project / "reports" / name).read_text())
+        assert len(widths) == tables, name
+        assert {len(width) for width in widths} == {1}, name
+
+
+def test_the_card_hides_the_numbers_of_small_subgroups_as_the_page_does(project: Path) -> None:
+    card = (project / "reports/MODEL_CARD.md").read_text()
+    (shown,) = (rows[2:] for rows in markdown.tables_of(card) if rows[0][0] == "subgroup")
+    assert shown == subgroup_cells(pd.read_csv(project / "reports/subgroups.csv"))
+    assert "too few" in shown[-1]
 
 
 def test_cards_say_what_was_run(project: Path) -> None:
