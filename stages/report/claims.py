@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.common.analysis.formatting import span
+from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import LEVEL
 from stages.common.data.rows import ClaimRow
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED
-from stages.report.tables import GAIN, Conclusion, best_trivial
+from stages.report.tables import GAIN, UNDECIDED, Conclusion, best_trivial, disagreement
 
 REPRODUCED, DEVIATES, UNKNOWN = "reproduced", "deviates", "cannot be told"
 FIXED, ADAPTIVE = PUBLISHED
@@ -37,7 +37,7 @@ def claims(
         for name in ROWS
         for metric in PUBLISHED[name]
     ]
-    rows.append(gain_of_f1(table.loc[GAIN], outcome))
+    rows.append(gain_of_f1(table.loc[GAIN], tests.loc["f1"], outcome))
     rows += [change(metric, tests.loc[metric]) for metric in ("accuracy", "precision", "recall")]
     rows += [arithmetic(name, implied.loc[name], tolerance) for name in ROWS]
     rows.append(better_than_trivial(comparison, implied.loc[ADAPTIVE]))
@@ -78,7 +78,14 @@ def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance:
     return row(claim, f"{printed:.4f}", f"{ours_value:.4f}", REPRODUCED if near else DEVIATES, why)
 
 
-def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> ClaimRow:
+def gain_of_f1(gain: pd.Series, test: pd.Series, outcome: Conclusion) -> ClaimRow:
+    """The gain of F1, judged as the verdict judges it.
+
+    Args:
+        gain: of the comparison, the row GAIN.
+        test: of the paired statistics, the row of the F1.
+        outcome: of `tables.outcome`.
+    """
     results: dict[Conclusion, str] = {
         "beats": REPRODUCED,
         "loses to": DEVIATES,
@@ -86,17 +93,21 @@ def gain_of_f1(gain: pd.Series, outcome: Conclusion) -> ClaimRow:
     }
     published = PUBLISHED[ADAPTIVE]["f1"] - PUBLISHED[FIXED]["f1"]
     measured = span(gain["f1"], gain["f1_low"], gain["f1_high"], "+.4f")
-    why = f"adaptive {outcome} baseline: interval and permutation test together"
+    reason = disagreement(gain, test) if outcome == UNDECIDED else "interval and permutation test agree"
+    why = f"adaptive {outcome} baseline: {reason} (p = {number(test['permutation'], '.2g')})"
     return row("adaptive weights raise F1", f"{published:+.4f}", measured, results[outcome], why)
 
 
 def change(metric: str, test: pd.Series) -> ClaimRow:
-    """How a metric moves from fixed to adaptive weights, patient by patient."""
+    """How a metric moves from fixed to adaptive weights, patient by patient; certain where interval and test agree."""
     published = PUBLISHED[ADAPTIVE][metric] - PUBLISHED[FIXED][metric]
     measured = span(test["difference"], test["low"], test["high"], "+.4f")
-    certain = test["holm"] < LEVEL and test["low"] * test["high"] > 0
+    leaves_out = test["low"] * test["high"] > 0
+    certain = test["holm"] < LEVEL and leaves_out
+    interval = "no interval" if np.isnan(test["low"]) else f"the interval {'leaves out' if leaves_out else 'holds'} 0"
     result = UNKNOWN if not certain else REPRODUCED if test["difference"] * published > 0 else DEVIATES
-    why = f"mean over {test['patients']:.0f} patients, permutation p = {test['holm']:.2g} after Holm"
+    p = number(test["holm"], ".2g")
+    why = f"mean over {test['patients']:.0f} patients, {interval}, permutation p = {p} after Holm"
     return row(
         f"adaptive weights {'raise' if published > 0 else 'lower'} {metric}", f"{published:+.4f}", measured, result, why
     )

@@ -32,7 +32,8 @@ from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
-from stages.report.tables import FEW, GAIN, HEAD, SUBGROUP_HEAD, cells_of, subgroup_cells
+from stages.report.published import PUBLISHED
+from stages.report.tables import FEW, GAIN, HEAD, SUBGROUP_HEAD, cells_of, published_note, subgroup_cells
 
 SHORT_NAMES = {"f1": "F1", "iou": "IoU", "mcc": "MCC", "auprc": "AUPRC", "nsd": "NSD"}
 """What the page calls a metric, where that is not its column."""
@@ -108,6 +109,7 @@ def contents(
         "answer": answer + stop.strip(),
         "why": why,
         "head": HEAD,
+        "published_note": published_note(comparison),
         "first_screen": first_screen(comparison),
         "comparison": [{"kind": kind(cells[0]), "cells": cells} for cells in cells_of(comparison)],
         "spreads": [(name, *spread(comparison, name)) for name in VARIANTS],
@@ -259,9 +261,7 @@ def audit_cells(table: pd.DataFrame) -> list[list[str]]:
 
 def kind(row: str) -> str:
     """The CSS class of a row of the comparison."""
-    return {"baseline": "ours", "adaptive": "ours", GAIN: "ours gain"}.get(
-        row, "published" if row.startswith("paper") else ""
-    )
+    return {"baseline": "ours", "adaptive": "ours", GAIN: "ours gain"}.get(row, "published" if row in PUBLISHED else "")
 
 
 def charts(runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame]) -> dict[str, list[dict[str, str]]]:

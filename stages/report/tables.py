@@ -13,6 +13,7 @@ from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.metrics import METRICS, summarise
 from stages.report.evaluations import Evaluated
+from stages.report.published import PUBLISHED
 
 HEAD = ["", "F1 (95 % interval)", "precision", "recall", "IoU", "MCC", "mean F1", "accuracy", "prevalence", "images"]
 PAIRED = (
@@ -225,26 +226,42 @@ def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
     if len(useless) == len(VARIANTS):
         return " ".join([*useless, f"Their difference says nothing about the weights ({numbers}).{caveat}"])
     said = outcome(comparison, paired)
-    further = [*useless, *(undecided(gain, test) if said == UNDECIDED else [])]
+    further = [*useless, *(undecided(gain, test, seeds) if said == UNDECIDED else [])]
     return " ".join([f"On these films adaptive {said} baseline ({numbers}).", *further]) + caveat
 
 
-def undecided(gain: Any, test: Any) -> list[str]:
-    """Why no difference is claimed where interval or test alone would claim one, and how many patients would decide.
+def disagreement(gain: Any, test: Any) -> str:
+    """Which of interval and permutation test claims no difference, or that they favour different networks.
 
     Args:
         gain: of the comparison, the row GAIN.
         test: of the paired statistics, the row of the F1.
     """
-    rule = "a difference is claimed only where both agree"
-    apart, significant = gain["f1_low"] > 0 or gain["f1_high"] < 0, test["permutation"] < LEVEL
-    sentences = []
-    if apart and significant:
-        sentences.append(f"All pixels together and the mean over patients favour different networks; {rule}.")
-    elif apart:
-        sentences.append(f"The interval leaves out 0, but the test over patients does not agree; {rule}.")
-    elif significant:
-        sentences.append(f"The test over patients finds a difference, but the interval holds 0; {rule}.")
+    leaves_out, significant = gain["f1_low"] > 0 or gain["f1_high"] < 0, test["permutation"] < LEVEL
+    interval = "there is no interval" if math.isnan(gain["f1_low"]) else "the interval holds 0"
+    if leaves_out and significant:
+        return "all pixels together and the mean over patients favour different networks"
+    if leaves_out:
+        return "the interval leaves out 0, but the test over patients does not agree"
+    if significant:
+        return f"the test over patients finds a difference, but {interval}"
+    found = "is undefined" if math.isnan(test["permutation"]) else "finds no difference"
+    return f"{interval}, and the test over patients {found}"
+
+
+def undecided(gain: Any, test: Any, seeds: int) -> list[str]:
+    """Why no difference is claimed, and what would decide: how many patients, and that of seeds no number is known.
+
+    The spread of a few seeds is too uncertain a ground for their number: of 3, the 95 % interval of a standard
+    deviation reaches from half to six times the one that was found.
+
+    Args:
+        gain: of the comparison, the row GAIN.
+        test: of the paired statistics, the row of the F1.
+        seeds: that each network was trained from.
+    """
+    reason = disagreement(gain, test)
+    sentences = [f"{reason[0].upper()}{reason[1:]}; a difference is claimed only where both agree."]
     share = (test["detectable"] / test["difference"]) ** 2 if test["difference"] else math.nan
     if math.isfinite(share):
         needed = max(math.ceil(test["patients"] * share), int(test["patients"]))
@@ -253,6 +270,8 @@ def undecided(gain: Any, test: Any) -> list[str]:
             f"The patients' mean F1 differs by {test['difference']:+.3f}; to detect that with a power of 80 % takes "
             f"{count} patients."
         )
+    if seeds > 1:  # what one seed lacks stands at the end of the verdict
+        sentences.append(f"More seeds may decide as well; from {seeds}, their number cannot be told.")
     return sentences
 
 
@@ -275,9 +294,14 @@ def no_better_than_trivial(comparison: pd.DataFrame) -> list[str]:
 
 
 def markdown(comparison: pd.DataFrame) -> str:
-    """The comparison as a Markdown table with three decimals."""
-    table = pd.DataFrame(cells_of(comparison), columns=HEAD)
-    return table.to_markdown(index=False, tablefmt=UNPADDED, stralign=None, disable_numparse=True) + "\n"
+    """The comparison as Markdown with three decimals: what was measured here, then the paper's rows."""
+    ours, papers = (
+        pd.DataFrame(cells_of(rows), columns=HEAD).to_markdown(
+            index=False, tablefmt=UNPADDED, stralign=None, disable_numparse=True
+        )
+        for rows in apart(comparison)
+    )
+    return f"{ours}\n\n{published_note(comparison)}:\n\n{papers}\n"
 
 
 def latex(comparison: pd.DataFrame) -> str:
@@ -288,7 +312,26 @@ def latex(comparison: pd.DataFrame) -> str:
 
     table = pd.DataFrame(cells_of(comparison), columns=HEAD)
     style = table.style.hide(axis="index").format(typeset, escape="latex").format_index(escape="latex", axis="columns")
-    return str(style.to_latex(hrules=True, column_format="l" + "r" * (len(HEAD) - 1)))
+    lines = str(style.to_latex(hrules=True, column_format="l" + "r" * (len(HEAD) - 1))).splitlines(keepends=True)
+    first = lines.index("\\midrule\n") + 1 + len(apart(comparison)[0])
+    note = published_note(comparison).replace("%", r"\%")
+    lines[first:first] = ["\\midrule\n", f"\\multicolumn{{{len(HEAD)}}}{{l}}{{{note}}} \\\\\n"]
+    return "".join(lines)
+
+
+def apart(comparison: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that were measured here, and the paper's, which stand last."""
+    papers = comparison["row"].isin(PUBLISHED)
+    return comparison[~papers], comparison[papers]
+
+
+def published_note(comparison: pd.DataFrame) -> str:
+    """Why the paper's rows do not compare with ours: what stands above them in every table, without a full stop."""
+    share = apart(comparison)[1]["prevalence"].iloc[-1]
+    return (
+        f"Published, for other films: some {share:.0%} of their pixels must have been labelled fracture, so these rows "
+        "do not compare"
+    )
 
 
 def cells_of(comparison: pd.DataFrame) -> list[list[str]]:

@@ -1,8 +1,10 @@
+import math
+
 import pandas as pd
 import pytest
 
 from stages.common.analysis.statistics import compare_metrics
-from stages.report.claims import claims
+from stages.report.claims import change, claims, gain_of_f1
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED, audit
 from stages.report.tables import Conclusion, compare
@@ -48,6 +50,31 @@ def test_scores_at_the_papers_prevalence_are_judged_by_the_tolerance(apart: floa
 )
 def test_the_gain_follows_the_verdict(outcome: Conclusion, result: str) -> None:
     assert eval_network(outcome=outcome).loc["adaptive weights raise F1", "result"] == result
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "why"),
+    [
+        (-0.1, 0.3, 0.2, "the interval holds 0, and the test over patients finds no difference (p = 0.2)"),
+        (-0.1, 0.3, 0.01, "the test over patients finds a difference, but the interval holds 0 (p = 0.01)"),
+        (0.1, 0.3, 0.2, "the interval leaves out 0, but the test over patients does not agree (p = 0.2)"),
+        (math.nan, math.nan, math.nan, "there is no interval, and the test over patients is undefined (p = –)"),
+    ],
+)
+def test_the_gain_names_which_of_interval_and_test_did_not_agree(low: float, high: float, p: float, why: str) -> None:
+    gain = pd.Series({"f1": 0.1, "f1_low": low, "f1_high": high})
+    found = gain_of_f1(gain, pd.Series({"permutation": p}), "cannot be told apart from")
+    assert found["why"] == f"adaptive cannot be told apart from baseline: {why}"
+
+
+@pytest.mark.parametrize(
+    ("low", "why"), [(0.1, "the interval leaves out 0"), (-0.1, "the interval holds 0"), (math.nan, "no interval")]
+)
+def test_a_change_names_its_interval_beside_its_p(low: float, why: str) -> None:
+    test = pd.Series({"difference": 0.2, "low": low, "high": low + 0.3, "holm": 0.01, "patients": 20.0})
+    found = change("recall", test)
+    assert found["why"] == f"mean over 20 patients, {why}, permutation p = 0.01 after Holm"
+    assert (found["result"] == "reproduced") == (low == 0.1)
 
 
 def test_a_change_counts_when_interval_and_test_agree() -> None:

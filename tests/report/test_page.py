@@ -205,6 +205,13 @@ def test_metrics_that_are_compared_have_the_names_of_the_other_tables(page: Page
     assert {"F1", "IoU", "MCC", "AUPRC", "NSD", "accuracy"} <= set(names)
 
 
+def test_the_ranking_says_that_it_is_no_claim(page: Page) -> None:
+    below = page.locator(
+        ".scroll:has([aria-label='Ranking of all predictors']) + p, [aria-label='Ranking of all predictors'] + p"
+    ).first.inner_text()
+    assert "It is no claim that it is better than the next: a claim needs the interval of their difference" in below
+
+
 def test_what_favours_different_models_is_explained(page: Page) -> None:
     table = page.locator("[aria-label='Beyond pixels']")
     assert {"95 % Hausdorff distance, mean, pixels", "the same in mm, where spacing is known"} < set(

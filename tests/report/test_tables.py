@@ -14,8 +14,13 @@ from stages.common.data.tables import ANNOTATIONS
 from stages.report.main import labels
 from stages.report.published import audit
 from stages.report.tables import by_patient, compare, latex, markdown, subgroups, verdict
+from tests.helpers.markdown import tables_of, widths_of_tables
 from tests.helpers.scores import COUNTS, PATIENTS, naive, table
 
+NOTE = (
+    "Published, for other films: some 76% of their pixels must have been labelled fracture, "
+    "so these rows do not compare"
+)
 PAIRS = (((1, 0.5), (2, 0.8)), ((4, 0.5), (5, 0.7)))
 
 
@@ -116,6 +121,8 @@ def test_an_interval_alone_makes_no_claim() -> None:
     assert "All pixels together and the mean over patients favour different networks" in against
     wide = comparison.assign(f1_low=-0.1, f1_high=0.1)
     assert "The test over patients finds a difference, but the interval holds 0" in verdict(wide, paired, 1)
+    neither = verdict(wide, paired.assign(permutation=0.2), 1)
+    assert "The interval holds 0, and the test over patients finds no difference; a difference is claimed" in neither
 
 
 def test_how_many_patients_would_decide_follows_from_what_so_many_can_detect() -> None:
@@ -133,19 +140,22 @@ def test_how_many_patients_would_decide_follows_from_what_so_many_can_detect() -
 
 
 def test_what_would_decide_is_said_where_it_would() -> None:
-    """Seeds decide after one seed; patients where no difference is claimed."""
+    """Seeds decide after one seed; patients, and further seeds, where no difference is claimed."""
     seeds_decide, patients_decide = (
         "One seed: training variance is not estimated; train from several seeds.",
         "patients.",
     )
+    more_seeds = "More seeds may decide as well; from 3, their number cannot be told."
     for skill, undecided in ((0.55, True), (0.85, False)):
         baseline, adaptive = table(1, 0.5), table(3, skill)
         comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
         paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1",))
         one, several = (verdict(comparison, paired, seeds) for seeds in (1, 3))
         assert ("cannot be told apart" in one) is undecided
-        assert one == f"{several.replace('films and of 3 seeds', 'films')} {seeds_decide}"
-        assert several.endswith(patients_decide) is undecided
+        without_seeds = several.replace("films and of 3 seeds", "films").replace(f" {more_seeds}", "")
+        assert one == f"{without_seeds} {seeds_decide}"
+        assert several.endswith(f"{patients_decide} {more_seeds}") is undecided
+        assert (more_seeds in several) is undecided
 
 
 def test_subgroups_cover_all_films_and_small_ones_claim_nothing() -> None:
@@ -187,17 +197,27 @@ def test_markdown_says_what_is_undefined() -> None:
     text = markdown(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)), audit()))
     lines = text.splitlines()
     assert lines[0].startswith("|  | F1 (95 % interval) | precision")
-    assert len(lines) == 2 + 7
     assert "nan" not in text
     assert "| nothing is fracture |" in text
-    assert all(line.count("|") == lines[0].count("|") for line in lines)
+    assert [len(rows) for rows in tables_of(text)] == [2 + 5, 2 + 2]
+    assert widths_of_tables(text) == [{10}, {10}]
+
+
+def test_the_papers_rows_stand_apart_below_the_note_that_they_do_not_compare() -> None:
+    text = markdown(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)), audit()))
+    ours, papers = text.split(f"\n\n{NOTE}:\n\n")
+    assert "paper" not in ours
+    assert [row[0] for row in tables_of(papers)[0][2:]] == ["paper, fixed weights", "paper, adaptive weights"]
 
 
 def test_latex_has_a_cell_for_each_column_and_no_bare_special_character() -> None:
     lines = latex(compare(table(1, 0.5), table(2, 0.8), PATIENTS, naive(table(1, 0.5)), audit())).splitlines()
     rows = [line for line in lines if line.endswith(r"\\")]
-    assert len(rows) == 1 + 7
+    assert len(rows) == 1 + 5 + 1 + 2
+    note = rows.pop(1 + 5)
     assert all(row.count("&") == rows[0].count("&") for row in rows)
+    assert note == rf"\multicolumn{{{len(rows[0].split('&'))}}}{{l}}{{{NOTE}}} \\".replace("%", r"\%")
+    assert lines[lines.index(note) - 1 : lines.index(note) + 2 : 2] == [r"\midrule", rows[6]]
     assert lines[0] == r"\begin{tabular}{l" + "r" * rows[0].count("&") + "}"
     assert not re.search(r"(?<!\\)[%_#]|[^\x00-\x7f]", "".join(lines))
 
