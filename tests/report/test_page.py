@@ -14,10 +14,15 @@ from huggingface_hub import ModelCard
 from playwright.sync_api import Page
 from pypdfium2 import PdfDocument
 
-from stages import section_model
+from stages import read_params, section_model
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.core.files import read_json, write_json
+from stages.common.data.layout import PARAMS, REPORTS
 from stages.common.data.records import Machine
+from stages.common.data.tables import COMPARISON, IMAGE_LEVEL, SUBGROUPS
+from stages.report import cards
+from stages.report.evaluations import read_runs
+from stages.report.image_level import HEAD
 from stages.report.page import machine_sentence
 from stages.report.tables import subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
@@ -96,9 +101,19 @@ def test_a_subgroup_of_a_few_patients_shows_no_numbers(project: Path) -> None:
     assert {cells[3] for cells in shown} >= {"too few"}
 
 
-def test_in_every_table_of_every_card_each_row_has_as_many_cells_as_its_heading(project: Path) -> None:
+def test_in_every_table_of_every_card_each_row_has_as_many_cells_as_its_heading(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in those about whole films, which the toy project lacks, since a fracture is on each of its films."""
+    own = shutil.copytree(project, tmp_path / "own", symlinks=True)
+    params, runs = read_params(own / PARAMS), read_runs(own, [1, 2], [1])
+    results = {Path(table.name).stem: table.read(own / REPORTS) for table in (COMPARISON, SUBGROUPS, IMAGE_LEVEL)}
+    measures = [("Brier score", "0.1", "0.2")]
+    section = {"with_fracture": 7, "without_fracture": 1, "head": HEAD, "rows": [HEAD, HEAD], "more": measures}
+    monkeypatch.setattr(cards.image_level, "shown", lambda *_: section)
+    cards.write_cards(own, runs, results, "Verdict.", params)
     for name, tables in {"MODEL_CARD.md": 8, "DATASHEET.md": 1}.items():
-        widths = markdown.widths_of_tables((project / "reports" / name).read_text())
+        widths = markdown.widths_of_tables((own / "reports" / name).read_text())
         assert len(widths) == tables, name
         assert {len(width) for width in widths} == {1}, name
 
