@@ -27,12 +27,12 @@ from tools.predict.batch import predict_films
 from tools.predict.films import FoundFilms
 from tools.predict.index import write_pages
 from tools.sweep.clone import Job
-from tools.sweep.execution import Where, run_here
+from tools.sweep.execution import run_here
 from tools.sweep.experiments import best_weights
 from tools.sweep.matrix import changed
 from tools.sweep.patience import say
 from tools.sweep.queue import requeue_lost
-from tools.sweep.runner import fetch_members, run_grid, run_search, write_page
+from tools.sweep.runner import fetch_members, run_search, write_page
 
 SILENCE = 5.0  # seconds
 
@@ -122,9 +122,6 @@ CASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "sweep: draws intervals and its page": ("tools.sweep.page.render", sweep_page, SWEEP),
     "sweep: compares with what is there": (
         "tools.sweep.runner.refuse_another", lambda: run_search("search", [], [], 1, 1), KNOWN),
-    "sweep: compares with what is done": (
-        "tools.sweep.runner.names", lambda: run_grid("grid", ["report.bootstrap=1,2"], Where(), True),
-        KNOWN | {"tools.sweep.runner.refuse_another": nothing}),
     "sweep: brings experiments of other machines": (
         "tools.sweep.runner.pull", lambda: fetch_members("grid", lambda: False), {}),
     "sweep: experiments run": ("tools.sweep.execution.run_experiment", experiments, {}),

@@ -4,6 +4,7 @@ It clones the project at a commit, fetches the data that is lacking, trains, and
 Dask cluster and tasks of a SLURM array do the same.
 """
 
+import os
 import socket
 import subprocess
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from stages.common.core.errors import UserError, first_few
 from stages.common.model.tracking import shown
 from tools.sweep.exchange import GIT_REMOTE, PAUSE, push
-from tools.sweep.experiments import run_experiment
+from tools.sweep.experiments import LOGS, run_experiment
 from tools.sweep.patience import Away, Failed, NotFetched, patiently, say
 from tools.sweep.room import says_full, with_room
 from tools.temporary import OWNER, temporary_folder
@@ -112,6 +113,8 @@ def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: Fa
             if stop():  # who asked for it hears of no failures
                 say(kept)
             return kept
+        if os.environ.get("MLFLOW_TRACKING_URI") and (folder / "mlflow.db").exists():
+            say(keep_record(folder, job.name))
     return ""
 
 
@@ -121,6 +124,15 @@ def keep(folder: Path, name: str) -> str:
     return (
         f"the result is kept on {socket.gethostname()}: `cd {folder} && dvc exp push {GIT_REMOTE} {name}`, then remove "
         f"{folder.parent}"
+    )
+
+
+def keep_record(folder: Path, name: str) -> str:
+    """Leave a clone where it is, since the MLflow server did not take its runs; returns how to send them."""
+    (folder.parent / OWNER).unlink()
+    return (
+        f"{name}: the server of MLFLOW_TRACKING_URI did not take its record, which is kept on {socket.gethostname()}: "
+        f"run the lines `wrist send-run` of {folder / LOGS / f'{name}.log'} in {folder}, then remove {folder.parent}"
     )
 
 

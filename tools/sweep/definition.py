@@ -1,19 +1,24 @@
 """What all experiments of a sweep share, so that their scores compare: data, code, and params that are not searched."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dvc.api import DVCFileSystem
 from dvc.repo import Repo
 
+from stages import STAGES
 from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET
+from stages.common.data.run_id import Run
 from stages.common.model.tracking import flat
 from tools.audit.dvc_lock import LOCK, Lock
 from tools.sweep.experiments import Experiment, names, read_params
+from tools.sweep.overrides import overridden
 
 T = TypeVar("T")
+DATASET_PATH = DATASET.as_posix()
 TRAINING, TESTING = "train@adaptive-", "evaluate@adaptive-"  # begin the names of the stages of a sweep
 
 
@@ -26,8 +31,12 @@ def define(params: dict[str, Any], searched: Collection[str], lock: Lock, code: 
         lock: dvc.lock.
         code: DVC's hashes of what trains, by path.
     """
-    path = DATASET.as_posix()
-    return without(["report", *searched], params) | {path: lock.hashes.get(path, "")} | code
+    return without(["report", *searched], params) | {DATASET_PATH: lock.hashes.get(DATASET_PATH, "")} | code
+
+
+def data_params(params: dict[str, Any]) -> dict[str, Any]:
+    """The params that decide what data/dataset holds."""
+    return {stage: params.get(stage) for stage in STAGES[: STAGES.index("train")]}
 
 
 def present_code(stages: Iterable[str]) -> dict[str, str]:
@@ -41,13 +50,20 @@ def present_code(stages: Iterable[str]) -> dict[str, str]:
         return {dep.def_path: dep.get_hash().value for dep in deps if dep.def_path.startswith("stages/")}
 
 
-def recorded_code(lock: Lock, stages: Iterable[str]) -> dict[str, str]:
-    """The same of the code that ran, as dvc.lock has it."""
-    code: dict[str, str] = {}
-    for name in stages:
-        if (stage := first(name, lock.stages)) is not None:
-            code |= stage.code
-    return code
+def recorded_code(lock: Lock, params: dict[str, Any], stages: Iterable[str]) -> dict[str, str]:
+    """The same of the code that ran, as an experiment's dvc.lock has it.
+
+    DVC keeps entries of seeds and folds that the experiment did not run; they are passed over.
+
+    Args:
+        lock: of the experiment.
+        params: of the experiment.
+        stages: what their names begin with.
+    """
+    runs = product(params["train"]["seeds"], params["evaluate"]["folds"])
+    own = [Run("adaptive", *pair) for pair in runs]
+    ran = [lock.stages.get(f"{name.partition('@')[0]}@{run}") for name in stages for run in own]
+    return {path: md5 for stage in ran if stage is not None for path, md5 in stage.code.items()}
 
 
 def first(prefix: str, named: Mapping[str, T]) -> T | None:
@@ -81,10 +97,14 @@ def refuse_another(
         UserError: another sweep of this name is here; the message names what differs.
     """
     here = define(params, searched, Lock(Path(LOCK).read_text()), present_code(stages))
-    if members := names(sweep):
-        lock = lock_of(members[0])
-        there = define(read_params(members[0]), searched, lock, recorded_code(lock, stages))
-        refuse_differences(sweep, members[0], here, there)
+    if data_params(params) != data_params(overridden([])):
+        del here[DATASET_PATH]  # the experiments make other data than those of the workspace
+    for member in names(sweep):
+        lock, theirs = lock_of(member), read_params(member)
+        there = define(theirs, searched, lock, recorded_code(lock, theirs, stages))
+        if DATASET_PATH not in here:
+            del there[DATASET_PATH]
+        refuse_differences(sweep, member, here, there)
     return here
 
 
@@ -102,13 +122,32 @@ def refuse_mixed(sweep: str, experiments: Sequence[Experiment]) -> None:
         UserError: some were trained or tested with others; the message names what differs.
     """
     stages = [TRAINING] if any(item.test is None for item in experiments) else [TRAINING, TESTING]
-    of_each = [define({}, [], lock, recorded_code(lock, stages)) for lock in (lock_of(e.name) for e in experiments)]
-    for item, there in zip(experiments[1:], of_each[1:], strict=True):
-        if differing := differences(of_each[0], there, f"in {experiments[0].name}", f"in {item.name}"):
-            raise UserError(
-                f"{sweep}: the scores of {experiments[0].name} and {item.name} do not compare: {differing}; leave one "
-                "of them out (`dvc exp remove NAME`), or run it again under another name"
-            )
+    locks = {item.name: lock_of(item.name) for item in experiments}
+    code = {item.name: recorded_code(locks[item.name], item.params, stages) for item in experiments}
+    data = {name: {DATASET_PATH: lock.hashes.get(DATASET_PATH, "")} for name, lock in locks.items()}
+    first_of: dict[str, Experiment] = {}  # of the same data params: others make other data
+    for item in experiments:
+        same = first_of.setdefault(repr(data_params(item.params)), item)
+        refuse_scores(sweep, experiments[0].name, item.name, code)
+        refuse_scores(sweep, same.name, item.name, data)
+
+
+def refuse_scores(sweep: str, one: str, other: str, of_each: dict[str, dict[str, str]]) -> None:
+    """Compare what two experiments were made with.
+
+    Args:
+        sweep: its name.
+        one, other: experiments.
+        of_each: what must be equal, by experiment.
+    Raises:
+        UserError: it differs.
+    """
+    if differing := differences(of_each[one], of_each[other], f"in {one}", f"in {other}"):
+        raise UserError(
+            f"{sweep}: the scores of {one} and {other} do not compare: {differing}; leave one of them out (`dvc exp "
+            "remove NAME`, and `dvc exp remove --git-remote origin NAME` where it was pushed), or run it again under "
+            "another name"
+        )
 
 
 def refuse_changed(sweep: str, planned: Mapping[str, dict[str, Any]]) -> None:

@@ -39,6 +39,7 @@ from tools.sweep.schedule import declared_shares
 
 PAUSE = 2.0  # seconds between two looks at a running experiment
 LINES = 8  # of a failed experiment's output that are shown
+LOGS = Path(".dvc/tmp/sweep")  # what each experiment printed
 LOG = 100_000  # bytes of an experiment's output, for which room is taken in advance
 FALLOC_FL_KEEP_SIZE = 1  # of Linux
 RUNS, LACKS = "Running stage", "error.dvc.org/missing-files"  # DVC of a stage; of a remote that answers and lacks files
@@ -145,7 +146,7 @@ def run_once(
     if folder != Path():  # the experiments in clones occupy the cluster's workers, and their data stages would wait
         inherited.pop(SCHEDULER, None)
     environment = inherited | {"SWEEP": sweep, "PYTHONUNBUFFERED": "1", "PATH": path}
-    log = folder / ".dvc/tmp/sweep" / f"{name}.log"
+    log = folder / LOGS / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     said = False
 

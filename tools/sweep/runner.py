@@ -150,14 +150,13 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
             params; or an experiment failed, and the others are done.
     """
     refuse_unknown_code()
-    with busy("sweep: compares with what is there"):
-        params = {experiment: overridden(words) for experiment, words in experiments.items()}
-        refuse_another(name, next(iter(params.values())), searched)
+    params = {experiment: overridden(words) for experiment, words in experiments.items()}
     if where.exchanges and not dry_run:
         fetch_members(name, lambda: where.task is None)  # nobody looks on while a task of an array waits
     elif not dry_run:
         fetch_offered(name)
-    with busy("sweep: compares with what is done"):
+    with busy("sweep: compares with what is there"):
+        refuse_another(name, next(iter(params.values())), searched)
         finished = set(names(name))
         refuse_changed(name, {experiment: params[experiment] for experiment in experiments if experiment in finished})
     todo = [experiment for experiment in experiments if experiment not in finished]

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from stages.common.core.errors import UserError
@@ -141,7 +142,8 @@ class Search:
         if not isinstance(error, TrainingFailed):
             return "a disk is full" if isinstance(error, NoRoom) else "a remote failed"
         self.failed.append(trial.params)
-        when_study_answers(lambda: trial.set_user_attr("failed", str(error)), self.stop)
+        with suppress(UpdateFinishedTrialError):  # it was taken for dead, and given to another process
+            when_study_answers(lambda: trial.set_user_attr("failed", str(error)), self.stop)
         return "failed"
 
     def experiment(self, trial: Trial) -> str:
@@ -286,7 +288,8 @@ class Watch:
 
     def __call__(self) -> bool:
         """Whether the trial is worse than the others were at this epoch, so that it should be cut short."""
-        with suppress(*ERRORS):  # the study is away: the trial goes on
+        # The study is away: the trial goes on. So it does where it was given to another process for dead.
+        with suppress(*ERRORS, UpdateFinishedTrialError):
             for value in sorted(self.values(), key=lambda value: value.step):
                 if value.step > self.last_epoch:
                     self.trial.report(value.value, value.step)

@@ -97,6 +97,26 @@ def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> N
     assert names("bad") == []
 
 
+def test_a_record_that_the_server_of_mlflow_did_not_take_outlives_the_clone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def push_after_a_failure(name: str, stop: StopRequest, folder: Path) -> None:
+        (folder / "mlflow.db").touch()  # as a training whose server failed
+        push(name, stop, folder)
+
+    monkeypatch.setattr("tools.sweep.clone.push", push_after_a_failure)
+    assert run_in_clone(find_origin(), jobs("local", [2])[0]) == ""
+    assert "send-run" not in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert run_in_clone(find_origin(), jobs("kept", [2])[0]) == ""
+    said = capsys.readouterr().err
+    found = re.search(r"run the lines `wrist send-run` of (\S+) in (\S+), then remove (\S+)", said)
+    assert found is not None, said
+    assert Path(found[1]).is_file()
+    assert Path(found[2], "mlflow.db").is_file()
+    shutil.rmtree(found[3])
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_result_that_cannot_be_pushed_stays_and_is_pushed_by_the_line_of_the_message(
     stopped: bool, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

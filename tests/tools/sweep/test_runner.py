@@ -93,6 +93,21 @@ def test_what_tasks_of_an_array_pushed_is_not_run_again_by_the_call_that_writes_
     assert "no route; what other machines have done is run again here" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("scheduler", [None, "tcp://node:8786"])
+def test_what_other_machines_pushed_is_compared_before_anything_runs(
+    scheduler: str | None, started: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh clone has none of them until it has fetched them."""
+    order: list[str] = []
+    if scheduler:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
+    monkeypatch.setattr(runner, "has_remote", lambda: True)
+    monkeypatch.setattr(runner, "pull", lambda name, stop: order.append("fetched"))
+    monkeypatch.setattr(runner, "refuse_another", lambda *words: order.append("compared"))
+    runner.run_grid("g", VALUES, Where(), dry_run=False)
+    assert order[:2] == ["fetched", "compared"]
+
+
 def test_a_dry_run_counts_what_is_left(started: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.run_grid("g", VALUES, Where(), dry_run=True) == 0
     assert capsys.readouterr().out == "1 of 2 experiments are left to run.\n1 experiments\n"

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from stages.common.model.tracking import training_run
 from stages.train.params import Params
-from tools.sweep.search import Search, Watch, done
+from tools.sweep.search import Search, TrainingFailed, Watch, done
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,18 @@ def test_a_trial_as_good_as_the_others_goes_on(here: Path, monkeypatch: pytest.M
             run.log({"epoch": epoch, "validation_dice": value})
     assert not watch()
     assert not watch.cut
+
+
+def test_a_trial_that_was_given_to_another_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine was away from the study for longer than a trial may give no sign of life."""
+    study = study_of([])
+    trial = study.ask()
+    watch = Watch("wide-0", trial)
+    monkeypatch.setattr(Watch, "values", lambda self: [Metric("validation_dice", 0.5, 0, 1)])
+    study.tell(trial, state=TrialState.FAIL)
+    assert not watch()
+    search = Search("wide", Params.model_validate({"adaptive": "linear"}), [1], [], [], print)
+    assert search.record_failure(trial, TrainingFailed("no")) == "failed"
 
 
 @pytest.mark.parametrize(("attributes", "cut"), [({}, False), ({"first": 3}, True)])
