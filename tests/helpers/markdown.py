@@ -16,6 +16,6 @@ def tables_of(text: str) -> list[list[list[str]]]:
     return found
 
 
-def widths_of_tables(text: str) -> list[set[int]]:
+def cell_counts(text: str) -> list[set[int]]:
     """Of each table the numbers of cells that its rows have: one number in a sound table."""
     return [{len(row) for row in table} for table in tables_of(text)]

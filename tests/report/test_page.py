@@ -26,8 +26,8 @@ from stages.report.image_level import HEAD
 from stages.report.page import machine_sentence
 from stages.report.tables import subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
-from tests.helpers import markdown
 from tests.helpers.files import tree_hash
+from tests.helpers.markdown import cell_counts, tables_of
 from tests.helpers.pages import cut_texts, require_accessible, widths_of_tables
 from tests.helpers.pictures import pixels
 
@@ -113,14 +113,14 @@ def test_in_every_table_of_every_card_each_row_has_as_many_cells_as_its_heading(
     monkeypatch.setattr(cards.image_level, "shown", lambda *_: section)
     cards.write_cards(own, runs, results, "Verdict.", params)
     for name, tables in {"MODEL_CARD.md": 8, "DATASHEET.md": 1}.items():
-        widths = markdown.widths_of_tables((own / "reports" / name).read_text())
+        widths = cell_counts((own / "reports" / name).read_text())
         assert len(widths) == tables, name
         assert {len(width) for width in widths} == {1}, name
 
 
 def test_the_card_hides_the_numbers_of_small_subgroups_as_the_page_does(project: Path) -> None:
     card = (project / "reports/MODEL_CARD.md").read_text()
-    (shown,) = (rows[2:] for rows in markdown.tables_of(card) if rows[0][0] == "subgroup")
+    (shown,) = (rows[2:] for rows in tables_of(card) if rows[0][0] == "subgroup")
     assert shown == subgroup_cells(pd.read_csv(project / "reports/subgroups.csv"))
     assert "too few" in shown[-1]
 
