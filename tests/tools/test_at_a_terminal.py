@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from stages.common.core import busy as module
 from stages.common.core.busy import CLEAR, busy
 from stages.common.core.signals import stop_request
 from stages.common.model.architecture import Pyramid
 from stages.train.params import Fixed
 from tests.helpers.paths import ROOT
 from tests.helpers.stub_model import stub_model
+from tests.helpers.terminal import Terminal, speak_at_once
 from tools.audit.actions import trace_thing, verify_project
 from tools.doctor.checks import check_environment
 from tools.fetch.weights import download
@@ -41,15 +41,9 @@ class Heard(BaseException):
     """Ends a command once it has said what it does; no error of a library, which commands explain."""
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST", 0.01)
-    monkeypatch.setattr(module, "NEXT", 0.01)
+    speak_at_once(monkeypatch)
 
 
 def heard(screen: Terminal, words: str) -> bool:
@@ -123,7 +117,7 @@ CASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "sweep: compares with what is there": (
         "tools.sweep.runner.refuse_another", lambda: run_search("search", [], [], 1, 1), KNOWN),
     "sweep: brings experiments of other machines": (
-        "tools.sweep.runner.pull", lambda: fetch_members("grid", lambda: False), {}),
+        "tools.sweep.exchange.when_remote_answers", lambda: fetch_members("grid", lambda: False), {}),
     "sweep: experiments run": ("tools.sweep.execution.run_experiment", experiments, {}),
     "sweep: looks through DVC's queue": ("tools.sweep.queue.Repo", requeue_lost, {}),
     "repro: asks DVC which trainings are left": ("tools.sweep.matrix.run_dvc", lambda: changed([]), {}),

@@ -1,9 +1,8 @@
 """What all experiments of a sweep share, so that their scores compare: data, code, and params that are not searched."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dvc.api import DVCFileSystem
 from dvc.repo import Repo
@@ -11,15 +10,13 @@ from dvc.repo import Repo
 from stages import STAGES
 from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET
-from stages.common.data.run_id import Run
 from stages.common.model.tracking import flat
 from tools.audit.dvc_lock import LOCK, Lock
-from tools.sweep.experiments import Experiment, names, read_params
+from tools.sweep.experiments import Experiment, names, read_params, targets
 from tools.sweep.overrides import overridden
 
-T = TypeVar("T")
 DATASET_PATH = DATASET.as_posix()
-TRAINING, TESTING = "train@adaptive-", "evaluate@adaptive-"  # begin the names of the stages of a sweep
+SCORED = ("train", "evaluate")  # the stages of an experiment that is tested
 
 
 def define(params: dict[str, Any], searched: Collection[str], lock: Lock, code: dict[str, str]) -> dict[str, Any]:
@@ -43,11 +40,12 @@ def present_code(stages: Iterable[str]) -> dict[str, str]:
     """DVC's hashes of the code of some stages, as it is in the workspace, by path.
 
     Args:
-        stages: what their names begin with.
+        stages: without seed and fold.
     """
     with Repo(_wait_for_lock=True) as repo:
-        deps = [dep for name in stages for dep in first(name, {s.addressing: s.deps for s in repo.index.stages}) or []]
-        return {dep.def_path: dep.get_hash().value for dep in deps if dep.def_path.startswith("stages/")}
+        names = tuple(f"{stage}@adaptive-" for stage in stages)  # their code is that of any seed and fold
+        deps = {dep.def_path: dep for s in repo.index.stages if s.addressing.startswith(names) for dep in s.deps}
+        return {path: dep.get_hash().value for path, dep in deps.items() if path.startswith("stages/")}
 
 
 def recorded_code(lock: Lock, params: dict[str, Any], stages: Iterable[str]) -> dict[str, str]:
@@ -58,17 +56,11 @@ def recorded_code(lock: Lock, params: dict[str, Any], stages: Iterable[str]) -> 
     Args:
         lock: of the experiment.
         params: of the experiment.
-        stages: what their names begin with.
+        stages: without seed and fold.
     """
-    runs = product(params["train"]["seeds"], params["evaluate"]["folds"])
-    own = [Run("adaptive", *pair) for pair in runs]
-    ran = [lock.stages.get(f"{name.partition('@')[0]}@{run}") for name in stages for run in own]
+    seeds, folds = params["train"]["seeds"], params["evaluate"]["folds"]
+    ran = [lock.stages.get(target) for stage in stages for target in targets(stage, seeds, folds)]
     return {path: md5 for stage in ran if stage is not None for path, md5 in stage.code.items()}
-
-
-def first(prefix: str, named: Mapping[str, T]) -> T | None:
-    """What the first name that begins thus stands for."""
-    return next((value for name, value in named.items() if name.startswith(prefix)), None)
 
 
 def without(free: Collection[str], params: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +74,7 @@ def without(free: Collection[str], params: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_another(
-    sweep: str, params: dict[str, Any], searched: Collection[str], stages: Collection[str] = (TRAINING, TESTING)
+    sweep: str, params: dict[str, Any], searched: Collection[str], stages: Collection[str] = SCORED
 ) -> dict[str, Any]:
     """Compare params, data and code of new experiments with those of one that the sweep has already.
 
@@ -90,7 +82,7 @@ def refuse_another(
         sweep: its name.
         params: of the new experiments, without what is searched.
         searched: dotted names of params, or of sections, that differ between experiments.
-        stages: what each experiment runs, by the beginning of their names.
+        stages: what each experiment runs.
     Returns:
         What all experiments of the sweep have in common.
     Raises:
@@ -121,7 +113,7 @@ def refuse_mixed(sweep: str, experiments: Sequence[Experiment]) -> None:
     Raises:
         UserError: some were trained or tested with others; the message names what differs.
     """
-    stages = [TRAINING] if any(item.test is None for item in experiments) else [TRAINING, TESTING]
+    stages = ["train"] if any(item.test is None for item in experiments) else SCORED
     locks = {item.name: lock_of(item.name) for item in experiments}
     code = {item.name: recorded_code(locks[item.name], item.params, stages) for item in experiments}
     data = {name: {DATASET_PATH: lock.hashes.get(DATASET_PATH, "")} for name, lock in locks.items()}

@@ -20,7 +20,7 @@ from stages.train.params import Method, read_weights
 from tools.sweep.arms import arms
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code
 from tools.sweep.cost import expected_cost
-from tools.sweep.definition import TRAINING, refuse_another, refuse_changed, refuse_mixed
+from tools.sweep.definition import refuse_another, refuse_changed, refuse_mixed
 from tools.sweep.exchange import has_remote, pull
 from tools.sweep.execution import Where, run_jobs
 from tools.sweep.experiments import names, read_sweep, targets, trained_params
@@ -54,7 +54,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
     params = overridden(overrides)
     with busy("sweep: compares with what is there"):
         check_ranges(parsed, overrides, read_weights(params["train"]["adaptive"]))
-        definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE], [TRAINING])
+        definition = refuse_another(name, params, [item.key for item in parsed] or [ADAPTIVE], ["train"])
     train, folds = trained_params(params)
     if is_shared():
         find_origin()  # other machines can take up what runs here
@@ -62,8 +62,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         try:
             Search(name, train, folds, parsed, overrides, say, stop, definition).run(trials, jobs)
             if is_shared():
-                with busy("sweep: brings experiments of other machines"):
-                    pull(name, stop)
+                pull(name, stop)
         except ERRORS as error:
             raise storage_error(error) from None
         except Failed as failed:
@@ -191,8 +190,7 @@ def fetch_members(name: str, stop: Callable[[], bool]) -> None:
         UserError: it does not answer.
     """
     try:
-        with busy("sweep: brings experiments of other machines"):
-            pull(name, stop)
+        pull(name, stop)
     except Failed as failed:
         raise UserError(str(failed)) from None
 

@@ -14,22 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.core import busy as module
 from stages.common.core.busy import CLEAR, Busy, busy
 from stages.common.core.signals import hide_warnings
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.helpers.terminal import Terminal, speak_at_once
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST", 0.01)
-    monkeypatch.setattr(module, "NEXT", 0.01)
+    speak_at_once(monkeypatch)
 
 
 def test_a_terminal_hears_what_goes_on_and_has_an_empty_line_after_it(monkeypatch: pytest.MonkeyPatch) -> None:

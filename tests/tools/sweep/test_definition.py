@@ -9,7 +9,7 @@ from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
 from tools.audit.dvc_lock import Lock
 from tools.sweep import definition
-from tools.sweep.definition import TRAINING, recorded_code, refuse_another, refuse_mixed
+from tools.sweep.definition import recorded_code, refuse_another, refuse_mixed
 from tools.sweep.overrides import overridden
 
 STAGE = """
@@ -83,7 +83,7 @@ def test_the_code_of_an_experiment_is_that_of_its_own_seeds() -> None:
     both = Lock("stages:" + old + new.replace("adaptive-1-1", "adaptive-2-1"))
     for seed, code in ((1, "old"), (2, "new")):
         params = {"train": {"seeds": [seed]}, "evaluate": {"folds": [1]}}
-        assert recorded_code(both, params, [TRAINING]) == {"stages/train": code}
+        assert recorded_code(both, params, ["train"]) == {"stages/train": code}
 
 
 def test_data_that_an_override_changes_are_no_other_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
