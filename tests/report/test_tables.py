@@ -14,7 +14,7 @@ from stages.common.data.tables import ANNOTATIONS
 from stages.report.main import labels
 from stages.report.published import audit
 from stages.report.tables import by_patient, compare, latex, markdown, subgroups, verdict
-from tests.helpers.markdown import tables_of, widths_of_tables
+from tests.helpers.markdown import cell_counts, tables_of
 from tests.helpers.scores import COUNTS, PATIENTS, naive, table
 
 NOTE = (
@@ -200,7 +200,7 @@ def test_markdown_says_what_is_undefined() -> None:
     assert "nan" not in text
     assert "| nothing is fracture |" in text
     assert [len(rows) for rows in tables_of(text)] == [2 + 5, 2 + 2]
-    assert widths_of_tables(text) == [{10}, {10}]
+    assert cell_counts(text) == [{10}, {10}]
 
 
 def test_the_papers_rows_stand_apart_below_the_note_that_they_do_not_compare() -> None:
