@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from stages.common.core.busy import CLEAR, busy
 from stages.common.core.signals import stop_request
 from stages.common.model.architecture import Pyramid
-from stages.train.params import Fixed
+from stages.train.params import Fixed, Params
 from tests.helpers.paths import ROOT
 from tests.helpers.stub_model import stub_model
 from tests.helpers.terminal import Terminal, speak_at_once
@@ -33,6 +34,7 @@ from tools.sweep.matrix import changed
 from tools.sweep.patience import say
 from tools.sweep.queue import requeue_lost
 from tools.sweep.runner import fetch_members, run_search, write_page
+from tools.sweep.search import Search
 
 SILENCE = 5.0  # seconds
 
@@ -86,6 +88,10 @@ def experiments() -> list[str]:
         return run_here([Job("grid-1", [], [], "grid")], 1, stop)
 
 
+def trials() -> optuna.Study:
+    return Search("search", Params.model_validate({"adaptive": "linear"}), [1], [], [], say).run(1, 1)
+
+
 MODEL = {"tools.predict.batch.open_model": lambda *_, **__: stub_model()}
 SWEEP = {
     "tools.sweep.runner.read_sweep": lambda *_: [],
@@ -93,6 +99,11 @@ SWEEP = {
     "tools.mlflow_store.summarise.summarise": nothing,
 }
 KNOWN = {"tools.sweep.runner.refuse_unknown_code": nothing, "tools.sweep.runner.overridden": lambda *_: PARAMS}
+IN_MEMORY = {
+    "tools.sweep.search.open_study": lambda *_: optuna.create_study(direction="maximize"),
+    "tools.sweep.search.give_first_sign": nothing,
+    "tools.sweep.search.Watch": nothing,
+}
 TRACED = {
     "tools.audit.trace.Project": nothing,
     "tools.audit.trace.trace": nothing_twice,
@@ -119,6 +130,7 @@ CASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "sweep: brings experiments of other machines": (
         "tools.sweep.exchange.when_remote_answers", lambda: fetch_members("grid", lambda: False), {}),
     "sweep: experiments run": ("tools.sweep.execution.run_experiment", experiments, {}),
+    "sweep: trials run": ("tools.sweep.search.run_experiment", trials, IN_MEMORY),
     "sweep: looks through DVC's queue": ("tools.sweep.queue.Repo", requeue_lost, {}),
     "repro: asks DVC which trainings are left": ("tools.sweep.matrix.run_dvc", lambda: changed([]), {}),
     "predict: looks for films": ("tools.predict.batch.find_films", predict, MODEL),

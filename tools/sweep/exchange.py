@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.common.core.busy import busy
 from tools.sweep.experiments import members, names
 from tools.sweep.patience import Away, Failed, patiently
 from tools.sweep.room import FREE, shortage
@@ -34,7 +33,6 @@ def has_remote() -> bool:
     return GIT_REMOTE in done.stdout.split()
 
 
-@busy("sweep: brings experiments of other machines")
 def pull(sweep: str, stop: Callable[[], bool]) -> None:
     """Bring the commits of a sweep's experiments that other machines made; their files stay in DVC's remote.
 

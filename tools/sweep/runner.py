@@ -28,6 +28,8 @@ from tools.sweep.overrides import ADAPTIVE, expand, overridden, replace_adaptive
 from tools.sweep.patience import Failed, say
 from tools.sweep.ranges import Range, parse_range
 
+FETCHING = "sweep: brings experiments of other machines"
+
 
 def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int) -> int:
     """Search until enough trials are done, then write the page; returns the exit code.
@@ -62,11 +64,9 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         try:
             Search(name, train, folds, parsed, overrides, say, stop, definition).run(trials, jobs)
             if is_shared():
-                pull(name, stop)
+                fetch_members(name, stop)
         except ERRORS as error:
             raise storage_error(error) from None
-        except Failed as failed:
-            raise UserError(str(failed)) from None
         code = stopped(name, stop)
     return code or write_page(name, train.adaptive)
 
@@ -190,7 +190,8 @@ def fetch_members(name: str, stop: Callable[[], bool]) -> None:
         UserError: it does not answer.
     """
     try:
-        pull(name, stop)
+        with busy(FETCHING):
+            pull(name, stop)
     except Failed as failed:
         raise UserError(str(failed)) from None
 
@@ -206,7 +207,8 @@ def fetch_offered(name: str) -> None:
     if not has_remote():
         return
     try:
-        pull(name, lambda: True)
+        with busy(FETCHING):
+            pull(name, lambda: True)
     except Failed as failed:
         say(f"{failed}; what other machines have done is run again here")
 

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import open_client
 from stages.train.params import Method, Params
@@ -77,8 +78,8 @@ class Search:
         Raises:
             UserError: three trials in a row failed. What is done stays, and the next call goes on.
         """
-        study = self.open()
-        with ThreadPoolExecutor(jobs) as pool:
+        with busy("sweep: trials run"), ThreadPoolExecutor(jobs) as pool:
+            study = self.open()
             list(pool.map(lambda _: self.work(study, trials), range(jobs)))
         if len(self.failures) >= ENOUGH:
             raise UserError(f"{self.name}: {ENOUGH} trials in a row failed, the last one thus: {self.failures[-1]}")
