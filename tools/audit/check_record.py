@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.dvc_cache import files_below, size
-from tools.audit.dvc_lock import LOCK, Stage
+from tools.audit.dvc_lock import LOCK, Stage, read_stage, read_yaml
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
 PIPELINE = "dvc.yaml"
+SECTIONS = ("schema", "stages")  # of dvc.lock
 
 
 class LockedFile(BaseModel):
@@ -55,6 +56,7 @@ def pipeline(root: Path) -> dict[str, Any]:
 
 def check_record(project: Project, check: Check) -> None:
     """Every entry of dvc.lock, key by key; sizes and numbers of files are compared with the disk."""
+    check_sections(project, check)
     stages = pipeline(project.root)
     for name, stage in stages.items():
         if stage.path_in_repo != PIPELINE:
@@ -66,6 +68,22 @@ def check_record(project: Project, check: Check) -> None:
         for path in stage.data:
             if not any(overlap(path, other) for other in outside):
                 check.add(f"{LOCK}: {stage.name}: {path}", "extra", "no stage makes it, and it is no source of films")
+
+
+def check_sections(project: Project, check: Check) -> None:
+    """What dvc.lock says beside the stages of dvc.yaml.
+
+    DVC would show its data sets (`datasets`), of which the pipeline has none. It keeps the entries of stages that
+    dvc.yaml no longer has: whoever looks up a hash by hand must not find two for one output.
+    """
+    for name in read_yaml(LOCK, (project.root / LOCK).read_text()):
+        if name not in SECTIONS:
+            check.add(f"{LOCK}: {name}", "extra", "the pipeline has nothing of that name; remove it")
+    for name in sorted(project.lock.entries.keys() - project.lock.stages.keys()):
+        outs = read_stage(name, project.lock.entries[name]).outs
+        for path in sorted(outs.keys() & project.lock.hashes.keys()):
+            message = f"{PIPELINE} has no such stage, and {project.lock.makers[path].name} makes it; remove the entry"
+            check.add(f"{LOCK}: {name}: {path}", "extra", message)
 
 
 def tracked_inputs(stages: dict[str, Any]) -> set[str]:

@@ -427,6 +427,26 @@ def test_an_unknown_stage_is_one_sentence(project: Path) -> None:
     assert "--rerun trian: expected stages of dvc.lock (annotate, " in output
 
 
+def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> None:
+    """DVC shows data sets, and keeps stages that dvc.yaml no longer has: the first one below was never run."""
+    lock = project / "dvc.lock"
+    before = lock.read_text()
+    entry = re.search(r"(?s)^  report:\n.*?(?=^  \w|\Z)", before, re.MULTILINE)
+    assert entry
+    forged = re.sub(r"[0-9a-f]{32}", "a" * 32, entry[0]).replace("report:", "report2:", 1)
+    former = "  train@adaptive-9-1:\n    cmd: exec python -m stages.train adaptive 9 1\n    outs:\n"
+    former += f"    - path: models/adaptive/seed-9-fold-1\n      hash: md5\n      md5: {'a' * 32}.dir\n"
+    lock.write_text(before + forged + former + "datasets:\n- name: films\n  type: url\n  url: https://example.org\n")
+    try:
+        run(project, "git", "commit", "-qam", "x")
+        assert "up to date" in run(project, "dvc", "status")
+        found = discrepancies(project, deep=False)
+    finally:
+        run(project, "git", "reset", "-q", "--hard", "HEAD~1")
+    outs = read_lock(project).stages["report"].outs
+    assert found == sorted([("extra", "dvc.lock: datasets"), *(("extra", f"dvc.lock: report2: {path}") for path in outs)])
+
+
 def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
     md5 = read_lock(project).hashes["data/levels"]
     list_file = project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
