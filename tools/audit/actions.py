@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait f
     from tools.audit.trace import Project
     from tools.audit.withdraw import PatientFiles
 
+# What people may open as well, and no check looks at.
+NOT_COVERED = "MLflow's runs, DVC's page of plots, data_docs, sweep.html, predictions, exported networks"
+
 
 def trace_thing(what: str, form: str, everywhere: bool) -> int:
     """Print the chain of evidence of a thing; returns the exit code."""
@@ -67,6 +70,7 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
         size, count = f"{check.bytes / 1e6:.0f} MB", len(project.lock.stages)
         if others := count - check.rerun:
             summary += f"; only --rerun shows whether the other {others} wrote what is here"
+        summary += f"; not covered: {NOT_COVERED}"
         print(f"verify: {check.files} files, {size}, {check.rerun} of {count} stages run again, {summary}")
     return check.exit_code
 

@@ -3,7 +3,8 @@
 import re
 from collections import defaultdict
 
-from tools.audit.check_record import overlap
+from stages.common.data.layout import MODELS, RAW, REPORTS
+from tools.audit.check_record import covered, overlap
 from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -66,6 +67,23 @@ def check_ignored(project: Project, check: Check) -> None:
             if file not in seen and not leftover and not file.is_dir():
                 message = "DVC does not look at it: remove it, or the line of .dvcignore that names it"
                 check.add("/".join((path, *below)), "extra", message)
+
+
+def check_leftovers(project: Project, check: Check) -> None:
+    """What killed programs left half-written beside and in outputs; DVC and the stages pass over it, people do not.
+
+    Below source files it is named by another check.
+    """
+    stages = project.lock.stages.values()
+    made = [out for stage in stages for out in stage.outs]
+    inputs = [path for stage in stages for path in stage.deps if not any(overlap(path, out) for out in made)]
+    found: list[str] = []
+    for folder in (RAW.parent, MODELS, REPORTS):
+        for path in sorted((project.root / folder).rglob(".*-partial-*")):
+            name = path.relative_to(project.root).as_posix()
+            if not covered(name, found) and not covered(name, inputs):
+                found.append(name)
+                check.add(name, "extra", "a program that was killed left it, or one writes it now; else remove it")
 
 
 def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:

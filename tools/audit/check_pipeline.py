@@ -16,7 +16,7 @@ from stages import STAGES
 from stages.common.data import layout
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import VARIANTS, Run
-from tools.audit.check_record import PIPELINE, list_differences, paths, pipeline
+from tools.audit.check_record import PIPELINE, covered, list_differences, paths, pipeline
 from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
 from tools.audit.imports import import_closure, nodes, parsed
@@ -163,11 +163,6 @@ def places(name: str, path: Path, run: Run | None) -> list[str]:
     if name in OF_A_RUN:
         return [str(path / run.folder)] if run else [str(path / variant) for variant in VARIANTS]
     return [str(path / f"{run}.json" if name == "VALIDATION" else path)]
-
-
-def covered(path: str, items: list[str]) -> bool:
-    """Whether one of the items is a path, or a folder in which it lies."""
-    return any(path == item or path.startswith(f"{item}/") for item in items)
 
 
 def stage_params(room: str, run: Run | None, params: Any) -> list[str]:

@@ -91,6 +91,11 @@ def tracked_inputs(stages: dict[str, Any]) -> set[str]:
     return {dep for name, stage in stages.items() if name == "ingest" for dep in paths(stage.deps)} | {str(PINS)}
 
 
+def covered(path: str, items: list[str]) -> bool:
+    """Whether one of the items is a path, or a folder in which it lies."""
+    return any(path == item or path.startswith(f"{item}/") for item in items)
+
+
 def overlap(path: str, other: str) -> bool:
     """Whether two paths are one, or one lies in the other."""
     return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")

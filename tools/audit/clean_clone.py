@@ -12,6 +12,7 @@ from pathlib import Path
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
+from tools.audit.check_documents import DOCUMENTS
 from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import git, leads_out, read_lock
 from tools.temporary import temporary_folder
@@ -117,7 +118,8 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
     with clean_clone(root, revision) as clone:
         lock = read_lock(clone)
         with busy("verify: copies outputs"):
-            for path in sorted({path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}):
+            inputs_and_outputs = {path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}
+            for path in (*sorted(inputs_and_outputs), *DOCUMENTS):
                 bring(root, clone, path)
         cache = cache_folder(root).parent.parent
         settings = f"[core]\n    site_cache_dir = {clone / '.dvc/site-cache'}\n[cache]\n    dir = {cache}\n"

@@ -83,17 +83,11 @@ def export(project: Project) -> list[Path]:
     Raises:
         UserError: one of them would replace a file of others.
     """
-    documents: dict[str, tuple[Callable[[Project], str], Callable[[bytes], bool]]] = {
-        "ro-crate-metadata.json": (ro_crate, is_ro_crate),
-        "prov.json": (prov, is_prov),
-        "croissant.json": (croissant, is_croissant),
-        "bom.json": (bom, is_bom),
-    }
-    for name, (_, is_own) in documents.items():
+    for name, (_, is_own) in WRITERS.items():
         require_own_output(project.root / name, is_own)
-    for name, (writer, _) in documents.items():
+    for name, (writer, _) in WRITERS.items():
         write_text(project.root / name, writer(project))
-    return [project.root / name for name in documents]
+    return [project.root / name for name in WRITERS]
 
 
 def commit_date(project: Project) -> datetime:
@@ -318,3 +312,12 @@ def viewer_library() -> Component:
     purl = PackageURL("npm", None, "openseadragon", version)
     hashes = [HashType(alg=HashAlgorithm.SHA_256, content=sha256(VIEWER_LIBRARY))]
     return Component(name=purl.name, version=version, purl=purl, bom_ref=str(purl), hashes=hashes)
+
+
+# Each document by its name: what writes it, and whether a content is one of those.
+WRITERS: dict[str, tuple[Callable[[Project], str], Callable[[bytes], bool]]] = {
+    "ro-crate-metadata.json": (ro_crate, is_ro_crate),
+    "prov.json": (prov, is_prov),
+    "croissant.json": (croissant, is_croissant),
+    "bom.json": (bom, is_bom),
+}

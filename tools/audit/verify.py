@@ -11,7 +11,8 @@ from tools.audit.check_account import check_account
 from tools.audit.check_code import check_bytecode, check_code, check_lock_committed, check_objects
 from tools.audit.check_copies import check_near_copies
 from tools.audit.check_data import check_dataset, check_films, check_raw
-from tools.audit.check_files import check_files, check_ignored
+from tools.audit.check_documents import check_exports, check_page
+from tools.audit.check_files import check_files, check_ignored, check_leftovers
 from tools.audit.check_params import check_params
 from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_predictions import check_counts
@@ -53,11 +54,16 @@ def verify(project: Project, deep: bool = False) -> Check:
             check.add(name, "missing", "a stage of dvc.yaml that dvc.lock knows nothing of; run `dvc repro`")
     check_files(project, check)
     check_ignored(project, check)
+    check_leftovers(project, check)
     if check.whole(PIPELINE):
         check_record(project, check)
     check_lock_committed(project, check)
     for look in (*TABLES, *((check_objects, check_bytecode, *PICTURES) if deep else ())):
         look(project, check)
+    if not check.wrong:  # from which they would follow
+        check_page(project, check)
+        if deep:
+            check_exports(project, check)
     check.findings.sort()
     return check
 

@@ -5,6 +5,7 @@ it, in pages that show it, in every version that DVC's cache and remotes ever ke
 runs left behind. Rows live in tables, pages and logs. Weights were fitted to it.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -49,6 +50,7 @@ PAGES = tuple(
 )
 KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that a withdrawal can be resumed
 PLOTS = "dvc_plots"  # where `dvc plots show` puts its page, with copies of the pictures that dvc.yaml calls plots
+PARTIAL = re.compile(r"\.(.+)-partial-[^/]*")  # what a killed program left half-written; a part of a path
 # By this project and DVC; a project that was moved or copied has DVC's notes on its former folder, too.
 WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/tmp", ".dvc/site-cache")
 
@@ -224,8 +226,13 @@ def collect(root: Path, version: Version, images: set[str], files: PatientFiles,
 
 def is_film(name: str, images: set[str]) -> bool:
     """Whether a path is that of a picture of one of the films; `model.json` is none of the film `model`."""
-    path = PurePosixPath(name)
+    path = PurePosixPath(finished_name(name))
     return path.stem in images and path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES, LAYERS_SUFFIX)
+
+
+def finished_name(name: str) -> str:
+    """A path with the names that half-written files and folders would have got, had their writer not been killed."""
+    return "/".join(PARTIAL.sub(r"\1", part) for part in name.split("/"))
 
 
 def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) -> None:
@@ -316,16 +323,16 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
     """
     words = files.words
     for path in written_files(root):
-        name = path.as_posix()
+        name = finished_name(path.as_posix())
         if is_film(name, files.images):
             files.here.append(path)
             if path.is_file() and (md5 := file_md5(path)) not in others and object_path(root, md5).is_file():
                 files.objects.setdefault(md5, set()).add(path.relative_to(root).as_posix())
-        elif shows_many(path) or words.stand_in(path, name):
+        elif shows_many(PurePosixPath(name)) or words.stand_in(path, name):
             files.here.append(path)
 
 
-def shows_many(path: Path) -> bool:
+def shows_many(path: PurePosixPath) -> bool:
     """Whether a file is a page or picture of many films, or a copy of one that DVC made for its plots."""
     in_plots = PLOTS in path.parts and path.suffix == ".png"
     return in_plots or path.as_posix().endswith(tuple(f"/{page}" for page in PAGES))

@@ -326,6 +326,10 @@ def scattered(project: Path) -> None:
         (project / place).mkdir(parents=True)
         (project / place / "scan.png").write_bytes(b"other " + FILM)
         (project / place / "scan.2.png").write_bytes(OTHER)
+        (project / place / ".scan.png-partial-0a1b2c3d").write_bytes(FILM)
+        (project / place / ".scan.2.png-partial-0a1b2c3d").write_bytes(OTHER)
+    for page in ("labels.png", "predictions.png", "to_mail.html"):  # of many films, without their names
+        (project / f"reports/.{page}-partial-0a1b2c3d").write_bytes(FILM)
     for place in (
         "mlruns/1/r/artifacts/validation.csv",
         "reports/data_docs/x/page.html",
@@ -356,6 +360,7 @@ def test_after_a_withdrawal_no_byte_and_no_row_of_the_patient_is_left(what: str,
     assert (ward / "data/pins/withdrawn.csv").read_text() == f"patient_id,withdrawn\n{GONE},2026-01-02\n"
     kept = {path.relative_to(ward).as_posix() for path in ward.rglob("scan.2.png") if "inbox" not in path.parts}
     assert len(kept) == 5
+    assert len(list(ward.rglob(".scan.2.png-partial-*"))) == 3
     assert (
         len([path for path in (ward / ".dvc/cache").rglob("*") if path.is_file() and OTHER in path.read_bytes()]) == 3
     )
@@ -367,7 +372,7 @@ def test_after_a_withdrawal_no_byte_and_no_row_of_the_patient_is_left(what: str,
     assert names_or_shows(ward) == {}
     withdraw(Project(ward), STAYS, date(2026, 1, 4))
     assert held(ward, OTHER) == []
-    assert [path for path in ward.rglob("scan.2.*") if "inbox" not in path.parts] == []
+    assert [path for path in ward.rglob("*scan.2.*") if "inbox" not in path.parts] == []
 
 
 @pytest.mark.parametrize("name", ["scan.tif", "Anna B (2).jpg", "Anna B (2).xml"])

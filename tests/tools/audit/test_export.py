@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -19,7 +20,10 @@ from stages.common.core.errors import UserError
 from tests.helpers.commands import wrist
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
+from tools.audit.check_documents import check_exports, check_page
 from tools.audit.dvc_lock import read_lock
+from tools.audit.findings import Check
+from tools.audit.trace import Project
 from tools.doctor.packages import read_pins
 
 pytestmark = pytest.mark.slow
@@ -55,6 +59,40 @@ def test_a_document_of_others_is_refused_and_nothing_is_written(name: str, conte
 def test_an_export_replaces_the_former_one(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(exported)
     assert wrist("audit", "export") == 0
+
+
+def test_documents_that_their_commands_would_not_write_are_named(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell, a hash and a licence are forged, a link leads to a pipe; the page may be older than the last commit."""
+    monkeypatch.chdir(exported)
+    assert wrist("audit", "page") == 0
+    page, bom = exported / "reports/lineage.html", exported / "bom.json"
+    before = {path: path.read_bytes() for path in (page, *(exported / name for name in NAMES))}
+
+    def found() -> list[tuple[str, str]]:
+        check, project = Check(), Project(exported)
+        check_page(project, check)
+        check_exports(project, check)
+        return [(finding.kind, finding.name) for finding in check.findings]
+
+    try:
+        assert found() == []
+        page.write_bytes(re.sub(rb"(<code>)[0-9a-f]{12}(</code>)", rb"\1not committed\2", before[page]))
+        assert found() == []
+        page.write_bytes(before[page].replace(b"<td>", b"<td>9", 1))
+        for name, old, new in (("ro-crate-metadata.json", b"md5", b"md6"), ("prov.json", b"f1", b"f2")):
+            (exported / name).write_bytes(before[exported / name].replace(old, new, 1))
+        bom.unlink()
+        os.mkfifo(exported / "pipe")
+        bom.symlink_to("pipe")
+        expected = ["reports/lineage.html", "ro-crate-metadata.json", "prov.json", "bom.json"]
+        assert found() == [("mismatch", name) for name in expected]
+    finally:
+        (exported / "pipe").unlink(missing_ok=True)
+        for path, content in before.items():
+            path.unlink()
+            path.write_bytes(content)
 
 
 def test_the_same_project_gives_the_same_bytes_and_no_path_of_the_machine(

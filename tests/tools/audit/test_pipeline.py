@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tests.helpers.projects import make_project
 from tools.audit.check_code import check_code
-from tools.audit.check_files import check_ignored
+from tools.audit.check_files import check_ignored, check_leftovers
 from tools.audit.check_pipeline import check_pipeline, pipeline_paths
 from tools.audit.dvc_cache import ignores
 from tools.audit.findings import Check
@@ -220,6 +220,17 @@ def test_source_films_in_folders_that_dvc_does_not_see_are_named(tmp_path: Path)
     stage = SimpleNamespace(deps={"inbox": "", "stages/a": ""}, outs={"levels": ""})
     lock = SimpleNamespace(stages={"a": stage})
     assert findings(tmp_path, check_ignored, lock=lock) == [*hidden, code[0]]
+
+
+def test_what_killed_programs_left_is_named_once(tmp_path: Path) -> None:
+    """A scratch folder with a film in it, a page, and a model that was replaced; the inbox is a user's."""
+    left = ["data/.raw-partial-1", "reports/.index.html-partial-0a1b2c3d", "models/a/.b-partial-1-old"]
+    files = [f"{left[0]}/images/.a.png-partial-1", left[1], f"{left[2]}/model.json", "data/incoming/.x-partial-1/a.png"]
+    for name in (*files, "data/raw/.a"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    lock = SimpleNamespace(stages={"a": SimpleNamespace(deps={"data/incoming": ""}, outs={"data/raw": ""})})
+    assert sorted(findings(tmp_path, check_leftovers, lock=lock)) == sorted(left)
 
 
 def test_committed_code_that_nobody_can_read_is_named(root: Path) -> None:
