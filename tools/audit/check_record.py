@@ -1,6 +1,6 @@
 """dvc.lock against dvc.yaml: every stage has the command, inputs, parameters and outputs that the pipeline gives it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,7 +91,7 @@ def tracked_inputs(stages: dict[str, Any]) -> set[str]:
     return {dep for name, stage in stages.items() if name == "ingest" for dep in paths(stage.deps)} | {str(PINS)}
 
 
-def covered(path: str, items: list[str]) -> bool:
+def covered(path: str, items: Iterable[str]) -> bool:
     """Whether one of the items is a path, or a folder in which it lies."""
     return any(path == item or path.startswith(f"{item}/") for item in items)
 

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.common.data.layout import INBOX, PINS
+from tools.audit.check_record import covered
 from tools.audit.own_output import json_of
-from tools.audit.withdraw import WRITTEN, PatientFiles, inbox_of, is_film
+from tools.audit.withdraw import PatientFiles, inbox_of, is_film, is_written
 from tools.audit.words import Words
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders
 
-UNREAD = (".git", ".venv", ".dvc", *WRITTEN)  # of the project's folders, where a user's own files are looked for
+UNREAD = (".git", ".venv", ".dvc")  # of the project's folders, where a user's own files are looked for
 
 
 def elsewhere(root: Path, files: PatientFiles) -> list[str]:
@@ -17,7 +19,7 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     the patient's predictions, and of clones of the project with such files.
     """
     found, outside, words = set[Path](), list[str](), files.words
-    for path in users_files(root, root / inbox_of(root)):
+    for path in users_files(root, [root / PINS, root / INBOX, root / inbox_of(root)], files.outs):
         if names_or_shows(files.images, words, path, path.relative_to(root)):
             found.add(path)
         elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
@@ -63,18 +65,19 @@ def of_prediction(folder: Path, root: Path) -> Iterator[Path]:
         yield from (above / name for name in names if (above / name).is_file())
 
 
-def users_files(root: Path, kept: Path) -> Iterator[Path]:
+def users_files(root: Path, kept: list[Path], outs: set[str]) -> Iterator[Path]:
     """Files below the project that neither it nor DVC wrote, and those behind links to folders, wherever these are.
 
     Args:
         root: of the project.
-        kept: the folder of sources, which is left out.
+        kept: folders of sources, and of the record of withdrawals, which are left out.
+        outs: paths of outputs.
     """
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if path.is_relative_to(kept) or name.startswith((".git/", ".venv/")):
+        if any(map(path.is_relative_to, kept)) or name.startswith((".git/", ".venv/")):
             continue
         if path.is_symlink() and path.is_dir():
             yield from sorted(file for file in path.rglob("*") if not file.is_dir())
-        elif not name.startswith(tuple(f"{folder}/" for folder in UNREAD)) and not path.is_dir():
+        elif not covered(name, UNREAD) and not is_written(name, outs) and not path.is_dir():
             yield path

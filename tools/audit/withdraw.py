@@ -19,15 +19,18 @@ from stages.common.core.files import write_bytes
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
     AUDIT_PAGE,
+    DATASET,
     INBOX,
     LABEL_SHEET,
     LAYERS_SUFFIX,
+    LEVELS,
     MODELS,
     PAGE,
     PAGE_TO_MAIL,
     PARAMS,
     PINS,
     PREDICTION_SHEET,
+    PREPROCESSED,
     QUALITY,
     RAW,
     REPORTS,
@@ -37,6 +40,7 @@ from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, without_suffix
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import read_withdrawn
+from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
 from tools.audit.dvc_lock import git, lookup
 from tools.audit.erase import erase_all, remove, remove_from_remotes
@@ -65,7 +69,7 @@ class PatientFiles:
     or name the patient among others. keys: of the manifests among them. shared: of the patient's files whose bytes
     others have, too, such as an empty mask; they stay. models: of those that were trained on data with the patient.
     commits: that hold any of it. unknown: those whose manifest is not in this cache. unlisted: cached files that no
-    list names. here: files outside of the cache.
+    list names. here: files outside of the cache. outs: paths of the outputs of all versions.
     """
 
     patients: set[str] = field(default_factory=set)
@@ -81,6 +85,7 @@ class PatientFiles:
     unknown: list[str] = field(default_factory=list)
     unlisted: list[Path] = field(default_factory=list)
     here: list[Path] = field(default_factory=list)
+    outs: set[str] = field(default_factory=lambda: {str(out) for out in (RAW, PREPROCESSED, LEVELS, DATASET)})
 
     @property
     def words(self) -> Words:
@@ -184,6 +189,7 @@ def collected(
     files, others = PatientFiles(patients=patients, sources=set(sources)), set[str]()
     files.images = {image for ids in images.values() for image in ids}
     for version in versions:
+        files.outs |= version.outs.keys()
         if version.name and version.raw not in images:
             files.unknown.append(version.name)
         if version.name and images.get(version.raw):
@@ -285,7 +291,7 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     for md5, content in map(folder_list, lists.values()):
         write_bytes(object_path(root, md5), content)
     erase_all(root, [*files.keys, *lists], last)
-    for path in written_files(root):  # into the cache
+    for path in written_files(root, files.outs):  # into the cache
         if path.is_symlink() and not path.exists():
             remove(path)
     return files, counts
@@ -322,7 +328,7 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
         others: md5 of what is not the patient's.
     """
     words = files.words
-    for path in written_files(root):
+    for path in written_files(root, files.outs):
         name = finished_name(path.as_posix())
         if is_film(name, files.images):
             files.here.append(path)
@@ -338,18 +344,30 @@ def shows_many(path: PurePosixPath) -> bool:
     return in_plots or path.as_posix().endswith(tuple(f"/{page}" for page in PAGES))
 
 
-def written_files(root: Path) -> Iterator[Path]:
+def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
     """Files and links in the folders that this project and DVC write, without sources and the record of withdrawals.
 
     Killed runs left some, below hidden names, and in the workspaces of experiments.
+
+    Args:
+        root: of the project.
+        outs: paths of outputs; what else lies in `data` is a user's.
     """
     kept = [root / PINS, root / INBOX, root / inbox_of(root)]
     places, notes = [root / name for name in WRITTEN], site_cache(root)
     for folder in (*places, *([] if any(notes.is_relative_to(place) for place in places) else [notes])):
         for path in sorted(folder.rglob("*")):
             own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
-            if own and (path.is_symlink() or not path.is_dir()):
+            users = path.is_relative_to(root) and not is_written(path.relative_to(root).as_posix(), outs)
+            if own and not users and (path.is_symlink() or not path.is_dir()):
                 yield path
+
+
+def is_written(name: str, outs: set[str]) -> bool:
+    """Whether this project or DVC wrote a file, by its path from the root; in `data` users have files of their own."""
+    if name.startswith(f"{RAW.parent}/"):
+        return covered(finished_name(name), outs)
+    return covered(name, WRITTEN) or name.startswith(".dvc/")
 
 
 def films_left(project: Project, patient: str) -> str:

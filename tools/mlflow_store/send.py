@@ -1,7 +1,5 @@
 """A run of the local store, copied to a server once, however often that is tried."""
 
-import tempfile
-
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -10,6 +8,7 @@ from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import chosen_uri, describe, local_uri, open_client, shown, sweep_run
 from tools.mlflow_store.summarise import BEST
+from tools.temporary import temporary_folder
 
 BATCH = 1000  # metrics of one call, MLflow's limit
 
@@ -99,10 +98,10 @@ def fill_copy(source: MlflowClient, run: Run, target: MlflowClient, copy: Run) -
     for start in range(0, len(metrics), BATCH):
         target.log_batch(new, metrics=metrics[start : start + BATCH])
     target.log_inputs(new, run.inputs.dataset_inputs if run.inputs else [])
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:  # the report's pictures show films
         for item in source.list_artifacts(run.info.run_id):
-            source.download_artifacts(run.info.run_id, item.path, folder)
-        target.log_artifacts(new, folder)
+            source.download_artifacts(run.info.run_id, item.path, str(folder))
+        target.log_artifacts(new, str(folder))
     target.set_terminated(new, run.info.status, run.info.end_time)
 
 

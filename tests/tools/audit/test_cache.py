@@ -418,6 +418,19 @@ def test_a_withdrawal_that_failed_is_done_again(ward: Path, monkeypatch: pytest.
     assert names_or_shows(ward) == {}
 
 
+def test_a_users_own_files_in_the_folder_of_data_are_named_and_stay(ward: Path) -> None:
+    """An export that an earlier params.yaml read from there, notes, and a link to a disk that is away."""
+    own = ["data/export/notes.txt", "data/export/scan.png", "data/notes.txt"]
+    for name in own:
+        (ward / name).parent.mkdir(exist_ok=True)
+        (ward / name).write_bytes(FILM if name.endswith(".png") else GONE.encode())
+    (ward / "data/disk").symlink_to("/away")
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert all((ward / name).is_file() for name in own)
+    assert (ward / "data/disk").is_symlink()
+    assert elsewhere(ward, files) == own
+
+
 def test_a_dry_run_changes_nothing_and_a_users_own_files_are_named(ward: Path) -> None:
     (ward / "notes.txt").write_text(f"{GONE} called today")
     (ward / "predictions/scan.png").mkdir(parents=True)
