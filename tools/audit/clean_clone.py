@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.common.core.busy import busy
-from stages.common.core.errors import UserError, first_few
+from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
 from tools.audit.check_documents import DOCUMENTS
 from tools.audit.dvc_cache import cache_folder
@@ -76,7 +76,7 @@ def bring(source: Path, clone: Path, path: str) -> None:
         clone: of its clone.
         path: from the root.
     Raises:
-        UserError: it would be copied out of the clone, and stay there.
+        UserError: it would be copied out of the clone, and stay there, or something in it cannot be copied.
     """
     if Path(path).is_absolute():
         return
@@ -89,7 +89,11 @@ def bring(source: Path, clone: Path, path: str) -> None:
     target = clone / path
     target.parent.mkdir(parents=True, exist_ok=True)
     if (source / path).is_dir():
-        shutil.copytree(source / path, target, copy_function=copy, dirs_exist_ok=True)
+        try:
+            shutil.copytree(source / path, target, copy_function=copy, dirs_exist_ok=True)
+        except shutil.Error as error:  # all that it could not copy: original, copy, and why
+            failures = [f"{Path(original).relative_to(source)}: {why}" for original, _, why in error.args[0]]
+            raise error_list("expected files that can be copied, found these; remove them", failures) from None
     elif (source / path).is_file():
         copy(str(source / path), str(target))
 

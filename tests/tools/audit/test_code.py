@@ -371,6 +371,17 @@ def test_what_a_clone_is_given_stays_in_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*.png")] == ["a.png"]
 
 
+def test_what_cannot_be_copied_into_a_clone_is_named(tmp_path: Path) -> None:
+    """A pipe or a link to nothing in an output."""
+    (tmp_path / "project/out").mkdir(parents=True)
+    os.mkfifo(tmp_path / "project/out/pipe")
+    (tmp_path / "project/out/link").symlink_to("nothing")
+    with pytest.raises(
+        UserError, match=r"(?s)found these; remove them \(2\):.*- out/(pipe|link): .*- out/(pipe|link): "
+    ):
+        bring(tmp_path / "project", tmp_path / "clone", "out")
+
+
 def test_a_tag_that_looks_like_another_commits_hash_is_not_taken_for_it(tmp_path: Path) -> None:
     committed(tmp_path, a="good")
     honest = run(tmp_path, "git", "rev-parse", "HEAD").strip()
