@@ -251,7 +251,7 @@ def exclusive(checkpoint: Path, stop: StopRequest) -> Iterator[None]:
     """Two equal trainings at once, as a queue may hold them, would write one checkpoint: the second waits."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(checkpoint.with_suffix(".lock"))
-    wait_for(lock, lambda: "train: waiting for an identical training run", stop)
+    wait_for(lock, lambda: print("train: waiting for an identical training run", file=sys.stderr), stop)
     try:
         yield
     finally:

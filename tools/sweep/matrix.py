@@ -17,13 +17,11 @@ from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import PARAMS
-from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.run_id import REPRO, VARIANTS, Run
 from tools.sweep.clone import Job, refuse_unknown_code
 from tools.sweep.exchange import run_dvc
 from tools.sweep.execution import run_here
 from tools.sweep.experiments import end_of, trained_params
-
-SWEEP = "repro"  # of the runs in MLflow
 
 
 def reproduce(jobs: int) -> int:
@@ -42,7 +40,7 @@ def reproduce(jobs: int) -> int:
         runs = [str(Run(*item)) for item in product(VARIANTS, train.seeds, folds)]
         todo = changed([f"train@{run}" for run in runs])
         targets = {
-            f"{SWEEP}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
+            f"{REPRO}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
         }
         side_by_side(targets, jobs, stop)
         code = stopped(stop)
@@ -85,7 +83,7 @@ def side_by_side(targets: dict[str, list[str]], jobs: int, stop: StopRequest) ->
         UserError: some failed; the others are in the run cache.
     """
     remove(targets)  # of a call that was killed
-    experiments = [Job(name, [], stages, SWEEP) for name, stages in targets.items()]
+    experiments = [Job(name, [], stages, REPRO) for name, stages in targets.items()]
     failures = run_here(experiments, jobs, stop, lambda name: "done")
     remove(targets)
     if failures:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -30,48 +31,53 @@ def cpu_cores() -> list[str]:
 
 @contextmanager
 def lock_devices(devices: Sequence[str], count: int, stop: StopRequest | None = None) -> Iterator[list[int]]:
-    """Positions in `devices` of those that are ours while the block runs: `wanted`, or all where there are fewer.
+    """Positions in `devices` of those that are ours while the block runs: `count`, or all where there are fewer.
 
-    Processes gather their devices in the order in which they came, so that many small requests never starve a large
-    one.
+    Each device has a line of its own, and a process gathers its devices once it is first in the lines of all that it
+    may use: many small requests never starve a large one, and who waits for one device holds up nobody who wants
+    another.
 
     Args:
-        devices: names of one kind, as kind-number.
+        devices: names, each that of one device in every process.
+        count: how many of them are wanted.
         stop: ends the wait, and the process, when asked.
     """
     stop = stop or StopRequest()
     count, folder = min(count, len(devices)), lock_folder()
-    turn = FileLock(folder / f"{devices[0].split('-')[0]}.turn")
+    # In one order everywhere: two processes that each wait for a line in which the other is first would wait for ever.
+    turns = [FileLock(folder / f"{name}.turn") for name in sorted(devices)]
     locks = [FileLock(folder / f"{name}.lock") for name in devices]
     ours: list[int] = []
 
-    def waiting() -> str:
+    @cache
+    def announce() -> None:
         held = [f"{name} is held by {holder(lock)}" for name, lock in zip(devices, locks, strict=True) if is_held(lock)]
-        first = [f"first in line is {holder(turn)}"] if is_held(turn) else []
-        return f"waiting until {count} of {len(devices)} ({', '.join(devices)}) are free: {first_few(first + held)}"
+        first = [f"first in line is {who}" for who in dict.fromkeys(holder(turn) for turn in turns if is_held(turn))]
+        wanted = f"{count} of {len(devices)} ({', '.join(devices)})"
+        print(f"waiting until {wanted} are free: {first_few(first + held)}", file=sys.stderr)
 
     speaker = Busy("waits")
     try:
-        announced = wait_for(turn, waiting, stop)
-        sign(turn)
+        for turn in turns:
+            wait_for(turn, announce, stop)
+            sign(turn)
         while len(ours) < count:
             free = next((i for i, lock in enumerate(locks) if i not in ours and try_lock(lock)), None)
             if free is not None:
                 ours.append(free)
                 sign(locks[free])
                 continue
-            if not announced:
-                print(waiting(), file=sys.stderr)
-                announced = True
+            announce()
             speaker.start()
             stop.exit_if_asked()
             time.sleep(PAUSE)
         speaker.stop()
-        release(turn)
+        for turn in turns:
+            release(turn)
         yield sorted(ours)
     finally:
         speaker.stop()
-        for lock in (turn, *locks):
+        for lock in (*turns, *locks):
             release(lock)
 
 
@@ -112,24 +118,21 @@ def release(lock: FileLock) -> None:
         lock.release()
 
 
-def wait_for(lock: FileLock, message: Callable[[], str], stop: StopRequest) -> bool:
+def wait_for(lock: FileLock, announce: Callable[[], None], stop: StopRequest) -> None:
     """Take a lock, however long another process holds it.
 
     Args:
-        message: what is waited for; printed on stderr if another process holds the lock.
+        announce: says what is waited for, if another process holds the lock.
         stop: ends the wait, and the process, when asked.
-    Returns:
-        Whether the message was printed.
     """
     if try_lock(lock):
-        return False
-    print(message(), file=sys.stderr)
+        return
+    announce()
     try:
         with busy("waits"):
             lock.acquire(poll_interval=PAUSE, cancel_check=stop)
     except Timeout:
         stop.exit_if_asked()
-    return True
 
 
 def try_lock(lock: FileLock) -> bool:

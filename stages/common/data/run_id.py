@@ -8,6 +8,7 @@ from pathlib import Path
 
 VARIANTS = ("baseline", "adaptive")
 RUN_FOLDERS = "*/seed-*-fold-*"  # the folders of all runs below models/ or reports/evaluation/
+REPRO = "repro"  # the sweep of the trainings that `wrist repro` runs at once: DVC takes them over, experiments go
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.git import git_commit
 from stages.common.core.process import has_ended, process_name
 from stages.common.data.layout import REPORTS
+from stages.common.data.run_id import REPRO
 
 # Its database chatter is no news to a user; errors are raised.
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -285,15 +286,27 @@ def sweep_name() -> str:
 
 
 def sweep_run(client: mlflow.MlflowClient, experiment: str, name: str) -> str:
-    """The id of a sweep's own run, which whoever comes first makes."""
+    """The id of a sweep's own run, which whoever comes first makes.
+
+    Of several machines that make one at the same moment all take the oldest, and each deletes its own other one.
+    """
     with FileLock(root() / "mlflow.db.lock"):
-        # Compared here: MLflow's filters cannot quote every name.
-        for run in client.search_runs([experiment], "tags.sweep != ''", max_results=50_000):
-            if run.data.tags["sweep"] == name:
-                return str(run.info.run_id)
-        parent = client.create_run(experiment, tags={"mlflow.runName": name, "sweep": name})
-        client.set_terminated(parent.info.run_id)  # it only holds others: it has nothing to wait for
-        return str(parent.info.run_id)
+        if known := sweep_runs(client, experiment, name):
+            return known[0]
+        parent = client.create_run(experiment, tags={"mlflow.runName": name, "sweep": name}).info.run_id
+        client.set_terminated(parent)  # it only holds others: it has nothing to wait for
+        first = sweep_runs(client, experiment, name)[0]
+        if first != parent:
+            client.delete_run(parent)
+        return first
+
+
+def sweep_runs(client: mlflow.MlflowClient, experiment: str, name: str) -> list[str]:
+    """The ids of the runs that stand for a sweep, the oldest first."""
+    # Compared here: MLflow's filters cannot quote every name.
+    runs = client.search_runs([experiment], "tags.sweep != ''", max_results=50_000)
+    same = [run.info for run in runs if run.data.tags["sweep"] == name]
+    return [str(info.run_id) for info in sorted(same, key=lambda info: (info.start_time, info.run_id))]
 
 
 @contextmanager
@@ -323,8 +336,7 @@ def log_test_metrics(weights_sha256: str, metrics: dict[str, float]) -> int:
         values = [Metric(f"test_{name}", value, run.info.start_time, 0) for name, value in metrics.items()]
         client.log_batch(run.info.run_id, metrics=values)
 
-    again = "`dvc repro --force --single-item evaluate` writes them again"
-    return on_runs([weights_sha256], log, f"the test metrics are in metrics.json only; {again}")
+    return on_runs([weights_sha256], log, f"the test metrics are in metrics.json only; {how_to_log_again('evaluate')}")
 
 
 def log_report(weights_sha256: Iterable[str], files: Iterable[Path]) -> int:
@@ -340,7 +352,15 @@ def log_report(weights_sha256: Iterable[str], files: Iterable[Path]) -> int:
         for path in paths:
             client.log_artifact(run.info.run_id, path, REPORTS.name)  # whose pictures a withdrawal removes
 
-    return on_runs(weights_sha256, log, "its runs lack the report; `dvc repro --force --single-item report` adds it")
+    return on_runs(weights_sha256, log, f"its runs lack the report; {how_to_log_again('report')}")
+
+
+def how_to_log_again(stage: str) -> str:
+    """How a user has a stage written to MLflow again, whose files a DVC experiment alone may have."""
+    command = f"`dvc repro --force --single-item {stage}`"
+    name = os.environ.get("DVC_EXP_NAME")
+    apply = f"`dvc exp apply {name}`, then " if name and os.environ.get("SWEEP") != REPRO else ""
+    return f"to write them to MLflow: {apply}{command}"
 
 
 def on_runs(weights_sha256: Iterable[str], work: Callable[[mlflow.MlflowClient, Run], None], consequence: str) -> int:

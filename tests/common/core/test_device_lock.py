@@ -71,7 +71,7 @@ def test_a_holder_that_dies_frees_its_device(sign: signal.Signals) -> None:
 
 def test_who_waits_hears_of_those_that_hold_something_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """gpu-0 and the turn were left by killed processes, gpu-1 by one that ended, and gpu-2 is taken."""
-    for name in ("gpu-0.lock", "gpu-2.lock", "gpu.turn"):
+    for name in ("gpu-0.lock", "gpu-2.lock", "gpu-0.turn"):
         (tmp_path / name).touch()
         (tmp_path / f"{name}.holder").write_text("process 1 on gone")
     with lock_devices(["gpu-1"], 1):
@@ -96,6 +96,25 @@ def test_who_waits_behind_others_hears_who_comes_first(tmp_path: Path) -> None:
         read_until(second.stderr, f"first in line is process {first.pid} on ")
     assert [process.communicate()[0][:3] for process in (first, second)] == ["has", "has"]
     assert not list(tmp_path.glob("*.holder"))
+
+
+def test_who_waits_for_one_device_holds_up_nobody_who_wants_another() -> None:
+    """Each process of a sweep may see one GPU only, by CUDA_VISIBLE_DEVICES."""
+    with lock_devices(["gpu-0"], 1):
+        waits = holder(["gpu-0"], 1, 0)
+        read_until(waits.stderr, "gpu-0 is held by")
+        with lock_devices(["gpu-1"], 1) as mine:
+            assert mine == [0]
+        both = holder(["gpu-1", "gpu-0"], 2, 0)
+        read_until(both.stderr, f"first in line is process {waits.pid} on ")
+    assert [process.communicate()[0][:3] for process in (waits, both)] == ["has", "has"]
+
+
+def test_requests_for_overlapping_devices_all_come_to_an_end() -> None:
+    """Each wants two of three, as other processes see them: none waits for one that waits for it."""
+    pairs = [["gpu-0", "gpu-1"], ["gpu-2", "gpu-1"], ["gpu-2", "gpu-0"]]
+    started = [holder(pair, 2, 0.05) for pair in pairs * 2]
+    assert all(process.communicate(timeout=60)[0].startswith("has 0 1\n") for process in started)
 
 
 def test_containers_of_one_machine_share_a_folder_and_hear_each_others_names() -> None:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,13 @@ from stages.common.model.tracking import (
     PROCESS,
     Tracker,
     flat,
+    how_to_log_again,
     local_uri,
     log_report,
     log_test_metrics,
     open_client,
     shown,
+    sweep_run,
     training_run,
 )
 from tests.helpers.mlflow_store import TAGS, check_all, model_files, record_all
@@ -187,8 +190,17 @@ def test_a_deleted_experiment_costs_the_record_and_no_training(
         output = capsys.readouterr().err
         assert output.count("training goes on without a record") == 1
         assert f"is deleted; restore it with `mlflow experiments restore --experiment-id {experiment}`" in output
-        assert "the test metrics are in metrics.json only; `dvc repro --force --single-item evaluate` writes" in output
-        assert "its runs lack the report; `dvc repro --force --single-item report` adds it" in output
+        assert "the test metrics are in metrics.json only; to write them to MLflow: `dvc repro --force" in output
+        assert "its runs lack the report; to write them to MLflow: `dvc repro --force --single-item report`" in output
+
+
+def test_who_has_a_stage_of_an_experiment_written_again_applies_the_experiment_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "alpha-2")
+    assert "`dvc exp apply alpha-2`, then `dvc repro --force --single-item evaluate`" in how_to_log_again("evaluate")
+    monkeypatch.setenv("SWEEP", "repro")  # whose experiments do not stay
+    assert "apply" not in how_to_log_again("evaluate")
 
 
 def test_an_experiment_that_is_deleted_on_a_server_leaves_the_run_here(
@@ -298,6 +310,24 @@ def test_runs_of_experiments_stand_below_one_run_per_sweep(here: Path, monkeypat
         "adaptive-1-1": "",
     }
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+def test_machines_that_begin_a_sweep_at_the_same_moment_agree_on_one_parent(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine, with a lock of its own, makes its run after this one has looked, and before this one's."""
+    client, experiment = open_client()
+    create_run, others = client.create_run, list[str]()
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        others.append(create_run(*args, **kwargs, start_time=1).info.run_id)
+        return create_run(*args, **kwargs)
+
+    monkeypatch.setattr(client, "create_run", late)
+    assert sweep_run(client, experiment, "alpha") == others[0]
+    assert sweep_run(client, experiment, "alpha") == others[0]
+    (run,) = client.search_runs([experiment], "tags.sweep != ''")
+    assert run.info.run_id == others[0]
 
 
 def test_nested_params_become_dotted() -> None:
