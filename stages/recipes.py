@@ -36,7 +36,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 SECTIONS = ("preprocess", "threshold", "train", "evaluate")
 # What is a matter of the machine, or of how often a result is repeated.
-FREE = {"train.seeds", "train.loop.accelerator", "train.loop.threads", "train.loop.devices", "evaluate.folds"}
+FREE = {
+    *("train.seeds", "evaluate.folds"),
+    *("train.loop.accelerator", "train.loop.threads", "train.loop.devices", "evaluate.accelerator"),
+}
 
 
 @dataclass(frozen=True)

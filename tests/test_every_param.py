@@ -70,14 +70,14 @@ CHANGES: list[tuple[str, Any]] = [
     ("evaluate.mirror", True),
     ("evaluate.boundary_px", 9.0),
 ]
-# Shown elsewhere: what ingest does with other sources than the sample (tests/ingest), every key of every
-# step (tests/preprocess) and of every weighting, which epoch is kept, weights that sum to 1 already, several processes,
-# pretrained encoders (tests/train), a given split (tests/annotate). The baseline's weights are read by the same code as
-# adaptive's.
+# Shown elsewhere: what ingest does with other sources than the sample (tests/ingest), every key of every step
+# (tests/preprocess) and of every weighting, which epoch is kept, weights that sum to 1 already, several processes,
+# pretrained encoders (tests/train), a given split (tests/annotate), which device is asked for (tests/evaluate). The
+# baseline's weights are read by the same code as adaptive's.
 ELSEWHERE = {
     *("ingest.inbox", "ingest.on_error", "ingest.on_truncated", "ingest.near_duplicate_bits"),
     *(f"ingest.limits.{name}" for name in ("megapixels", "file_mb", "archive_gb", "archive_ratio")),
-    *("annotate.split.by", "train.seeds", "evaluate.folds"),
+    *("annotate.split.by", "train.seeds", "evaluate.folds", "evaluate.accelerator"),
     *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),
     *(
         "train.network.weights",

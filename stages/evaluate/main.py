@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from stages.common.core.arithmetic import require_pinned
 from stages.common.core.busy import busy
-from stages.common.core.device_lock import cpu_cores, lock_devices
 from stages.common.core.files import new_folder, write_json, write_png
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
@@ -39,6 +38,7 @@ from stages.common.data.run_id import Run
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import FROC, PER_IMAGE, PRECISION_RECALL, RELIABILITY, SPLIT
 from stages.common.model.calibration import mean_probabilities
+from stages.common.model.devices import device_name, explain_gpu_errors, lock_one_device, to_gpu
 from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits
 from stages.common.model.tracking import log_test_metrics
@@ -57,6 +57,7 @@ from stages.evaluate.image_level import fit_calibration, summarise_films
 from stages.evaluate.params import Params
 
 TESTED: tuple[Side, ...] = ("test", "validation")
+ON_CPU = "evaluate.accelerator: cpu"
 
 
 def main(
@@ -87,9 +88,16 @@ def main(
     model, out_folder = models / this.folder, target / this.folder
     network = load_model(model)
     record = read_model_record(model)
-    torch.set_num_threads(record["machine"]["threads"])
+    threads = record["machine"]["threads"]
+    torch.set_num_threads(threads)
     films, validation = (load_films(source, side, record["network"]["input"], this.fold) for side in TESTED)
-    with lock_devices(cpu_cores(), record["machine"]["threads"]), busy(f"evaluate {this}: predicts"):
+    with (
+        explain_gpu_errors(f"evaluate {this}", ON_CPU),
+        lock_one_device(settings.accelerator, threads) as device,
+        busy(f"evaluate {this}: predicts"),
+    ):
+        if device.type == "cuda":
+            to_gpu("evaluate", [network], device, threads, ON_CPU)
         temperature, threshold = calibrate(settings, network, validation)
         predicted = probabilities(network, temperature, films, settings.mirror)
         highest = probabilities(network, temperature, validation, settings.mirror).max(axis=(1, 2))
@@ -112,6 +120,7 @@ def main(
         "threshold": {"value": threshold, "from": origin},
         "temperature": {"value": temperature, "from": settings.temperature},
         "mirror": settings.mirror,
+        "device": device_name(device),
     }
     with busy(f"evaluate {this}: writes its tables and maps"), new_folder(out_folder) as out:
         PER_IMAGE.write(out, table)

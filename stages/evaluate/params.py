@@ -25,6 +25,7 @@ class Params(Strict):
     boundary_px: float = param(
         3.0, "outlines no further apart agree (normalised surface Dice)", unit="pixels", ge=0, le=1000
     )
+    accelerator: Literal["auto", "cpu"] = param("auto", "auto takes a GPU where there is one; never tried on a GPU")
 
     @model_validator(mode="after")
     def check_folds(self) -> "Params":

@@ -49,7 +49,7 @@ def write_cards(
     )
     manifest = MANIFEST.read(root / RAW)
     split = SPLIT.read(root / DATASET)
-    first = runs["adaptive"][0].model
+    first = runs["adaptive"][0]
     shared = {
         "synthetic": is_synthetic(manifest),
         "sources": sources(manifest),
@@ -69,8 +69,8 @@ def write_cards(
         few=FEW,
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),
-        model=first,
-        machine=machine_sentence(first["machine"]),
+        model=first.model,
+        machine=machine_sentence(first.model["machine"], first.metrics["device"]),
         recipe=recipe_name(params),
         methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
         weights=[

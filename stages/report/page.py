@@ -143,7 +143,7 @@ def contents(
         "copies": int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
         "quality": (root / QUALITY).read_text(),
         "checks": checks(root),
-        "machine": machine_sentence(first.model["machine"]),
+        "machine": machine_sentence(first.model["machine"], first.metrics["device"]),
         "params": as_yaml(params),
         "recipe": recipe_name(params),
         "size": params["preprocess"]["size"],
@@ -167,14 +167,28 @@ def weighting_sentence(name: str, weights: dict[str, Any]) -> str:
     return f"{name}: {weights['method'].replace('_', ' ')}"
 
 
-def machine_sentence(machine: Machine) -> str:
-    """What computed a training, in words."""
-    kinds = {"DEFAULT": "a CPU, without AVX instructions", "AVX2": "a CPU, with instructions up to AVX2"}
-    device = (kinds | {"AVX512": "a CPU, with instructions up to AVX-512"}).get(machine["device"], machine["device"])
+def machine_sentence(machine: Machine, tested_on: str) -> str:
+    """What computed a training, and the probabilities of its test films where that was another device, in words.
+
+    Args:
+        machine: of model.json.
+        tested_on: the device of metrics.json.
+    """
     numbers = "32 bits" if machine["precision"] == "fp32" else "16 bits (bfloat16) where that is safe, else 32 bits"
     threads, processes = machine["threads"], machine["processes"]
     counted = f"{threads} thread{'' if threads == 1 else 's'}, {processes} process{'' if processes == 1 else 'es'}"
-    return f"{device}; numbers of {numbers}; torch {machine['torch']}, {counted}"
+    tested = "" if tested_on == machine["device"] else f"; tested on {device_words(tested_on)}"
+    return f"{device_words(machine['device'])}; numbers of {numbers}; torch {machine['torch']}, {counted}{tested}"
+
+
+def device_words(device: str) -> str:
+    """A device of model.json or metrics.json, in words."""
+    kinds = {
+        "DEFAULT": "a CPU, without AVX instructions",
+        "AVX2": "a CPU, with instructions up to AVX2",
+        "AVX512": "a CPU, with instructions up to AVX-512",
+    }
+    return kinds.get(device, device)
 
 
 def spread(comparison: pd.DataFrame, name: str) -> tuple[str, str]:

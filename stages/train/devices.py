@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,14 @@ from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
 from stages.common.data.records import Machine
 from stages.common.model.architecture import Network
+from stages.common.model.devices import (
+    be_deterministic,
+    device_name,
+    say_whose_bytes,
+    shares,
+    takes_gpu,
+    visible_gpus,
+)
 from stages.common.model.network import check_shape
 from stages.train.params import Loop
 
@@ -29,7 +36,6 @@ from stages.train.params import Loop
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
 # Several processes exchange the gradients of depthwise convolutions in another memory layout: slower, and no error.
 warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-PER_GPU = "TRAININGS_PER_GPU"
 LEASED = "LEASED_GPUS"  # tells the processes that Fabric starts which GPUs the first one leased
 
 
@@ -61,41 +67,6 @@ def training_gpus(settings: Loop) -> list[str]:
     return visible_gpus() if settings.accelerator == "auto" else []
 
 
-def visible_gpus() -> list[str]:
-    """The GPUs that this process sees, in torch's order, by names that are the same in every process and container.
-
-    A number is not: a container that is given the second GPU counts it as its first.
-    """
-    # CUDA's own order is by speed; that of nvidia-smi makes a number the same device everywhere.
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    if not has_gpu():
-        return []
-    chosen = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    names = [f"gpu-{torch.cuda.get_device_properties(number).uuid}" for number in range(torch.cuda.device_count())]
-    # A part of a GPU (MIG) has a name of its own, and its properties may be those of the whole.
-    parts = {number: name for number, name in enumerate(chosen) if name.startswith("MIG-")}
-    return [parts.get(number, name) for number, name in enumerate(names)]
-
-
-def shares(gpus: list[str], devices: int) -> list[str]:
-    """The GPUs, and as many further shares of each as the environment lets trainings run on one at a time.
-
-    Share n is on GPU n modulo their number, so that trainings spread over the GPUs before they share one.
-
-    Args:
-        gpus: of `visible_gpus`.
-        devices: that one training takes.
-    Raises:
-        UserError: the variable is no number from 1 on, or one training takes several GPUs.
-    """
-    text = os.environ.get(PER_GPU, "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"{PER_GPU}: expected a whole number from 1 on, found {text!r}")
-    if int(text) > 1 and devices > 1:
-        raise UserError(f"{PER_GPU}={text}: a training on {devices} GPUs has them to itself; unset the variable")
-    return gpus + [f"{gpu}-share-{share}" for share in range(2, int(text) + 1) for gpu in gpus]
-
-
 def make_fabric(settings: Loop) -> Fabric:
     """CPU or GPUs, in the precision that `settings` asks for; `launch` starts the other processes.
 
@@ -107,7 +78,7 @@ def make_fabric(settings: Loop) -> Fabric:
         RuntimeError: portable arithmetic is asked for, and torch was imported before it was told so.
     """
     be_deterministic(settings.threads)
-    gpu = settings.accelerator == "auto" and has_gpu()
+    gpu = takes_gpu(settings.accelerator)
     portable = settings.precision == "portable"
     if portable and not gpu:
         require_pinned("train.loop.precision: portable")
@@ -118,11 +89,7 @@ def make_fabric(settings: Loop) -> Fabric:
             f"train.loop.devices: expected at most {torch.cuda.device_count()} (the GPUs here), found {local}"
         )
     if portable and gpu:
-        print(
-            f"train: {torch.cuda.get_device_name()}: the same bytes only on the same card and driver; "
-            "train.loop.accelerator: cpu gives those of every x86-64 machine",
-            file=sys.stderr,
-        )
+        say_whose_bytes("train", torch.device("cuda"), "train.loop.accelerator: cpu")
     strategy: Strategy | str = "auto"
     if world > 1:
         strategy = DDPStrategy(forward_sync_buffers=False, gradient_as_bucket_view=True)
@@ -144,38 +111,6 @@ def is_bf16(settings: Loop, gpu: bool) -> bool:
     return settings.precision == "bf16" or (settings.precision == "auto" and fast)
 
 
-def be_deterministic(threads: int) -> None:
-    """Same params, same machine, same bytes.
-
-    Threads change the order of sums and so the last bits of a result: they are set, not guessed. Filling fresh memory,
-    which torch does on top, would cost a few percent and guards against reading it only.
-    """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    # fp32 is what it says: a GPU's convolutions would round their factors to ten bits (TF32) and call it that, too.
-    torch.backends.cudnn.allow_tf32 = False
-
-
-def has_gpu() -> bool:
-    """Whether there is a usable GPU.
-
-    Raises:
-        UserError: there is one, but its driver is too old for this torch, which would otherwise train on the CPU.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        available = torch.cuda.is_available()
-    for text in (str(warning.message) for warning in caught):
-        if "driver" in text and "too old" in text:
-            raise UserError(
-                f"train: expected an NVIDIA driver for CUDA {torch.version.cuda}, found: {text.split('. ')[0]}; "
-                "update the driver, or set CUDA_VISIBLE_DEVICES= (empty) to train on the CPU"
-            )
-    return available
-
-
 def cpu_has_bf16() -> bool:
     """Whether the processor has matrix or vector instructions for bf16; emulated, it would be slower than fp32."""
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
@@ -183,10 +118,9 @@ def cpu_has_bf16() -> bool:
 
 def environment_record(fabric: Fabric, threads: int) -> Machine:
     """What besides code, data and params decides the last bits of the weights, and nothing else of the machine."""
-    device = torch.cuda.get_device_name() if fabric.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     return {
         "torch": torch.__version__.split("+")[0],  # what follows names the build, whose bytes are the same
-        "device": device,
+        "device": device_name(fabric.device),
         "precision": "bf16" if fabric._precision.precision == "bf16-mixed" else "fp32",
         "threads": threads,
         "processes": fabric.world_size,

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
+from stages.common.core.device_lock import lock_devices, lock_folder
+from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_json, write_png
 from stages.common.data.dataset import load_films
 from stages.common.data.tables import SPLIT, write_table
@@ -17,6 +19,7 @@ from stages.evaluate.image_level import fit_calibration
 from stages.evaluate.main import main
 from stages.evaluate.params import Params
 from tests.helpers.films import squares
+from tests.helpers.gpus import pretend_gpus, pretend_moves
 from tests.helpers.tables import filled
 
 
@@ -129,3 +132,56 @@ def test_a_temperature_from_validation_scales_probabilities_and_leaves_masks(pro
     scaled = pd.read_csv(out / "per_image.csv")
     assert (scaled["brier"] != plain["brier"]).all()
     assert scaled["f1"].equals(plain["f1"])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_gpu_computes_the_probabilities_while_it_is_locked_and_is_recorded(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On GPUs that are pretended, in whose place the processor computes: all but the record is the same."""
+    monkeypatch.setenv("DEVICE_LOCK_DIR", str(project / "locks"))
+    out, held = project / "reports/evaluation/adaptive/seed-1-fold-1", list[str]()
+    settings = Params(folds=[1], threshold="validation", mirror=True, accelerator="auto")
+    left_alone = settings.model_copy(update={"accelerator": "cpu"})
+    monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: False)
+    main(settings, "adaptive")
+    on_cpu = files(out)
+    assert json.loads(on_cpu["metrics.json"])["device"] == torch.backends.cpu.get_cpu_capability()
+    pretend_gpus(monkeypatch, "3", "7")
+    moves = pretend_moves(monkeypatch)
+    main(left_alone, "adaptive")
+    assert files(out) == on_cpu
+    assert (moves, capsys.readouterr().err) == ([], "")
+
+    def watched(network: torch.nn.Module, inputs: np.ndarray) -> torch.Tensor:
+        held.extend(path.name for path in lock_folder().glob("*.lock.holder"))
+        return predict_logits(network, inputs)
+
+    monkeypatch.setattr("stages.evaluate.main.predict_logits", watched)
+    with lock_devices(["gpu-3"], 1):  # by a training
+        main(settings, "adaptive")
+    assert moves == ["cuda:1"]
+    assert set(held) == {"gpu-3.lock.holder", "gpu-7.lock.holder"}
+    said = "evaluate: Pretended 1: the same bytes only on the same card and driver; evaluate.accelerator: cpu gives"
+    assert said in capsys.readouterr().err
+    on_gpu = files(out)
+    assert json.loads(on_gpu.pop("metrics.json")) == json.loads(on_cpu.pop("metrics.json")) | {"device": "Pretended 1"}
+    assert on_gpu == on_cpu
+
+
+def test_a_full_gpu_is_said_with_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEVICE_LOCK_DIR", str(project / "locks"))
+    pretend_gpus(monkeypatch, "3")
+    pretend_moves(monkeypatch)
+
+    def full(network: torch.nn.Module, inputs: np.ndarray) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("stages.evaluate.main.predict_logits", full)
+    expected = r"evaluate adaptive-1-1: the GPU memory is full .*; free it, or choose evaluate\.accelerator: cpu"
+    with pytest.raises(UserError, match=expected):
+        main(Params(), "adaptive")
+    assert not list((project / "locks").glob("*.holder"))

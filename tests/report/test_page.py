@@ -342,10 +342,11 @@ def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, t
 
 def test_what_computed_a_training_is_said_in_plain_words() -> None:
     machine: Machine = {"torch": "2.14.1", "device": "AVX512", "precision": "bf16", "threads": 1, "processes": 2}
-    assert machine_sentence(machine) == (
+    assert machine_sentence(machine, "AVX512") == (
         "a CPU, with instructions up to AVX-512; numbers of 16 bits (bfloat16) where that is safe, else 32 bits; "
         "torch 2.14.1, 1 thread, 2 processes"
     )
-    assert machine_sentence(machine | {"device": "NVIDIA H200", "precision": "fp32"}).startswith(
-        "NVIDIA H200; numbers of 32 bits; "
-    )
+    on_gpu: Machine = machine | {"device": "NVIDIA H200", "precision": "fp32"}
+    assert machine_sentence(on_gpu, "NVIDIA H200").startswith("NVIDIA H200; numbers of 32 bits; ")
+    assert machine_sentence(on_gpu, "NVIDIA H200").endswith("2 processes")
+    assert machine_sentence(on_gpu, "AVX2").endswith("; tested on a CPU, with instructions up to AVX2")

@@ -1,5 +1,4 @@
 import os
-import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,19 +13,18 @@ from torch import nn
 from stages.common.core.device_lock import lock_devices
 from stages.common.core.errors import UserError
 from stages.common.model.architecture import Pyramid
+from stages.common.model.devices import visible_gpus
 from stages.common.model.network import build
 from stages.train.devices import (
     SharedBatchNorm,
     explain_errors,
-    has_gpu,
     lock_training_devices,
     make_fabric,
-    shares,
     sync_batch_norm,
-    visible_gpus,
 )
 from stages.train.params import Params
 from stages.train.timm_layers import SharedBatchNormAct
+from tests.helpers.gpus import pretend_gpus
 from tests.helpers.params import merge
 
 
@@ -42,24 +40,6 @@ def test_a_job_of_slurm_is_one_machine_as_any(settings: Params, monkeypatch: pyt
     fabric = make_fabric(settings.loop.model_copy(update={"devices": 2}))
     assert isinstance(fabric.strategy, DDPStrategy)
     assert not fabric.strategy.cluster_environment.creates_processes_externally
-
-
-def test_a_driver_that_is_too_old_is_said_rather_than_trained_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What torch 2.14 does: it warns, and reports that there is no GPU.
-    text = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update."
-
-    def available() -> bool:
-        warnings.warn(text, UserWarning, stacklevel=1)
-        return False
-
-    monkeypatch.setattr(torch.cuda, "is_available", available)
-    with pytest.raises(UserError, match=r"too old \(found version 11040\); update the driver, or set CUDA_VISIBLE_"):
-        has_gpu()
-
-
-def test_a_machine_without_gpu_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert not has_gpu()
 
 
 def test_more_gpus_than_there_are_is_said(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,45 +127,11 @@ def test_layers_of_timm_share_their_statistics_and_keep_their_activation(device:
     assert {act for act, _ in after} == {"Identity()", "ReLU6(inplace=True)"}
 
 
-def test_trainings_spread_over_gpus_before_they_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRAININGS_PER_GPU", "2")
-    assert shares(["gpu-3", "gpu-7"], 1) == ["gpu-3", "gpu-7", "gpu-3-share-2", "gpu-7-share-2"]
-    with pytest.raises(UserError, match="TRAININGS_PER_GPU=2: a training on 2 GPUs has them to itself"):
-        shares(["gpu-3", "gpu-7"], 2)
-    for wrong in ("0", "half", ""):
-        monkeypatch.setenv("TRAININGS_PER_GPU", wrong)
-        with pytest.raises(UserError, match=f"expected a whole number from 1 on, found '{wrong}'"):
-            shares(["gpu-3"], 1)
-
-
-def pretend_gpus(monkeypatch: pytest.MonkeyPatch, *uuids: str) -> None:
-    """GPUs that torch would see, by their UUIDs."""
-    monkeypatch.setattr("torch.cuda.device_count", lambda: len(uuids))
-    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: SimpleNamespace(uuid=uuids[number]))
-
-
-def test_a_gpu_has_one_name_in_every_container_however_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second of two GPUs is the first one of a container that is given no other."""
-    monkeypatch.setattr("stages.train.devices.has_gpu", lambda: True)
-    pretend_gpus(monkeypatch, "a", "b")
-    outside = visible_gpus()
-    pretend_gpus(monkeypatch, "b")
-    for chosen in (None, "0", "1", "GPU-b"):
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        if chosen is not None:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
-        assert visible_gpus() == outside[1:]
-    for part in ("MIG-1", "MIG-2"):  # two parts of it are trained on at once
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", part)
-        assert visible_gpus() == [part]
-
-
 def test_two_trainings_on_a_machine_with_two_gpus_lease_one_each(
     toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On devices that are pretended, since there is none here; the lock files and what Fabric is told are real."""
     monkeypatch.setenv("DEVICE_LOCK_DIR", str(tmp_path))
-    monkeypatch.setattr("stages.train.devices.has_gpu", lambda: True)
     pretend_gpus(monkeypatch, "3", "7")
     loop = Params.model_validate(toy_params["train"]).loop
     assert visible_gpus() == ["gpu-3", "gpu-7"]

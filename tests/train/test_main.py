@@ -274,7 +274,7 @@ def test_killed_at_five_moments_it_ends_with_the_same_weights(toy_params: dict[s
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that talk by gloo, on a machine with a GPU, too: it may have one where two are asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("stages.train.devices.has_gpu", lambda: False)  # this process may have looked already
+    monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: False)  # this process may have looked already
 
 
 def written(folder: Path) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:

@@ -185,14 +185,26 @@ def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, An
     portable = settings.loop.precision == "portable"
     processes = said.get("processes")  # of one machine or of several, each of which has as many devices
     is_shared = type(processes) is int and processes > 0 and processes % settings.loop.devices == 0
-    on_cpu = said.get("device") in ("DEFAULT", "AVX2", "AVX512")
     return {
         "torch": read_pins(project.root / "stages/train/libraries.lock").get("torch", "").split("+")[0],
-        "device": "AVX2" if portable and (on_cpu or not said.get("device")) else said.get("device"),
+        "device": expected_device(said.get("device"), settings.loop.accelerator, portable),
         "precision": "fp32" if portable or settings.loop.precision == "fp32" else said.get("precision"),
         "threads": settings.loop.threads,
         "processes": processes if is_shared else settings.loop.devices,
     }
+
+
+def expected_device(said: Any, accelerator: str, portable: bool) -> Any:
+    """What a record can say of the device that computed: what stands there, where that is possible.
+
+    Args:
+        said: what stands there; a GPU may have any name.
+        accelerator: of params.yaml.
+        portable: whether a CPU computes with no instruction beyond AVX2.
+    """
+    is_cpu = said in ("DEFAULT", "AVX2", "AVX512")
+    is_possible = is_cpu or (accelerator == "auto" and isinstance(said, str) and said != "")
+    return "AVX2" if not is_possible or (is_cpu and portable) else said
 
 
 def check_metrics(project: Project, check: Check) -> None:
@@ -226,6 +238,7 @@ def check_metrics(project: Project, check: Check) -> None:
                 scores["probability_max"].to_numpy(), scores["fractures"].to_numpy() > 0, calibration_of(found)
             ),
             "mirror": settings.mirror,
+            "device": expected_device(found.get("device"), settings.accelerator, portable=True),
             "threshold": choice(found.get("threshold"), settings.threshold, "params"),
             "temperature": choice(found.get("temperature"), settings.temperature, settings.temperature),
         }

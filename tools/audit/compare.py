@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from stages.common.core.errors import first_few
-from stages.common.core.files import read_json
-from stages.common.data.layout import DESCRIPTION
 from tools.audit.check_files import check_files
 from tools.audit.dvc_lock import LOCK, Lock, Stage, git
 from tools.audit.findings import Check
+from tools.audit.rerun import device
 from tools.audit.trace import Project
 from tools.doctor.packages import differences
 
@@ -64,9 +63,8 @@ def reasons_of(root: Path, stage: Stage, then: Stage | None) -> list[str]:
         reasons.append(f"What it reads differs: {', '.join(changed)}")
     if changed := differences(root / "stages" / stage.name.partition("@")[0] / "libraries.lock"):
         reasons.append(f"Its libraries differ: {', '.join(changed)}")
-    for model in (root / path / DESCRIPTION for path in stage.outs):
-        if model.is_file() and (device := read_json(model)["machine"]["device"]) != "AVX2":
-            reasons.append(f"It was trained on {device}, and portable bytes need a CPU with AVX2")
+    if (computed := device(root, stage)) not in ("", "AVX2"):
+        reasons.append(f"It was computed on {computed}, and portable bytes need a CPU with AVX2")
     return reasons or [
         "Parameters, code, data and libraries are the same: please report what `python -m pytest "
         "tests/test_portable.py` says"

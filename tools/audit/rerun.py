@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
-from stages.common.data.layout import DESCRIPTION
+from stages.common.data.layout import DESCRIPTION, METRICS
 from tools.audit.check_record import command_words
 from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing
@@ -134,17 +135,17 @@ def differs(project: Project, clone: Path, stage: Stage, path: str, check: Check
         message = f"it ran with other libraries than its lock pins, which may write other bytes: {', '.join(libraries)}"
         check.add(f"rerun {stage.name}", "unchecked", message)
     elif here != then:
-        message = f"model.json says that {then} trained it, this is {here}: run it again on {then}"
+        message = f"by its record {then} computed it, this is {here}: run it again on {then}"
         check.add(f"rerun {stage.name}", "unchecked", message)
     else:
         check.add(f"rerun {stage.name}: {path}", "mismatch", "the stage, run again, writes other bytes")
 
 
 def device(root: Path, stage: Stage) -> str:
-    """What trained the network that a stage wrote, by its record; blank where it writes none."""
+    """What trained or evaluated the network of a stage, by the record in its output; blank where there is none."""
     for path in stage.outs:
-        try:
+        with suppress(OSError, UserError, ValueError, KeyError, TypeError):
             return str(read_json(root / path / DESCRIPTION)["machine"]["device"])
-        except (OSError, UserError, ValueError, KeyError, TypeError):
-            continue
+        with suppress(OSError, UserError, ValueError, KeyError, TypeError):
+            return str(read_json(root / path / METRICS)["device"])
     return ""

@@ -164,7 +164,7 @@ class TestMetrics(PixelSummary):
     """metrics.json of an evaluation. auprc: of all pixels. boundary: means of nsd, hd95_px and hd95_mm over films.
 
     image_level: None where all test films have a fracture, or none has. mirror: whether probabilities are means over
-    each film and its mirror image.
+    each film and its mirror image. device: that computed the probabilities, in the words of `Machine`.
     """
 
     auprc: float | None
@@ -175,3 +175,4 @@ class TestMetrics(PixelSummary):
     threshold: Choice
     temperature: Choice
     mirror: bool
+    device: str

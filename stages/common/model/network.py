@@ -107,10 +107,14 @@ def to_input(inputs: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict_logits(network: nn.Module, inputs: np.ndarray, batch: int = 8) -> Tensor:
-    """The logit of fracture of every pixel: float32 (N, H, W) on the CPU for uint8 inputs (N, C, H, W)."""
+    """The logit of fracture of every pixel: float32 (N, H, W) on the CPU for uint8 inputs (N, C, H, W) on the CPU.
+
+    It is computed where the network is, one block of films after the other, so that a GPU needs no room for all.
+    """
     network.eval()
-    blocks = (torch.from_numpy(inputs[i : i + batch]) for i in range(0, len(inputs), batch))
-    return torch.cat([network(to_input(block)).float()[:, 0] for block in blocks]).cpu()
+    device = next(network.parameters()).device
+    blocks = (torch.from_numpy(inputs[i : i + batch]).to(device) for i in range(0, len(inputs), batch))
+    return torch.cat([network(to_input(block)).float()[:, 0].cpu() for block in blocks])
 
 
 def as_safetensors(state: dict[str, Tensor]) -> bytes:

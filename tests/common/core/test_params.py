@@ -106,7 +106,8 @@ def test_a_default_is_no_excuse_for_a_missing_key(tmp_path: Path) -> None:
     with pytest.raises(UserError) as fault:
         read_params(write(tmp_path / "params.yaml", content | {"evaluate": {"folds": [1]}}))
     missing = re.findall(r"(\S+): this parameter is missing", str(fault.value))
-    assert missing == [f"evaluate.{key}" for key in ("threshold", "temperature", "mirror", "boundary_px")]
+    keys = ("threshold", "temperature", "mirror", "boundary_px", "accelerator")
+    assert missing == [f"evaluate.{key}" for key in keys]
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:

@@ -21,6 +21,27 @@ def change(**values: Any) -> Network:
     return read_network(values if "architecture" in values else UNET.model_dump() | values)
 
 
+class Elsewhere(torch.nn.Module):
+    """A network on another device, which says what arrives there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(1, device="meta"))
+        self.arrived: list[tuple[str, int]] = []
+
+    def forward(self, films: torch.Tensor) -> torch.Tensor:
+        self.arrived.append((films.device.type, len(films)))
+        return torch.full((len(films), 1, 4, 4), float(len(self.arrived)))
+
+
+def test_films_go_to_the_device_of_the_network_in_blocks_and_logits_come_back() -> None:
+    network = Elsewhere()
+    logits = predict_logits(network, np.zeros((5, 1, 4, 4), np.uint8), batch=2)
+    assert network.arrived == [("meta", 2), ("meta", 2), ("meta", 1)]
+    assert logits[:, 0, 0].tolist() == [1, 1, 2, 2, 3]
+    assert logits.device.type == "cpu"
+
+
 def store(folder: Path) -> torch.nn.Module:
     torch.manual_seed(0)
     network = build(UNET)

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from stages.common.core.files import write_json
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
 from tools.audit.compare import compare
+from tools.audit.findings import Check
+from tools.audit.rerun import differs
+from tools.audit.trace import Project
 
 
 def test_outputs_of_the_commit_are_recognised(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +58,27 @@ def test_a_graphics_card_is_named(own: Path) -> None:
     change_lock(own, outputs(own, "reports/index.html"), "0" * 32)  # of report, which reads models/baseline
     _, sentence = compare(own, "HEAD")
     assert ": train@baseline-1-1 is the first to differ (1 stages after it, too)" in sentence
-    assert "It was trained on NVIDIA H100, and portable bytes need a CPU with AVX2" in sentence
+    assert "It was computed on NVIDIA H100, and portable bytes need a CPU with AVX2" in sentence
+
+
+def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_nothing(own: Path) -> None:
+    folder = "reports/evaluation/baseline/seed-1-fold-1"
+    metrics, before = own / folder / "metrics.json", Project(own).lock.stages["evaluate@baseline-1-1"]
+    record = json.loads(metrics.read_text())
+    metrics.unlink()
+    metrics.write_text(json.dumps(record | {"device": "NVIDIA H100"}))
+    change_lock(own, outputs(own, folder), "0" * 32 + ".dir")
+    _, sentence = compare(own, "HEAD")
+    assert ": evaluate@baseline-1-1 is the first to differ" in sentence
+    assert "It was computed on NVIDIA H100, and portable bytes need a CPU with AVX2" in sentence
+    clone, check = own.parent / "clone", Check()
+    write_json(clone / folder / "metrics.json", record)
+    (clone / "stages/evaluate").mkdir(parents=True)
+    (clone / "stages/evaluate/libraries.lock").write_bytes((own / "stages/evaluate/libraries.lock").read_bytes())
+    differs(Project(own), clone, before, folder, check)
+    assert not check.wrong
+    (finding,) = check.unchecked
+    assert finding.message == "by its record NVIDIA H100 computed it, this is AVX2: run it again on NVIDIA H100"
 
 
 def test_a_difference_without_a_reason_asks_for_a_report(own: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stages.common.core.files import read_png, write_png
 from tools.audit.check_data import read_picture
-from tools.audit.check_scores import choice
+from tools.audit.check_scores import choice, expected_device
 from tools.audit.findings import Check
 from tools.audit.tables import compare_records
 
@@ -70,3 +70,23 @@ def test_a_threshold_that_is_no_decimal_number_is_named(value: Any) -> None:
 def test_a_threshold_of_the_validation_films_is_left_to_a_rerun() -> None:
     found = {"from": "validation", "value": 0.31}
     assert choice(found, "validation", "params") == found
+
+
+@pytest.mark.parametrize(
+    ("said", "accelerator", "portable", "expected"),
+    [
+        ("AVX2", "auto", True, "AVX2"),
+        ("NVIDIA H200", "auto", True, "NVIDIA H200"),
+        ("NVIDIA H200", "cpu", True, "AVX2"),
+        ("NVIDIA H200", "cpu", False, "AVX2"),
+        ("AVX512", "auto", True, "AVX2"),
+        ("AVX512", "cpu", False, "AVX512"),
+        (None, "auto", True, "AVX2"),
+        ("", "auto", False, "AVX2"),
+        (["AVX2"], "auto", True, "AVX2"),
+    ],
+)
+def test_a_device_can_be_a_gpu_of_any_name_where_one_may_be_taken(
+    said: Any, accelerator: str, portable: bool, expected: str
+) -> None:
+    assert expected_device(said, accelerator, portable) == expected
