@@ -103,6 +103,7 @@ def predict(
         Literal["uncertainty", "disagreement"],
         typer.Option(help="Rank films for labelling in summary.csv; disagreement needs --average."),
     ] = "uncertainty",
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="auto: a GPU where there is one.")] = "auto",
 ) -> None:
     """Segment new films. Research software, not a medical device.
 
@@ -118,7 +119,7 @@ def predict(
     from tools.predict.batch import predict_films
 
     begin_working()
-    failed = predict_films(films, model, output, formats, average, tta, label_next)
+    failed = predict_films(films, model, output, formats, average, tta, label_next, device)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -31,4 +31,4 @@ def stub_model() -> Model:
         mirror=False,
         familiar={"mean": [0.0] * 16, "precision": np.eye(16).tolist(), "limit": 2.0},
     )
-    return Model("stub", [bright_is_fracture], recipe, "0")
+    return Model("stub", [bright_is_fracture], recipe, "0", "AVX2")

@@ -68,6 +68,7 @@ def predict_films(
     average: bool = False,
     flip: bool = False,
     measure: Measure = "uncertainty",
+    accelerator: Literal["auto", "cpu"] = "auto",
 ) -> int:
     """Predict films and write a folder for each; returns the number of films that could not be read.
 
@@ -79,9 +80,10 @@ def predict_films(
         average: over all seeds and folds of the variant.
         flip: average over each film and its mirror image.
         measure: by which films are ranked for labelling.
+        accelerator: auto takes a GPU where there is one.
     """
     with busy("predict: loads the model"):
-        network = open_model(model, average=average, flip=flip, threads=1)
+        network = open_model(model, average=average, flip=flip, threads=1, accelerator=accelerator)
     if measure == "disagreement" and len(network.networks) < 2:
         raise UserError("--label-next disagreement: expected several networks, found one; train more seeds, --average")
     with busy("predict: looks for films"):
@@ -102,7 +104,8 @@ def predict_films(
     print(f"predict: {WARNING}", file=sys.stderr)
     counts, refused = Counter[str](), {name.as_posix(): LEFT_OUT for _, name in others}
     # Each film goes all the way by itself on one core: the result does not depend on the films beside it, no core
-    # waits for another, and a folder is done as fast as by batches that are each spread over all cores.
+    # waits for another, and a folder is done as fast as by batches that are each spread over all cores. A GPU computes
+    # the films of several cores at once.
     with own_stderr() as errors, ThreadPoolExecutor(count_workers()) as pool:
         work = partial(predict_film, model=network, output=output, facts=facts, formats=formats)
         for number, result in enumerate(in_order(pool, work, films), start=1):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,8 +23,17 @@ from stages.preprocess.steps import Frame, prepare
 from stages.threshold.process_film import level_map
 from tools.predict.label_next import disagreement, uncertainty
 from tools.predict.recipe import MODEL, Recipe, read_export, read_recipe
+from tools.predict.together import ROOM, Together
+
+if TYPE_CHECKING:  # an exported model runs without it
+    import torch
+    from torch import nn
+
+    from stages.common.model.devices import Accelerator
 
 ONNX_INPUT, ONNX_OUTPUT = "film", "logit"
+CUDA = "CUDAExecutionProvider"
+ON_CPU = "--device cpu"
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,15 @@ class Model:
 
     recipe: how films are prepared and judged; it holds a temperature for each network.
     weights: SHA-256 of the weights, of several networks one after the other.
+    device: that computes: the GPU's name or the instruction set of the CPU, as in model.json; of an export the name of
+    onnxruntime's execution provider.
     """
 
     name: str
     networks: list[LogitFunction]
     recipe: Recipe
     weights: str
+    device: str
 
     def probabilities_of_each(self, inputs: np.ndarray) -> np.ndarray:
         """Of fracture in every pixel, by each network: float32 (M, N, S, S) for uint8 inputs (N, C, S, S)."""
@@ -88,7 +101,12 @@ class Prediction:
 
 
 def open_model(
-    name: str, root: Path = Path(), average: bool = False, flip: bool = False, threads: int | None = None
+    name: str,
+    root: Path = Path(),
+    average: bool = False,
+    flip: bool = False,
+    threads: int | None = None,
+    accelerator: "Accelerator" = "auto",
 ) -> Model:
     """The model that a user names.
 
@@ -100,21 +118,22 @@ def open_model(
         flip: the mean over the film and its mirror image, which costs another pass, also where the model was
             evaluated without.
         threads: of one forward pass, in this process from now on; None: as the training had, or ONNX Runtime chooses.
+        accelerator: auto takes a GPU where there is one, and never waits for it.
     Raises:
         UserError: there is none, or it is damaged.
     """
     folder = Path(name)
     if name not in VARIANTS and (folder / MODEL).is_file():
-        model = from_onnx(folder, threads)
+        model = from_onnx(folder, threads, accelerator)
     elif name in VARIANTS:
-        model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads)
+        model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads, accelerator)
     else:
         if not (folder / DESCRIPTION).exists() or not folder.resolve().is_relative_to((root / MODELS).resolve()):
             raise UserError(
                 f"{name}: expected baseline, adaptive, a run below models/ or a folder with model.onnx, found none of "
                 "them; from another repository, export the model there"
             )
-        model = from_runs(name, [folder], root, threads)
+        model = from_runs(name, [folder], root, threads, accelerator)
     if average and name not in VARIANTS:
         raise UserError(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
     if not flip or model.recipe.mirror:
@@ -129,7 +148,9 @@ def run_folders(variant: str, root: Path) -> list[Path]:
     return [root / MODELS / Run(variant, seed, fold).folder for seed, fold in runs]
 
 
-def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = None) -> Model:
+def from_runs(
+    name: str, folders: list[Path], root: Path, threads: int | None = None, accelerator: "Accelerator" = "cpu"
+) -> Model:
     """The networks of one or more folders of models/, whose probabilities are averaged.
 
     Args:
@@ -137,30 +158,68 @@ def from_runs(name: str, folders: list[Path], root: Path, threads: int | None = 
         folders: below models/.
         root: the repository.
         threads: of one forward pass; None: as the training had.
+        accelerator: auto takes the first GPU, if there is one.
     Raises:
         UserError: a folder lacks its weights, or another version of the project wrote it.
     """
     import torch  # an exported model runs without it
 
+    from stages.common.model.devices import device_name, takes_gpu
     from stages.common.model.network import load_model, predict_logits
 
     require_pinned("predict")
     records = [read_model_record(folder) for folder in folders]
     networks = [load_model(folder) for folder in folders]
-    torch.set_num_threads(threads or records[0]["machine"]["threads"])
+    threads = threads or records[0]["machine"]["threads"]
+    torch.set_num_threads(threads)
     recipe = read_recipe(folders, records[0], root)
     weights = " ".join(sha256(folder / WEIGHTS) for folder in folders)
-    return Model(name, [partial(predict_logits, network) for network in networks], recipe, weights)
+    if takes_gpu(accelerator):
+        device = torch.device("cuda", 0)
+        return Model(name, on_gpu(networks, device, threads), recipe, weights, device_name(device))
+    functions: list[LogitFunction] = [partial(predict_logits, network) for network in networks]
+    return Model(name, functions, recipe, weights, device_name(torch.device("cpu")))
 
 
-def from_onnx(folder: Path, threads: int | None = None) -> Model:
-    """What `export` wrote."""
-    network, exported = onnx_network(folder, threads), read_export(folder)
-    return Model(folder.name, [network], exported.recipe, exported.weights)
+def on_gpu(networks: "list[nn.Module]", device: "torch.device", threads: int) -> list[LogitFunction]:
+    """Networks as functions that compute on a GPU, for the films of several threads at once.
+
+    Args:
+        networks: on the CPU.
+        device: the GPU.
+        threads: of what the processor does.
+    """
+    import torch
+
+    from stages.common.model.devices import explain_gpu_errors, to_gpu
+    from stages.common.model.network import predict_logits
+
+    def logits(network: "nn.Module", films: np.ndarray) -> np.ndarray:
+        with explain_gpu_errors("predict", ON_CPU):
+            return predict_logits(network, films, ROOM).numpy()
+
+    def tensors(together: Together, films: np.ndarray) -> "torch.Tensor":
+        return torch.from_numpy(together(films))  # whose sigmoid is that of `evaluate`
+
+    with explain_gpu_errors("predict", ON_CPU):
+        to_gpu("predict", networks, device, threads, ON_CPU)
+    return [partial(tensors, Together(partial(logits, network))) for network in networks]
 
 
-def onnx_network(folder: Path, threads: int | None = None) -> LogitFunction:
-    """The network of an export by onnxruntime.
+def from_onnx(folder: Path, threads: int | None = None, accelerator: "Accelerator" = "cpu") -> Model:
+    """What `export` wrote.
+
+    Args:
+        threads: of one forward pass; None: ONNX Runtime chooses.
+        accelerator: auto takes a GPU if this onnxruntime can.
+    """
+    network, provider = onnx_network(folder, threads, accelerator)
+    exported = read_export(folder)
+    return Model(folder.name, [network], exported.recipe, exported.weights, provider)
+
+
+def onnx_network(folder: Path, threads: int | None, accelerator: "Accelerator") -> tuple[LogitFunction, str]:
+    """The network of an export by onnxruntime, and the execution provider that it computes with.
 
     Raises:
         UserError: model.onnx is damaged, or its output is not `logit`.
@@ -169,7 +228,10 @@ def onnx_network(folder: Path, threads: int | None = None) -> LogitFunction:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
-    providers = ["CPUExecutionProvider"]
+    providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+    if accelerator == "auto" and CUDA in onnxruntime.get_available_providers():
+        options.use_deterministic_compute = True
+        providers.insert(0, (CUDA, {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}))  # not what is fast today
     try:
         session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own types, which it does not export
@@ -184,7 +246,14 @@ def onnx_network(folder: Path, threads: int | None = None) -> LogitFunction:
         films = inputs.astype(np.float32) / np.float32(127.5) - np.float32(1)
         return np.asarray(session.run(outputs, {ONNX_INPUT: films})[0])
 
-    return logits
+    def logits_of_gpu(inputs: np.ndarray) -> np.ndarray:
+        try:
+            return logits(inputs)
+        except Exception as error:  # as above
+            raise UserError(f"predict: onnxruntime fails on the GPU ({error!s:.120}); choose {ON_CPU}") from error
+
+    used = str(session.get_providers()[0])  # the CPU's where CUDA's libraries are missing, as onnxruntime says itself
+    return (Together(logits_of_gpu) if used == CUDA else logits), used
 
 
 def predict(image: np.ndarray, model: Model, spacing: tuple[float, float] | None = None) -> Prediction:

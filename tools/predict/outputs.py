@@ -77,16 +77,17 @@ class Code(TypedDict):
 
 
 class Facts(TypedDict):
-    """What prediction.json of every film of a command has."""
+    """What prediction.json of every film of a command has. device: of `Model`."""
 
     warning: str
     model: ModelFacts
     options: Options
     code: Code
+    device: str
 
 
 class FilmFacts(Facts):
-    """The same with the film's hash: on a change of model, options or film it is done again."""
+    """The same with the film's hash: on a change of model, options, device or film it is done again."""
 
     input_sha256: str
 
@@ -288,14 +289,18 @@ def facts_of(model: Model, code: str, options: Options) -> Facts:
         },
         "options": options,
         "code": {"version": version(NAME), "commit": code},
+        "device": model.device,
     }
 
 
 def is_done(folder: Path, facts: FilmFacts) -> bool:
-    """Whether a folder holds a prediction of the same film by the same model with the same options."""
+    """Whether a folder holds a prediction of the same film by the same model, options and device.
+
+    Another device gives other last bits, so that the films of a folder would not be those of one call.
+    """
     old = read_prediction(folder)
-    new = (facts["input_sha256"], facts["model"], facts["options"])
-    return old is not None and (old["input_sha256"], old["model"], old["options"]) == new
+    new = (facts["input_sha256"], facts["model"], facts["options"], facts["device"])
+    return old is not None and (old["input_sha256"], old["model"], old["options"], old["device"]) == new
 
 
 def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.ndarray:

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
 import onnx
+import onnxruntime
 import pydicom
 import pytest
+import torch
 from PIL import Image
 from pydicom.data import get_testdata_file
 
@@ -18,11 +21,13 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import read_json, read_png, write_png
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
+from stages.common.model.devices import MASKS_APART
 from tests.helpers.commands import wrist
+from tests.helpers.gpus import pretend_gpus, pretend_moves
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
 from tools.predict.films import find_films
-from tools.predict.model import open_model, predict
+from tools.predict.model import onnx_network, open_model, predict
 from tools.predict.outputs import WARNING
 
 pytestmark = pytest.mark.slow
@@ -156,6 +161,38 @@ def test_a_second_call_does_only_what_is_missing_or_changed(
         assert capsys.readouterr().out.count("done before") == (0 if change else 3)
 
 
+def test_a_gpu_computes_and_is_recorded_and_another_device_predicts_again(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a GPU that is pretended, in whose place the processor computes."""
+    monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: False)
+    monkeypatch.setenv("WORKERS", "3")
+    names = films(project, 10)
+    call = ["predict", *map(str, names), "--output", str(tmp_path), "--format", "png"]
+
+    def read() -> tuple[set[str], np.ndarray]:
+        found = {read_json(tmp_path / name.name / "prediction.json")["device"] for name in names}
+        return found, np.concatenate([read_png(tmp_path / name.name / "mask.png").ravel() for name in names])
+
+    assert wrist(*call) == 0
+    devices, masks = read()
+    assert devices == {torch.backends.cpu.get_cpu_capability()}
+    pretend_gpus(monkeypatch, "3")
+    moves = pretend_moves(monkeypatch)
+    for chosen, done in (("cpu", 10), ("auto", 0), ("auto", 10)):
+        capsys.readouterr()
+        assert wrist(*call, "--device", chosen) == 0
+        said = capsys.readouterr()
+        assert said.out.count(": done before") == done
+        promise = "predict: Pretended 0: the same bytes only on the same card and driver; --device cpu gives those of"
+        assert (promise in said.err) == (chosen == "auto")
+    assert moves == ["cuda:0", "cuda:0"]
+    devices, of_gpu = read()
+    assert devices == {"Pretended 0"}
+    assert masks.any()
+    assert (masks != of_gpu).mean() <= MASKS_APART
+
+
 def test_formats_are_chosen(project: Path, tmp_path: Path) -> None:
     film = films(project, 1)[0]
     wrist("predict", str(film), "--output", str(tmp_path), "--format", "json")
@@ -249,6 +286,55 @@ def test_an_export_of_probabilities_is_refused(tmp_path: Path) -> None:
     onnx.save(onnx.helper.make_model(graph, ir_version=10), tmp_path / "model.onnx")
     with pytest.raises(UserError, match=r"model\.onnx: expected the output logit, found probability; export it again"):
         open_model(str(tmp_path))
+
+
+def tiny_export(folder: Path) -> None:
+    """A model that says of each pixel what it is given."""
+    film = onnx.helper.make_tensor_value_info("film", 1, ["n", 1, "s", "s"])
+    logit = onnx.helper.make_tensor_value_info("logit", 1, ["n", "s", "s"])
+    axis = onnx.helper.make_tensor("axis", 7, [1], [1])
+    node = onnx.helper.make_node("Squeeze", ["film", "axis"], ["logit"])
+    graph = onnx.helper.make_graph([node], "g", [film], [logit], [axis])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, ir_version=10, opset_imports=opset), folder / "model.onnx")
+
+
+def test_an_export_computes_on_a_gpu_where_onnxruntime_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pretended provider of onnxruntime, in whose place that of the processor computes."""
+    tiny_export(tmp_path)
+    asked: list[tuple[bool, Any]] = []
+    cuda, real, falls_back = "CUDAExecutionProvider", onnxruntime.InferenceSession, False
+
+    class Session:
+        def __init__(self, path: str, options: Any, providers: Any) -> None:
+            asked.append((options.use_deterministic_compute, providers))
+            self.session = real(path, options, providers=["CPUExecutionProvider"])
+            self.get_outputs = self.session.get_outputs
+
+        def get_providers(self) -> list[str]:
+            return [cuda, "CPUExecutionProvider"][falls_back:]
+
+        def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> Any:
+            if inputs["film"].max() == 1:
+                raise RuntimeError("CUDA failure 2: out of memory")
+            return self.session.run(outputs, inputs)
+
+    inputs = np.arange(3 * 16, dtype=np.uint8).reshape(3, 1, 4, 4)
+    on_cpu, device = onnx_network(tmp_path, 1, "auto")
+    assert device == "CPUExecutionProvider"  # the one that is installed here, whatever is asked for
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda, "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    on_gpu, device = onnx_network(tmp_path, 1, "auto")
+    assert device == cuda
+    options = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
+    assert asked == [(True, [(cuda, options), "CPUExecutionProvider"])]
+    np.testing.assert_array_equal(on_gpu(inputs), on_cpu(inputs))
+    with pytest.raises(UserError, match=r"onnxruntime fails on the GPU \(CUDA failure 2.*\); choose --device cpu"):
+        on_gpu(inputs + np.uint8(208))
+    falls_back = True  # its libraries are missing
+    assert onnx_network(tmp_path, 1, "auto")[1] == "CPUExecutionProvider"
+    assert onnx_network(tmp_path, 1, "cpu")[1] == "CPUExecutionProvider"
+    assert asked[-1] == (False, ["CPUExecutionProvider"])
 
 
 def test_a_damaged_export_is_said(tmp_path: Path) -> None:
