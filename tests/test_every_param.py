@@ -72,12 +72,12 @@ CHANGES: list[tuple[str, Any]] = [
 ]
 # Shown elsewhere: what ingest does with other sources than the sample (tests/ingest), every key of every step
 # (tests/preprocess) and of every weighting, which epoch is kept, weights that sum to 1 already, several processes,
-# pretrained encoders (tests/train), a given split (tests/annotate), which device is asked for (tests/evaluate). The
-# baseline's weights are read by the same code as adaptive's.
+# pretrained encoders (tests/train), a given split and sides without a fracture (tests/annotate), which device is asked
+# for (tests/evaluate). The baseline's weights are read by the same code as adaptive's.
 ELSEWHERE = {
     *("ingest.inbox", "ingest.on_error", "ingest.on_truncated", "ingest.near_duplicate_bits"),
     *(f"ingest.limits.{name}" for name in ("megapixels", "file_mb", "archive_gb", "archive_ratio")),
-    *("annotate.split.by", "train.seeds", "evaluate.folds", "evaluate.accelerator"),
+    *("annotate.split.by", "annotate.need_fractures", "train.seeds", "evaluate.folds", "evaluate.accelerator"),
     *(f"report.tolerance.{name}" for name in ("score", "prevalence", "rounding")),
     *(
         "train.network.weights",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from stages.annotate.expectations import dataset_facts, dataset_suite
 from stages.annotate.masks import contact_sheet, draw_mask
 from stages.annotate.params import Params
-from stages.annotate.split import assign, further_folds
+from stages.annotate.split import assign, further_folds, require_fractures
 from stages.common.core.files import new_folder, read_png, write_json, write_png
 from stages.common.core.validation import validate
 from stages.common.data.geometry import Affine
@@ -42,6 +42,8 @@ def main(settings: Params) -> str:
     films["fracture"] = films["fractures"] > 0
     sides = assign(films, settings.split)
     folds = further_folds(films, sides, settings.split)
+    if settings.need_fractures:
+        require_fractures(films["fracture"], sides.to_frame().join(folds))
     prepared = {row["image_id"]: row for row in PREPARED.rows(PREPARED.read(PREPROCESSED))}
     shapes = shapes_by_film(ANNOTATIONS.rows(ANNOTATIONS.read(RAW)))
     rows: list[SplitRow] = []

@@ -10,7 +10,15 @@ Mask = Literal["box", "polygon", "box_levels"]
 
 
 SEED = param(11, "of the draws", ge=0)
-VALIDATION = param(20, "taken out of the train films; chooses the epoch that is kept", unit="films", ge=1)
+VALIDATION = param(
+    20, "as a count or as a share of the train films, of which they are taken; chooses the epoch that is kept"
+)
+Validation = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=0.5)]
+
+
+def count_validation(validation: int | float, train: int) -> int:
+    """The validation films among `train` train films: a count as it is, of a share at least one."""
+    return validation if isinstance(validation, int) else max(1, round(validation * train))
 
 
 class Drawn(Alternative):
@@ -21,12 +29,14 @@ class Drawn(Alternative):
     seed: int = SEED
     train: int = param(120, "the paper's number", unit="films", ge=2)
     test: int = param(40, "the paper's number", unit="films", ge=1)
-    validation: int = VALIDATION
+    validation: Validation = VALIDATION
 
     @model_validator(mode="after")
     def check_sizes(self) -> "Drawn":
-        if self.validation >= self.train:
-            raise ValueError("validation is taken out of train and must be smaller")
+        if 2 * count_validation(self.validation, self.train) > self.train:
+            raise ValueError(
+                f"validation must be at most half of the {self.train} train films, found {self.validation}"
+            )
         return self
 
 
@@ -36,7 +46,7 @@ class Given(Alternative):
     tag: ClassVar[str] = "by"
     by: Literal["given"] = "given"
     seed: int = SEED
-    validation: int = VALIDATION
+    validation: Validation = VALIDATION
 
 
 Split = Annotated[Drawn | Given, Field(discriminator="by"), ByName("by")]
@@ -49,3 +59,6 @@ class Params(Strict):
         "part of the box whose grey level is another than that of the bone around it",
     )
     split: Split = param(Drawn(), "how films are dealt to train, validation and test")
+    need_fractures: bool = param(
+        True, "whether a train, validation or test side of any fold without a fracture is an error; false: it is meant"
+    )

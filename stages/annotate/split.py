@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from stages.annotate.params import Given, Split
-from stages.common.core.errors import UserError
-from stages.common.data.layout import fold_column
+from stages.annotate.params import Given, Split, count_validation
+from stages.common.core.errors import UserError, first_few
+from stages.common.data.layout import QUALITY, fold_column
 
 TRIALS = 200
 # What a source may call a side, in any case; films of the last are left out.
@@ -28,8 +28,7 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
     Returns:
         str, indexed like `films`. The order of the rows never matters.
     Raises:
-        UserError: too few films, a side without any fracture, or a given split with other words, or with a patient on
-            two sides.
+        UserError: too few films, or a given split with other words, or with a patient on two sides.
     """
     ordered = films.sort_values("image_id")
     if isinstance(settings, Given):
@@ -47,25 +46,37 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
         chosen[draw(rest, settings.train, settings.seed, 1, "train")] = "train"
     if not (chosen == "validation").any():
         inside = ordered[chosen == "train"]
-        if len(inside) <= settings.validation:
+        size = count_validation(settings.validation, len(inside))
+        if 2 * size > len(inside):
             raise UserError(
-                f"annotate.split.validation: expected fewer than the {len(inside)} train films, "
-                f"found {settings.validation}"
+                f"annotate.split.validation: expected at most half of the {len(inside)} train films, found {size}; "
+                "lower it, or write a share such as 0.2"
             )
-        chosen[draw(inside, settings.validation, settings.seed, 2, "validation")] = "validation"
-    require_fractures(ordered, chosen)
+        chosen[draw(inside, size, settings.seed, 2, "validation")] = "validation"
     return chosen.reindex(films.index)
 
 
-def require_fractures(films: pd.DataFrame, chosen: pd.Series) -> None:
-    """Refuse a split with which nothing can be learnt, or nothing be tested."""
-    for side in ("train", "test"):
-        rows = films[chosen == side]
-        if not rows["fracture"].any():
-            raise UserError(
-                f"annotate.split: expected a fracture on some of the {len(rows)} {side} films, found none; "
-                "see in reports/data_quality.md whether labels met their films"
-            )
+def require_fractures(fracture: pd.Series, folds: pd.DataFrame) -> None:
+    """Refuse folds with which nothing can be learnt, chosen or tested.
+
+    Args:
+        fracture: bool, of each film.
+        folds: a column per fold, the first first, with train, validation, test or unused; indexed like `fracture`.
+    Raises:
+        UserError: names each side of a fold that has no fracture.
+    """
+    bare = [
+        f"the {(folds[column] == side).sum()} {side} films of fold {number}"
+        for number, column in enumerate(folds, start=1)
+        for side in ("train", "validation", "test")
+        if not fracture[folds[column] == side].any()
+    ]
+    if bare:
+        raise UserError(
+            f"annotate: expected fractures on every side of each fold, found none on {first_few(bare)}; see in "
+            f"{QUALITY} whether labels met their films, change annotate.split, or set annotate.need_fractures to false "
+            "if this is meant"
+        )
 
 
 def given(films: pd.DataFrame) -> pd.Series:
@@ -116,7 +127,7 @@ def further_folds(films: pd.DataFrame, split: pd.Series, settings: Split) -> pd.
         role = split.where(split == "unused", "train")
         role[tested] = "test"
         inside = ordered[role == "train"]
-        size = min(settings.validation, len(inside) - 1)
+        size = min(count_validation(settings.validation, len(inside)), len(inside) // 2)
         role[draw(inside, size, settings.seed, number + 1, "validation", exact=False)] = "validation"
         columns[fold_column(number)] = role.reindex(films.index)
     return pd.DataFrame(columns)
@@ -146,6 +157,8 @@ def strata(films: pd.DataFrame) -> pd.Series:
 def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exact: bool = True) -> pd.Index:
     """Whole patients with `size` films in all, as alike to `films` in source and fractures as 200 tries allow.
 
+    Fractures are on both sides of the draw where one of the tries has it so, however few there are.
+
     Args:
         exact: or as nearly so many as whole patients allow, never more.
     Returns:
@@ -154,7 +167,7 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exa
         UserError: no combination of whole patients has that many films.
     """
     table = pd.crosstab(films["group"], strata(films))
-    counts = table.to_numpy()
+    counts, fractured = table.to_numpy(), table.columns.str.endswith("+")
     films_of = counts.sum(axis=1)
     goal = counts.sum(axis=0) * (size / counts.sum())
     rng = np.random.default_rng([seed, purpose])
@@ -164,7 +177,8 @@ def draw(films: pd.DataFrame, size: int, seed: int, purpose: int, name: str, exa
         taken = order[fill(films_of[order], size)]
         total = counts[taken].sum(axis=0)
         missing = size - total.sum()
-        cost = float(np.abs(total - goal).sum() + missing)
+        bare = min(total[fractured].sum(), (counts.sum(axis=0) - total)[fractured].sum()) == 0
+        cost = float(np.abs(total - goal).sum() + missing + bare * counts.sum())
         if not (exact and missing) and cost < best_cost:
             best, best_cost = taken, cost
     if best is None:

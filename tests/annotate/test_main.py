@@ -8,6 +8,7 @@ import pytest
 
 from stages.annotate.main import films_of_sheet, main
 from stages.annotate.params import Drawn, Params
+from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_png
 from stages.common.data.tables import MANIFEST, PREPARED, SPLIT, write_table
 from tests.helpers.tables import filled
@@ -37,7 +38,7 @@ def data(here: Path) -> Path:
 @pytest.mark.parametrize(("mask", "marked"), [("box", 400), ("polygon", 190), ("box_levels", 400)])
 def test_a_polygon_marks_its_box_or_itself(mask: str, marked: int, data: Path) -> None:
     split = Drawn(seed=1, train=4, test=2, validation=1)
-    main(Params(mask=mask, split=split))  # type: ignore[arg-type]
+    main(Params(mask=mask, split=split, need_fractures=False))  # type: ignore[arg-type]
     masks = {path.stem: read_png(path) for path in sorted((data / "dataset").glob("*_mask/*.png"))}
     assert {name: int((mask > 0).sum()) for name, mask in masks.items()} == {
         **{f"f{i}": 0 for i in range(6)},
@@ -63,8 +64,17 @@ def test_a_sheet_of_too_many_films_shows_some_at_equal_steps_and_says_so(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split = Drawn(seed=1, train=4, test=2, validation=1)
-    assert main(Params(split=split)).endswith("labels.png")
+    assert main(Params(split=split, need_fractures=False)).endswith("labels.png")
     monkeypatch.setattr("stages.annotate.main.SHEET", 3)
-    assert main(Params(split=split)).endswith("labels.png (3 of 6 films)")
+    assert main(Params(split=split, need_fractures=False)).endswith("labels.png (3 of 6 films)")
     assert films_of_sheet(pd.Series([f"f{i}" for i in range(9)])) == {"f0", "f4", "f8"}
     assert read_png(data.parent / "reports/labels.png").shape[:2] == (128 + 12, 16 * 128)
+
+
+def test_a_side_without_a_fracture_is_an_error_unless_params_say_that_it_is_meant(data: Path) -> None:
+    split = Drawn(seed=1, train=4, test=2, validation=1)
+    with pytest.raises(UserError, match=r"annotate: expected fractures on every side .* found none on the 1 \w+ films"):
+        main(Params(split=split))
+    assert not (data / "dataset").exists()
+    main(Params(split=split, need_fractures=False))
+    assert (data / "dataset/split.csv").exists()

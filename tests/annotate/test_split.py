@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stages.annotate.params import Drawn, Given
-from stages.annotate.split import assign, fill, further_folds
+from stages.annotate.split import assign, fill, further_folds, require_fractures
 from stages.common.core.errors import UserError
 
 
@@ -66,9 +66,23 @@ def test_too_few_films_are_said() -> None:
         assign(films([1] * 50), PAPER)
 
 
-def test_validation_films_leave_some_to_train_on() -> None:
-    with pytest.raises(UserError, match=r"validation: expected fewer than the 120 train films, found 120"):
-        assign(films([1] * 160), PAPER.model_copy(update={"validation": 120}))
+def test_validation_films_leave_at_least_as_many_to_train_on() -> None:
+    table = films([2] * 12).assign(split=["train"] * 16 + ["test"] * 8)
+    with pytest.raises(UserError, match=r"validation: expected at most half of the 16 train films, found 9; lower it"):
+        assign(table, Given(seed=0, validation=9))
+    assert (assign(table, Given(seed=0, validation=8)) == "validation").sum() == 8
+
+
+def test_validation_films_can_be_a_share_of_the_train_films() -> None:
+    table = films([1] * 40)
+    count, share = (Drawn(seed=1, train=24, test=8, validation=size) for size in (6, 0.25))
+    chosen = assign(table, share)
+    assert (chosen == "validation").sum() == 6
+    assert chosen.equals(assign(table, count))
+    folds = further_folds(table, chosen, share)
+    assert folds.equals(further_folds(table, chosen, count))
+    tiny = films([1] * 8).assign(split=["train"] * 4 + ["test"] * 4)
+    assert (assign(tiny, Given(seed=0, validation=0.01)) == "validation").sum() == 1
 
 
 def test_sizes_that_whole_patients_cannot_make_are_said() -> None:
@@ -94,13 +108,27 @@ def test_a_side_that_nobody_knows_is_refused() -> None:
         assign(table, Given(seed=0, validation=4))
 
 
-@pytest.mark.parametrize("side", ["train", "test"])
-def test_a_side_without_a_fracture_is_refused(side: str) -> None:
-    table = films([2] * 12).assign(
-        split=["train"] * 16 + ["test"] * 8, fracture=[side == "test"] * 16 + [side == "train"] * 8
-    )
-    with pytest.raises(UserError, match=f"a fracture on some of the .* {side} films, found none"):
-        assign(table, Given(seed=0, validation=4))
+TWO_FOLDS = {
+    "split": ["train", "train", "validation", "validation", "test", "test"],
+    "fold_2": ["train", "validation", "train", "test", "validation", "test"],
+}
+
+
+@pytest.mark.parametrize("side", ["train", "validation", "test"])
+@pytest.mark.parametrize(("fold", "column"), [(1, "split"), (2, "fold_2")])
+def test_a_side_of_a_fold_without_a_fracture_is_refused(fold: int, column: str, side: str) -> None:
+    folds = pd.DataFrame(TWO_FOLDS)
+    said = f"found none on the 2 {side} films of fold {fold}; .* set annotate.need_fractures to false"
+    with pytest.raises(UserError, match=said):
+        require_fractures(folds[column] != side, folds)
+    require_fractures(pd.Series([True] * 6), folds)
+
+
+def test_few_fractures_stand_on_each_side_where_whole_patients_allow() -> None:
+    for seed in range(3):
+        table = films([1] * 40).assign(fracture=[number in (3, 11, 30) for number in range(40)], source="s")
+        chosen = assign(table, Drawn(seed=seed, train=30, test=10, validation=4))
+        assert set(chosen[table["fracture"]]) == {"train", "validation", "test"}
 
 
 def test_a_given_split_that_leaks_is_refused() -> None:

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from stages import read_params
-from stages.annotate.params import Drawn
+from stages.annotate.params import Drawn, count_validation
 from stages.annotate.params import Params as Annotate
 from stages.common.data.dataset import Films
 from stages.common.data.layout import DATASET, PARAMS, fold_column
@@ -117,7 +117,7 @@ def count_films(params: dict[str, Any], present: dict[str, Any]) -> int:
     split = Annotate.model_validate(params["annotate"]).split
     same = all(params[name] == present[name] for name in DATA_STAGES)
     if isinstance(split, Drawn) and not (same and (DATASET / SPLIT.name).exists()):
-        return split.train - split.validation
+        return split.train - count_validation(split.validation, split.train)
     return int((SPLIT.read(Path(DATASET))[fold_column(1)] == "train").sum())
 
 

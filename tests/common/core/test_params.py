@@ -61,7 +61,11 @@ def test_the_shipped_file_is_accepted() -> None:
         ({"train": {"adaptive": "linaer"}}, r"train\.adaptive: .*'linaer'.*'linear', 'reversed'"),
         ({"train": {"adaptive": {"alpha": 0.5}}}, r"train\.adaptive\.alpha: Input should be .*0\.5"),
         ({"train": {"adaptive": None}}, r"train\.adaptive: .*None"),
-        ({"annotate": {"split": {"validation": 120}}}, "must be smaller"),
+        (
+            {"annotate": {"split": {"validation": 61}}},
+            "annotate.split: .*at most half of the 120 train films, found 61",
+        ),
+        ({"annotate": {"split": {"validation": 0.6}}}, r"annotate.split.validation.*: .* less than or equal to 0.5"),
         ({"ingest": {"sources": []}}, r"ingest\.sources"),
         (
             {"ingest": {"sources": ["sample", {"source": "folder", "annotations": "vox"}]}},
