@@ -35,6 +35,28 @@ class Problem:
         return f"{where}: {self.words}"
 
 
+# What an error that no reader foresaw says of a file, by its type, the first that fits: the texts of libraries quote
+# values of the file, and with them patients, and addresses in memory.
+UNFORESEEN: tuple[tuple[type[Exception], str], ...] = (
+    (MemoryError, "more than the free memory holds"),
+    (RecursionError, "parts that are nested too deeply"),
+    (UnicodeError, "text in another encoding than it should have"),
+    (ArithmeticError, "a number too large, too small or undefined"),
+    (LookupError, "a part that is missing"),
+    (TypeError, "a value of another kind than belongs there"),
+    (AttributeError, "a value of another kind than belongs there"),
+    (ValueError, "a value that does not belong there"),
+    (EOFError, "an end that comes too early"),
+    (OSError, "an end that comes too early, or damage"),
+)
+EXPORT_AGAIN = "export it again, and report a fault of this software if other programs read it"
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with a file, as far as the type of an error tells that nobody foresaw."""
+    return next((words for kind, words in UNFORESEEN if isinstance(error, kind)), "a fault that has no name here")
+
+
 class Wrong(ValueError):
     """What is wrong with a part of a file, in words for its user; where it stands, the reader of the file adds."""
 

@@ -25,7 +25,7 @@ from stages.ingest.dicom.pseudonyms import PUBLIC, Key
 from stages.ingest.dicom.read import DicomFilm, read_film, refuse_damaged
 from stages.ingest.params import Params
 from stages.ingest.pictures import decode_picture
-from stages.ingest.problems import Problem, Unreadable
+from stages.ingest.problems import EXPORT_AGAIN, Problem, Unreadable, in_words
 from stages.ingest.quality.duplicates import perceptual_hashes, pixel_hash, small_picture
 from stages.ingest.quality.missing_rows import missing_rows
 from stages.ingest.types import FilmResult, SourceFilm, annotation_row
@@ -53,11 +53,14 @@ def process_film(
     """
     result = FilmResult(film.image_id, film.source, film.public_name)
     warnings.simplefilter("ignore")  # pydicom's and Pillow's quote values of the file; none may reach a log
+    part = "file"
     try:
         if not film.hospital:
             leave_out(picture_patient(film), withdrawn)
         content = read_file(film, film.name, result, "film")
+        part = "labels"
         labels = read_labels(film, result)
+        part = "header, pixels or labels" if film.hospital else "pixels or labels"
         if film.hospital and key:
             process_dicom(film, content, labels, settings, key, out, withdrawn, result)
         else:
@@ -68,8 +71,8 @@ def process_film(
         result.refuse(error.problem)
     except (OSError, UserError):
         raise  # the machine's, which ends the stage
-    except Exception as error:  # one odd film does not end the stage; its text may hold what the film says
-        result.refuse(Problem("a film", f"one that cannot be processed ({type(error).__name__})", "export it again"))
+    except Exception as error:  # one odd film does not end the stage
+        result.refuse(Problem(f"a film whose {part} can be processed", in_words(error), EXPORT_AGAIN))
     return result
 
 

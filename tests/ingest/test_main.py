@@ -743,6 +743,12 @@ def test_a_film_that_arrives_meanwhile_ends_the_stage(inbox: Path, monkeypatch: 
 def test_a_film_that_no_code_foresaw_is_refused_by_itself(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(inbox, a_dot_png=png(1), a_dot_xml=FORMATS["voc"][1])
     film = plan_sources(settings("voc"), inbox, None)[0].films[0]  # type: ignore[arg-type]
-    monkeypatch.setattr("stages.ingest.process_film.decode_picture", lambda *arguments: {}["DOE"])
-    (refusal,) = process_film(film, settings("voc"), None, inbox).refusals
-    assert refusal.reason == "a.png: expected a film, found one that cannot be processed (KeyError); export it again"
+    steps = {"read_label_file": "labels", "decode_picture": "pixels or labels", "write_film": "pixels or labels"}
+    for function, part in steps.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(f"stages.ingest.process_film.{function}", lambda *arguments: {}["DOE"])
+            (refusal,) = process_film(film, settings("voc"), None, inbox).refusals
+        assert refusal.reason == (
+            f"a.png: expected a film whose {part} can be processed, found a part that is missing; export it again, and "
+            "report a fault of this software if other programs read it"
+        )

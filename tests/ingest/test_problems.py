@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.ingest.problems import Problem, Refusal
+from stages.ingest.problems import Problem, Refusal, in_words
 
 LINE = Problem("a number", "'x'", "correct the row", 3)
 MISSING = Problem(
@@ -32,3 +32,24 @@ def test_a_refusal_names_the_film_and_the_file_that_has_the_problem() -> None:
         "reason": "a.txt, line 3: expected a number, found 'x'; correct the row",
     }
     assert Refusal("folder", "a.png", LINE).reason.startswith("a.png, line 3")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError("DOE"), "a part that is missing"),
+        (IndexError("DOE"), "a part that is missing"),
+        (TypeError("DOE"), "a value of another kind than belongs there"),
+        (AttributeError("DOE"), "a value of another kind than belongs there"),
+        (UnicodeDecodeError("utf-8", b"DOE", 0, 1, "DOE"), "text in another encoding than it should have"),
+        (ValueError("DOE"), "a value that does not belong there"),
+        (OverflowError("DOE"), "a number too large, too small or undefined"),
+        (MemoryError(), "more than the free memory holds"),
+        (RecursionError("DOE"), "parts that are nested too deeply"),
+        (EOFError("DOE"), "an end that comes too early"),
+        (OSError("DOE"), "an end that comes too early, or damage"),
+        (RuntimeError("DOE"), "a fault that has no name here"),
+    ],
+)
+def test_what_no_code_foresaw_is_put_into_words_without_the_librarys(error: Exception, words: str) -> None:
+    assert in_words(error) == words

@@ -23,7 +23,7 @@ from stages.common.core.git import git_commit
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
 from stages.ingest.file_access import printable, read_file
-from stages.ingest.problems import Unreadable
+from stages.ingest.problems import EXPORT_AGAIN, Unreadable, in_words
 from stages.ingest.silence import NO_STDERR
 from tools.predict import TOOLS
 from tools.predict.annotations import picture_path, refuse_odd_names, refuse_one_picture, tool_files
@@ -189,6 +189,7 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
     cv2.setNumThreads(1)
     path, folder = film[0], output / film[1]
     picture = picture_path(output, film[1].as_posix()) if set(formats) & set(TOOLS) else None
+    step = "read"
     try:
         content = read_file(path, model.recipe.file_mb, "leave it out")
         film_facts: FilmFacts = {**facts, "input_sha256": hashlib.sha256(content).hexdigest()}
@@ -201,13 +202,14 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
         decoded = decode(content, model.recipe.megapixels, model.recipe.ct_window)
         drawn = film_picture(decoded) if picture else b""
         pictures = hashes_of_pictures(output, folder, picture, drawn)
+        step = "segmented"
         prediction = predict(decoded.pixels, model, decoded.spacing)
     except Unreadable as error:
         return PredictionResult(path, error.problem.words, "failed")
     except UserError as error:
         return PredictionResult(path, printable(str(error)), "failed")
-    except Exception as error:  # one odd film does not end the command; its text may hold what the film says
-        return PredictionResult(path, f"it cannot be processed ({type(error).__name__})", "failed")
+    except Exception as error:  # one odd film does not end the command
+        return PredictionResult(path, f"it cannot be {step}: {in_words(error)}; {EXPORT_AGAIN}", "failed")
     try:
         with new_folder(folder) as out:
             problem = write_prediction(out, decoded, prediction, film_facts, formats, pictures)
@@ -216,7 +218,7 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
     except (OSError, UserError):
         raise  # the machine's, which ends the command
     except Exception as error:  # one odd header does not end the command
-        return PredictionResult(path, f"its outputs cannot be written ({type(error).__name__})", "failed")
+        return PredictionResult(path, f"it cannot be written: {in_words(error)}; {EXPORT_AGAIN}", "failed")
     return PredictionResult(path, summary(prediction) + (f"; no DICOM SEG: {problem}" if problem else ""), "predicted")
 
 

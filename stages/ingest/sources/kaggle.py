@@ -20,7 +20,7 @@ from stages.common.data.layout import PINS
 from stages.ingest.file_access import Archive
 from stages.ingest.params import Kaggle, Limits
 from stages.ingest.sources.pins import compare, need_pins
-from stages.ingest.sources.retry import Broken, explain, persist
+from stages.ingest.sources.retry import Broken, explain, persist, why_cut, why_no_answer
 
 LOGIN = "put a token from kaggle.com/settings into KAGGLE_API_TOKEN or ~/.kaggle/access_token"
 ANSWERS = {
@@ -123,10 +123,8 @@ def fetch(handle: Any, path: Path) -> None:
             f"{handle}: expected the MD5 that Kaggle states, found another; the file was removed, run it again"
         ) from None
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout) as error:
-        raise Broken(type(error).__name__) from None
+        raise Broken(why_cut(error)) from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # a full disk: the stage's shell has the sentence
-        raise UserError(
-            f"{handle}: expected Kaggle's credentials or answer, found {type(error).__name__}; {LOGIN}"
-        ) from None
+        raise UserError(f"{handle}: expected an answer of Kaggle's, found {why_no_answer(error)}; {LOGIN}") from None

@@ -40,6 +40,36 @@ def persist(label: str, path: Path, attempt: Callable[[], None], otherwise: str 
             time.sleep(0.5 * (TRIES - left))
 
 
+def why_cut(error: Exception) -> str:
+    """Why a connection ended, or never was, in words; an error of requests quotes addresses with their tokens."""
+    from requests import exceptions
+    from urllib3.exceptions import NameResolutionError
+
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    kinds = (
+        (exceptions.Timeout, "no answer in time"),
+        (exceptions.ProxyError, "the proxy lets nothing through"),
+        (exceptions.ChunkedEncodingError, "an answer that ended too early"),
+    )
+    unknown = "no network, or no server of that name" if isinstance(reason, NameResolutionError) else ""
+    return unknown or next(
+        (words for kind, words in kinds if isinstance(error, kind)), "no connection, or a broken one"
+    )
+
+
+def why_no_answer(error: Exception) -> str:
+    """What an answer is that nothing can be done with, in words."""
+    from requests import exceptions
+
+    kinds = (
+        (exceptions.TooManyRedirects, "more redirects than are followed"),
+        (exceptions.ContentDecodingError, "one that is not packed as it says"),
+        (exceptions.InvalidJSONError, "one that is no JSON"),
+        (ValueError, "a header, or an address here or in a redirect, that HTTP cannot carry"),
+    )
+    return next((words for kind, words in kinds if isinstance(error, kind)), "one in a form that nobody foresaw")
+
+
 def explain(answer: Any, sentences: dict[int, str], owner: str) -> str:
     """A sentence for what a server answered; neither its text nor the request is quoted: they may hold credentials.
 

@@ -24,7 +24,7 @@ from stages.common.data.layout import PINS
 from stages.ingest.file_access import Joined
 from stages.ingest.params import Limits, RemoteFile, Url
 from stages.ingest.sources.pins import compare, need_pins
-from stages.ingest.sources.retry import Broken, explain, persist
+from stages.ingest.sources.retry import Broken, explain, persist, why_cut, why_no_answer
 
 COMMAND = "wrist fetch url"
 BLOCK = 2**16  # bytes; what is cut within one is fetched again
@@ -219,9 +219,9 @@ def attempt(file: RemoteFile, part: Path, size: int, limits: Limits) -> None:
             "another; behind a proxy that signs itself set REQUESTS_CA_BUNDLE to its certificate"
         ) from None
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout) as error:
-        raise Broken(type(error).__name__) from None
+        raise Broken(why_cut(error)) from None
     except (requests.RequestException, ValueError) as error:
-        raise UserError(f"{file.name}: expected an answer, found {type(error).__name__}; correct `address`") from None
+        raise UserError(f"{file.name}: expected an answer, found {why_no_answer(error)}; correct `address`") from None
 
 
 def receive(answer: Any, file: RemoteFile, part: Path, size: int, limits: Limits) -> None:

@@ -153,6 +153,11 @@ def test_a_download_that_is_always_cut_says_so_and_the_next_call_goes_on(server:
         (429, {"Retry-After": "30"}, r"found too many requests \(429\); wait 30 seconds"),
         (429, {}, r"wait some minutes"),
         (500, {}, r"an error of Kaggle's \(500\); try again later"),
+        (
+            302,
+            {"Location": "https://["},
+            "an answer of Kaggle's, found a header, or an address here or in a red",
+        ),
     ],
 )
 def test_each_refusal_has_its_own_sentence(status: int, headers: dict[str, str], sentence: str, server: Server) -> None:
@@ -166,6 +171,9 @@ def test_each_refusal_has_its_own_sentence(status: int, headers: dict[str, str],
 def test_without_a_token_kaggle_is_asked_and_says_no(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     with pytest.raises(UserError, match="401"):
+        fetch_kaggle(settings(entry()))
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "two\nlines")
+    with pytest.raises(UserError, match=r"found a header, or an address .* that HTTP cannot carry; put a token"):
         fetch_kaggle(settings(entry()))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from requests import exceptions
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import RAW
@@ -20,6 +21,7 @@ from stages.ingest.params import Folder as Subset
 from stages.ingest.params import Limits, Params, Url
 from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.presets import READY
+from stages.ingest.sources.retry import why_cut, why_no_answer
 from stages.ingest.sources.subsets import TABLE
 from tests.helpers.file_server import FileServer, serving, write_certificate
 from tests.helpers.fracatlas_archive import archive_of, drawn_members, shared_members
@@ -148,7 +150,10 @@ def test_a_part_that_is_whole_already_is_no_obstacle(server: FileServer) -> None
 def test_without_a_network_the_next_step_is_said(server: FileServer) -> None:
     closed = entry(server)
     closed["files"][0]["address"] = "https://127.0.0.1:9/FracAtlas.zip"
-    with pytest.raises(UserError, match=r"0\.0 MB are here; ConnectionError.*fetch https://127\.0\.0\.1:9/\S+ els"):
+    with pytest.raises(UserError, match=r"0\.0 MB are here; no connection, or a broken one.*fetch https://127\.0"):
+        fetch_urls(settings(closed))
+    closed["files"][0]["address"] = "https://nowhere.invalid/FracAtlas.zip"
+    with pytest.raises(UserError, match=r"0\.0 MB are here; no network, or no server of that name\)"):
         fetch_urls(settings(closed))
     assert not Path("data/pins").exists()
 
@@ -168,7 +173,11 @@ def test_a_certificate_that_is_not_trusted_is_said(server: FileServer, monkeypat
         (202, {}, r"an error of 127\.0\.0\.1's \(202\); try again later"),
         (503, {}, r"an error of 127\.0\.0\.1's \(503\)"),
         (302, {"Location": "http://127.0.0.1:1/plain"}, "expected addresses with https, found a redirect to another"),
-        (302, {"Location": "https://["}, r"expected an answer, found \w+; correct `address`"),
+        (
+            302,
+            {"Location": "https://["},
+            "found a header, or an address here or in a redirect, that HTTP cannot carry; correct",
+        ),
         (200, {}, "expected a zip archive at .*, found a web page"),
     ],
 )
@@ -359,3 +368,29 @@ def test_impossible_files_are_refused(file: dict[str, Any], message: str) -> Non
 def test_fetch_needs_an_entry(here: Path) -> None:
     with pytest.raises(UserError, match=r"ingest\.sources: expected an entry of the source url, found none"):
         fetch_urls(settings({"source": "sample"}))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (exceptions.ConnectTimeout("secret"), "no answer in time"),
+        (exceptions.ProxyError("secret"), "the proxy lets nothing through"),
+        (exceptions.ChunkedEncodingError("secret"), "an answer that ended too early"),
+        (exceptions.ConnectionError(), "no connection, or a broken one"),
+    ],
+)
+def test_why_a_connection_ended_is_said_in_words(error: Exception, words: str) -> None:
+    assert why_cut(error) == words
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (exceptions.TooManyRedirects("secret"), "more redirects than are followed"),
+        (exceptions.ContentDecodingError("secret"), "one that is not packed as it says"),
+        (exceptions.JSONDecodeError("secret", "", 0), "one that is no JSON"),
+        (exceptions.RequestException("secret"), "one in a form that nobody foresaw"),
+    ],
+)
+def test_what_an_answer_is_that_is_none_is_said_in_words(error: Exception, words: str) -> None:
+    assert why_no_answer(error) == words

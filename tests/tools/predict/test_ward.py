@@ -348,9 +348,11 @@ def test_a_film_that_no_code_foresaw_is_refused_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("L", (100, 80)).save(tmp_path / "a.png")
-    monkeypatch.setattr(batch, "decode", lambda *_: {}["DOE"])
-    assert run(tmp_path, tmp_path / "out") == 1
-    assert "a.png: it cannot be processed (KeyError)" in capsys.readouterr().err
+    for function, what in {"decode": "read", "predict": "segmented", "write_prediction": "written"}.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(batch, function, lambda *_: {}["DOE"])
+            assert run(tmp_path, tmp_path / "out") == 1
+        assert f"a.png: it cannot be {what}: a part that is missing; export it again" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
