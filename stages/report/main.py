@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stages import read_params
+from stages.common.analysis.formatting import label_in_words
 from stages.common.analysis.image_level import image_level
 from stages.common.analysis.statistics import compare_metrics, over_seeds, ranking
 from stages.common.analysis.trivial_baselines import trivial_tables
@@ -191,11 +192,6 @@ def labels(root: Path) -> pd.Series:
     """What was annotated on each film that has an annotation, by its image_id: its labels, each once."""
     by_film = ANNOTATIONS.read(root / RAW).groupby("image_id")["label"]
     return by_film.agg(lambda of_film: ", ".join(map(label_in_words, sorted(set(of_film)))))
-
-
-def label_in_words(label: str) -> str:
-    """A label as people read it: a class of YOLO or a value of a mask to which no file gives a name is a number."""
-    return f"class {label} without a name" if label.replace(",", "").isdecimal() else label
 
 
 def films(root: Path, split: pd.DataFrame, names: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

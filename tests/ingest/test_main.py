@@ -257,7 +257,7 @@ def test_two_lists_of_names_that_differ_are_refused(inbox: Path) -> None:
         put(inbox, **{f"{part}__data_dot_yaml": f"names: {names}"})
     assert "one/data.yaml and two/data.yaml, which differ" in error_of(folder("yolo"))
     put(inbox, two__data_dot_yaml="names: {0: fracture, 1: metal}")
-    main(folder("yolo"))
+    assert "2 labels taken as fractures (fracture: 2)" in main(folder("yolo"))
     assert list(ANNOTATIONS.read(RAW)["label"]) == ["fracture", "fracture"]
 
 
@@ -291,16 +291,19 @@ def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
         main(folder("yolo", classes=["0"]))
     main(folder("yolo", classes=["0"], other_classes=["1"]))
     assert manifest().loc["a", "fractures"] == 1
-    assert "folder: 2 labels taken as fractures (0 1, 1 1); every label is one, since `classes` is empty" in main(
-        folder("yolo")
-    )
+    assert (
+        "folder: 2 labels taken as fractures (class 0 without a name: 1, class 1 without a name: 1); every label is "
+        "one, since `classes` is empty"
+    ) in main(folder("yolo"))
     assert manifest().loc["a", "fractures"] == 2
     put(inbox, b_dot_png=png(1), b_dot_txt="1 0.5 0.5 0.1 0.1\n")
     for classes in ({"classes": ["1"], "other_classes": ["0"]}, {"other_classes": ["0"]}):
         text = main(folder("yolo", **classes))
-        assert "folder: 2 labels taken as fractures (1 2); " in text
-        assert "1 left out (0 1)" in text
-        assert "## Labels: 1\n\n- folder: 2 labels taken as fractures (1 2)" in QUALITY.read_text()
+        assert "folder: 2 labels taken as fractures (class 1 without a name: 2); " in text
+        assert "1 left out (class 0 without a name: 1)" in text
+        assert (
+            "## Labels: 1\n\n- folder: 2 labels taken as fractures (class 1 without a name: 2)" in QUALITY.read_text()
+        )
 
 
 def cvat_image(name: str, *shapes: str) -> str:
@@ -344,7 +347,7 @@ TWO = [(1, (2, 3, 8, 9)), (1, (20, 20, 25, 30)), (2, (12, 12, 15, 15))]
 def test_masks_beside_films_are_labels(name: str, inbox: Path) -> None:
     put(inbox, films__a_dot_png=png(1), films__b_dot_png=png(2), **{f"{name}_dot_png": mask(TWO)})
     text = main(folder("masks"))
-    assert "3 labels taken as fractures (1 2, 2 1)" in text
+    assert "3 labels taken as fractures (class 1 without a name: 2, class 2 without a name: 1)" in text
     assert "folder: 3 files = 2 films + 1 label files + 0 tables + 0 refused + 0 left out" in text
     main(folder("masks", classes=["2"], other_classes=["1"]))
     assert list(ANNOTATIONS.read(RAW)["label"]) == ["2"]

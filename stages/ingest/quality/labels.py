@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from stages.common.analysis.formatting import label_in_words
 from stages.ingest.types import FilmResult, SourcePlan
 
 
@@ -33,4 +34,4 @@ def label_sentences(plans: Iterable[SourcePlan], results: Iterable[FilmResult]) 
 def counts(labels: Counter[str]) -> str:
     """The classes, the most frequent first, each with its number."""
     ordered = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{label or 'without a name'} {count}" for label, count in ordered) or "none"
+    return ", ".join(f"{label_in_words(label)}: {count}" for label, count in ordered) or "none"

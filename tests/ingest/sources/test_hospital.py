@@ -313,7 +313,7 @@ def test_a_name_that_is_written_as_a_class_reaches_no_output(
     name, content = LABELS[format_]
     (inbox / "DOE" / name).write_text(content.replace("HEIGHT", str(height)))
     text = main(settings({"annotations": format_, "unlabelled": "refuse"}))
-    assert "1 labels taken as fractures (fracture 1)" in text
+    assert "1 labels taken as fractures (fracture: 1)" in text
     assert list(ANNOTATIONS.read(RAW)["label"]) == ["fracture"]
     # The same with params that name classes, of which this is none, and with a shape that cannot be read.
     said = refused(hospital={"annotations": format_, "classes": ["wrist"]})
