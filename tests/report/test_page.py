@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,8 @@ from tests.helpers.pages import cut_texts, require_accessible, widths_of_tables
 from tests.helpers.pictures import pixels
 
 pytestmark = pytest.mark.slow
+Scheme = Literal["dark", "light"]
+SCHEMES: tuple[Scheme, ...] = ("dark", "light")
 
 
 @pytest.fixture(scope="module")
@@ -262,10 +264,10 @@ def test_films_can_be_filtered(name: str, page: Page) -> None:
         assert page.locator("#count").inner_text() == f"{len(found)} of 8 films"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("opened", [False, True])
-def test_axe_finds_nothing_to_mend(scheme: str, opened: bool, page: Page) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+def test_axe_finds_nothing_to_mend(scheme: Scheme, opened: bool, page: Page) -> None:
+    page.emulate_media(color_scheme=scheme)
     if opened:
         page.locator("#grid .tiles").first.click()
         page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
@@ -277,12 +279,16 @@ def test_axe_finds_nothing_to_mend(scheme: str, opened: bool, page: Page) -> Non
 def test_no_text_is_cut_on_the_page_or_in_the_viewer(width: int, visit: Callable[..., Page], project: Path) -> None:
     page = visit(project / "reports/index.html", width)
     page.evaluate("document.querySelectorAll('details').forEach(element => { element.open = true; })")
-    assert cut_texts(page.locator("body")) == []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        assert cut_texts(page.locator("body")) == []
     page.locator("#grid .tiles").first.click()
     page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
     page.keyboard.press("?")
     page.keyboard.press("p")
-    assert cut_texts(page.locator("#viewer")) == []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        assert cut_texts(page.locator("#viewer")) == []
     buttons = [button.bounding_box() for button in page.locator("#viewer .bar").first.locator("button").all()]
     assert len({round(box["y"]) for box in buttons if box}) == 1, "in one line"
     caption = page.locator("#viewer figcaption").first
@@ -324,11 +330,14 @@ def test_a_table_that_is_wider_than_a_phone_keeps_its_names_and_shows_that_it_go
 
 
 def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, tmp_path: Path) -> None:
-    page.emulate_media(media="print")
-    assert page.locator(".controls").is_hidden()
-    assert page.evaluate("[...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth)"), "cut"
     page.set_viewport_size({"width": 794 - 76, "height": 1000})  # A4 at 96 pixels per inch, without its margins
-    assert cut_texts(page.locator("body")) == []
+    for scheme in SCHEMES:
+        page.emulate_media(media="print", color_scheme=scheme)
+        assert page.locator(".controls").is_hidden()
+        assert page.evaluate("[...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth)"), "cut"
+        assert cut_texts(page.locator("body")) == []
+        ink = page.locator("#answer").evaluate("element => getComputedStyle(element).color")
+        assert max(map(int, re.findall(r"\d+", ink))) < 60, "dark ink, since paper is white"
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     legend = [page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", f"--{name}")
               for name in ("found", "alarm", "missed")]  # fmt: skip
