@@ -10,7 +10,7 @@ from stages.common.analysis.statistics import LEVEL
 from stages.common.data.rows import ClaimRow
 from stages.report.params import Tolerance
 from stages.report.published import PUBLISHED
-from stages.report.tables import GAIN, UNDECIDED, Conclusion, best_trivial, disagreement
+from stages.report.tables import GAIN, UNDECIDED, Conclusion, best_trivial, disagreement, name_of
 
 REPRODUCED, DEVIATES, UNKNOWN = "reproduced", "deviates", "cannot be told"
 FIXED, ADAPTIVE = PUBLISHED
@@ -69,7 +69,7 @@ def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance:
     """
     printed, ours_value = PUBLISHED[name][metric], float(ours[metric])
     apart = abs(float(ours["prevalence"]) - prevalence)
-    claim = f"{metric} of {ROWS[name]}"
+    claim = f"{name_of(metric)} of {ROWS[name]}"
     if apart > tolerance.prevalence or np.isnan(ours_value):
         why = f"{ours['prevalence']:.1%} of the pixels are fracture here, {prevalence:.0%} there by its own numbers"
         return row(claim, f"{printed:.4f}", f"{ours_value:.4f}", UNKNOWN, why)

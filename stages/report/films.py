@@ -35,6 +35,7 @@ from stages.common.data.layout import (
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import PREPARED
 from stages.report.evaluations import Evaluated
+from stages.report.tables import name_of
 
 SHOWN = ("f1", "precision", "recall", "accuracy")
 SORTED = (*SHOWN, "iou", "specificity", "mcc", "auprc", "nsd", "hd95_px", "false_regions", "brier")
@@ -207,8 +208,12 @@ def cards(films: TestFilms) -> list[dict[str, Any]]:
                 "tiles": f"{beside}/{TILES}/{image_id}.jpg",
                 "layers": f"{beside}/{LAYERS}/{image_id}{LAYERS_SUFFIX}",
                 "rows": [[name, *(number(float(scores[name][m]), ".3f") for m in SHOWN)] for name in VARIANTS],
-                "sort": {f"{name} {metric}": sortable(scores[name][metric]) for name in VARIANTS for metric in SORTED}
-                | {"difference in f1": sortable(scores["adaptive"]["f1"] - scores["baseline"]["f1"])},
+                "sort": {
+                    f"{name} {name_of(metric)}": sortable(scores[name][metric])
+                    for name in VARIANTS
+                    for metric in SORTED
+                }
+                | {"difference in F1": sortable(scores["adaptive"]["f1"] - scores["baseline"]["f1"])},
             }
         )
     return rows
@@ -224,7 +229,7 @@ def to_mail(films: TestFilms, shown: list[dict[str, Any]]) -> tuple[list[dict[st
         shown: of `cards`.
     """
     scripts, rows = [], []
-    for chosen in at_equal_steps([card["sort"]["baseline f1"] or 0 for card in shown], MAILED):
+    for chosen in at_equal_steps([card["sort"]["baseline F1"] or 0 for card in shown], MAILED):
         card = shown[chosen]
         image_id, maps = card["id"], films.maps(card["id"])
         tiled = pictures.uri("JPEG", (films.root / PAGE_FILMS / TILES / f"{image_id}.jpg").read_bytes())

@@ -33,10 +33,8 @@ from stages.report.evaluations import Evaluated
 from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
 from stages.report.published import PUBLISHED
-from stages.report.tables import FEW, GAIN, HEAD, SUBGROUP_HEAD, cells_of, published_note, subgroup_cells
+from stages.report.tables import FEW, GAIN, HEAD, SUBGROUP_HEAD, cells_of, name_of, published_note, subgroup_cells
 
-SHORT_NAMES = {"f1": "F1", "iou": "IoU", "mcc": "MCC", "auprc": "AUPRC", "nsd": "NSD"}
-"""What the page calls a metric, where that is not its column."""
 # Dice or IoU of fracture masks on whole films, by others who publish code or data (FracAtlas: Abedeen et al. 2023).
 REFERENCES = (
     (
@@ -235,7 +233,7 @@ def paired_cells(statistics: pd.DataFrame) -> list[list[str]]:
     rows = statistics.to_dict("records")
     return [
         [
-            SHORT_NAMES.get(row["metric"], row["metric"]),
+            name_of(row["metric"]),
             span(row["difference"], row["low"], row["high"], "+.4f"),
             *(number(row[name], style) for name, style in styles.items()),
         ]

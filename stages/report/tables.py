@@ -50,6 +50,26 @@ UNPADDED = TableFormat(
 UNDECIDED: Literal["cannot be told apart from"] = "cannot be told apart from"
 Conclusion = Literal["beats", "loses to", "cannot be told apart from"]
 MANY = 10_000  # patients, beyond which a number says no more
+NAMES = {
+    "f1": "F1",
+    "iou": "IoU",
+    "mcc": "MCC",
+    "auprc": "AUPRC",
+    "nsd": "NSD",
+    "hd95_px": "95 % Hausdorff distance",
+    "false_regions": "false regions",
+    "brier": "Brier score",
+}
+"""Of metrics, where that is not their column."""
+
+
+def name_of(metric: str) -> str:
+    """What people call a metric.
+
+    Args:
+        metric: a column of per_image.csv.
+    """
+    return NAMES.get(metric, metric)
 
 
 def compare(

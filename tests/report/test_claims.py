@@ -31,17 +31,17 @@ def test_each_claim_has_a_result_and_a_reason() -> None:
 
 
 def test_scores_at_another_prevalence_do_not_compare() -> None:
-    found = eval_network().loc["f1 of baseline"]
+    found = eval_network().loc["F1 of baseline"]
     assert found["result"] == "cannot be told"
     assert "76% there" in found["why"]
-    assert eval_network(TOLERANCE.model_copy(update={"prevalence": 1.0})).loc["f1 of baseline", "result"] == "deviates"
+    assert eval_network(TOLERANCE.model_copy(update={"prevalence": 1.0})).loc["F1 of baseline", "result"] == "deviates"
 
 
 @pytest.mark.parametrize(("apart", "score", "result"), [(0.04, 0.05, "reproduced"), (0.04, 0.03, "deviates")])
 def test_scores_at_the_papers_prevalence_are_judged_by_the_tolerance(apart: float, score: float, result: str) -> None:
     published = PUBLISHED["paper, fixed weights"]["f1"]
     found = eval_network(TOLERANCE.model_copy(update={"score": score}), prevalence=0.76, f1=published + apart)
-    assert found.loc["f1 of baseline", "result"] == result
+    assert found.loc["F1 of baseline", "result"] == result
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,7 @@ def test_a_film_has_an_address_and_the_keyboard_suffices(visit: Callable[..., Pa
 
 def test_the_order_of_the_page_is_that_of_the_viewer(visit: Callable[..., Page], project: Path) -> None:
     page = visit(project / "reports/index.html", 1280, 900)
-    page.select_option("#sort", "baseline f1")
+    page.select_option("#sort", "baseline F1")
     order = [item.get_attribute("data-film") for item in page.locator("#grid > li").all()]
     page.locator("#grid .tiles").first.click()
     seen = []
