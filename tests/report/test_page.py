@@ -217,6 +217,12 @@ def test_every_table_has_a_cell_for_each_heading(page: Page) -> None:
     assert {len(width) for width in widths} == {1}
 
 
+def test_a_link_leads_to_what_the_report_writes_and_not_to_what_a_later_command_may_have_written(page: Page) -> None:
+    script = "links => links.map(link => link.getAttribute('href')).filter(href => !/^(#|https?:)/.test(href))"
+    assert page.locator("a[href]").evaluate_all(script) == []
+    assert "wrist audit page writes reports/lineage.html" in page.locator("#reproduce ~ p").first.inner_text()
+
+
 def test_metrics_that_are_compared_have_the_names_of_the_other_tables(page: Page) -> None:
     names = page.locator("[aria-label='Paired statistics'] tbody th").all_inner_texts()
     assert {"F1", "IoU", "MCC", "AUPRC", "NSD", "accuracy"} <= set(names)
