@@ -87,6 +87,8 @@ def test_dvc_shows_metrics_plots_and_the_graph(project: Path, browser: Browser) 
     for title in ("Training and validation loss", "Weights of the two losses", "Precision and recall"):
         assert title in page
     assert "F1 of all test pixels" in page
+    assert "everything is fracture" in page
+    assert "paper, fixed weights" not in page, "its films do not compare with ours"
     assert "predictions.png" in page
     assert "train@adaptive-1-1" in run(project, "dvc", "dag", "--mermaid")
 

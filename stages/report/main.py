@@ -65,17 +65,19 @@ from stages.report.published import audit
 from stages.report.tables import (
     GAIN,
     PAIRED,
+    PREDICTORS,
     by_patient,
     compare,
     latex,
     markdown,
     outcome,
+    predictors,
     runs_table,
     subgroups,
     verdict,
 )
 
-RESULTS = (COMPARISON, IMAGE_LEVEL, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
+RESULTS = (COMPARISON, PREDICTORS, IMAGE_LEVEL, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
 SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
 
@@ -177,6 +179,7 @@ def compared(
     held = claims(comparison, paired, published, outcome(comparison, paired), settings.tolerance)
     return {
         "comparison": comparison,
+        "predictors": predictors(comparison),
         "image_level": image_level({"baseline": baseline, "adaptive": adaptive}, facts["group"], GAIN),
         "statistics": paired,
         "subgroups": subgroups(baseline, adaptive, facts, facts["group"]),

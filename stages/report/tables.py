@@ -11,6 +11,7 @@ from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import LEVEL, pooled_f1_interval
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.data.run_id import VARIANTS
+from stages.common.data.tables import COMPARISON
 from stages.common.model.metrics import METRICS, summarise
 from stages.report.evaluations import Evaluated
 from stages.report.published import PUBLISHED
@@ -50,6 +51,7 @@ UNPADDED = TableFormat(
 UNDECIDED: Literal["cannot be told apart from"] = "cannot be told apart from"
 Conclusion = Literal["beats", "loses to", "cannot be told apart from"]
 MANY = 10_000  # patients, beyond which a number says no more
+PREDICTORS = COMPARISON.named("predictors.csv")  # of `predictors`
 NAMES = {
     "f1": "F1",
     "iou": "IoU",
@@ -343,6 +345,12 @@ def apart(comparison: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows that were measured here, and the paper's, which stand last."""
     papers = comparison["row"].isin(PUBLISHED)
     return comparison[~papers], comparison[papers]
+
+
+def predictors(comparison: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a chart can show side by side: scores on the same films, without the difference of two of them."""
+    ours = apart(comparison)[0]
+    return ours[ours["row"] != GAIN]
 
 
 def published_note(comparison: pd.DataFrame) -> str:
