@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dvc.api import DVCFileSystem
 from dvc.repo import Repo
 
 from stages import STAGES
@@ -12,7 +11,7 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET
 from stages.common.model.tracking import flat
 from tools.audit.dvc_lock import LOCK, Lock
-from tools.sweep.experiments import Experiment, names, read_params, targets
+from tools.sweep.experiments import Experiment, how_to_remove, names, read_lock, read_params, targets
 from tools.sweep.overrides import overridden
 
 DATASET_PATH = DATASET.as_posix()
@@ -92,16 +91,12 @@ def refuse_another(
     if data_params(params) != data_params(overridden([])):
         del here[DATASET_PATH]  # the experiments make other data than those of the workspace
     for member in names(sweep):
-        lock, theirs = lock_of(member), read_params(member)
+        lock, theirs = read_lock(member), read_params(member)
         there = define(theirs, searched, lock, recorded_code(lock, theirs, stages))
         if DATASET_PATH not in here:
             del there[DATASET_PATH]
         refuse_differences(sweep, member, here, there)
     return here
-
-
-def lock_of(experiment: str) -> Lock:
-    return Lock(DVCFileSystem(rev=experiment).read_text(LOCK))
 
 
 def refuse_mixed(sweep: str, experiments: Sequence[Experiment]) -> None:
@@ -114,9 +109,8 @@ def refuse_mixed(sweep: str, experiments: Sequence[Experiment]) -> None:
         UserError: some were trained or tested with others; the message names what differs.
     """
     stages = ["train"] if any(item.test is None for item in experiments) else SCORED
-    locks = {item.name: lock_of(item.name) for item in experiments}
-    code = {item.name: recorded_code(locks[item.name], item.params, stages) for item in experiments}
-    data = {name: {DATASET_PATH: lock.hashes.get(DATASET_PATH, "")} for name, lock in locks.items()}
+    code = {item.name: recorded_code(item.lock, item.params, stages) for item in experiments}
+    data = {item.name: {DATASET_PATH: item.lock.hashes.get(DATASET_PATH, "")} for item in experiments}
     first_of: dict[str, Experiment] = {}  # of the same data params: others make other data
     for item in experiments:
         same = first_of.setdefault(repr(data_params(item.params)), item)
@@ -136,9 +130,8 @@ def refuse_scores(sweep: str, one: str, other: str, of_each: dict[str, dict[str,
     """
     if differing := differences(of_each[one], of_each[other], f"in {one}", f"in {other}"):
         raise UserError(
-            f"{sweep}: the scores of {one} and {other} do not compare: {differing}; leave one of them out (`dvc exp "
-            "remove NAME`, and `dvc exp remove --git-remote origin NAME` where it was pushed), or run it again under "
-            "another name"
+            f"{sweep}: the scores of {one} and {other} do not compare: {differing}; leave one of them out "
+            f"({how_to_remove('NAME')}), or run it again under another name"
         )
 
 

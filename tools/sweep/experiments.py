@@ -32,6 +32,7 @@ from stages.common.data.tables import HISTORY, PER_IMAGE, VALIDATION_SCORES, Row
 from stages.evaluate.params import Params as Evaluate
 from stages.train.params import Method, read_weights
 from stages.train.params import Params as Train
+from tools.audit.dvc_lock import LOCK, Lock
 from tools.sweep.arms import ARMS
 from tools.sweep.patience import Failed, NotFetched, say
 from tools.sweep.room import shortage, with_room
@@ -57,11 +58,12 @@ class Experiment:
     """What an experiment made: its params, and of each run of the adaptive variant the tables by film and by epoch.
 
     validation: columns image_id, f1, seed, fold (network of the epoch that is kept, threshold 0.5). history: of each
-    run, as history.csv. test: per_image.csv with seed and fold, or None where nothing was tested.
+    run, as history.csv. test: per_image.csv with seed and fold, or None where nothing was tested. lock: its dvc.lock.
     """
 
     name: str
     params: dict[str, Any]
+    lock: Lock
     validation: pd.DataFrame
     history: list[pd.DataFrame]
     test: pd.DataFrame | None
@@ -244,6 +246,16 @@ def read_params(name: str) -> dict[str, Any]:
     return params
 
 
+def read_lock(name: str) -> Lock:
+    """The dvc.lock of an experiment."""
+    return Lock(DVCFileSystem(rev=name).read_text(LOCK))
+
+
+def how_to_remove(name: str) -> str:
+    """The commands that take an experiment out of a sweep, for good."""
+    return f"`dvc exp remove {name}`, and `dvc exp remove --git-remote origin {name}` where it was pushed"
+
+
 def read_experiment(name: str) -> Experiment:
     """What an experiment holds, from git and DVC's cache; the workspace stays as it is.
 
@@ -253,8 +265,8 @@ def read_experiment(name: str) -> Experiment:
     files = DVCFileSystem(rev=name)
     params = read_params(name)
     if errors := section_errors("train", section_model("train"), params["train"]):
-        raise error_list(f"experiment {name}: another version made it; leave it out (`dvc exp remove {name}`)", errors)
-    lock = YAML(typ="safe").load(files.read_text("dvc.lock"))["stages"]
+        raise error_list(f"experiment {name}: another version made it; leave it out ({how_to_remove(name)})", errors)
+    lock = read_lock(name)
     runs = [Run("adaptive", *pair) for pair in product(params["train"]["seeds"], params["evaluate"]["folds"])]
     validation, history, test = [], [], []
     for run in runs:
@@ -267,13 +279,13 @@ def read_experiment(name: str) -> Experiment:
                 test.append(read_csv(files, scores, PER_IMAGE).assign(**of_run))
         except FileNotFoundError:
             raise UserError(
-                f"experiment {name}: expected {model}, found none in git and DVC's cache; remove the experiment "
-                f"(`dvc exp remove {name}`) or fetch it (`dvc exp pull`, `dvc pull`)"
+                f"experiment {name}: expected {model}, found none in git and DVC's cache; fetch it (`dvc exp pull`, "
+                f"`dvc pull`) or leave it out ({how_to_remove(name)})"
             ) from None
         except UserError as error:
             raise UserError(f"experiment {name}, {model}: {error}") from None
     tested = pd.concat(test, ignore_index=True) if len(test) == len(runs) else None
-    return Experiment(name, params, pd.concat(validation, ignore_index=True), history, tested)
+    return Experiment(name, params, lock, pd.concat(validation, ignore_index=True), history, tested)
 
 
 def best_weights(sweep: str) -> tuple[str, str]:
@@ -308,14 +320,13 @@ def read_sweep(sweep: str) -> list[Experiment]:
     return experiments
 
 
-def is_tested(lock: dict[str, Any], run: Run) -> bool:
+def is_tested(lock: Lock, run: Run) -> bool:
     """Whether what dvc.lock holds of the test films is of this very model, and not of an earlier one."""
-    trained, evaluated = lock.get(f"train@{run}"), lock.get(f"evaluate@{run}")
+    trained, evaluated = (lock.stages.get(f"{stage}@{run}") for stage in ("train", "evaluate"))
     if trained is None or evaluated is None:
         return False
     model = (MODELS / run.folder).as_posix()
-    made = [out["md5"] for out in trained["outs"] if out["path"] == model]
-    return made == [dep["md5"] for dep in evaluated["deps"] if dep["path"] == model]
+    return trained.outs[model] == evaluated.deps[model]
 
 
 def read_csv(files: DVCFileSystem, folder: Path, table: Table[Row]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from stages.common.analysis.statistics import bca, compare_metric, over_seeds, p
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import flat
 from stages.train.params import Fixed
-from tools.sweep.experiments import Experiment
+from tools.sweep.experiments import Experiment, how_to_remove
 
 NEAR = 0.005  # shares that differ by less are the same
 
@@ -28,7 +28,7 @@ def films_of(experiments: list[Experiment]) -> pd.DataFrame:
         if not column.index.equals(first.index):
             raise UserError(
                 f"experiment {name}: expected the validation films of {experiments[0].name}, found others, so that "
-                f"scores do not compare; leave it out (`dvc exp remove {name}`) or run it on the same data"
+                f"scores do not compare; leave it out ({how_to_remove(name)}) or run it on the same data"
             )
     return pd.DataFrame(columns)
 

@@ -34,9 +34,9 @@ def lock(data: str = "d", train: str = "t", evaluate: str = "e") -> Lock:
     return Lock("stages:" + DATASET.format(data=data) + "".join(texts))
 
 
-def experiment(name: str, test: object, size: int = 64) -> Any:
+def experiment(name: str, its_lock: Lock, test: object = None, size: int = 64) -> Any:
     params = {"preprocess": {"size": size}, "train": {"seeds": [1]}, "evaluate": {"folds": [1]}}
-    return SimpleNamespace(name=name, test=test, params=params)
+    return SimpleNamespace(name=name, lock=its_lock, test=test, params=params)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,9 @@ def experiment(name: str, test: object, size: int = 64) -> Any:
         (lock(evaluate="x"), False, None),  # their scores are those of training
     ],
 )
-def test_scores_of_other_data_or_code_stand_in_no_table(
-    other: Lock, tested: bool, message: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(definition, "lock_of", {"grid-1": lock(), "grid-2": other}.__getitem__)
-    experiments = [experiment(name, object() if tested else None) for name in ("grid-1", "grid-2")]
+def test_scores_of_other_data_or_code_stand_in_no_table(other: Lock, tested: bool, message: str | None) -> None:
+    both = {"grid-1": lock(), "grid-2": other}
+    experiments = [experiment(name, its_lock, object() if tested else None) for name, its_lock in both.items()]
     if message is None:
         refuse_mixed("grid", experiments)
         return
@@ -63,18 +61,14 @@ def test_scores_of_other_data_or_code_stand_in_no_table(
     assert "`dvc exp remove NAME`" in str(refused.value)
 
 
-def test_experiments_that_make_other_data_compare_code_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_experiments_that_make_other_data_compare_code_alone() -> None:
     """A grid over a param of the data."""
-    experiments = [experiment(f"grid-{number}", None, size) for number, size in ((1, 64), (2, 128), (3, 128))]
-    locks = {"grid-1": lock(), "grid-2": lock(data="x"), "grid-3": lock(data="x")}
-    monkeypatch.setattr(definition, "lock_of", locks.__getitem__)
-    refuse_mixed("grid", experiments)
-    locks["grid-3"] = lock(data="y")
+    first, second = experiment("grid-1", lock(), size=64), experiment("grid-2", lock(data="x"), size=128)
+    refuse_mixed("grid", [first, second, experiment("grid-3", lock(data="x"), size=128)])
     with pytest.raises(UserError, match="data/dataset is x in grid-2 and y in grid-3"):
-        refuse_mixed("grid", experiments)
-    locks["grid-3"] = lock(data="x", train="x")
+        refuse_mixed("grid", [first, second, experiment("grid-3", lock(data="y"), size=128)])
     with pytest.raises(UserError, match="stages/train is t in grid-1 and x in grid-3"):
-        refuse_mixed("grid", experiments)
+        refuse_mixed("grid", [first, second, experiment("grid-3", lock(data="x", train="x"), size=128)])
 
 
 def test_the_code_of_an_experiment_is_that_of_its_own_seeds() -> None:
@@ -91,7 +85,7 @@ def test_data_that_an_override_changes_are_no_other_sweep(monkeypatch: pytest.Mo
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(definition, "present_code", lambda stages: {"stages/train": "t", "stages/evaluate": "e"})
     monkeypatch.setattr(definition, "names", lambda sweep: ["honest-reference"])
-    monkeypatch.setattr(definition, "lock_of", lambda name: lock(data="theirs"))
+    monkeypatch.setattr(definition, "read_lock", lambda name: lock(data="theirs"))
     params = overridden(["preprocess.size=128"])
     monkeypatch.setattr(definition, "read_params", lambda name: params)
     refuse_another("honest", params, ["train.adaptive"])

@@ -9,6 +9,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.data.run_id import Run
+from tools.audit.dvc_lock import Lock
 from tools.sweep.experiments import Experiment, is_tested, members
 from tools.sweep.page import cells
 from tools.sweep.results import changing, films_of, find, table_of
@@ -37,7 +38,8 @@ def experiment(name: str, gain: float, adaptive: dict[str, Any], seeds: int = 1,
     scores = pd.concat(rows, ignore_index=True)
     history = [pd.DataFrame({"epoch": [0, 1], "ratio": [0.3, 0.7]})] * seeds
     counts = scores.assign(tp=(scores["f1"] * 1000).round(), fp=300, fn=300)
-    return Experiment(name, {"train": {"adaptive": adaptive}}, scores, history, counts if test else None)
+    params, lock = {"train": {"adaptive": adaptive}}, Lock("stages: {}")
+    return Experiment(name, params, lock, scores, history, counts if test else None)
 
 
 def test_a_large_gain_is_seen_and_none_is_not() -> None:
@@ -146,14 +148,19 @@ def test_experiments_of_a_sweep_whose_name_begins_alike_belong_to_another() -> N
     assert members("grid.5", others) == []
 
 
+TESTED = """
+stages:
+  train@adaptive-1-1:
+    cmd: x
+    outs: [{{path: models/adaptive/seed-1-fold-1, hash: md5, md5: new.dir}}]
+  evaluate@adaptive-1-1:
+    cmd: x
+    deps: [{{path: data/dataset, hash: md5, md5: x}}, {{path: models/adaptive/seed-1-fold-1, hash: md5, md5: {md5}}}]
+"""
+
+
 def test_an_evaluation_of_another_model_is_none() -> None:
-    model = "models/adaptive/seed-1-fold-1"
-    lock = {
-        "train@adaptive-1-1": {"outs": [{"path": model, "md5": "new.dir"}]},
-        "evaluate@adaptive-1-1": {"deps": [{"path": "data/dataset", "md5": "x"}, {"path": model, "md5": "old.dir"}]},
-    }
     run = Run("adaptive")
-    assert not is_tested(lock, run)
-    lock["evaluate@adaptive-1-1"]["deps"][1]["md5"] = "new.dir"
-    assert is_tested(lock, run)
-    assert not is_tested({}, run)
+    assert not is_tested(Lock(TESTED.format(md5="old.dir")), run)
+    assert is_tested(Lock(TESTED.format(md5="new.dir")), run)
+    assert not is_tested(Lock("stages: {}"), run)
