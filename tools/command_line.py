@@ -64,12 +64,24 @@ def plain_name(name: str) -> str:
     return name
 
 
+def count_of_jobs(value: str | int) -> int | None:
+    """A number of experiments, as typed or the default; None where the machine decides."""
+    if value == "auto":
+        return None
+    if not str(value).isdecimal() or int(value) < 1:
+        raise typer.BadParameter(f"expected a whole number from 1 on or auto, found {value!r}")
+    return int(value)
+
+
 Form = Literal["text", "json"]
 SweepName = Annotated[
     str,
     typer.Argument(callback=plain_name, help="Name of the sweep; its experiments are NAME-number or NAME-arm."),
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Experiments at a time.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(parser=count_of_jobs, metavar="N|auto", help="Experiments at a time; auto: as many as fit here."),
+]
 Task = Annotated[
     int | None,
     typer.Option(min=0, metavar="N", help="Run the N-th experiment only, from 0, in a clone, and push it (SLURM)."),
@@ -163,7 +175,12 @@ def doctor(
 
 
 @app.command()
-def repro(jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time; each on its own GPU or cores.")]) -> None:
+def repro(
+    jobs: Annotated[
+        int | None,
+        typer.Option(parser=count_of_jobs, metavar="N|auto", help="Trainings at a time; auto: as many as fit here."),
+    ],
+) -> None:
     """Do what `dvc repro` does, with trainings side by side."""
     from tools.sweep.matrix import reproduce
 

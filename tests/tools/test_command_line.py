@@ -97,7 +97,7 @@ def test_unknown_options_are_refused(words: tuple[str, ...], capsys: pytest.Capt
         (("sweep", "arms", "a", "--seeds", "1,x"), "expected whole numbers separated by commas, found '1,x'"),
         (
             ("sweep", "grid", "a", "-S", "train.loop.epochs=1,2", "--jobs", "0"),
-            "'--jobs': Input should be greater than or equal to 1",
+            "'--jobs': expected a whole number from 1 on or auto, found '0'",
         ),
         (("audit", "verify", "--signed", "evidence.json"), "--signed and --key belong together"),
     ],

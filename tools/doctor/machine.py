@@ -9,17 +9,14 @@ import torch
 from stages.common.core.device_lock import cpu_cores
 from stages.common.core.errors import UserError
 from stages.common.data.run_id import VARIANTS
-from stages.common.model.network import build, check_shape
 from stages.common.model.tracking import root
 from stages.train.devices import cpu_has_bf16, is_bf16, training_gpus
 from stages.train.params import Loop
 from stages.train.params import Params as Train
 from tools.doctor.findings import CheckResult, Severity
+from tools.sweep.capacity import GB, LIBRARIES, training_bytes
 from tools.sweep.room import FREE
 
-GB = 1e9
-LIBRARIES = 1.2e9  # bytes that torch, MLflow and the rest take before any film (measured: benchmarks/train.py)
-ADAM = 4  # copies of the weights: themselves, gradients, two moments
 RUN = 110e6  # bytes of one training in DVC's cache and MLflow, resnet18 (measured)
 
 
@@ -76,33 +73,6 @@ def memory(train: Train, size: int) -> list[CheckResult]:
     if need > free:
         return [CheckResult("memory", Severity.BAD, f"{message}; lower train.loop.batch or preprocess.size")]
     return [CheckResult("memory", Severity.GOOD, message)]
-
-
-def training_bytes(train: Train, size: int) -> float:
-    """Weights and optimiser, and what the layers keep for the backward pass, counted without computing.
-
-    Args:
-        size: side of the films, in pixels.
-    Raises:
-        UserError: there is no such network, or it cannot be trained on such films.
-    """
-    settings, films = train.network, 2
-    check_shape(settings, films, size)
-    kept: dict[int, int] = {}  # elements by storage, which layers share
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor.numel()
-        return tensor
-
-    with torch.device("meta"):
-        network = build(settings)
-        parameters = {parameter.untyped_storage()._cdata: parameter.numel() for parameter in network.parameters()}
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            logits = network(torch.empty(films, settings.in_channels, size, size))
-    per_film = sum(count for storage, count in kept.items() if storage not in parameters) / films
-    del logits  # until here it kept what was counted, so that no storage was counted twice
-    films_per_process = train.loop.batch / train.loop.devices
-    return float(4 * (ADAM * sum(parameters.values()) + per_film * films_per_process))
 
 
 def space(seeds: list[int], folds: list[int]) -> list[CheckResult]:

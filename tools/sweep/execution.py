@@ -20,11 +20,11 @@ RUNS = "sweep: experiments run"
 class Where:
     """Where the experiments of a sweep run.
 
-    jobs: at a time on this machine, unless DASK_SCHEDULER_ADDRESS names the workers that take one each. task: of them,
-    counted from 0, is the only one to run, in a clone, as a SLURM array has it; None runs all.
+    jobs: at a time on this machine, None for as many as fit, unless DASK_SCHEDULER_ADDRESS names the workers that take
+    one each. task: of them, counted from 0, is the only one to run, in a clone, as a SLURM array has it; None runs all.
     """
 
-    jobs: int = 1
+    jobs: int | None = 1
     task: int | None = None
 
     @property
@@ -41,7 +41,7 @@ def run_jobs(jobs: list[Job], where: Where, stop: StopRequest) -> list[str]:
         where: they run.
         stop: no more begin when it is asked for.
     """
-    return run_in_clones(jobs, where, stop) if where.exchanges else run_here(jobs, where.jobs, stop)
+    return run_in_clones(jobs, where, stop) if where.exchanges else run_here(jobs, where.jobs or 1, stop)
 
 
 def run_here(

@@ -18,22 +18,24 @@ from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import REPRO, VARIANTS, Run
+from tools.sweep.capacity import choose_jobs
 from tools.sweep.clone import Job, refuse_unknown_code
 from tools.sweep.exchange import run_dvc
 from tools.sweep.execution import run_here
 from tools.sweep.experiments import end_of, trained_params
 
 
-def reproduce(jobs: int) -> int:
+def reproduce(jobs: int | None) -> int:
     """Run what `dvc repro` would run, trainings side by side; returns the exit code.
 
     Args:
-        jobs: trainings at a time; each waits until its devices are free.
+        jobs: trainings at a time, each of which waits until its devices are free; None: as many as fit here.
     Raises:
         UserError: git does not know some code, or a training failed; the others are done and are not run again.
     """
     refuse_unknown_code()
-    train, folds = trained_params(read_params(PARAMS))
+    params = read_params(PARAMS)
+    train, folds = trained_params(params)
     if code := repro("annotate"):
         return code
     with stop_request() as stop:
@@ -42,7 +44,7 @@ def reproduce(jobs: int) -> int:
         targets = {
             f"{REPRO}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
         }
-        side_by_side(targets, jobs, stop)
+        side_by_side(targets, jobs or choose_jobs([params]), stop)
         code = stopped(stop)
     return code or repro()
 

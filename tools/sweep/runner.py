@@ -8,6 +8,7 @@ schedule and what it must beat from the same seeds, `run_grid` all combinations 
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stages.common.core.busy import busy
@@ -18,6 +19,7 @@ from stages.common.data.layout import DATASET, RAW, SWEEP_PAGE
 from stages.common.data.tables import MANIFEST, SPLIT
 from stages.train.params import Method, read_weights
 from tools.sweep.arms import arms
+from tools.sweep.capacity import choose_jobs
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code
 from tools.sweep.cost import expected_cost
 from tools.sweep.definition import refuse_another, refuse_changed, refuse_mixed
@@ -31,7 +33,7 @@ from tools.sweep.ranges import Range, parse_range
 FETCHING = "sweep: brings experiments of other machines"
 
 
-def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int) -> int:
+def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, jobs: int | None) -> int:
     """Search until enough trials are done, then write the page; returns the exit code.
 
     Args:
@@ -39,7 +41,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
         overrides: of params.yaml in Hydra's grammar, which all trials have.
         ranges: what to search, as KEY=LOW..HIGH; none are the shares of Dice at the schedule's start and end.
         trials: judged or cut short, in all.
-        jobs: at a time.
+        jobs: at a time; None: as many as fit on this machine.
     Raises:
         UserError: an override or a range cannot be read, or the study cannot be written.
     """
@@ -60,6 +62,7 @@ def run_search(name: str, overrides: list[str], ranges: list[str], trials: int, 
     train, folds = trained_params(params)
     if is_shared():
         find_origin()  # other machines can take up what runs here
+    jobs = jobs or choose_jobs([params])
     with stop_request() as stop:
         try:
             Search(name, train, folds, parsed, overrides, say, stop, definition).run(trials, jobs)
@@ -168,6 +171,8 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
     if where.task is not None:
         todo = pick(todo, list(experiments), where.task)
     jobs = [Job(experiment, experiments[experiment], stages_of(params[experiment]), name) for experiment in todo]
+    if jobs and where.jobs is None and not where.exchanges:
+        where = replace(where, jobs=choose_jobs(params[experiment] for experiment in todo))
     with stop_request() as stop:
         if failures := run_jobs(jobs, where, stop):
             heading = f"{len(failures)} of {len(todo)} experiments failed; rerun the command to retry them"

@@ -20,10 +20,11 @@ from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tools.doctor.findings import Severity
-from tools.doctor.machine import memory, space, threads, training_bytes
+from tools.doctor.machine import memory, space, threads
 from tools.doctor.packages import CUDA, packages
 from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
+from tools.sweep.capacity import training_bytes
 
 
 @pytest.fixture

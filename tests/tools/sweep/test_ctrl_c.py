@@ -1,6 +1,7 @@
 """Ctrl-C at every moment of a sweep: the terminal sends it to all of its processes at once."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -9,16 +10,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed import LocalCluster
 
 from tests.helpers.long_tests import long_test
 from tests.helpers.processes import environment, run, wait_for
 from tests.helpers.projects import copy_project
 
 pytestmark = [pytest.mark.slow, long_test]
-# Every further call gets further: what an earlier one did is not done again.
-SWEEP = ["wrist", "sweep", "grid", "cut", "-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.loop.epochs=8"]
 BEFORE, STOPPED = "wrist: interrupted before any work began", "sweep cut: stopped; rerun the command to resume"
 NO_OUTPUT = "wrist: interrupted; no unfinished output was kept"
+SHARES = ["-S", "train.adaptive.alpha.start=0.1,0.5", "-S", "train.loop.epochs=8"]
+Moment = tuple[str, Callable[[int, str, str], bool]]
 
 
 def maps(pid: int) -> str:
@@ -26,14 +28,19 @@ def maps(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
-MOMENTS: dict[str, tuple[str, Callable[[int, str, str], bool]]] = {
-    "loads": (BEFORE, lambda pid, log, said: "libtorch" in maps(pid)),
-    "dvc loads": (STOPPED, lambda pid, log, said: "cut-1: starts" in said),
-    "trains": (STOPPED, lambda pid, log, said: "epoch 2/8" in log),
-    "writes results": (STOPPED, lambda pid, log, said: log.count("Updating lock file") == 2),
-    "writes the page": (NO_OUTPUT, lambda pid, log, said: "cut-2: validation Dice" in said),
-}
-"""What is said then, and whether it is the moment, by the process, the log of the first experiment and stderr."""
+def moments(first: str, last: str) -> dict[str, Moment]:
+    """What is said then, and whether it is the moment, by the process, the log of the first experiment and stderr.
+
+    Args:
+        first, last: the name of the first experiment, and a pattern of that of the last one.
+    """
+    return {
+        "loads": (BEFORE, lambda pid, log, said: "libtorch" in maps(pid)),
+        "dvc loads": (STOPPED, lambda pid, log, said: f"{first}: s" in said),
+        "trains": (STOPPED, lambda pid, log, said: "epoch 2/8" in log),
+        "writes results": (STOPPED, lambda pid, log, said: "Updating lock file" in log),
+        "writes the page": (NO_OUTPUT, lambda pid, log, said: bool(re.search(f"{last}: validation Dice", said))),
+    }
 
 
 def below(session: int) -> list[str]:
@@ -46,34 +53,80 @@ def below(session: int) -> list[str]:
     return found
 
 
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    return copy_project(finished, tmp_path / "project")
+
+
+def interrupted(project: Path, sweep: list[str], log: Path, arrived: Callable[[int, str, str], bool]) -> str:
+    """What a sweep says that gets Ctrl-C at a moment; none of its processes and temporary folders is left.
+
+    Args:
+        log: of the first experiment.
+        arrived: whether it is the moment.
+    """
+    log.unlink(missing_ok=True)
+    stderr = project.parent / "stderr"
+    with stderr.open("w") as file:
+        process = subprocess.Popen(sweep, cwd=project, env=environment(), stderr=file, start_new_session=True)
+
+    def is_moment() -> bool:
+        assert process.poll() is None, f"it ended before: {stderr.read_text()}"
+        return arrived(process.pid, log.read_text() if log.exists() else "", stderr.read_text())
+
+    wait_for(is_moment)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == 130, stderr.read_text()
+    wait_for(lambda: not below(process.pid), 30)
+    assert not list((project / ".dvc/tmp/exps").glob("tmp*"))
+    said = stderr.read_text()
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "last"),
+    [
+        (["grid", "cut", *SHARES], "cut-1", "cut-2"),
+        (["search", "cut", "--trials", "2", *SHARES[2:]], "cut-0", r"cut-[1-9]\d*"),
+    ],
+    ids=["grid", "search"],
+)
 def test_ctrl_c_at_any_moment_ends_all_in_one_sentence_and_the_same_command_goes_on(
-    finished: Path, tmp_path: Path
+    words: list[str], first: str, last: str, project: Path
 ) -> None:
-    project = copy_project(finished, tmp_path / "project")
-    log, stderr = project / ".dvc/tmp/sweep/cut-1.log", tmp_path / "stderr"
-    for name, (sentence, arrived) in MOMENTS.items():
-        log.unlink(missing_ok=True)
-        with stderr.open("w") as file:
-            sweep = subprocess.Popen(SWEEP, cwd=project, env=environment(), stderr=file, start_new_session=True)
-
-        def is_moment(
-            sweep: subprocess.Popen[bytes] = sweep, arrived: Callable[[int, str, str], bool] = arrived, name: str = name
-        ) -> bool:
-            assert sweep.poll() is None, f"{name}: it ended before: {stderr.read_text()}"
-            return arrived(sweep.pid, log.read_text() if log.exists() else "", stderr.read_text())
-
-        wait_for(is_moment)
-        os.killpg(sweep.pid, signal.SIGINT)
-        assert sweep.wait() == 130, f"{name}: {stderr.read_text()}"
-        said = stderr.read_text()
+    """Every further call gets further: what an earlier one did is not done again. Arms run as a grid does."""
+    sweep, log = ["wrist", "sweep", *words], project / f".dvc/tmp/sweep/{first}.log"
+    for name, (sentence, arrived) in moments(first, last).items():
+        said = interrupted(project, sweep, log, arrived)
         assert said.splitlines()[-1] == sentence, f"{name}: {said}"
-        assert "Traceback" not in said, name
-        wait_for(lambda sweep=sweep: not below(sweep.pid), 30)
-        assert not list((project / ".dvc/tmp/exps").glob("tmp*")), name
-    output = run(project, *SWEEP)
-    assert "0 of 2 experiments are left to run." in output
-    assert "sweep cut: 2 experiments -> reports/sweep.html" in output
+    output = run(project, *sweep)
+    assert "-> reports/sweep.html" in output
+    assert words[0] == "search" or "0 of 2 experiments are left to run." in output
     page = (project / "reports/sweep.html").read_text()
-    assert "test F1" in page
-    assert "cut-1" in page
-    assert "cut-2" in page
+    assert first in page
+    assert re.search(last, page)
+
+
+def test_what_runs_on_a_cluster_goes_on_after_ctrl_c_and_is_collected_by_the_next_call(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote, store = project.parent / "git", project.parent / "store"
+    run(project, "dvc", "remote", "add", "--default", "store", str(store))
+    run(project, "git", "init", "-q", "--bare", "-b", "main", str(remote))
+    run(project, "git", "remote", "add", "origin", str(remote))
+    run(project, "git", "add", "-A")
+    run(project, "git", "commit", "-qm", "as it is")
+    run(project, "git", "push", "-q", "origin", "HEAD:main")
+    run(project, "dvc", "push", "-q")
+    sweep = ["wrist", "sweep", "grid", "cut", *SHARES]
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+        said = interrupted(
+            project,
+            sweep,
+            project / "no.log",
+            lambda pid, log, said: any("stages.train" in line for line in below(os.getsid(0))),
+        )
+        assert said.splitlines()[-1] == STOPPED
+        assert "2 experiments -> reports/sweep.html" in run(project, *sweep)
