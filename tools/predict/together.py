@@ -2,8 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from threading import Lock
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -24,28 +23,28 @@ class Together:
         """
         self.network = network
         self.waiting = deque[tuple[np.ndarray, Future[np.ndarray]]]()
-        self.turn = Lock()
+        self.one_pass_at_a_time = ThreadPoolExecutor(1)
 
     def __call__(self, films: np.ndarray) -> np.ndarray:
         """uint8 films (N, C, H, W) to logits float32 (N, H, W)."""
         futures = [Future[np.ndarray]() for _ in films]
         self.waiting.extend(zip(films, futures, strict=True))
-        for future in futures:
-            with self.turn:  # whoever comes next computes for all that wait, and finds most often that it is done
-                while not future.done():
-                    self.compute()
+        for _ in films:  # more often than needed, as passes take several films: the others find none
+            self.one_pass_at_a_time.submit(self.compute)
         return np.stack([future.result() for future in futures])
 
     def compute(self) -> None:
         """One pass over those that wait longest."""
         chosen = [self.waiting.popleft() for _ in range(min(ROOM, len(self.waiting)))]
-        block = np.zeros((ROOM, *chosen[0][0].shape), np.uint8)
-        block[: len(chosen)] = [film for film, _ in chosen]
+        if not chosen:
+            return
         try:
-            logits = self.network(block)
+            block = np.zeros((ROOM, *chosen[0][0].shape), np.uint8)
+            block[: len(chosen)] = [film for film, _ in chosen]
+            logits = self.network(block)[: len(chosen)]
         except Exception as error:  # of each of these films, whose threads handle it
             for _, future in chosen:
                 future.set_exception(error)
             return
-        for (_, future), values in zip(chosen, logits[: len(chosen)], strict=True):
+        for (_, future), values in zip(chosen, logits, strict=True):
             future.set_result(values)
