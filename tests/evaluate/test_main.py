@@ -19,13 +19,14 @@ from stages.evaluate.image_level import fit_calibration
 from stages.evaluate.main import main
 from stages.evaluate.params import Params
 from tests.helpers.films import squares
-from tests.helpers.gpus import pretend_gpus, pretend_moves
+from tests.helpers.gpus import hide_gpus, pretend_gpus, pretend_moves
 from tests.helpers.tables import filled
 
 
 @pytest.fixture
-def project(here: Path) -> Path:
+def project(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Four test films, the last without a fracture, three validation films, and a network that has learnt nothing."""
+    hide_gpus(monkeypatch)
     rows = []
     for split, count in (("test", 4), ("validation", 3)):
         films, side = squares(count, len(split)), "test" if split == "test" else "train"
@@ -146,7 +147,6 @@ def test_a_gpu_computes_the_probabilities_while_it_is_locked_and_is_recorded(
     out, held = project / "reports/evaluation/adaptive/seed-1-fold-1", list[str]()
     settings = Params(folds=[1], threshold="validation", mirror=True, accelerator="auto")
     left_alone = settings.model_copy(update={"accelerator": "cpu"})
-    monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: False)
     main(settings, "adaptive")
     on_cpu = files(out)
     assert json.loads(on_cpu["metrics.json"])["device"] == torch.backends.cpu.get_cpu_capability()

@@ -8,6 +8,11 @@ import torch
 from torch import nn
 
 
+def hide_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU, on a machine with one, too: its last bits are not those of the processor."""
+    monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: False)
+
+
 def pretend_gpus(monkeypatch: pytest.MonkeyPatch, *uuids: str) -> None:
     """GPUs that torch would see, by their UUIDs; their names are `Pretended 0` and so on, in torch's order."""
     monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: True)

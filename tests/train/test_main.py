@@ -33,6 +33,7 @@ from stages.train.params import Params
 from stages.train.state import Row
 from tests.helpers.files import tree_hash
 from tests.helpers.films import squares
+from tests.helpers.gpus import hide_gpus
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import forked_environment, read_until, wait_for
@@ -274,7 +275,7 @@ def test_killed_at_five_moments_it_ends_with_the_same_weights(toy_params: dict[s
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that talk by gloo, on a machine with a GPU, too: it may have one where two are asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: False)  # this process may have looked already
+    hide_gpus(monkeypatch)  # this process may have looked already
 
 
 def written(folder: Path) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:

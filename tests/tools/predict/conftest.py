@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.gpus import hide_gpus
+
 
 @pytest.fixture(scope="session")
 def built(two_seeds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -15,4 +17,5 @@ def built(two_seeds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The toy project as the current folder; it is shared, so outputs go elsewhere."""
     monkeypatch.chdir(built)
+    hide_gpus(monkeypatch)
     return built

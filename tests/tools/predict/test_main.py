@@ -165,7 +165,6 @@ def test_a_gpu_computes_and_is_recorded_and_another_device_predicts_again(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a GPU that is pretended, in whose place the processor computes."""
-    monkeypatch.setattr("stages.common.model.devices.has_gpu", lambda: False)
     monkeypatch.setenv("WORKERS", "3")
     names = films(project, 10)
     call = ["predict", *map(str, names), "--output", str(tmp_path), "--format", "png"]
