@@ -356,6 +356,20 @@ def test_masks_beside_films_are_labels(name: str, inbox: Path) -> None:
     assert marked[12:15, 12:15].all()
 
 
+@pytest.mark.parametrize("name", ["a_mask", "SegmentationObject__a"])
+def test_a_mask_beside_labels_in_another_format_is_no_film(name: str, inbox: Path) -> None:
+    box = "0 0.5 0.5 0.1 0.1"
+    put(inbox, films__a_dot_png=png(1), films__b_dot_png=png(2), films__b_dot_txt=box, other_mask_dot_png=png(3))
+    put(inbox, other_mask_dot_txt="", **{f"{name}_dot_png": mask(TWO)})
+    reason = f"a.png: expected yolo labels, as `annotations` says, found '{Path(name.replace('__', '/')).name}.png'"
+    assert f"films/{reason}, which looks like masks; bring all labels into one format" in error_of(folder("yolo"))
+    put(inbox, films__a_dot_txt=box)
+    for settings_ in (folder("yolo"), folder("none")):
+        assert "3 films" in main(settings_)  # other_mask.png has no film that it could be a mask of
+        assert set(MANIFEST.read(RAW)["image_id"]) == {"a", "b", "other_mask"}
+        assert "- folder: 1 file named as a mask of a film" in QUALITY.read_text()
+
+
 @pytest.mark.parametrize(
     ("mode", "labels"), [("1", ["255"]), ("P", ["0,128,0", "128,0,0"]), ("RGB", ["1", "2"]), ("I;16", ["1", "2"])]
 )

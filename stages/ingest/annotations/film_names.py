@@ -83,6 +83,33 @@ def index_films(films: list[str]) -> Index:
     return [by_spelling(films, None, level) for level in LEVELS]
 
 
+def plain_number(text: str) -> str:
+    """A number in one spelling, whatever a spreadsheet made of it: 12 of `012`, `12.0` and ` 12`; blank for others."""
+    number = re.fullmatch(r"0*(\d+)(\.0+)?", text.strip())
+    return number[1] if number else ""
+
+
+def index_numbers(films: list[str]) -> dict[str, list[str]]:
+    """The films whose names are numbers, by `plain_number`."""
+    numbered: dict[str, list[str]] = defaultdict(list)
+    for film in films:
+        if (stem := without_suffix(PurePosixPath(film).name)).isdecimal():
+            numbered[plain_number(stem)].append(film)
+    return numbered
+
+
+def films_numbered(cell: str, numbered: dict[str, list[str]]) -> list[str]:
+    """The films that a spreadsheet's cell means which is no film's name as it stands: it lost the zeros in front.
+
+    Args:
+        cell: the film's name, with folders or without.
+        numbered: of `index_numbers`.
+    """
+    stated = PurePosixPath(cell.replace("\\", "/"))
+    same = numbered.get(plain_number(without_suffix(stated.name)), [])
+    return [film for film in same if agrees(stated, PurePosixPath(film))]
+
+
 def films_named(key: str, file: str, index: Index, prefix: re.Pattern[str] = EXPORTED) -> list[str]:
     """The films that an annotation can mean: in the closest spelling that a film has in the folder that is stated.
 
@@ -92,6 +119,8 @@ def films_named(key: str, file: str, index: Index, prefix: re.Pattern[str] = EXP
         index: of `index_films`.
         prefix: of `prefix_of`, for the names in that file.
     """
+    if key in index[0].get(PurePosixPath(key).name, []):  # also where a backslash is part of the film's name
+        return [key]
     stated = PurePosixPath(key.replace("\\", "/"))
     for by_name, level in zip(index, LEVELS, strict=True):
         named = [film for name in level(stated.name, prefix) for film in by_name.get(name, [])]

@@ -9,6 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from stages.common.data.shapes import Shape
+from stages.ingest.annotations.film_names import bare, folded
 from stages.ingest.annotations.labels import FilmLabels, Labels
 from stages.ingest.annotations.rle import MAX_PIXELS, outline
 from stages.ingest.problems import Unreadable
@@ -17,7 +18,7 @@ SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 MOST_VALUES = 32  # a picture has more, and so has a mask whose edges were smoothed
 FOLDERS = {
     *("mask", "masks", "label", "labels", "labelstr", "labelsts", "gt", "groundtruth"),
-    *("segmentation", "segmentations", "segmentationclass"),
+    *("segmentation", "segmentations", "segmentationclass", "segmentationobject"),
 }
 NAME = re.compile(r"(.+)[ _.-](?:masks?|seg|segmentation|labels?|gt|groundtruth)", re.IGNORECASE)
 WHAT = "a mask stored as PNG, TIFF or BMP"
@@ -34,6 +35,13 @@ def film_of(name: str) -> str:
     path = PurePosixPath(name)
     marked = NAME.fullmatch(path.stem)
     return path.with_name(marked[1] if marked else path.stem).as_posix()
+
+
+def masks_of(pictures: list[str]) -> set[str]:
+    """Those of some pictures that are named as masks of others: hand_mask.png or masks/hand.png where hand.png is."""
+    own = (PurePosixPath(name).name for name in pictures if not is_mask(name))
+    films = {spelling for name in own for spelling in bare(name, None)}
+    return {name for name in pictures if is_mask(name) and folded(PurePosixPath(film_of(name)).name) in films}
 
 
 def read_mask(content: bytes) -> Labels:

@@ -13,7 +13,16 @@ from stages.common.core.errors import UserError
 from stages.ingest.annotations.coco import read_coco
 from stages.ingest.annotations.csv_table import read_csv
 from stages.ingest.annotations.cvat import read_cvat
-from stages.ingest.annotations.film_names import LEVELS, by_spelling, films_named, index_films, nearest, prefix_of
+from stages.ingest.annotations.film_names import (
+    LEVELS,
+    by_spelling,
+    films_named,
+    films_numbered,
+    index_films,
+    index_numbers,
+    nearest,
+    prefix_of,
+)
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.annotations.labelme import read_labelme
 from stages.ingest.annotations.labels import FilmLabels, Labels
@@ -100,7 +109,7 @@ def look_elsewhere(files: FileAccess, films: list[str], format_: Format, pairs: 
 
     Where params state that there are no labels, the files are named and nothing is refused.
 
-    Masks are not looked for: beside another format, a picture is a film.
+    A picture is a mask only where its name says so: in a hospital's folder others may be previews of films.
 
     Args:
         files, films: as for `pair`.
@@ -112,11 +121,13 @@ def look_elsewhere(files: FileAccess, films: list[str], format_: Format, pairs: 
     of_xml = ("voc", "voc_devkit")  # of the same look
     for other in (*OF_ONE, *OF_MANY):
         same = other == format_ or other == "voc_devkit" or (other in of_xml and format_ in of_xml)
-        if same or other == "masks" or not bare or not looks_like(files, other, None):
+        if same or not bare or not looks_like(files, other, None):
             continue
         found = in_format(files, films, other)
         for film in list(bare):
             file = found.file_of.get(film, "")
+            if other == "masks" and not is_mask(file):
+                continue
             if film in found.labels and not found.labels[film].shapes:
                 continue
             if file and (film in found.labels or holds_shapes(files, file, OF_ONE[other][1])):
@@ -254,10 +265,9 @@ def may_serve(label: str, film: str, film_folders: set[PurePosixPath]) -> bool:
 def looks_like(files: FileAccess, format_: Format, looks: int | None = LOOKS) -> bool:
     """Whether one of the first `looks` files with the format's suffix holds labels in it; None for all."""
     suffix, *marks, reader = OF_ONE.get(format_) or OF_MANY[format_]
-    candidates = [name for name in files.names() if name.lower().endswith(suffix)]
     if format_ == "masks":
-        return any(map(is_mask, candidates))
-    candidates = candidates[:looks]
+        return any(is_mask(name) for name in files.names() if name.lower().endswith(MASK_SUFFIXES))
+    candidates = [name for name in files.names() if name.lower().endswith(suffix)][:looks]
     if format_ in OF_ONE:
         return any(holds_shapes(files, name, reader) for name in candidates)
     return any(has_marks(files, name, marks[0]) for name in candidates)
@@ -279,6 +289,7 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
     """
     suffix, marks, reader = OF_MANY[format_]
     pairs, index = Pairs(), index_films(films)
+    numbered = index_numbers(films) if format_ == "csv" else {}
     candidates = [name for name in files.names() if name.lower().endswith(suffix)]
     annotations = [name for name in candidates if has_marks(files, name, marks)]
     if not annotations:
@@ -295,7 +306,7 @@ def files_of_many(files: FileAccess, films: list[str], format_: Format) -> Pairs
         pairs.problems += [(file, problem) for problem in labels.problems]
         prefix = prefix_of(labels.films)
         for key, film_labels in labels.films.items():
-            film = films_named(key, file, index, prefix)
+            film = films_named(key, file, index, prefix) or films_numbered(key, numbered)
             problem = enter(pairs, film, key, film_labels)
             if problem:  # also of the films: which labels are theirs is not known
                 pairs.problems += [(file, problem), *((name, replace(problem, line=0)) for name in film)]

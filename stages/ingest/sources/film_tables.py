@@ -11,7 +11,15 @@ from pathlib import PurePosixPath
 from zipfile import ZipFile
 
 from stages.ingest.annotations.csv_table import BROKEN, CORNERS, IMAGE_COLUMNS, refuse_repeated
-from stages.ingest.annotations.film_names import agrees, films_named, folded, index_films, original_of, without_suffix
+from stages.ingest.annotations.film_names import (
+    films_named,
+    films_numbered,
+    folded,
+    index_films,
+    index_numbers,
+    original_of,
+    plain_number,
+)
 from stages.ingest.annotations.text_file import text_of
 from stages.ingest.file_access import FileAccess
 from stages.ingest.problems import Problem, Unreadable
@@ -128,12 +136,10 @@ class FilmNames:
     def __init__(self, films: list[str]) -> None:
         self.index = index_films(films)
         self.copies: dict[str, list[str]] = defaultdict(list)
-        self.by_number: dict[str, list[str]] = defaultdict(list)
+        self.numbered = index_numbers(films)
         for film in films:
             if original := original_of(film):
                 self.copies[folded(original)].append(film)
-            if (stem := without_suffix(PurePosixPath(film).name)).isdecimal():
-                self.by_number[patient_id(stem)].append(film)
 
     def meant_by(self, cell: str, table: str) -> tuple[list[str], list[str]]:
         """The films of a cell, and those of which it means one that cannot be told.
@@ -149,9 +155,7 @@ class FilmNames:
         named = films_named(cell, table, self.index)
         if len(named) != 1 and (copies := self.copies.get(folded(stated.name))):
             return copies, []
-        if not named:
-            same = self.by_number.get(patient_id(without_suffix(stated.name)), [])
-            named = [film for film in same if agrees(stated, PurePosixPath(film))]
+        named = named or films_numbered(cell, self.numbered)
         return (named, []) if len(named) == 1 else ([], named)
 
 
@@ -325,5 +329,4 @@ def plain(column: str) -> str:
 def patient_id(cell: str) -> str:
     """One spelling of a patient's number, whatever a spreadsheet made of it: 12 of `012`, `12.0` and ` 12`."""
     text = cell.strip()
-    number = re.fullmatch(r"0*(\d+)(\.0+)?", text)
-    return number[1] if number else "" if text.lower() in UNKNOWN else text
+    return plain_number(text) or ("" if text.lower() in UNKNOWN else text)

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from stages.common.core.errors import UserError
 from stages.ingest.account import LABELS, TABLES
 from stages.ingest.annotations.film_names import original_of, suffix_of, without_suffix
-from stages.ingest.annotations.mask import is_mask
+from stages.ingest.annotations.mask import is_mask, masks_of
 from stages.ingest.annotations.pairing import OF_MANY, Pairs, class_names, pair, with_format
 from stages.ingest.file_access import FileAccess, printable
 from stages.ingest.params import PictureSource
@@ -18,6 +18,7 @@ from stages.ingest.sources.subsets import read_subset
 from stages.ingest.types import SourceFilm, SourcePlan, image_id
 
 EXCLUDED = "that a pattern of `exclude` takes"
+MASKS = "named as a mask of a film (`annotations: masks` reads them; rename what is a film)"
 NOT_IN_SUBSET = "that the subset leaves out"
 
 
@@ -44,10 +45,13 @@ def picture_films(
     pictures = [name for name in files.names() if name.lower().endswith(SUFFIXES)]
     if entry.annotations == "masks":
         pictures = [name for name in pictures if name in included and not is_mask(name)]
+    masks = masks_of(pictures)
+    pictures = [name for name in pictures if name not in masks]
     pairs = pair(read, pictures, entry)
     names_file, names = class_names(read, entry.annotations)
     tables = read_tables(read, pictures)
-    uses = uses_of(files, pictures, pairs, tables, names_file) | dict.fromkeys(excluded, EXCLUDED)
+    uses = uses_of(files, pictures, pairs, tables, names_file) | dict.fromkeys(masks, MASKS)
+    uses |= dict.fromkeys(excluded, EXCLUDED)
     pins = pinned or {}
     if entry.subset != "all":
         subset = read_subset(entry.subset, pictures)

@@ -7,6 +7,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from stages.ingest.annotations.film_names import steps_between
+from stages.ingest.annotations.mask import masks_of
 from stages.ingest.annotations.pairing import Pairs, pair
 from stages.ingest.params import Folder
 from tests.helpers.files import MemoryFiles
@@ -82,6 +83,17 @@ def test_what_cannot_be_told_is_refused(films: str, labels: str, problems: set[s
         ("a.png 8c5f0a1b-a.png", "boxes.csv", "8c5f0a1b-a.png", "8c5f0a1b-a.png"),
         ("a.png", "boxes.csv", "8c5f0a1b-a.png", "a.png"),
         ("1.2.3.498.3 1.2.3.498.4", "boxes.csv", "1.2.3.498.3", "1.2.3.498.3"),
+        # A backslash is part of a name on Linux, and stands between folders on Windows.
+        ("x\\a.png b.png", "boxes.csv", "x\\a.png", "x\\a.png"),
+        ("x\\a.png x/a.png", "boxes.csv", "x\\a.png", "x\\a.png"),
+        ("x/a.png y/a.png", "boxes.csv", "x\\a.png", "x/a.png"),
+        # Spreadsheets take zeros away.
+        ("0012.png 0013.png", "boxes.csv", "12", "0012.png"),
+        ("0012.png 0013.png", "boxes.csv", "12.png", "0012.png"),
+        ("x/0012.png y/0012.png", "boxes.csv", "y/012.0", "y/0012.png"),
+        ("12.png 0012.png", "boxes.csv", "12", "12.png"),
+        ("012.png 0012.png", "boxes.csv", "12", ""),
+        ("0012.png", "boxes.csv", "13", ""),
     ],
 )
 def test_a_folder_that_is_stated_must_agree(films: str, file: str, name: str, film: str) -> None:
@@ -89,6 +101,14 @@ def test_a_folder_that_is_stated_must_agree(films: str, file: str, name: str, fi
     result = paired(films, {file: table}, "csv")
     assert list(result.labels) == ([film] if film else [])
     assert bool(result.problems) == (not film)
+
+
+def test_a_number_that_lost_its_zeros_is_a_spreadsheets_only() -> None:
+    lost = COCO.replace("b.png", "12.png")
+    (problem,) = [problem for _, problem in paired("0012.png", {"c.json": lost}, "coco").problems]
+    assert "missing image '12.png'" in problem.actual
+    two = "image,xmin,ymin,xmax,ymax\n12,1,1,9,9\n0012,1,1,5,5\n"
+    assert "a second time" in paired("0012.png", {"boxes.csv": two}, "csv").problems[0][1].actual
 
 
 def test_a_number_before_a_name_is_an_exporters_only_among_others() -> None:
@@ -179,3 +199,19 @@ def test_labels_of_two_formats_that_agree_on_the_films_are_read_as_stated(stated
 def test_labels_in_another_format_without_a_film_are_named_as_such() -> None:
     result = paired("a.png b.png", {"a.xml": VOC, "lost.txt": BOX}, "voc", unlabelled="no_fracture")
     assert (result.problems, result.elsewhere) == ([], {"lost.txt": "yolo"})
+
+
+@pytest.mark.parametrize(
+    ("mask", "film"),
+    [
+        ("a_mask.png", "a.png"),
+        ("masks/a.png", "images/a.jpg"),
+        ("A-Seg.tif", "a.png"),
+        ("films/a.label.png", "films/a.png"),
+        ("labelsTr/a.png", "imagesTr/a_0000.png"),
+        ("SegmentationObject/a.png", "JPEGImages/a.jpg"),
+    ],
+)
+def test_a_mask_of_a_film_is_known_by_its_name(mask: str, film: str) -> None:
+    assert masks_of([mask, film]) == {mask}
+    assert masks_of([mask, "other.png"]) == set()
