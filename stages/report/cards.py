@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from stages.common.analysis.formatting import machine_in_words
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.core.markdown import plain
@@ -15,7 +16,7 @@ from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
-from stages.report.page import beyond_pixels, checks, machine_sentence, sources
+from stages.report.page import beyond_pixels, checks, sources
 from stages.report.tables import FEW, SUBGROUP_HEAD, markdown, subgroup_cells
 
 # Of the comparison: what Hugging Face calls them (the names of its library `evaluate`), and what people do.
@@ -70,7 +71,7 @@ def write_cards(
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),
         model=first.model,
-        machine=machine_sentence(first.model["machine"], first.metrics["device"]),
+        machine=machine_in_words(first.model["machine"], first.metrics["device"]),
         recipe=recipe_name(params),
         methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
         weights=[

@@ -10,7 +10,7 @@ from ruamel.yaml.compat import StringIO
 
 from stages.common.analysis import figures
 from stages.common.analysis import overlays as pictures
-from stages.common.analysis.formatting import number, span
+from stages.common.analysis.formatting import machine_in_words, number, span
 from stages.common.analysis.statistics import RESAMPLES
 from stages.common.analysis.templates import page_templates
 from stages.common.core.files import read_json, read_png
@@ -24,7 +24,6 @@ from stages.common.data.layout import (
     RAW,
     image_file,
 )
-from stages.common.data.records import Machine
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import QUARANTINE, is_synthetic
 from stages.recipes import recipe_name
@@ -141,7 +140,7 @@ def contents(
         "copies": int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
         "quality": (root / QUALITY).read_text(),
         "checks": checks(root),
-        "machine": machine_sentence(first.model["machine"], first.metrics["device"]),
+        "machine": machine_in_words(first.model["machine"], first.metrics["device"]),
         "params": as_yaml(params),
         "recipe": recipe_name(params),
         "size": params["preprocess"]["size"],
@@ -163,30 +162,6 @@ def weighting_sentence(name: str, weights: dict[str, Any]) -> str:
         reading = weights["beta_reading"].replace("_", " ")
         return f"{name}: linear (equation 3, beta {reading}), alpha {alpha}, beta {beta}"
     return f"{name}: {weights['method'].replace('_', ' ')}"
-
-
-def machine_sentence(machine: Machine, tested_on: str) -> str:
-    """What computed a training, and the probabilities of its test films where that was another device, in words.
-
-    Args:
-        machine: of model.json.
-        tested_on: the device of metrics.json.
-    """
-    numbers = "32 bits" if machine["precision"] == "fp32" else "16 bits (bfloat16) where that is safe, else 32 bits"
-    threads, processes = machine["threads"], machine["processes"]
-    counted = f"{threads} thread{'' if threads == 1 else 's'}, {processes} process{'' if processes == 1 else 'es'}"
-    tested = "" if tested_on == machine["device"] else f"; tested on {device_words(tested_on)}"
-    return f"{device_words(machine['device'])}; numbers of {numbers}; torch {machine['torch']}, {counted}{tested}"
-
-
-def device_words(device: str) -> str:
-    """A device of model.json or metrics.json, in words."""
-    kinds = {
-        "DEFAULT": "a CPU, without AVX instructions",
-        "AVX2": "a CPU, with instructions up to AVX2",
-        "AVX512": "a CPU, with instructions up to AVX-512",
-    }
-    return kinds.get(device, device)
 
 
 def spread(comparison: pd.DataFrame, name: str) -> tuple[str, str]:

@@ -18,12 +18,10 @@ from stages import read_params, section_model
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.core.files import read_json, write_json
 from stages.common.data.layout import PARAMS, REPORTS
-from stages.common.data.records import Machine
 from stages.common.data.tables import COMPARISON, IMAGE_LEVEL, SUBGROUPS
 from stages.report import cards
 from stages.report.evaluations import read_runs
 from stages.report.image_level import HEAD
-from stages.report.page import machine_sentence
 from stages.report.tables import subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
@@ -354,15 +352,3 @@ def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, t
         assert sum((np.abs(sheet.astype(int) - wanted) <= 2).all(axis=2).sum() for sheet in sheets) > 60
     dark = sum(((sheet < 60).all(axis=2)).sum() for sheet in sheets)
     assert dark > 8 * 3000, "films are printed"
-
-
-def test_what_computed_a_training_is_said_in_plain_words() -> None:
-    machine: Machine = {"torch": "2.14.1", "device": "AVX512", "precision": "bf16", "threads": 1, "processes": 2}
-    assert machine_sentence(machine, "AVX512") == (
-        "a CPU, with instructions up to AVX-512; numbers of 16 bits (bfloat16) where that is safe, else 32 bits; "
-        "torch 2.14.1, 1 thread, 2 processes"
-    )
-    on_gpu: Machine = machine | {"device": "NVIDIA H200", "precision": "fp32"}
-    assert machine_sentence(on_gpu, "NVIDIA H200").startswith("NVIDIA H200; numbers of 32 bits; ")
-    assert machine_sentence(on_gpu, "NVIDIA H200").endswith("2 processes")
-    assert machine_sentence(on_gpu, "AVX2").endswith("; tested on a CPU, with instructions up to AVX2")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stages.common.analysis.formatting import device_in_words
 from stages.common.core.errors import first_few
 from tools.audit.check_files import check_files
 from tools.audit.dvc_lock import LOCK, Lock, Stage, git
@@ -64,7 +65,8 @@ def reasons_of(root: Path, stage: Stage, then: Stage | None) -> list[str]:
     if changed := differences(root / "stages" / stage.name.partition("@")[0] / "libraries.lock"):
         reasons.append(f"Its libraries differ: {', '.join(changed)}")
     if (computed := device(root, stage)) not in ("", "AVX2"):
-        reasons.append(f"It was computed on {computed}, and portable bytes need a CPU with AVX2")
+        only = device_in_words("AVX2")
+        reasons.append(f"It was computed on {device_in_words(computed)}; portable bytes come only from {only}")
     return reasons or [
         "Parameters, code, data and libraries are the same: please report what `python -m pytest "
         "tests/test_portable.py` says"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from stages.common.analysis.formatting import device_in_words
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
@@ -129,7 +130,7 @@ def differs(project: Project, clone: Path, stage: Stage, path: str, check: Check
         path: of the output or of a file in it, from the root.
         check: gets the discrepancy.
     """
-    here, then = device(clone, stage), device(project.root, stage)
+    here, then = (device_in_words(device(root, stage)) for root in (clone, project.root))
     libraries = differences(clone / "stages" / stage.name.partition("@")[0] / "libraries.lock")
     if libraries:
         message = f"it ran with other libraries than its lock pins, which may write other bytes: {', '.join(libraries)}"

@@ -6,6 +6,7 @@ import shutil
 import psutil
 import torch
 
+from stages.common.analysis.formatting import NUMBERS, device_in_words
 from stages.common.core.device_lock import cpu_cores
 from stages.common.core.errors import UserError
 from stages.common.data.run_id import VARIANTS
@@ -33,15 +34,17 @@ def gpus(loop: Loop) -> list[CheckResult]:
         bf16, names = torch.cuda.is_bf16_supported(), {torch.cuda.get_device_name(i) for i in range(len(names_of_gpus))}
         message = f"{loop.devices} of {len(names_of_gpus)} GPUs ({', '.join(sorted(names))})"
     else:
-        bf16, message = cpu_has_bf16(), f"no GPU: the processor ({torch.backends.cpu.get_cpu_capability()})"
+        bf16, message = cpu_has_bf16(), f"no GPU: {device_in_words(torch.backends.cpu.get_cpu_capability())}"
     if loop.precision == "bf16" and not bf16:
         return [
             CheckResult(
-                "device", Severity.WARN, f"{message}, bf16 is emulated and slow here; set train.loop.precision=auto"
+                "device",
+                Severity.WARN,
+                f"{message}; train.loop.precision is bf16, which is emulated and slow here; set it to auto",
             )
         ]
-    precision = "bf16" if is_bf16(loop, bool(names_of_gpus)) else "fp32"
-    return [CheckResult("device", Severity.GOOD, f"{message}, {precision}")]
+    numbers = NUMBERS["bf16" if is_bf16(loop, bool(names_of_gpus)) else "fp32"]
+    return [CheckResult("device", Severity.GOOD, f"{message}; {numbers}")]
 
 
 def threads(loop: Loop) -> list[CheckResult]:

@@ -1,6 +1,15 @@
-"""Numbers and labels as a person reads them."""
+"""Numbers, labels and machines as a person reads them."""
 
 import numpy as np
+
+from stages.common.data.records import Machine
+
+CPUS = {
+    "DEFAULT": "a CPU without AVX instructions",
+    "AVX2": "a CPU with instructions up to AVX2",
+    "AVX512": "a CPU with instructions up to AVX-512",
+}
+NUMBERS = {"fp32": "numbers of 32 bits", "bf16": "numbers of 16 bits (bfloat16) where that is safe, else 32 bits"}
 
 
 def number(value: float, style: str) -> str:
@@ -30,3 +39,26 @@ def label_in_words(label: str) -> str:
     if not label:
         return "without a name"
     return f"class {label} without a name" if label.replace(",", "").isdecimal() else label
+
+
+def machine_in_words(machine: Machine, tested_on: str) -> str:
+    """What computed a training, and the probabilities of its test films where that was another device.
+
+    Args:
+        machine: of model.json.
+        tested_on: the device of metrics.json.
+    """
+    threads, processes = machine["threads"], machine["processes"]
+    counted = f"{threads} thread{'' if threads == 1 else 's'}, {processes} process{'' if processes == 1 else 'es'}"
+    device = device_in_words(machine["device"])
+    tested = "" if tested_on == machine["device"] else f"; tested on {device_in_words(tested_on)}"
+    return f"{device}; {NUMBERS[machine['precision']]}; torch {machine['torch']}, {counted}{tested}"
+
+
+def device_in_words(device: str) -> str:
+    """What computes.
+
+    Args:
+        device: of a `Machine`.
+    """
+    return CPUS.get(device, device)

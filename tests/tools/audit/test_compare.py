@@ -48,17 +48,20 @@ def test_the_first_stage_that_differs_is_named_with_its_params(own: Path) -> Non
     assert "Its parameters differ: threshold" in sentence
 
 
-def test_a_graphics_card_is_named(own: Path) -> None:
+@pytest.mark.parametrize(
+    ("device", "said"), [("NVIDIA H100", "NVIDIA H100"), ("AVX512", "a CPU with instructions up to AVX-512")]
+)
+def test_what_trained_is_named_in_plain_words(device: str, said: str, own: Path) -> None:
     model = own / "models/baseline/seed-1-fold-1/model.json"
     record = json.loads(model.read_text())
-    record["machine"]["device"] = "NVIDIA H100"
+    record["machine"]["device"] = device
     model.unlink()
     model.write_text(json.dumps(record))
     change_lock(own, outputs(own, "models/baseline/seed-1-fold-1"), "0" * 32 + ".dir")
     change_lock(own, outputs(own, "reports/index.html"), "0" * 32)  # of report, which reads models/baseline
     _, sentence = compare(own, "HEAD")
     assert ": train@baseline-1-1 is the first to differ (1 stages after it, too)" in sentence
-    assert "It was computed on NVIDIA H100, and portable bytes need a CPU with AVX2" in sentence
+    assert f"It was computed on {said}; portable bytes come only from a CPU with instructions up to AVX2" in sentence
 
 
 def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_nothing(own: Path) -> None:
@@ -70,7 +73,7 @@ def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_n
     change_lock(own, outputs(own, folder), "0" * 32 + ".dir")
     _, sentence = compare(own, "HEAD")
     assert ": evaluate@baseline-1-1 is the first to differ" in sentence
-    assert "It was computed on NVIDIA H100, and portable bytes need a CPU with AVX2" in sentence
+    assert "It was computed on NVIDIA H100; portable bytes come only from a CPU" in sentence
     clone, check = own.parent / "clone", Check()
     write_json(clone / folder / "metrics.json", record)
     (clone / "stages/evaluate").mkdir(parents=True)
@@ -78,7 +81,7 @@ def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_n
     differs(Project(own), clone, before, folder, check)
     assert not check.wrong
     (finding,) = check.unchecked
-    assert finding.message == "by its record NVIDIA H100 computed it, this is AVX2: run it again on NVIDIA H100"
+    assert finding.message .startswith("by its record NVIDIA H100 computed it, this is a CPU with instructions up to")
 
 
 def test_a_difference_without_a_reason_asks_for_a_report(own: Path) -> None:
