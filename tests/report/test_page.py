@@ -341,6 +341,9 @@ def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, t
         assert page.locator(".controls").is_hidden()
         assert page.evaluate("[...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth)"), "cut"
         assert cut_texts(page.locator("body")) == []
+        assert page.evaluate("[...document.querySelectorAll('details > *')].every(e => e.checkVisibility())"), (
+            "unfolded"
+        )
         ink = page.locator("#answer").evaluate("element => getComputedStyle(element).color")
         assert max(map(int, re.findall(r"\d+", ink))) < 60, "dark ink, since paper is white"
     page.pdf(path=tmp_path / "page.pdf", format="A4")
