@@ -307,6 +307,7 @@ def test_a_film_has_an_address_and_the_keyboard_suffices(visit: Callable[..., Pa
     assert page.locator("#viewer-keys").is_hidden()
     page.keyboard.press("?")
     assert len(page.locator("#viewer-keys dd").all()) > 15
+    assert "Shift+←move left" in page.locator("#viewer-keys div").all_text_contents()
     page.keyboard.press("Escape")
     assert not page.locator("#viewer").is_visible()
     assert page.evaluate("document.activeElement.className") == "tiles"

@@ -256,10 +256,11 @@ const viewer = (() => {
     reset: ["r", "threshold and window as at first", () => { Object.assign(state, {threshold: null, centre: initial.centre, width: initial.width}); update(); }],
     keys: ["?", "these keys", () => { part("keys").hidden = !part("keys").hidden; }], close: ["Escape", "back to the page", () => dialog.close()],
   };
+  const printed = key => key.replace(/Arrow(\w+)/, (_, way) => ({Left: "←", Right: "→", Up: "↑", Down: "↓"})[way]); // as on it
   part("keys").append(...Object.values(ACTIONS).map(([key, text]) => {
     const row = document.createElement("div");
     row.append(document.createElement("dt"), Object.assign(document.createElement("dd"), {textContent: text}));
-    row.firstChild.append(Object.assign(document.createElement("kbd"), {textContent: key}));
+    row.firstChild.append(Object.assign(document.createElement("kbd"), {textContent: printed(key)}));
     return row;
   }));
   dialog.addEventListener("keydown", event => {
