@@ -350,7 +350,7 @@ def apart(comparison: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def predictors(comparison: pd.DataFrame) -> pd.DataFrame:
     """The rows that a chart can show side by side: scores on the same films, without the difference of two of them."""
     ours = apart(comparison)[0]
-    return ours[ours["row"] != GAIN]
+    return ours[ours["row"] != GAIN].reset_index(drop=True)
 
 
 def published_note(comparison: pd.DataFrame) -> str:
