@@ -81,7 +81,7 @@ def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_n
     differs(Project(own), clone, before, folder, check)
     assert not check.wrong
     (finding,) = check.unchecked
-    assert finding.message .startswith("by its record NVIDIA H100 computed it, this is a CPU with instructions up to")
+    assert finding.message.startswith("by its record NVIDIA H100 computed it, this is a CPU with instructions up to")
 
 
 def test_a_difference_without_a_reason_asks_for_a_report(own: Path) -> None:
