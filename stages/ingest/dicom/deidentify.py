@@ -145,9 +145,10 @@ def lut(item: Dataset, values: np.ndarray, negative: bool, header: Dataset) -> D
     shown = np.arange(taken[0], taken[-1] + 1)
     before = taken[np.searchsorted(taken, shown, side="right") - 1]
     out = Dataset()
-    is_signed = int(header.PixelRepresentation) == 1  # which decides the VR of all three numbers
-    descriptor = [len(shown), first + int(taken[0]), int(item.LUTDescriptor[2])]
-    out.LUTDescriptor = [signed(value, 16) if is_signed else value & 0xFFFF for value in descriptor]
+    lowest = first + int(taken[0])
+    # The film's sign decides that of this number; the number of entries has none.
+    lowest = signed(lowest, 16) if int(header.PixelRepresentation) == 1 else lowest & 0xFFFF
+    out.LUTDescriptor = [len(shown) & 0xFFFF, lowest, int(item.LUTDescriptor[2])]
     out.add_new("LUTData", "OW", entries[before].astype("<u2").tobytes())
     kind = str(item.get("ModalityLUTType") or "")
     if kind in CODES["RescaleType"]:

@@ -43,7 +43,6 @@ def persist(label: str, path: Path, attempt: Callable[[], None], otherwise: str 
 def why_cut(error: Exception) -> str:
     """Why a connection ended, or never was, in words; an error of requests quotes addresses with their tokens."""
     from requests import exceptions
-    from urllib3.exceptions import NameResolutionError
 
     reason = getattr(error.args[0], "reason", None) if error.args else None
     kinds = (
@@ -51,7 +50,7 @@ def why_cut(error: Exception) -> str:
         (exceptions.ProxyError, "the proxy lets nothing through"),
         (exceptions.ChunkedEncodingError, "an answer that ended too early"),
     )
-    unknown = "no network, or no server of that name" if isinstance(reason, NameResolutionError) else ""
+    unknown = "no network, or no server of that name" if type(reason).__name__ == "NameResolutionError" else ""
     return unknown or next(
         (words for kind, words in kinds if isinstance(error, kind)), "no connection, or a broken one"
     )
