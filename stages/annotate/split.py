@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from stages.annotate.params import Given, Split, count_validation
 from stages.common.core.errors import UserError, first_few
-from stages.common.data.layout import QUALITY, fold_column
+from stages.common.data.layout import fold_column
 
 TRIALS = 200
 # What a source may call a side, in any case; films of the last are left out.
@@ -74,8 +74,8 @@ def require_fractures(fracture: pd.Series, folds: pd.DataFrame) -> None:
     if bare:
         raise UserError(
             f"annotate: expected fractures on every side of each fold, found none on {first_few(bare)}; see in "
-            f"{QUALITY} whether labels met their films, change annotate.split, or set annotate.need_fractures to false "
-            "if this is meant"
+            "reports/data_quality.md whether labels met their films, change annotate.split, or set "
+            "annotate.need_fractures to false if this is meant"
         )
 
 
