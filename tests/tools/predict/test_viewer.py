@@ -69,7 +69,7 @@ def test_the_window_works_on_12_bits_of_a_deep_film_which_are_loaded_when_it_mov
     grid, affine = np.zeros((SIZE, SIZE), np.float32), Affine(0.1, 0.1, 0.0, 0.0)
     prediction = Prediction(empty, empty > 0, [], grid, affine, None, 0.0, None, 0.0, 1.0)
     facts: FilmFacts = {"warning": "", "model": MODEL, "code": {"version": "", "commit": ""}, "input_sha256": "",
-                        "options": {"average": False, "tta": False, "format": ["png"]}}  # fmt: skip
+                        "device": "", "options": {"average": False, "tta": False, "format": ["png"]}}  # fmt: skip
     (tmp_path / "deep").mkdir()
     write_prediction(tmp_path / "deep", DecodedFilm(film, flips=(True, False)), prediction, facts, ["png"])
     write_pages(tmp_path, {}, "uncertainty", ["png"])
