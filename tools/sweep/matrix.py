@@ -44,7 +44,8 @@ def reproduce(jobs: int | None) -> int:
         targets = {
             f"{REPRO}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
         }
-        side_by_side(targets, jobs or choose_jobs([params]), stop)
+        if targets:
+            side_by_side(targets, jobs or choose_jobs([params]), stop)
         code = stopped(stop)
     return code or repro()
 

@@ -22,7 +22,8 @@ def changed(train: Params, **loop: int) -> Params:
 
 def pretend(monkeypatch: pytest.MonkeyPatch, cores: int, memory: float, *gpus: float) -> None:
     """A machine by its cores and the free bytes of its memory and of each of its GPUs."""
-    monkeypatch.delenv("TRAININGS_PER_GPU", raising=False)
+    monkeypatch.setenv("TRAININGS_PER_GPU", "1")  # so that what `choose_jobs` sets goes with the test
+    monkeypatch.delenv("TRAININGS_PER_GPU")
     monkeypatch.setattr("tools.sweep.capacity.cpu_cores", lambda: [f"cpu-{number}" for number in range(cores)])
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=memory))
     monkeypatch.setattr("tools.sweep.capacity.training_gpus", lambda loop: [f"gpu-{n}" for n in range(len(gpus))])
