@@ -12,6 +12,7 @@ import pytest
 from dvc.utils.hydra import get_hydra_sweeps
 from PIL import Image
 
+from stages.common.analysis.formatting import label_in_words
 from stages.common.data.layout import QUALITY, RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST
@@ -161,7 +162,7 @@ def test_what_a_tool_wrote_itself_is_read_with_what_the_page_says(folder: str, h
     entry = documented()[export]
     other = "1" if '"0"' in entry else "text"
     page = ingest(entry, other_classes=[other], unlabelled="no_fracture")
-    assert f"1 left out ({other}: 1)" in page
+    assert f"1 left out ({label_in_words(other)}: 1)" in page
     wrist = {WRIST} if folder in BOXES_ONLY else {WRIST, POLYGON}
     ids = [image_id(Path(path).stem) for path in paths]
     assert boxes() == dict(zip(ids, [{HAND}, set(), wrist], strict=True))
