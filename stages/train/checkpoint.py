@@ -87,9 +87,10 @@ def load_checkpoint(path: Path, name: str) -> Snapshot | None:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})["checkpoint"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-        raise UserError(f"{path}: expected a checkpoint of this training, found {reason}; delete the file") from None
+    except (SafetensorError, KeyError, ValueError, OSError):
+        raise UserError(
+            f"{path}: expected a checkpoint of this training, found an unreadable file; delete it"
+        ) from None
     if header["training"] != name:
         raise UserError(f"{path}: expected a checkpoint of {name}, found one of {header['training']}; delete the file")
     if crc32(tensors) != header["crc32"]:

@@ -27,7 +27,7 @@ from stages.common.core.hashing import folder_sha256, json_sha256, sha256
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.dataset import Films, load_films
 from stages.common.data.layout import DATASET, DESCRIPTION, LIVE, MODELS, PARAMS, VALIDATION, WEIGHTS
-from stages.common.data.records import ModelRecord, TrainingRecord
+from stages.common.data.records import NUMBERS, ModelRecord, TrainingRecord
 from stages.common.data.run_id import Run
 from stages.common.data.tables import HISTORY, VALIDATION_SCORES
 from stages.common.model.calibration import to_probabilities
@@ -102,8 +102,9 @@ def main(
             if not fabric.is_global_zero:
                 train_along(training)
             dice = train_and_record(training, source, models / run.folder, scores / f"{run}.json")
+    numbers = NUMBERS[environment_record(fabric, settings.loop.threads)["precision"]]
     return (
-        f"{run}: {settings.loop.epochs} epochs in {environment_record(fabric, settings.loop.threads)['precision']}, "
+        f"{run}: {settings.loop.epochs} epochs in {numbers}, "
         f"validation Dice {dice:.3f} after epoch {state.kept_epoch} -> {models / run.folder}"
     )
 

@@ -96,7 +96,7 @@ def test_a_cut_one_is_said(share: float, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", "name", STATE)
     content = (tmp_path / "c").read_bytes()
     (tmp_path / "c").write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(UserError, match=r"expected a checkpoint of this training, found .*; delete the file"):
+    with pytest.raises(UserError, match=r"expected a checkpoint of this training, found an unreadable file; delete it"):
         load_checkpoint(tmp_path / "c", "name")
 
 

@@ -58,7 +58,7 @@ def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:
             try:
                 counts[name] = remove_from_remote(repo.cloud.get_remote_odb(name), hashes)
             except Exception as error:  # each kind of remote fails in its own way
-                failures.append(f"remote {name}: {' '.join(str(error).split())[:160] or type(error).__name__}")
+                failures.append(f"remote {name}: {' '.join(str(error).split())[:160] or 'no reason given'}")
     if failures:
         raise error_list("the files may still be there; make the remote reachable and withdraw again", failures)
     return counts

@@ -65,7 +65,7 @@ def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | 
 
 
 def first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
 
 
 def compare_lists(check: Check, path: str, found: list[str], expected: list[str], origin: str = "the split") -> bool:

@@ -6,9 +6,10 @@ import shutil
 import psutil
 import torch
 
-from stages.common.analysis.formatting import NUMBERS, device_in_words
+from stages.common.analysis.formatting import device_in_words
 from stages.common.core.device_lock import cpu_cores
 from stages.common.core.errors import UserError
+from stages.common.data.records import NUMBERS
 from stages.common.data.run_id import VARIANTS
 from stages.common.model.tracking import root
 from stages.train.devices import cpu_has_bf16, is_bf16, training_gpus

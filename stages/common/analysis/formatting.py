@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from stages.common.data.records import Machine
+from stages.common.data.records import NUMBERS, Machine
 
 CPUS = {
     "DEFAULT": "a CPU without AVX instructions",
     "AVX2": "a CPU with instructions up to AVX2",
     "AVX512": "a CPU with instructions up to AVX-512",
 }
-NUMBERS = {"fp32": "numbers of 32 bits", "bf16": "numbers of 16 bits (bfloat16) where that is safe, else 32 bits"}
 
 
 def number(value: float, style: str) -> str:

@@ -103,9 +103,9 @@ def cluster(address: str) -> Iterator[Executor]:
 
     try:
         client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError):
         raise UserError(
-            f"{SCHEDULER}: expected a Dask scheduler at {address}, found none ({type(error).__name__}); "
+            f"{SCHEDULER}: expected a Dask scheduler at {address}, found none that answers; "
             "start one with `dask scheduler`, or unset the variable"
         ) from None
     with client, client.get_executor(pure=False) as pool:  # type: ignore[no-untyped-call]

@@ -7,6 +7,9 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.common.data.layout import DESCRIPTION, Input
 
+# Precisions of a training in words.
+NUMBERS = {"fp32": "numbers of 32 bits", "bf16": "numbers of 16 bits (bfloat16) where that is safe, else 32 bits"}
+
 
 class Machine(TypedDict):
     """What besides code, data and params decides the last bits of the weights.

@@ -85,7 +85,7 @@ def shown(text: str) -> str:
 
 def describe(error: Exception) -> str:
     """What a store says, on one line and cut to 200 characters."""
-    return shown(" ".join(str(error).split()))[:200] or type(error).__name__
+    return shown(" ".join(str(error).split()))[:200] or "no reason given"
 
 
 def open_client(uri: str = "") -> tuple[mlflow.MlflowClient, str]:
