@@ -4,11 +4,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from stages.annotate.params import Mask
+from stages.common.analysis.colours import LABELLED
 from stages.common.data.geometry import fill_boxes
 from stages.common.data.shapes import Shape, fill_shape
 
 SIDE, LINE, COLUMNS = 128, 12, 16
-RIM = (230, 159, 0)
 
 
 def draw_mask(shapes: list[Shape], size: tuple[int, int], mask: Mask, levels: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def contact_sheet(films: list[tuple[str, np.ndarray, np.ndarray]]) -> np.ndarray
         small = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX)
         tile = np.repeat(np.asarray(small)[..., None], 3, axis=2)
         covered = np.asarray(Image.fromarray(mask).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)) > 127
-        tile[rim_of(covered)] = RIM
+        tile[rim_of(covered)] = LABELLED
         sheet.paste(Image.fromarray(tile), (left, top))
         pen.text((left + 2, top + SIDE), name[-20:], fill=(220, 220, 220), font_size=9)
     return np.asarray(sheet)

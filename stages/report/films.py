@@ -166,8 +166,8 @@ def tiles(film: np.ndarray, maps: FilmMaps) -> np.ndarray:
     gained, lost = right["adaptive"] & ~right["baseline"], right["baseline"] & ~right["adaptive"]
     drawn = [pictures.errors(mask_pred=mask, mask_ref=label) for mask in masks.values()]
     drawn.append(np.where(gained, 1, np.where(lost, 3, 0)))
-    outlined = pictures.overlay(maps.image, np.where(pictures.outline(label), 2, 0))
-    return pictures.tiles(film, [outlined, maps.levels, *(pictures.overlay(maps.image, kinds) for kinds in drawn)])
+    errors = [pictures.overlay(maps.image, kinds) for kinds in drawn]
+    return pictures.tiles(film, [pictures.outlined(maps.image, label), maps.levels, *errors])
 
 
 def viewed(

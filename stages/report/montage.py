@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.common.analysis.overlays import errors, outline, overlay
+from stages.common.analysis.overlays import errors, outlined, overlay
 from stages.report.films import TestFilms
 
 QUARTILES = (0, 0.25, 0.5, 0.75)
@@ -21,7 +21,7 @@ def montage(films: TestFilms) -> np.ndarray:
     for name in (names[round(share * (len(names) - 1))] for share in QUARTILES):
         maps = films.maps(name)
         label = maps.mask > 0
-        tiles = [overlay(maps.image, np.where(outline(label), 2, 0))]
+        tiles = [outlined(maps.image, label)]
         for mask in maps.predicted.values():
             tiles.append(overlay(maps.image, errors(mask_pred=mask > 0, mask_ref=label)))
         columns.append(np.vstack(tiles))

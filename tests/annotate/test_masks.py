@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.annotate.masks import COLUMNS, LINE, RIM, SIDE, contact_sheet, draw_mask, rim_of, unlike_bone
+from stages.annotate.masks import COLUMNS, LINE, SIDE, contact_sheet, draw_mask, rim_of, unlike_bone
+from stages.common.analysis.colours import LABELLED
 from stages.common.data.shapes import Shape, box_shape
 
 
@@ -62,6 +63,6 @@ def test_the_sheet_shows_every_film_and_its_rim() -> None:
     assert sheet.shape == (2 * (SIDE + LINE), COLUMNS * SIDE, 3)
     for left, top in ((0, 0), (0, SIDE + LINE)):
         tile = sheet[top : top + SIDE, left : left + SIDE]
-        assert (tile[32, 32:96] == RIM).all()
+        assert (tile[32, 32:96] == LABELLED).all()
         assert (tile[48, 40] == 9).all()
     assert (sheet[SIDE + LINE + 64, 200] == 32).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.common.analysis.overlays import FALSE_POSITIVE, TRUE_POSITIVE
+from stages.common.analysis.colours import FOUND, LABELLED, MARKED
 from stages.report import films
 from stages.report.montage import montage
 
@@ -38,7 +38,8 @@ def test_four_films_at_the_quartiles_with_the_errors_of_both_models(fractured: b
     for column, place in enumerate((0, 2, 4, 6)):  # of nine films
         tiles = picture[:, column * SIDE : (column + 1) * SIDE]
         np.testing.assert_array_equal(tiles[0, 0], [10 * place] * 3)
+        np.testing.assert_array_equal(tiles[8, 8], LABELLED)
         for row in (1, 2):
             inside, outside = tiles[row * SIDE + 16, 16], tiles[row * SIDE, 0]
-            for seen, colour in ((inside, TRUE_POSITIVE), (outside, FALSE_POSITIVE)):
+            for seen, colour in ((inside, FOUND), (outside, MARKED)):
                 np.testing.assert_allclose(seen, 0.45 * 10 * place + 0.55 * np.array(colour), atol=1)

@@ -348,7 +348,7 @@ def test_it_prints_with_its_films_and_in_the_colours_of_its_legend(page: Page, t
         assert max(map(int, re.findall(r"\d+", ink))) < 60, "dark ink, since paper is white"
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     legend = [page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", f"--{name}")
-              for name in ("found", "alarm", "missed")]  # fmt: skip
+              for name in ("labelled", "found", "marked", "missed")]  # fmt: skip
     sheets = [sheet.render(scale=1).to_numpy()[..., :3] for sheet in PdfDocument(tmp_path / "page.pdf")]
     for colour in legend:
         wanted = [int(value) for value in re.findall(r"\d+", colour)][::-1]  # the renderer's order is blue, green, red

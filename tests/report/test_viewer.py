@@ -18,6 +18,7 @@ from sklearn.metrics import f1_score
 
 from stages import read_params
 from stages.common.analysis import overlays
+from stages.common.analysis.colours import LABELLED
 from stages.common.core.files import read_png
 from stages.common.data.layout import DATASET, PARAMS, RAW, REPORTS
 from stages.common.data.tables import MANIFEST, PER_IMAGE, PREPARED, SPLIT
@@ -124,7 +125,7 @@ def test_marks_lie_on_the_film_where_the_label_does(page: Page, project: Path, f
     page.keyboard.press("o")
     page.keyboard.press("m")
     picture = panes(page)[0]
-    found = np.argwhere((np.abs(picture - [240, 228, 66]) <= 3).all(axis=2))
+    found = np.argwhere((np.abs(picture - LABELLED) <= 3).all(axis=2))
     height, width = picture.shape[:2]
     scale = min(width / facts["width"], height / facts["height"])
     left, top = (width - scale * facts["width"]) / 2, (height - scale * facts["height"]) / 2

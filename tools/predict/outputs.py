@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.common.analysis.overlays import FALSE_POSITIVE, png_uri, stretched, uri
+from stages.common.analysis.colours import MARKED
+from stages.common.analysis.overlays import png_uri, stretched, uri
 from stages.common.analysis.viewer import (
     ViewedFilm,
     ViewedModel,
@@ -316,7 +317,7 @@ def film_overlay(pixels: np.ndarray, mask: np.ndarray, familiar: bool) -> np.nda
     height, width = pixels.shape
     colour = cv2.cvtColor(np.ascontiguousarray(stretched(pixels)), cv2.COLOR_GRAY2RGB)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(colour, contours, -1, FALSE_POSITIVE, max(1, round(max(height, width) / LINES)))
+    cv2.drawContours(colour, contours, -1, MARKED, max(1, round(max(height, width) / LINES)))
     below = notice(width, familiar)
     return np.vstack([cv2.copyMakeBorder(colour, 0, 0, 0, below.shape[1] - width, cv2.BORDER_CONSTANT), below])
 

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-# Told apart with any colour vision, and on a grey film (Okabe and Ito 2008).
-TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = (0, 158, 115), (230, 159, 0), (204, 121, 167)
-PAINT = (TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE)
+from stages.common.analysis.colours import FILL, FOUND, LABELLED, MARKED, MISSED
+
 TILE = 256  # pixels, at most
 
 
@@ -23,17 +22,29 @@ def errors(*, mask_pred: np.ndarray, mask_ref: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """The film with `errors` in colour: found green, false alarm orange, missed purple; uint8 RGB (H, W, 3).
+    """The film with `errors` in colour, filled: found, false alarm, missed; uint8 RGB (H, W, 3).
 
     Args:
         image: uint8 (H, W).
         kinds: of `errors`.
     """
     colour = np.repeat(image[:, :, None], 3, axis=2)
-    for number, paint in enumerate(PAINT, start=1):
+    for number, paint in enumerate((FOUND, MARKED, MISSED), start=1):
         where = kinds == number
-        painted = 0.45 * image[where, None].astype(np.float32) + 0.55 * np.array(paint, np.float32)
+        painted = (1 - FILL) * image[where, None].astype(np.float32) + FILL * np.array(paint, np.float32)
         colour[where] = np.round(painted).astype(np.uint8)
+    return colour
+
+
+def outlined(image: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """The film with the outline of its label; uint8 RGB (H, W, 3).
+
+    Args:
+        image: uint8 (H, W).
+        label: bool (H, W).
+    """
+    colour = np.repeat(image[:, :, None], 3, axis=2)
+    colour[outline(label)] = LABELLED
     return colour
 
 

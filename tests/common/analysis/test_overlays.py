@@ -8,13 +8,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from stages.common.analysis.colours import FOUND, LABELLED, MARKED, MISSED
 from stages.common.analysis.overlays import (
-    FALSE_NEGATIVE,
-    FALSE_POSITIVE,
     TILE,
-    TRUE_POSITIVE,
     errors,
     outline,
+    outlined,
     overlay,
     png_uri,
     stretched,
@@ -26,7 +25,7 @@ PRED, REF = np.array([[True, True, False, False]]), np.array([[True, False, True
 
 def test_each_kind_of_error_has_its_colour_and_the_rest_stays_grey() -> None:
     painted = overlay(np.full((1, 4), 100, np.uint8), errors(mask_pred=PRED, mask_ref=REF))
-    for column, colour in enumerate((TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE)):
+    for column, colour in enumerate((FOUND, MARKED, MISSED)):
         np.testing.assert_allclose(painted[0, column], 45 + 0.55 * np.array(colour), atol=0.51)
     assert painted[0, 3].tolist() == [100, 100, 100]
 
@@ -54,6 +53,9 @@ def test_outline_draws_the_border_only() -> None:
     assert outline(mask, 1).sum() == 16
     assert outline(mask).sum() == 24
     assert not outline(mask)[4, 4]
+    film = outlined(np.full((9, 9), 100, np.uint8), mask)
+    assert (film[outline(mask)] == LABELLED).all()
+    assert (film[~outline(mask)] == 100).all()
 
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)), st.integers(1, 3))

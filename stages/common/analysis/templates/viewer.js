@@ -7,7 +7,7 @@ const viewer = (() => {
   const dialog = document.getElementById("viewer"), part = name => document.getElementById(`viewer-${name}`);
   const initial = {marks: true, label: true, probability: false, hidden: false, style: "fill", view: "", drag: "pan", threshold: null, centre: 127.5, width: 255};
   const state = {...initial}, records = new Map(), BOTH = "side by side";
-  const colours = Object.fromEntries(["found", "alarm", "missed", "marked", "labelled", "probable"].map(name =>
+  const colours = Object.fromEntries(["found", "marked", "missed", "labelled", "probable"].map(name =>
     [name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`)]));
   const panes = [...dialog.querySelectorAll(".pane")].map(figure => ({figure, film: figure.querySelector(".film"),
     canvas: figure.querySelector(".layers"), caption: figure.querySelector("figcaption")}));
@@ -162,8 +162,8 @@ const viewer = (() => {
     pane.fills = [];
     if (state.probability) pane.fills.push(tinted(width, height, index => ["probable", 0.85 * values[index]], true));
     if (filled) pane.fills.push(tinted(width, height, index => {
-      if (!both) return ["marked", 128 * marks[index]];
-      return [marks[index] ? labelled[index] ? "found" : "alarm" : "missed", marks[index] || labelled[index] ? 140 : 0];
+      if (!both) return ["marked", 140 * marks[index]];
+      return [marks[index] ? labelled[index] ? "found" : "marked" : "missed", marks[index] || labelled[index] ? 140 : 0];
     }, false));
     pane.outlines = [];
     if (state.marks && !filled) pane.outlines.push({colour: colours.marked, path: outline(marks, width, height)});
