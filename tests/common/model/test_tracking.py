@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -220,13 +220,15 @@ def test_an_experiment_that_is_deleted_on_a_server_leaves_the_run_here(
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
-    """An MLflow server in front of which something refuses every request."""
+    """An MLflow server in front of which something refuses every request but those in `answers`, by their address."""
 
     code = 403
+    answers: ClassVar[dict[str, bytes]] = {}
 
     def do_POST(self) -> None:
-        body = b'{"error_code": "PERMISSION_DENIED", "message": "not yours"}'
-        self.send_response(self.code)
+        answer = self.answers.get(self.path.partition("?")[0].rpartition("mlflow/")[2])
+        body = answer or b'{"error_code": "PERMISSION_DENIED", "message": "not yours"}'
+        self.send_response(200 if answer else self.code)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -237,12 +239,24 @@ class Refusing(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("code", [403, 500])
+QUESTIONS = {
+    "experiments/get-by-name": b'{"experiment": {"experiment_id": "1", "lifecycle_stage": "active"}}',
+    "runs/search": b"{}",
+}
+"""What somebody is told who may read only."""
+
+
+@pytest.mark.parametrize(("code", "answers"), [(403, {}), (500, {}), (403, QUESTIONS)])
 def test_a_server_that_refuses_costs_no_training(
-    code: int, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    code: int,
+    answers: dict[str, bytes],
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(Refusing, "code", code)
+    monkeypatch.setattr(Refusing, "answers", answers)
     with answering(http.server.HTTPServer(("127.0.0.1", 0), Refusing)) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         with training_run("adaptive", TAGS) as run:
