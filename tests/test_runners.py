@@ -15,6 +15,7 @@ from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
 from tests.helpers.projects import copy_project, use_own_site_cache
+from tests.helpers.remotes import push_to_origin
 from tools.doctor.packages import read_pins
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
@@ -138,9 +139,7 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
     for name in ("bin", "lib", "pyvenv.cfg"):
         (project / ".venv" / name).symlink_to(Path(sys.prefix, name))
     (project / ".venv/.ready").touch()
-    run(project, "git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "origin"))
-    run(project, "git", "remote", "add", "origin", str(tmp_path / "origin"))
-    run(project, "git", "push", "-q", "origin", "HEAD:main")
+    push_to_origin(project)
     run(project, "git", "fetch", "-q", "origin")
     run(project, "git", "checkout", "-q", "--detach")  # as the workflow of a pull request
     for key in ("user.name", "user.email"):
@@ -155,7 +154,7 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
     for step in training_steps():
         bare = {"PATH": ":".join([*reversed(path.read_text().split()), "/usr/bin", "/bin"]), "HOME": str(tmp_path)}
         bare |= {"GITHUB_PATH": str(path), "CHANGES": "train.adaptive.alpha.start=0.1", "PYTHONPATH": str(project)}
-        bare |= {"EXPERIMENT": "run-1-1", "GIT_URL": str(tmp_path / "origin")}
+        bare |= {"EXPERIMENT": "run-1-1", "GIT_URL": str(tmp_path / "git")}
         bare |= {name: value for name, value in training_job()["env"].items() if name.startswith("GIT_")}
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.get("run", "true")]
         done = subprocess.run(words, cwd=project, env=bare, capture_output=True, text=True, check=False)
@@ -174,7 +173,7 @@ def rebuild(project: Path, clone: Path) -> None:
     """By the lines of the docs, somebody with access to both remotes gets the experiment of a run."""
     text = (ROOT / "docs/how-to/runners-and-remotes.md").read_text()
     (lines,) = re.findall(r"^```bash\n(dvc exp list origin.*?)^```", text, re.DOTALL | re.MULTILINE)
-    run(clone.parent, "git", "clone", "-q", "origin", str(clone))
+    run(clone.parent, "git", "clone", "-q", "git", str(clone))
     use_own_site_cache(clone)
     run(clone, "dvc", "remote", "add", "--local", "--default", "store", str(clone.parent / "store"))
     run(clone, "bash", "-euo", "pipefail", "-c", lines.replace("run-123456-1", "run-1-1"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.helpers.processes import run
 from tests.helpers.projects import use_own_site_cache
+from tests.helpers.remotes import publish
 
 PIPELINE = """
 stages:
@@ -47,16 +48,10 @@ def tiny_project(folder: Path) -> Path:
         run(here, "git", "config", key, value)
     run(here, "dvc", "init", "-q")
     use_own_site_cache(here)
-    run(here, "dvc", "remote", "add", "--default", "store", str(folder / "store"))
     (here / "dvc.yaml").write_text(PIPELINE)
     (here / "params.yaml").write_text("value: 1\n")
     (here / "train.py").write_text(TRAIN.format(shared=str(folder)))
     (here / ".gitignore").write_text("/source\n/data\n/model\n/.dvc/site-cache\n")
     run(here, "dvc", "repro", "-q", "data")
-    run(here, "dvc", "push", "-q")
-    run(here, "git", "add", "-A")
-    run(here, "git", "commit", "-qm", "tiny")
-    run(folder, "git", "init", "-q", "--bare", "-b", "main", "git")
-    run(here, "git", "remote", "add", "origin", str(folder / "git"))
-    run(here, "git", "push", "-q", "origin", "main")
+    publish(here, str(folder / "store"))
     return here

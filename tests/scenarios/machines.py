@@ -34,6 +34,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.postgresql import Server
 from tests.helpers.processes import environment, free_port, run, wait_for
 from tests.helpers.projects import make_project, use_own_site_cache
+from tests.helpers.remotes import publish
 
 TRIALS = 12
 DISK = "1G"  # of the third machine
@@ -56,7 +57,7 @@ def main() -> None:
         (folder / "database").mkdir()
         database = Server(folder / "database")
         try:
-            project = publish(folder, store)
+            project = make_published(folder, store)
             workers = {name: Worker(folder / name, project, database.url) for name in "abc"}
             disturb(workers, database, store, lambda: done(database.url))
             compare(folder, project, workers, database.url)
@@ -102,19 +103,12 @@ class Store:
         self.server.stop()
 
 
-def publish(folder: Path, store: Store) -> Path:
+def make_published(folder: Path, store: Store) -> Path:
     """A project whose commit and data are on the git remote `folder/git` and in the store."""
     (folder / "project").mkdir()
     project = make_project(folder / "project", merge(read_yaml(ROOT / "params.yaml"), TOY))
-    run(project, "dvc", "remote", "add", "--default", "store", "s3://wrist/cache")
-    run(project, "dvc", "remote", "modify", "store", "endpointurl", store.url)
     run(project, "dvc", "repro", "annotate")
-    run(folder, "git", "init", "-q", "--bare", "-b", "main", "git")
-    run(project, "git", "add", "-A")
-    run(project, "git", "commit", "-qm", "data")
-    run(project, "git", "remote", "add", "origin", str(folder / "git"))
-    run(project, "git", "push", "-q", "origin", "HEAD:main")
-    run(project, "dvc", "push", "-q")
+    publish(project, "s3://wrist/cache", store.url)
     say("the project is published")
     return project
 
