@@ -17,7 +17,7 @@ from stages.common.core.errors import UserError, first_few
 from stages.common.model.tracking import shown
 from tools.sweep.exchange import GIT_REMOTE, PAUSE, push
 from tools.sweep.experiments import LOGS, run_experiment
-from tools.sweep.patience import Away, Failed, NotFetched, patiently, say
+from tools.sweep.patience import Away, Failed, NotFetched, Result, patiently, say
 from tools.sweep.room import says_full, with_room
 from tools.temporary import OWNER, temporary_folder
 
@@ -89,7 +89,7 @@ def refuse_unknown_code() -> None:
 
 
 def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: False) -> str:
-    """Run and push one experiment; returns what went wrong, or an empty text.
+    """Run and push one experiment, unless the git remote has it; returns what went wrong, or an empty text.
 
     While a remote is away, or a disk is full, it waits. The clone is removed at the end, unless its result was not
     pushed. The record in MLflow and the checkpoint outlive it where MLFLOW_TRACKING_URI and CHECKPOINT_DIR name places
@@ -102,6 +102,9 @@ def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: Fa
     """
     with ExitStack() as stack:
         try:
+            # A worker goes on after Ctrl-C, or is taken for lost: what it pushed is asked for again.
+            if when_git_answers(job.name, lambda: is_pushed(origin, job.name), stop):
+                return ""
             folder = when_git_answers(job.name, lambda: stack.enter_context(clone(origin)), stop)
             when_data_come(job, stop, folder)
         except Failed as failed:
@@ -116,6 +119,16 @@ def run_in_clone(origin: Origin, job: Job, stop: Callable[[], bool] = lambda: Fa
         if os.environ.get("MLFLOW_TRACKING_URI") and (folder / "mlflow.db").exists():
             say(keep_record(folder, job.name))
     return ""
+
+
+def is_pushed(origin: Origin, name: str) -> bool:
+    """Whether the git remote has an experiment of the commit.
+
+    Raises:
+        Failed: git says why it cannot tell.
+    """
+    # DVC's name of it in git
+    return bool(git("ls-remote", origin.url, f"refs/exps/{origin.commit[:2]}/{origin.commit[2:]}/{name}"))
 
 
 def keep(folder: Path, name: str) -> str:
@@ -136,24 +149,24 @@ def keep_record(folder: Path, name: str) -> str:
     )
 
 
-def when_git_answers(name: str, make: Callable[[], Path], stop: Callable[[], bool]) -> Path:
-    """The clone for an experiment, which is tried again while the git remote is away or a disk is full.
+def when_git_answers(name: str, call: Callable[[], Result], stop: Callable[[], bool]) -> Result:
+    """What a call returns that uses git, which is tried again while the git remote is away or a disk is full.
 
     Args:
         name: of the experiment.
-        make: makes the clone.
+        call: which may be repeated.
         stop: asked before each further attempt.
     Raises:
         Failed: git goes on to fail for ten minutes.
     """
 
-    def attempt() -> Path:
+    def attempt() -> Result:
         try:
-            return make()
+            return call()
         except Failed as failed:
             if says_full(str(failed)):
                 raise
-            raise Away(f"{name}: git cannot clone: {str(failed).splitlines()[0]}", failed) from None
+            raise Away(f"{name}: git fails: {str(failed).splitlines()[0]}", failed) from None
 
     disk = Path(tempfile.gettempdir())
     return with_room(name, lambda: patiently(attempt, stop, PAUSE), stop, disk)

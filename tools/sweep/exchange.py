@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.sweep.experiments import members, names
@@ -12,10 +12,25 @@ from tools.sweep.room import FREE, shortage
 
 GIT_REMOTE = "origin"
 PAUSE = 5.0  # seconds between two attempts
+# Sends what DVC tracks of an experiment alone, for which DVC has no command.
+FILES = """
+import sys
+from dvc.logger import setup
+from dvc.repo import Repo
+setup()
+try:
+    with Repo(_wait_for_lock=True) as repo:
+        repo.push(revs=sys.argv[1:], workspace=False)
+except Exception as error:
+    sys.exit(f"ERROR: {error}")
+"""
 
 
 def push(name: str, stop: Callable[[], bool], folder: Path = Path()) -> None:
-    """Send an experiment: what DVC tracks of it, and its commit. Where it is there already, nothing is sent twice.
+    """Send an experiment: what DVC tracks of it, then its commit. Where it is there already, nothing is sent twice.
+
+    `dvc exp push` alone sends the commit first: a machine that dies meanwhile leaves an experiment without its files,
+    which nobody trains again.
 
     Args:
         name: of the experiment.
@@ -24,7 +39,9 @@ def push(name: str, stop: Callable[[], bool], folder: Path = Path()) -> None:
     Raises:
         Failed: a remote takes nothing; the experiment stays here.
     """
-    when_remote_answers(stop, folder, "exp", "push", GIT_REMOTE, name)
+    words = ("exp", "push", GIT_REMOTE, name)
+    when_remote_answers(stop, folder, words, lambda: run_python(folder, "-c", FILES, name))
+    when_remote_answers(stop, folder, words, lambda: run_dvc(folder, *words, "--no-cache"))
 
 
 def has_remote() -> bool:
@@ -42,18 +59,23 @@ def pull(sweep: str, stop: Callable[[], bool]) -> None:
     Raises:
         Failed: the git remote does not answer.
     """
-    there = when_remote_answers(stop, Path(), "exp", "list", "--all-commits", "--name-only", GIT_REMOTE).split()
+    words = ("exp", "list", "--all-commits", "--name-only", GIT_REMOTE)
+    there = when_remote_answers(stop, Path(), words, lambda: run_dvc(Path(), *words)).split()
     if missing := sorted(set(members(sweep, there)) - set(names(sweep))):
-        when_remote_answers(stop, Path(), "exp", "pull", "--no-cache", GIT_REMOTE, *missing)
+        fetch = ("exp", "pull", "--no-cache", GIT_REMOTE, *missing)
+        when_remote_answers(stop, Path(), fetch, lambda: run_dvc(Path(), *fetch))
 
 
-def when_remote_answers(stop: Callable[[], bool], folder: Path, *words: str) -> str:
-    """What a command of DVC prints, which is tried again while a remote is away or a disk is full.
+def when_remote_answers(
+    stop: Callable[[], bool], folder: Path, words: Sequence[str], call: Callable[[], subprocess.CompletedProcess[str]]
+) -> str:
+    """What a process prints that talks to a remote, and is tried again while that is away or a disk is full.
 
     Args:
         stop: asked before each further attempt.
         folder: the project's root.
-        words: the command's.
+        words: of DVC's command by which a person can repeat it.
+        call: runs it.
     Raises:
         Failed: it fails, and goes on to fail for ten minutes.
     """
@@ -62,11 +84,11 @@ def when_remote_answers(stop: Callable[[], bool], folder: Path, *words: str) -> 
     def attempt() -> str:
         if lack := shortage(folder):
             raise failed(f"no room on a disk: {lack}; {FREE}")
-        done = run_dvc(folder, *words)
+        done = call()
         if done.returncode == 0:
             return done.stdout
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise failed(errors[0] if errors else "no reason is given")
+        lines = done.stderr.splitlines() or ["no reason is given"]
+        raise failed(next((line for line in lines if line.startswith("ERROR")), lines[-1]))
 
     def failed(reason: str) -> Away:
         return Away(f"{command} failed: {reason}", Failed(f"{command} failed, and can be repeated: {reason}"))
@@ -76,6 +98,10 @@ def when_remote_answers(stop: Callable[[], bool], folder: Path, *words: str) -> 
 
 def run_dvc(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command of DVC that waits for others of this project."""
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
+    return run_python(folder, "-m", "dvc", "--wait-for-lock", *words)
+
+
+def run_python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A process of Python that asks nobody anything."""
     own = os.environ | {"GIT_TERMINAL_PROMPT": "0"}  # nobody sees what a captured command asks
-    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, *words], cwd=folder, env=own, capture_output=True, text=True, check=False)

@@ -179,6 +179,8 @@ def run_sweep(name: str, searched: list[str], experiments: dict[str, list[str]],
             raise UserError("\n".join([heading, *failures]))
         if where.exchanges and where.task is None and not stop():
             fetch_members(name, stop)
+            # Workers go on with what an earlier call asked for, also where this one asks for other values.
+            refuse_changed(name, {member: params[member] for member in names(name) if member in params})
         code = stopped(name, stop)
     if code or where.task is not None:
         return code

@@ -89,6 +89,13 @@ def test_a_worker_that_is_lost_costs_its_experiment_only(project: Path, monkeypa
         assert DVCFileSystem(rev=f"grid-{value}").read_text("model") == f"value: {value}\n1\n"
 
 
+def test_what_was_pushed_meanwhile_is_not_trained_again(project: Path) -> None:
+    """After Ctrl-C a worker goes on with what the next call asks for again."""
+    origin, (job,) = find_origin(), jobs("twice", [2])
+    assert run_in_clone(origin, job) == run_in_clone(origin, job) == ""
+    assert [name for _, name in runs(project) if name == job.name] == [job.name]
+
+
 def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> None:
     said = run_in_clone(find_origin(), jobs("bad", [9])[0])
     assert "bad-9 ended with" in said
@@ -162,7 +169,10 @@ def test_a_worker_waits_while_the_git_remote_and_the_dvc_remote_are_away(
     monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=bring_back))
     assert run_in_clone(origin, job) == ""
     said = capsys.readouterr().err
-    assert f"sweep: patient-2: git cannot clone: fatal: repository '{there}/git' does not exist; trying for 60" in said
+    assert (
+        f"sweep: patient-2: git fails: fatal: '{there}/git' does not appear to be a git repository; trying for 60"
+        in said
+    )
     assert "sweep: patient-2: the data do not come: ERROR: failed to reproduce 'train': [Errno 20] Not a" in said
     pull("patient", StopRequest())
     assert names("patient") == ["patient-2"]
@@ -286,7 +296,14 @@ def test_a_machine_that_has_what_a_search_reads_runs_no_stage_before_and_needs_n
 
 def test_a_remote_that_is_away_costs_no_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_experiment("away-2", ["value=2"], ["train"], "away")
-    remote, gone = project.parent / "git", project.parent / "gone"
+    remote, gone, store = project.parent / "git", project.parent / "gone", project.parent / "store"
+    store.rename(gone)
+    store.touch()  # no folder
+    with pytest.raises(Failed, match="`dvc exp push origin away-2` failed, and can be repeated: ERROR"):
+        push("away-2", StopRequest())
+    assert "away-2" not in run(project, "git", "ls-remote", "origin"), "who finds the commit relies on the files"
+    store.unlink()
+    gone.rename(store)
     remote.rename(gone)
     with pytest.raises(Failed, match="`dvc exp push origin away-2` failed, and can be repeated: ERROR"):
         push("away-2", StopRequest())

@@ -108,6 +108,18 @@ def test_what_other_machines_pushed_is_compared_before_anything_runs(
     assert order[:2] == ["fetched", "compared"]
 
 
+def test_what_an_earlier_call_left_to_its_workers_is_compared_when_it_comes(
+    started: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go on after Ctrl-C; the call that follows can ask for other values under the same names."""
+    fetched = [["g-1"], ["g-1", "g-2"]]
+    monkeypatch.setattr(runner, "names", lambda name: fetched.pop(0))
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://node:8786")
+    with pytest.raises(UserError, match=r"what g-2 was run with, .*train\.loop\.epochs is 2 here and 1 there"):
+        runner.run_grid("g", VALUES, Where(), dry_run=False)
+    assert [job.name for job in started] == ["g-2"]
+
+
 def test_a_dry_run_counts_what_is_left(started: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.run_grid("g", VALUES, Where(), dry_run=True) == 0
     assert capsys.readouterr().out == "1 of 2 experiments are left to run.\n1 experiments\n"
