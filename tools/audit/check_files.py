@@ -9,6 +9,7 @@ from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, 
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
+BYTE_CODE = re.compile(r".+\.pyc(\.\d+)?")  # or half-written by Python
 PARTIAL = re.compile(r"\..*-partial-.*")  # as .dvcignore has it
 
 
@@ -62,9 +63,9 @@ def check_ignored(project: Project, check: Check) -> None:
         for file in sorted(top.rglob("*")):
             below = file.relative_to(top).parts
             leftover = (is_made and any(PARTIAL.fullmatch(part) for part in below)) or (
-                (is_made or path.startswith("stages/")) and "__pycache__" in below and ".pyc" in file.name
+                (is_made or path.startswith("stages/")) and "__pycache__" in below and BYTE_CODE.fullmatch(file.name)
             )
-            if file not in seen and not leftover and not file.is_dir():
+            if file not in seen and not leftover and (file.is_symlink() or not file.is_dir()):
                 message = "DVC does not look at it: remove it, or the line of .dvcignore that names it"
                 check.add("/".join((path, *below)), "extra", message)
 

@@ -28,6 +28,25 @@ NO_FILE_OF_DVC = ("PARAMS", "INBOX", "ENCODERS", "LIVE", "DATA_DOCS")
 OF_A_RUN = ("MODELS", "EVALUATION")  # with a folder for each run
 IN_PARTS = ("PINS", "REPORTS")  # of which a stage has some files
 
+OF_A_STAGE = {
+    "ingest": [layout.RAW, layout.QUALITY],
+    "preprocess": [layout.PREPROCESSED],
+    "threshold": [layout.LEVELS],
+    "annotate": [layout.DATASET, layout.LABEL_SHEET],
+}
+OF_THE_REPORT = [  # beside its tables
+    layout.PAGE,
+    layout.PAGE_FILMS,
+    layout.PAGE_TO_MAIL,
+    layout.PREDICTION_SHEET,
+    layout.COMPARISON_MD,
+    layout.COMPARISON_TEX,
+    layout.HEADLINE,
+    layout.CURVES,
+    layout.MODEL_CARD,
+    layout.DATASHEET,
+]
+
 
 class PipelineStage(BaseModel):
     """What a stage of dvc.yaml may say; `frozen`, `persist`, `cache: false` and the like are no part of it."""
@@ -152,6 +171,7 @@ def problems(
             in_parts = name in IN_PARTS and any(item.startswith(f"{place}/") for item in named)
             if not covered(place, named) and not in_parts:
                 yield place, "the stage works on it, and neither deps nor outs hold it; add it"
+    yield from list_differences(paths(stage.outs), stage_outs(room, run), PIPELINE, "the pipeline")
     asked = {dep.def_path: sorted(dep.params) for dep in stage.deps if hasattr(dep, "params")}
     found = [key if file == str(PARAMS) else f"{file}: {key}" for file in sorted(asked) for key in asked[file]]
     for key, message in list_differences(found, stage_params(room, run, params), PIPELINE, "the pipeline"):
@@ -163,6 +183,21 @@ def places(name: str, path: Path, run: Run | None) -> list[str]:
     if name in OF_A_RUN:
         return [str(path / run.folder)] if run else [str(path / variant) for variant in VARIANTS]
     return [str(path / f"{run}.json" if name == "VALIDATION" else path)]
+
+
+def stage_outs(room: str, run: Run | None) -> list[str]:
+    """What a stage writes, sorted: nothing else is a result, though dvc.yaml and dvc.lock agree on it."""
+    from stages.report.main import RESULTS
+
+    if run and room == "train":
+        outs = [layout.MODELS / run.folder, layout.VALIDATION / f"{run}.json"]
+    elif run:
+        outs = [layout.EVALUATION / run.folder]
+    elif room == "report":
+        outs = [*OF_THE_REPORT, *(layout.REPORTS / table.name for table in RESULTS)]
+    else:
+        outs = OF_A_STAGE[room]
+    return sorted(map(str, outs))
 
 
 def stage_params(room: str, run: Run | None, params: Any) -> list[str]:

@@ -140,6 +140,26 @@ def test_a_folder_is_asked_for_however_it_is_imported(line: str, tmp_path: Path)
     assert pipeline_paths(tmp_path, "threshold") == {"RAW": Path("data/raw")}
 
 
+def test_an_output_that_its_stage_does_not_write_is_named(
+    root: Path, changed: Callable[[Callable[[Any], None]], None]
+) -> None:
+    """`dvc metrics show` would show it, and dvc.lock has a hash of it."""
+
+    def add(content: Any) -> None:
+        content["stages"]["report"]["outs"] += ["reports/forged.csv"]
+        content["stages"]["evaluate"]["metrics"] = ["reports/forged/${item.variant}-${item.seed}-${item.fold}.json"]
+        content["stages"]["report"]["outs"].remove("reports/claims.csv")
+        content["metrics"] += ["reports/forged.csv"]
+
+    changed(add)
+    assert set(findings(root)) == {
+        "dvc.yaml: report: reports/forged.csv",
+        "dvc.yaml: report: reports/claims.csv",
+        "dvc.yaml: evaluate: reports/forged/baseline-1-1.json",
+        "dvc.yaml: evaluate: reports/forged/adaptive-1-1.json",
+    }
+
+
 def test_what_tells_dvc_to_look_away_is_named(root: Path, changed: Callable[[Callable[[Any], None]], None]) -> None:
     def loosen(content: Any) -> None:
         stages = content["stages"]
@@ -197,15 +217,18 @@ def test_pipelines_beside_the_one_at_the_root_are_named(committed: bool, tmp_pat
 
 
 def test_files_that_a_dvcignore_hides_are_named(tmp_path: Path) -> None:
-    """Byte code and what a killed stage left are no film and no code of a stage."""
-    for name in ("levels/a.png", "levels/b.png", "levels/__pycache__/c.pyc", "levels/.a-partial-1/b", "evil.pyc"):
+    """Byte code and what a killed stage left are no film and no code of a stage. DVC follows no link to a folder."""
+    passed = ("levels/b.png", "levels/__pycache__/c.pyc", "levels/__pycache__/c.pyc.140", "levels/.a-partial-1/b")
+    for name in (*passed, "levels/a.png", "levels/__pycache__/d.pyc.png", "evil.pyc"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
+    (tmp_path / "levels/link").symlink_to(tmp_path)
     (tmp_path / ".dvcignore").write_text((ROOT / ".dvcignore").read_text() + "/levels/a.png\n")
     ignores.cache_clear()
     stage = SimpleNamespace(deps={"levels": ""}, outs={"evil.pyc": "", "levels": ""})
     lock = SimpleNamespace(stages={"a": stage})
-    assert findings(tmp_path, check_ignored, lock=lock) == ["levels/a.png"]
+    hidden = ["levels/__pycache__/d.pyc.png", "levels/a.png", "levels/link"]
+    assert findings(tmp_path, check_ignored, lock=lock) == hidden
 
 
 def test_source_films_in_folders_that_dvc_does_not_see_are_named(tmp_path: Path) -> None:
