@@ -55,6 +55,7 @@ from stages.common.data.tables import (
     WITHDRAWN,
     Table,
 )
+from stages.ingest.annotations.json_file import Repeated, mapping
 from stages.ingest.quality.expectations import manifest_suite
 from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
@@ -154,8 +155,8 @@ def check_noted(project: Project, check: Check, folder: Path, suite: list[Expect
         return
     expected = [{"expectation": meaning, "rule": rule, "rows": rows} for meaning, rule, _ in suite]
     try:
-        noted = json.loads((project.root / path).read_text())
-    except (OSError, ValueError):
+        noted = json.loads((project.root / path).read_text(), object_pairs_hook=mapping)
+    except (OSError, ValueError, Repeated):
         noted = None
     if noted != expected:
         check.add(str(path), "mismatch", "it is not what its stage notes of the rules and of the number of rows")

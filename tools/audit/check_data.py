@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -155,7 +155,12 @@ def check_raw(project: Project, check: Check) -> None:
         path, cell = project.root / RAW / row["file"], f"{MANIFEST_CSV}: {row['image_id']}"
         if not check.whole(str(RAW / row["file"])) or not path.is_file():
             continue
-        pixels = read_png(path)
+        pixels = read_picture(path)
+        if pixels is None:
+            check.add(
+                str(RAW / row["file"]), "mismatch", "expected a plain grey picture, found one that can look other"
+            )
+            continue
         hashes[row["image_id"]] = pixel_hash(pixels)
         facts = {"file_sha256": sha256(path), "pixel_sha256": hashes[row["image_id"]]}
         size = {"width": pixels.shape[1], "height": pixels.shape[0], "bits": pixels.dtype.itemsize * 8}
@@ -216,7 +221,11 @@ def check_film(project: Project, check: Check, film: Any, grid: Any, shapes: lis
     from stages.annotate.masks import draw_mask
 
     image = film["image_id"]
-    picture, levels = (read_png(image_file(project.root / folder, image)) for folder in (PREPROCESSED, LEVELS))
+    sources = {kind: image_file(folder, image) for kind, folder in (("image", PREPROCESSED), ("levels", LEVELS))}
+    for source in sources.values():
+        if not is_plain(read_picture(project.root / source)):
+            check.add(str(source), "mismatch", "expected a plain grey picture of 8 bits: this can look otherwise")
+    picture, levels = (read_png(project.root / source) for source in sources.values())
     on_grid = [shape.mapped(affine_of(grid)) for shape in shapes]
     drawn = draw_mask(on_grid, levels.shape, mask, levels)
     expected: dict[Picture, np.ndarray] = {"image": picture, "levels": levels, "mask": drawn * np.uint8(255)}
@@ -224,7 +233,7 @@ def check_film(project: Project, check: Check, film: Any, grid: Any, shapes: lis
         path = dataset_file(DATASET, side, image, kind)
         if side in USED and check.whole(str(path), SPLIT_CSV):
             found = read_picture(project.root / path)
-            if found is None or not np.array_equal(found, pixels):
+            if not is_plain(found) or not np.array_equal(found, pixels):
                 check.add(str(path), "mismatch", f"it is not what follows from {RAW}, {PREPROCESSED} and {LEVELS}")
     return split_row(film, grid, side, on_grid, drawn)
 
@@ -242,6 +251,11 @@ def read_picture(path: Path) -> np.ndarray | None:
         return pixels if is_plain else None
     except (UserError, OSError, ValueError):
         return None
+
+
+def is_plain(pixels: np.ndarray | None) -> TypeGuard[np.ndarray]:
+    """Whether `read_picture` found a picture of 8 bits: in one of 16, what a program takes for white is black."""
+    return pixels is not None and pixels.dtype == np.uint8
 
 
 def chunks(content: bytes) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from stages.common.data.layout import (
 from stages.common.data.run_id import Run
 from stages.common.data.tables import PER_IMAGE, SPLIT
 from stages.common.model.metrics import COUNTS, count_pixels
-from tools.audit.check_data import read_picture
+from tools.audit.check_data import is_plain, read_picture
 from tools.audit.findings import Check
 from tools.audit.tables import CLOSE, is_undefined, read_record, read_table, same
 from tools.audit.trace import Project, scores_of
@@ -65,8 +65,8 @@ def check_prediction(
         return
     pred, ref, shown = (read_picture(project.root / path) for path in (mask, label, chances))
     for path, picture in ((mask, pred), (label, ref), (chances, shown)):
-        if picture is None or ref is None or picture.shape != ref.shape:
-            check.add(str(path), "mismatch", "expected a plain grey picture of the label's size")
+        if not is_plain(picture) or not is_plain(ref) or picture.shape != ref.shape:
+            check.add(str(path), "mismatch", "expected a plain grey picture of 8 bits and of the label's size")
             return
     assert pred is not None
     assert ref is not None

@@ -12,9 +12,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_png
+from stages.common.core.hashing import sha256
 from stages.common.data.tables import write_table
 from stages.common.model.metrics import metrics
 from stages.ingest.quality.duplicates import pixel_hash
@@ -22,7 +25,7 @@ from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.forgeries import cover_up, replace
 from tests.helpers.processes import environment, run
-from tools.audit.check_data import check_withdrawn
+from tools.audit.check_data import check_raw, check_withdrawn
 from tools.audit.check_record import check_record, command_words
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage, read_lock
@@ -167,10 +170,12 @@ def test_an_output_whose_account_does_not_add_up_is_never_accepted(own: Path) ->
     beside = sorted(f"{Path(path).parent}/beside.png" for path in pictures)
     for path in beside:
         (own / path).write_bytes(b"x")
-    noted = "data/raw/validation.json"
+    noted, twice = "data/raw/validation.json", "data/dataset/validation.json"
     replace(own / noted, re.sub(r'"rows": \d+', '"rows": 0', (own / noted).read_text(), count=1).encode())
-    cover_up(own, *lacking, *beside, noted)
-    expected = [*(("missing", name) for name in lacking), *(("extra", name) for name in beside), ("mismatch", noted)]
+    replace(own / twice, (own / twice).read_text().replace('"rows": ', '"rows": 99, "rows": ', 1).encode())
+    cover_up(own, *lacking, *beside, noted, twice)
+    expected = [*(("missing", name) for name in lacking), *(("extra", name) for name in beside)]
+    expected += [("mismatch", noted), ("mismatch", twice)]
     assert sorted(discrepancies(own, deep=False)) == sorted(expected)
 
 
@@ -207,6 +212,45 @@ def forge(project: Path, path: str, change: Callable[[pd.DataFrame], pd.DataFram
     (project / path).unlink()  # it may be a link into the cache
     write_table(project / path, table if changed is None else changed)
     cover_up(project, path)
+
+
+def test_pictures_that_look_otherwise_than_their_values_are_named_though_all_values_agree(own: Path) -> None:
+    """In 16 bits the white of 8 bits is black; a picture with another gamma is darker."""
+
+    def deeper(path: str) -> None:
+        pixels = read_png(own / path)
+        (own / path).unlink()
+        write_png(own / path, pixels.astype(np.uint16))
+
+    def darker(path: str) -> None:
+        facts = PngInfo()
+        facts.add(b"gAMA", (1000).to_bytes(4, "big"))
+        with Image.open(own / path) as picture:
+            picture.load()
+        (own / path).unlink()
+        picture.save(own / path, pnginfo=facts)
+
+    masks = [first(own, f"{RUN}/{kind}/*.png") for kind in ("mask", "probability")]
+    masks[1] = masks[1].replace(Path(masks[1]).stem, Path(sorted((own / RUN / "mask").glob("*.png"))[1]).stem)
+    of_dataset = [first(own, f"data/dataset/train{kind}/*.png") for kind in ("", "_levels", "_mask")]
+    made = [first(own, f"data/{folder}/images/*.png") for folder in ("preprocessed", "levels")]
+    for path in (*masks, *of_dataset):
+        deeper(path)
+    for path in made:
+        darker(path)
+    cover_up(own, *masks, *of_dataset, *made)
+    assert discrepancies(own) == [("mismatch", path) for path in sorted((*masks, *of_dataset, *made))]
+
+    raw, check = first(own, "data/raw/images/*.png"), Check()
+    darker(raw)
+    forge(own, "data/raw/manifest.csv", lambda table: set_hash(table, own / raw))
+    check_raw(Project(own), check)
+    assert [finding.name for finding in check.findings] == [raw]
+
+
+def set_hash(manifest: pd.DataFrame, picture: Path) -> None:
+    """Write a picture's SHA-256 into its row of the manifest."""
+    manifest.loc[manifest["image_id"] == picture.stem, "file_sha256"] = sha256(picture)
 
 
 def test_a_number_that_does_not_follow_from_the_counts_is_named_though_dvc_vouches_for_it(own: Path) -> None:
