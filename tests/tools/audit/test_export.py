@@ -80,6 +80,8 @@ def test_documents_that_their_commands_would_not_write_are_named(
         assert found() == []
         page.write_bytes(re.sub(rb"(<code>)[0-9a-f]{12}(</code>)", rb"\1not committed\2", before[page]))
         assert found() == []
+        page.write_bytes(before[page].replace(b"</h1>", b"</h1><code>0123456789ab</code>", 1))
+        assert found() == [("mismatch", "reports/lineage.html")]
         page.write_bytes(before[page].replace(b"<td>", b"<td>9", 1))
         for name, old, new in (("ro-crate-metadata.json", b"md5", b"md6"), ("prov.json", b"f1", b"f2")):
             (exported / name).write_bytes(before[exported / name].replace(old, new, 1))
