@@ -4,8 +4,10 @@ from pathlib import Path
 
 from stages.common.analysis.formatting import device_in_words
 from stages.common.core.errors import first_few
+from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files
-from tools.audit.dvc_lock import LOCK, Lock, Stage, git
+from tools.audit.check_record import PIPELINE
+from tools.audit.dvc_lock import LOCK, Lock, Stage, git, read_yaml, stage_names
 from tools.audit.findings import Check
 from tools.audit.rerun import device
 from tools.audit.trace import Project
@@ -19,8 +21,10 @@ def compare(root: Path, revision: str) -> tuple[bool, str]:
         UserError: there is no such commit, or no dvc.lock in it or here.
     """
     project = Project(root)
-    here, then = project.lock, Lock(git(root, "show", f"{revision}:{LOCK}"))
+    here, then = project.lock, lock_at(root, revision)
     commit = git(root, "rev-parse", "--short", revision).strip()
+    if lacking := sorted(then.stages.keys() - here.stages.keys()):
+        return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different and (changed := changed_since(project)):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
@@ -34,6 +38,12 @@ def compare(root: Path, revision: str) -> tuple[bool, str]:
     others = f" ({len(different) - 1} stages after it, too)" if len(different) > 1 else ""
     reasons = "; ".join(reasons_of(root, first, then.stages.get(first.name)))
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
+
+
+def lock_at(root: Path, revision: str) -> Lock:
+    """dvc.lock at a commit, with the stages that its dvc.yaml has."""
+    lock, pipeline, params = (git(root, "show", f"{revision}:./{name}") for name in (LOCK, PIPELINE, PARAMS))
+    return Lock(lock, stage_names(read_yaml(PIPELINE, pipeline), read_yaml(str(PARAMS), params)))
 
 
 def changed_since(project: Project) -> list[str]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from stages.common.core.files import write_json
 from tests.helpers.commands import wrist
@@ -25,6 +26,22 @@ def test_an_output_that_was_changed_since_is_named_though_dvc_lock_is_the_commit
         same, sentence = compare(project, "HEAD")
     assert not same
     assert sentence.endswith("changed since they were made are reports/comparison.csv")
+
+
+def test_a_pipeline_that_lacks_a_stage_of_the_commit_is_not_the_same(project: Path) -> None:
+    """What the stage wrote would not be looked at."""
+    pipeline, yaml = project / "dvc.yaml", YAML()
+    before = pipeline.read_text()
+    content = yaml.load(before)
+    del content["stages"]["report"]
+    try:
+        with pipeline.open("w") as file:
+            yaml.dump(content, file)
+        same, sentence = compare(project, "HEAD")
+    finally:
+        pipeline.write_text(before)
+    assert not same
+    assert sentence.endswith(": dvc.yaml lacks report")
 
 
 def change_lock(own: Path, old: str, new: str) -> None:
