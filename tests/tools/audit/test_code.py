@@ -104,12 +104,12 @@ def test_a_link_in_place_of_a_folder_of_the_commit_is_named(tmp_path: Path) -> N
 
 
 def test_records_at_the_root_that_make_code_a_librarys_plugin_are_named(tmp_path: Path) -> None:
-    for name in ("evil-1.0.dist-info", "Evil.EGG-INFO", "docs"):
+    for name in ("evil-1.0.dist-info", "Evil.EGG-INFO", "EGG-INFO", "docs"):  # the third in a folder called x.egg
         (tmp_path / name).mkdir()
         (tmp_path / name / "entry_points.txt").write_text("[mlflow.request_header_provider]\nx=evil:X\n")
     (tmp_path / "own.egg-info").mkdir()  # as a build leaves it
     (tmp_path / "own.egg-info/entry_points.txt").write_text("[console_scripts]\nwrist = tools.wrist:main\n")
-    assert list(plugins(tmp_path)) == ["Evil.EGG-INFO", "evil-1.0.dist-info"]
+    assert list(plugins(tmp_path)) == ["EGG-INFO", "Evil.EGG-INFO", "evil-1.0.dist-info"]
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r", "\f", "\x1c", "\x85", "\u2028"], ids=repr)
