@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.common.data.geometry import fill_polygon
 from stages.common.data.shapes import Shape, box_shape
+from stages.ingest.annotations.film_names import without_storage
 from stages.ingest.annotations.json_file import (
     HOW_TO_FIX,
     SHAPES,
@@ -34,7 +35,8 @@ def read_coco(content: bytes) -> Labels:
         names = {item["id"]: str(item["name"]) for item in map(record, listed(record(data).get("categories", [])))}
         for image, line in with_lines(text, "images", data["images"]):
             record(image)
-            size = (finite(image["width"]), finite(image["height"])) if "width" in image else None
+            unknown = image.get("width") is None  # null: Label Studio's converter, of a film without a shape
+            size = None if unknown else (finite(image["width"]), finite(image["height"]))
             first, own = films.get(image["id"]), FilmLabels(size=size, line=line)
             if first is not None:  # whose shapes those of this id are is not known
                 again = f"id {image['id']!r:.40} a second time"
@@ -43,7 +45,7 @@ def read_coco(content: bytes) -> Labels:
                 for either in (first, own):
                     either.problems.append(("", problem))
             films.setdefault(image["id"], own)
-            labels.add_film(str(image["file_name"]), own)
+            labels.add_film(without_storage(str(image["file_name"])), own)
         annotations = listed(data["annotations"])
     except SHAPES as error:
         raise Unreadable("COCO JSON with images and annotations", error_text(error), HOW_TO_FIX) from None

@@ -16,6 +16,7 @@ FILM_SUFFIXES = (*SUFFIXES, *DICOM_SUFFIXES)
 # a number of the hospital), unless other names of the same export have one with letters.
 EXPORTED = re.compile("^(?=[0-9]*[a-f])[0-9a-f]{8}-")
 EXPORTED_AMONG_OTHERS = re.compile("^[0-9a-f]{8}-")
+LOCAL_STORAGE = "/local-files/?d="  # the folder of a server of Label Studio that reads films itself, in their addresses
 FIRST_CHANNEL = re.compile("_0000$")  # which nnU-Net puts behind it
 # How Roboflow names the copies that it makes of hand.png: hand_png.rf.0b9d4...jpg
 AUGMENTED = re.compile(r"(.+)_(?:png|jpe?g|jfif|webp|bmp|tiff?)\.rf\.[0-9a-z]+", re.IGNORECASE)
@@ -33,6 +34,12 @@ def original_of(name: str) -> str:
     """The name without suffix of the film that a film is an augmented copy of (Roboflow); blank where it is none."""
     copy = AUGMENTED.fullmatch(without_suffix(PurePosixPath(name).name))
     return copy[1] if copy else ""
+
+
+def without_storage(name: str) -> str:
+    """The name of a film in the local storage of a server of Label Studio without its folders; others as they are."""
+    _, local, path = name.partition(LOCAL_STORAGE)
+    return PurePosixPath(unquote(path)).name if local else name
 
 
 def suffix_of(name: str) -> str:

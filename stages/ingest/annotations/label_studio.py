@@ -1,11 +1,11 @@
 """Label Studio: its own JSON export."""
 
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
 from stages.common.data.shapes import Shape
+from stages.ingest.annotations.film_names import without_storage
 from stages.ingest.annotations.json_file import (
     SHAPES,
     error_text,
@@ -67,8 +67,7 @@ def film_name(task: dict[str, Any]) -> str:
         KeyError, Wrong: the task states none.
     """
     image = str(task.get("file_upload") or record(task["data"])["image"])
-    _, local, path = image.partition("/local-files/?d=")  # of a storage that the server reads itself
-    return (unquote(path) if local else image).rsplit("/", 1)[-1]
+    return without_storage(image).rsplit("/", 1)[-1]
 
 
 def add_result(film: FilmLabels, item: dict[str, Any], line: int, task: int) -> None:

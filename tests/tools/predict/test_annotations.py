@@ -19,6 +19,7 @@ from stages.common.core.files import read_json, read_png
 from stages.common.data.layout import RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST
+from stages.ingest.annotations.coco import read_coco
 from stages.ingest.annotations.label_studio import read_label_studio
 from stages.ingest.main import main
 from stages.ingest.params import Params
@@ -179,12 +180,16 @@ def test_the_table_and_the_page_are_written_before_the_files_of_annotation_tools
     assert {"summary.csv", "index.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
-def test_label_studios_films_are_named_without_the_folders_of_its_server() -> None:
+def test_films_of_label_studios_exports_are_named_without_the_folders_of_its_server() -> None:
     images = ["/data/local-files/?d=films/ward%201/left%20hand.png", "/data/local-files/?d=arm.png"]
     images += ["s3://bucket/films/foot.png", "/data/upload/1/8c5f0a10-knee.png"]
     tasks = [{"data": {"image": image}, "annotations": [{"result": []}]} for image in images]
     names = ["left hand.png", "arm.png", "foot.png", "8c5f0a10-knee.png"]
     assert list(read_label_studio(json.dumps(tasks).encode()).films) == names
+    sizes = {"width": None, "height": None}
+    listed = [{"id": number, "file_name": image, **sizes} for number, image in enumerate(images[:2])]
+    coco = {"images": listed, "annotations": [], "categories": []}
+    assert list(read_coco(json.dumps(coco).encode()).films) == names[:2], "as its own converter writes them"
 
 
 ODD_NAMES = (
