@@ -221,9 +221,13 @@ def fracatlas(
 ) -> None:
     """Train and test on the 171 fractured wrists of FracAtlas.
 
-    It fetches them and prints the comparison. It writes the recipe, ingest.sources and annotate.split into
-    params.yaml. Rerun it to resume.
+    It fetches them, says how long the trainings will take, and prints the comparison. It writes the recipe,
+    ingest.sources and annotate.split into params.yaml. Rerun it to resume.
     """
+    from stages.recipes import RECIPES
+
+    precision = RECIPES.get(recipe, {}).get("train.loop.precision", "portable")
+    pin_instructions(torch=precision == "portable")  # steps of a training are timed
     from tools.audit.actions import write_page
     from tools.fetch.fracatlas import compare_on_fracatlas
 

@@ -12,7 +12,8 @@ from stages.ingest.sources.presets import READY
 from tools.fetch.data_sets import fetch_urls
 from tools.params_file import change
 from tools.recipe import choose_recipe, in_full
-from tools.sweep.matrix import repro
+from tools.sweep.cost import cost_of_rest
+from tools.sweep.matrix import repro, trainings_left
 
 SUBSET = {"subset": "fracatlas_wrist"}
 
@@ -20,7 +21,7 @@ SUBSET = {"subset": "fracatlas_wrist"}
 def compare_on_fracatlas(films: Path | None, recipe: str) -> int:
     """Change params.yaml to the 171 wrists of FracAtlas, fetch them unless they are here, and run the pipeline.
 
-    Returns the exit code of `dvc repro`.
+    It says how long the trainings will take before the first of them starts. Returns the exit code of `dvc repro`.
 
     Args:
         films: a folder with the 171 films and FracAtlas's COCO file; None: they are fetched.
@@ -37,6 +38,11 @@ def compare_on_fracatlas(films: Path | None, recipe: str) -> int:
     print("\n".join([f"{PARAMS}, recipe {recipe}:", *(f"  {line}" for line in lines)]), flush=True)
     if not films:
         fetch_urls(Params.model_validate(read_params(PARAMS)["ingest"]))
+    if code := repro("annotate"):
+        return code
+    params = read_params(PARAMS)
+    if left := trainings_left(params):
+        print(cost_of_rest(params, len(left)), flush=True)
     return repro()
 
 

@@ -1,4 +1,4 @@
-"""What a sweep will cost, before it starts."""
+"""What trainings will cost, before they start."""
 
 import json
 import time
@@ -62,13 +62,35 @@ def expected_cost(experiments: Sequence[dict[str, Any]]) -> str:
     """
     present = read_params(PARAMS)
     planned = [read_trainings(params, present) for params in experiments]
-    timed = {kind: time_step(item.settings, item.side) for kind, item in {one.kind: one for one in planned}.items()}
-    here = sum(item.count * (item.steps * timed[item.kind][0] + OUTSIDE) for item in planned)
-    there = sum(item.count * (item.steps * timed[item.kind][1] / GPU_FLOPS + OUTSIDE) for item in planned)
+    hours_of_all = expected_hours([(item, item.count) for item in planned])
+    return f"{describe_trainings(planned)}\n{describe_data_stages(experiments, present)}{hours_of_all}"
+
+
+def cost_of_rest(params: dict[str, Any], left: int) -> str:
+    """The same for the trainings of params.yaml that are left, whose data are there.
+
+    Args:
+        params: of params.yaml.
+        left: trainings, at least 1.
+    """
+    item = read_trainings(params, params)
+    count = f"{left} training{'s' if left > 1 else ''}"
+    return f"{count} of {item.settings.loop.epochs} epochs on {item.films} films.\n{expected_hours([(item, left)])}"
+
+
+def expected_hours(planned: Sequence[tuple[Trainings, int]]) -> str:
+    """Two sentences: hours on this machine, and on one GPU.
+
+    Args:
+        planned: kinds of trainings, each with how many there are.
+    """
+    kinds = {item.kind: item for item, _ in planned}
+    timed = {kind: time_step(item.settings, item.side) for kind, item in kinds.items()}
+    here = sum(count * (item.steps * timed[item.kind][0] + OUTSIDE) for item, count in planned)
+    there = sum(count * (item.steps * timed[item.kind][1] / GPU_FLOPS + OUTSIDE) for item, count in planned)
     seconds = ", ".join(f"{step:.2f}" for step, _ in timed.values())
     operations = ", ".join(f"{step / 1e9:.0f}" for _, step in timed.values())
     return (
-        f"{describe_trainings(planned)}\n{describe_data_stages(experiments, present)}"
         f"On this machine some {hours(here)} ({seconds} s a step, measured just now, one training at a time).\n"
         f"On one H200 some {hours(there)} (an estimate: {operations} GFLOP a step, {GPU_FLOPS / 1e12:.1f} TFLOP a "
         f"second as a resnet18 U-Net reached on an H200, and {OUTSIDE:.0f} s round each training)."

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from dvc.repo import Repo
 
@@ -35,12 +36,10 @@ def reproduce(jobs: int | None) -> int:
     """
     refuse_unknown_code()
     params = read_params(PARAMS)
-    train, folds = trained_params(params)
     if code := repro("annotate"):
         return code
     with stop_request() as stop:
-        runs = [str(Run(*item)) for item in product(VARIANTS, train.seeds, folds)]
-        todo = changed([f"train@{run}" for run in runs])
+        todo = trainings_left(params)
         targets = {
             f"{REPRO}-{stage.partition('@')[2]}": [stage, stage.replace("train", "evaluate", 1)] for stage in todo
         }
@@ -63,6 +62,16 @@ def stopped(stop: StopRequest) -> int:
         return 0
     print("repro: stopped; rerun the command to resume", file=sys.stderr)
     return stop.code
+
+
+def trainings_left(params: dict[str, Any]) -> list[str]:
+    """The stages of trainings that `dvc repro` would run, or restore; the data stages are done.
+
+    Args:
+        params: of params.yaml.
+    """
+    train, folds = trained_params(params)
+    return changed([f"train@{Run(*item)}" for item in product(VARIANTS, train.seeds, folds)])
 
 
 def changed(stages: list[str]) -> list[str]:

@@ -29,6 +29,8 @@ def ran(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         return 7 if Path("broken").exists() else 0
 
     monkeypatch.setattr("tools.fetch.fracatlas.repro", note)
+    monkeypatch.setattr("tools.fetch.fracatlas.trainings_left", lambda params: ["train@adaptive-1-1"])
+    monkeypatch.setattr("tools.fetch.fracatlas.cost_of_rest", lambda params, left: f"{left} left, {len(calls)} run")
     return calls
 
 
@@ -43,10 +45,11 @@ def test_a_folder_of_films_is_the_only_source(ran: list[tuple[str, ...]], capsys
     assert "Abedeen" in entry.licence
     assert params["ingest"]["inbox"] == str(Path("my films").resolve())
     assert params["annotate"]["split"]["by"] == "given"
-    assert ran == [()]
+    assert ran == [("annotate",), ()]
     said = capsys.readouterr().out
     assert "params.yaml, recipe strong:" in said
     assert "annotate.split -> {'by': 'given'" in said
+    assert said.endswith("1 left, 1 run\n"), "expected to be told before the first training"
     assert "# what is larger is refused" in PARAMS.read_text().lower(), "comments stay"
 
 
@@ -64,7 +67,7 @@ def test_without_a_folder_the_archive_is_fetched_and_pinned(
     assert isinstance(entry, Url)
     assert Path("cache/fracatlas/v7/FracAtlas.zip").is_file()
     assert Path("data/pins/fracatlas--v7.csv").is_file()
-    assert ran == [()]
+    assert ran == [("annotate",), ()]
 
 
 def test_a_recipe_that_is_not_there_changes_nothing(ran: list[tuple[str, ...]]) -> None:
@@ -88,5 +91,5 @@ def test_a_stage_that_fails_ends_the_command(ran: list[tuple[str, ...]], capsys:
     Path("broken").touch()
     Path("films").mkdir()
     assert wrist("fracatlas", "--films", "films", "--recipe", "fast") == 7
-    assert ran == [()]
+    assert ran == [("annotate",)]
     assert "page:" not in capsys.readouterr().out

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
 from stages.common.core.errors import UserError
+from stages.common.data.layout import PARAMS
 from stages.train.params import Dwa, Fixed, Linear, Random, Reversed, read_weights
 from stages.train.weighting import make_weighting
 from tests.helpers.paths import ROOT
 from tools.sweep.arms import arms
-from tools.sweep.cost import expected_cost, hours
+from tools.sweep.cost import cost_of_rest, expected_cost, hours
 from tools.sweep.overrides import expand, overridden, replace_adaptive
 from tools.sweep.ranges import Range, parse_range
 from tools.sweep.runner import check_ranges
@@ -162,6 +163,16 @@ def test_a_cost_counts_what_overrides_change(monkeypatch: pytest.MonkeyPatch) ->
     assert "(1.00, 2.00 s a step" in said
     assert "1, 2 GFLOP a step" in said
     assert "some 13 min" in said  # 24 epochs of 10 steps of 1 s and of 2 s, and 20 s round each training
+
+
+def test_the_cost_of_trainings_that_are_left_counts_these(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.sweep.cost.time_step", lambda settings, side: (6.0, 1e9))
+    shutil.copy(ROOT / PARAMS, here)
+    params = overridden(["train.seeds=[1,2]", "annotate.split.train=100"])
+    first, second, _ = cost_of_rest(params, 3).splitlines()
+    assert first == "3 trainings of 24 epochs on 80 films."
+    assert second.startswith("On this machine some 73 min (6.00 s a step")
+    assert cost_of_rest(params, 1).startswith("1 training of 24 epochs on 80 films.\nOn this machine some 24 min")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(120, "2 min"), (5400, "90 min"), (9000, "2.5 h")])
