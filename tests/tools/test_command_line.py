@@ -114,8 +114,7 @@ def test_a_report_that_is_not_there_is_said(here: Path) -> None:
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_one_sentence(signum: signal.Signals, code: int, tmp_path: Path) -> None:
-    command = ["wrist", "predict", "films", "--model", "adaptive"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(["wrist", "doctor"], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     time.sleep(0.5)
     assert process.poll() is None, "the command ended before the signal"
     process.send_signal(signum)
