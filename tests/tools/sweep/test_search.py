@@ -83,6 +83,14 @@ def test_a_trial_whose_training_failed_is_not_tried_again_by_this_call(
     assert opened.trials[0].params not in [params for params, _ in searching.unfinished(opened)]
 
 
+def test_three_failures_in_a_row_end_a_search(trained: list[str], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "run_experiment", fail)
+    searching = wide()
+    with pytest.raises(UserError, match=r"^wide: 3 trials in a row failed, the last one thus: no room$"):
+        searching.run(10, 1)
+    assert len(searching.open().trials) == 3
+
+
 def test_a_trial_that_is_cut_short_ends_a_row_of_failures(trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     opened, searching = optuna.create_study(direction="maximize"), wide()
     searching.failures = ["one", "two"]

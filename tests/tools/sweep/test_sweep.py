@@ -214,15 +214,20 @@ def test_the_network_of_the_best_experiment_loads_from_the_registry_in_a_clean_p
     output = run(project, *SWEEP, "register", "wide")
     assert "as models:/wrist-fracture@champion" in output
     assert run(project, *SWEEP, "register", "wide") == output  # no second version
-    script = """
+    (load,) = re.findall(
+        r'^python -c "import mlflow; (mlflow\.pyfunc.*)"$',
+        (ROOT / "docs/how-to/sweeps.md").read_text(),
+        re.MULTILINE,
+    )
+    script = f"""
 import mlflow, numpy
-mlflow.set_tracking_uri("sqlite:///{project}/mlflow.db")
-model = mlflow.pyfunc.load_model("models:/wrist-fracture@champion")
+model = {load}
 print("logits", model.predict(numpy.zeros((1, 1, 64, 64), numpy.uint8)).shape)
 versions = mlflow.MlflowClient().search_model_versions("name = 'wrist-fracture'")
 print("versions", [version.version for version in versions])
 """
-    said = run(tmp_path, sys.executable, "-c", script.format(project=project))
+    store = f"MLFLOW_TRACKING_URI=sqlite:///{project}/mlflow.db"
+    said = run(tmp_path, "env", store, sys.executable, "-c", script)
     assert "logits (1, 64, 64)" in said
     assert "versions [1]" in said or "versions ['1']" in said
     assert "found none" in run(project, *SWEEP, "register", "nothing", code=1)

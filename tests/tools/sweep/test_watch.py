@@ -41,6 +41,24 @@ def test_a_trial_below_the_median_is_cut_after_the_warm_up(here: Path, monkeypat
     assert study.trials[-1].intermediate_values == {1: 0.01, 2: 0.35}
 
 
+def test_a_search_cuts_from_the_sixth_trial_on_and_after_a_third_of_the_epochs(here: Path) -> None:
+    settings = Params.model_validate({"adaptive": "linear", "loop": {"epochs": 9}})
+    study = Search("wide", settings, [1], [], [], print).open()
+
+    def looks(value: float, epochs: int) -> list[bool]:
+        """Whether a trial with this validation Dice would be cut after each epoch; it ends well."""
+        trial, found = study.ask(), []
+        for epoch in range(1, epochs + 1):
+            trial.report(value, epoch)
+            found.append(trial.should_prune())
+        study.tell(trial, value)
+        return found
+
+    for value in (0.9, 0.9, 0.9, 0.9, 0.1):
+        assert not any(looks(value, 9))
+    assert looks(0.1, 4) == [False, False, False, True]
+
+
 def test_a_trial_as_good_as_the_others_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = study_of([[0.1, 0.4, 0.6], [0.1, 0.5, 0.7], [0.1, 0.3, 0.5]])
     watch = Watch("wide-3", study.ask())
