@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from stages.common.core.process import has_ended, process_name
 
+PATIENCE = 60  # seconds for what still works in a folder that is to be removed
 PREFIX, OWNER = "wrist-clone-", "process"  # of temporary folders, and of the file in each that names its process
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """An empty folder that is removed at the end; those of killed processes are removed first, before they fill a disk.
+    """An empty folder that is removed at the end, when nothing works in it any more.
 
-    Each lies beside the name of its process. Without that name a folder stays.
+    Those of killed processes are removed first, before they fill a disk. Each lies beside the name of its process.
+    Without that name a folder stays.
     """
     remove_abandoned()
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -27,7 +31,18 @@ def temporary_folder() -> Iterator[Path]:
         yield path / "project"
     finally:
         if owner.exists():
+            psutil.wait_procs(processes_in(path), PATIENCE)
             shutil.rmtree(path, ignore_errors=True)
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """What works in a folder: a training that was asked to stop writes its state, and would make the folder anew."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # of another user, or gone by now
+            if Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+    return found
 
 
 def remove_abandoned() -> None:

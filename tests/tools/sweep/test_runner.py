@@ -1,6 +1,8 @@
 """What a grid or a task of an array runs, without running it."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +165,16 @@ def test_a_task_that_is_stopped_is_no_failure(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(execution, "find_origin", lambda: Origin("git", "abc", ("t", "t@example.org")))
     monkeypatch.setattr(execution, "run_in_clone", end)
     assert execution.run_jobs([Job("g-1", [], ["train"], "g")], Where(task=0), stop) == []
+
+
+def test_a_folder_is_removed_when_nothing_works_in_it_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM for a whole task ends DVC at once, and its training writes its state a while later."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = "import pathlib, sys, time; time.sleep(1); pathlib.Path(sys.argv[1], 'mlruns').mkdir(parents=True)"
+    with temporary_folder() as folder:
+        training = subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=folder)
+    training.wait()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_of_killed_workers_are_removed_and_those_of_living_ones_stay(
