@@ -36,9 +36,7 @@ $(READY): requirements.lock requirements-dev.lock pyproject.toml
 
 repro: $(READY) ## run the pipeline and print the comparison
 	@dvc repro
-	@wrist audit page
-	@echo && wrist report
-	@wrist audit compare || true
+	@wrist report --lineage
 
 fracatlas: $(READY) ## fetch the wrists of FracAtlas and run the pipeline on them; FILMS=folder, RECIPE=strong
 	@wrist fracatlas $(if $(FILMS),--films '$(FILMS)') $(if $(RECIPE),--recipe $(RECIPE))

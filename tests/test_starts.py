@@ -9,7 +9,7 @@ from tests.helpers.paths import ROOT
 
 # What takes a tenth of a second or more to load, and which of it each start needs.
 SLOW = {
-    *("cv2", "distributed", "great_expectations", "highdicom", "lightning_fabric", "matplotlib", "mlflow"),
+    *("cv2", "distributed", "dvc.repo", "great_expectations", "highdicom", "lightning_fabric", "matplotlib", "mlflow"),
     *("onnxruntime", "pandas", "pydicom", "requests", "scipy", "segmentation_models_pytorch", "skimage", "sklearn"),
     *("statsmodels", "timm", "torch", "torchvision"),
 }
@@ -23,6 +23,8 @@ STARTS = {
     "stages.evaluate.main": MODEL | {"cv2", "skimage"},
     "stages.report.main": {"cv2", "pandas", "scipy", "matplotlib", "skimage", "statsmodels"},
     "tools.predict.batch": {"cv2", "scipy"},  # its median filter
+    "tools.audit.page": {"pandas"},
+    "tools.audit.compare": {"pandas"},
 }
 
 

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from stages.common.core.arithmetic import pin_instructions
 from stages.common.core.signals import begin_working
-from stages.common.data.layout import AUDIT_PAGE, COMPARISON_MD, PAGE, PARAMS
+from stages.common.data.layout import AUDIT_PAGE, PARAMS
 from tools.predict import FORMATS
 
 LINE = 61  # characters of a command's sentence, beside its words on a terminal of 80 columns
@@ -201,14 +201,16 @@ def worker(
 
 
 @app.command()
-def report() -> None:
+def report(
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Also do what `wrist audit page` and `wrist audit compare` do.")
+    ] = False,
+) -> None:
     """Print the comparison of the last run. It says where its page lies."""
-    from stages.common.core.errors import UserError
+    from tools.present import print_report, print_report_with_lineage
 
     begin_working()
-    if not (COMPARISON_MD.is_file() and PAGE.is_file()):
-        raise UserError(f"{COMPARISON_MD}: there is no report yet; run `make repro` or `dvc repro`")
-    print(f"{COMPARISON_MD.read_text()}The page: {PAGE.resolve()}")
+    (print_report_with_lineage if lineage else print_report)()
 
 
 @app.command()
@@ -230,12 +232,13 @@ def fracatlas(
     pin_instructions(torch=precision == "portable")  # steps of a training are timed
     from tools.audit.actions import write_page
     from tools.fetch.fracatlas import compare_on_fracatlas
+    from tools.present import print_report
 
     begin_working()
     if code := compare_on_fracatlas(films, recipe):
         raise typer.Exit(code)
     write_page(AUDIT_PAGE)
-    report()
+    print_report()
 
 
 @app.command("send-run")

@@ -90,13 +90,20 @@ def verify_revision(revision: str, deep: bool, stages: str, form: str, evidence:
     return verify_commit(Path().resolve(), revision, words)
 
 
-def compare_outputs(revision: str) -> int:
-    """Say whether all outputs are those of a commit; returns 1 where they are not."""
+def compare_outputs(revision: str, known: "Project | None" = None) -> int:
+    """Say whether all outputs are those of a commit; returns 1 where they are not.
+
+    Args:
+        revision: a commit, a branch or a tag.
+        known: the project here, where it has been read.
+    """
     from tools.audit.compare import compare
     from tools.audit.render import one_line
+    from tools.audit.trace import Project
 
+    project = known or Project(Path())
     with busy("compare: hashes outputs"):
-        same, sentence = compare(Path(), revision)
+        same, sentence = compare(project, revision)
     print(one_line(sentence))
     return 0 if same else 1
 
@@ -187,8 +194,13 @@ def export_lineage() -> int:
     return 0
 
 
-def write_page(output: Path) -> int:
-    """Write the page to `output`; returns the exit code."""
+def write_page(output: Path, known: "Project | None" = None) -> int:
+    """Write the page to `output`; returns the exit code.
+
+    Args:
+        output: the page.
+        known: the project here, where it has been read.
+    """
     from stages.common.core.files import write_text
     from tools.audit.own_output import require_own_output
     from tools.audit.page import is_page, render
@@ -196,6 +208,6 @@ def write_page(output: Path) -> int:
 
     require_own_output(output, is_page)
     with busy("page: reads the records"):
-        write_text(output, render(Project(Path()), output))
+        write_text(output, render(known or Project(Path()), output))
     print(f"page: {output}")
     return 0

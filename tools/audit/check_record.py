@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.common.core.errors import UserError
@@ -47,6 +45,9 @@ def pipeline(root: Path) -> dict[str, Any]:
     Raises:
         UserError: DVC cannot read the pipeline.
     """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo  # half a second, of which a comparison of hashes has no need
+
     try:
         with Repo(str(root)) as repo:
             return {stage.addressing: stage for stage in repo.index.stages}

@@ -14,14 +14,13 @@ from tools.audit.trace import Project
 from tools.doctor.packages import differences
 
 
-def compare(root: Path, revision: str) -> tuple[bool, str]:
+def compare(project: Project, revision: str) -> tuple[bool, str]:
     """Whether all outputs have the bytes whose hashes dvc.lock has at a commit, and a sentence for the user.
 
     Raises:
-        UserError: there is no such commit, or no dvc.lock in it or here.
+        UserError: there is no such commit, or no dvc.lock in it.
     """
-    project = Project(root)
-    here, then = project.lock, lock_at(root, revision)
+    root, here, then = project.root, project.lock, lock_at(project, revision)
     commit = git(root, "rev-parse", "--short", revision).strip()
     if lacking := sorted(then.stages.keys() - here.stages.keys()):
         return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
@@ -40,9 +39,15 @@ def compare(root: Path, revision: str) -> tuple[bool, str]:
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
 
 
-def lock_at(root: Path, revision: str) -> Lock:
-    """dvc.lock at a commit, with the stages that its dvc.yaml has."""
-    lock, pipeline, params = (git(root, "show", f"{revision}:./{name}") for name in (LOCK, PIPELINE, PARAMS))
+def lock_at(project: Project, revision: str) -> Lock:
+    """dvc.lock at a commit, with the stages that its dvc.yaml has; that of the workspace, where both say the same.
+
+    To read YAML takes a fifth of a second, to compare texts does not.
+    """
+    root, names = project.root, (LOCK, PIPELINE, str(PARAMS))
+    lock, pipeline, params = (git(root, "show", f"{revision}:./{name}") for name in names)
+    if (lock, pipeline, params) == (project.lock.text, *((root / name).read_text() for name in names[1:])):
+        return project.lock
     return Lock(lock, stage_names(read_yaml(PIPELINE, pipeline), read_yaml(str(PARAMS), params)))
 
 

@@ -50,6 +50,7 @@ class Lock:
     """
 
     def __init__(self, text: str, names: set[str] | None = None) -> None:
+        self.text = text
         self.entries = read_entries(text)
         stages = read_stages(self.entries)
         wanted = set(stages) if names is None else names

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.common.core.files import write_json
+from stages.common.data.layout import AUDIT_PAGE
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
@@ -23,7 +24,7 @@ def test_outputs_of_the_commit_are_recognised(project: Path, capsys: pytest.Capt
 
 def test_an_output_that_was_changed_since_is_named_though_dvc_lock_is_the_committed_one(project: Path) -> None:
     with flipped(project / "reports/comparison.csv"):
-        same, sentence = compare(project, "HEAD")
+        same, sentence = compare(Project(project), "HEAD")
     assert not same
     assert sentence.endswith("changed since they were made are reports/comparison.csv")
 
@@ -37,7 +38,7 @@ def test_a_pipeline_that_lacks_a_stage_of_the_commit_is_not_the_same(project: Pa
     try:
         with pipeline.open("w") as file:
             yaml.dump(content, file)
-        same, sentence = compare(project, "HEAD")
+        same, sentence = compare(Project(project), "HEAD")
     finally:
         pipeline.write_text(before)
     assert not same
@@ -59,7 +60,7 @@ def outputs(own: Path, path: str) -> str:
 def test_the_first_stage_that_differs_is_named_with_its_params(own: Path) -> None:
     change_lock(own, "classes: 4", "classes: 3")
     change_lock(own, outputs(own, "data/levels"), "0" * 32 + ".dir")
-    same, sentence = compare(own, "HEAD")
+    same, sentence = compare(Project(own), "HEAD")
     assert not same
     assert ": threshold is the first to differ" in sentence
     assert "Its parameters differ: threshold" in sentence
@@ -76,7 +77,7 @@ def test_what_trained_is_named_in_plain_words(device: str, said: str, own: Path)
     model.write_text(json.dumps(record))
     change_lock(own, outputs(own, "models/baseline/seed-1-fold-1"), "0" * 32 + ".dir")
     change_lock(own, outputs(own, "reports/index.html"), "0" * 32)  # of report, which reads models/baseline
-    _, sentence = compare(own, "HEAD")
+    _, sentence = compare(Project(own), "HEAD")
     assert ": train@baseline-1-1 is the first to differ (1 stages after it, too)" in sentence
     assert f"It was computed on {said}; portable bytes come only from a CPU with instructions up to AVX2" in sentence
 
@@ -88,7 +89,7 @@ def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_n
     metrics.unlink()
     metrics.write_text(json.dumps(record | {"device": "NVIDIA H100"}))
     change_lock(own, outputs(own, folder), "0" * 32 + ".dir")
-    _, sentence = compare(own, "HEAD")
+    _, sentence = compare(Project(own), "HEAD")
     assert ": evaluate@baseline-1-1 is the first to differ" in sentence
     assert "It was computed on NVIDIA H100; portable bytes come only from a CPU" in sentence
     clone, check = own.parent / "clone", Check()
@@ -103,8 +104,30 @@ def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_n
 
 def test_a_difference_without_a_reason_asks_for_a_report(own: Path) -> None:
     change_lock(own, outputs(own, "reports/claims.csv"), "0" * 32)
-    _, sentence = compare(own, "HEAD")
+    _, sentence = compare(Project(own), "HEAD")
     assert ": report is the first to differ. Parameters, code, data and libraries are the same" in sentence
+
+
+def test_a_report_with_its_lineage_is_that_of_three_commands(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [wrist("audit", "page"), wrist("report"), wrist("audit", "compare")] == [0, 0, 0]
+    page = (own / AUDIT_PAGE).read_text()
+    head, _, rest = capsys.readouterr().out.partition("\n")
+    (own / AUDIT_PAGE).unlink()
+    assert wrist("report", "--lineage") == 0
+    assert capsys.readouterr().out == f"{head}\n\n{rest}"
+    assert (own / AUDIT_PAGE).read_text() == page
+
+
+def test_a_report_of_other_bytes_is_no_failure(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_lock(own, outputs(own, "reports/claims.csv"), "0" * 32)
+    assert wrist("report", "--lineage") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("other bytes than those of ")
+    run(own, "git", "rm", "-q", "--cached", "dvc.lock")
+    run(own, "git", "commit", "-qm", "no outputs")
+    assert wrist("report", "--lineage") == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1].startswith("The page: ")
+    assert said.err.startswith("wrist: git show HEAD:dvc.lock: ")
 
 
 def test_a_commit_that_is_none_is_one_sentence(project: Path) -> None:
