@@ -13,16 +13,19 @@ SLOW = {
     *("onnxruntime", "pandas", "pydicom", "requests", "scipy", "segmentation_models_pytorch", "skimage", "sklearn"),
     *("statsmodels", "timm", "torch", "torchvision"),
 }
-MODEL = {"pandas", "scipy", "mlflow", "torch", "torchvision", "segmentation_models_pytorch", "timm", "requests"}
+MODEL = {"pandas", "scipy", "torch", "torchvision", "segmentation_models_pytorch", "timm"}
 STARTS = {
+    "stages": set(),
     "stages.ingest.main": {"cv2", "pandas", "scipy", "pydicom", "requests"},  # pydicom loads requests
-    "stages.preprocess.main": {"cv2", "pandas", "scipy"},
-    "stages.threshold.main": {"cv2", "pandas"},
-    "stages.annotate.main": {"cv2", "pandas", "scipy", "sklearn"},
-    "stages.train.main": MODEL | {"cv2", "lightning_fabric"},
-    "stages.evaluate.main": MODEL | {"cv2", "skimage"},
+    "stages.preprocess.main": {"cv2", "pandas"},
+    "stages.threshold.main": {"pandas"},
+    "stages.annotate.main": {"pandas", "scipy", "sklearn"},
+    "stages.train.main": MODEL | {"lightning_fabric", "mlflow", "requests"},
+    "stages.evaluate.main": MODEL | {"skimage"},
     "stages.report.main": {"cv2", "pandas", "scipy", "matplotlib", "skimage", "statsmodels"},
-    "tools.predict.batch": {"cv2", "scipy"},  # its median filter
+    "tools.command_line": set(),
+    "tools.present": set(),
+    "tools.predict.batch": {"cv2"},
     "tools.audit.page": {"pandas"},
     "tools.audit.compare": {"pandas"},
 }

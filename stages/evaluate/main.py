@@ -41,7 +41,6 @@ from stages.common.model.calibration import mean_probabilities
 from stages.common.model.devices import device_name, explain_gpu_errors, lock_one_device, to_gpu
 from stages.common.model.metrics import defined, score_images, summarise
 from stages.common.model.network import load_model, predict_logits
-from stages.common.model.tracking import log_test_metrics
 from stages.evaluate.boundary import boundary
 from stages.evaluate.calibration_error import brier, calibration_error, reliability
 from stages.evaluate.curves import (
@@ -129,6 +128,8 @@ def main(
         FROC.write(out, froc(marks))
         write_json(out / METRICS, summary)
         write_maps(out, films.ids, predicted, threshold)
+    from stages.common.model.tracking import log_test_metrics  # MLflow takes a second, and no film needs it
+
     pooled, test_set = summary["pooled"], summary["test_set"]
     known_metrics = {name: value for name, value in pooled.items() if value is not None}
     log_test_metrics(sha256(model / WEIGHTS), known_metrics)

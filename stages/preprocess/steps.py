@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.ndimage import median_filter
 
 from stages.common.data.geometry import Affine
 from stages.preprocess import params
@@ -166,6 +165,8 @@ def medfilt2(frame: Frame, window_px: int) -> Frame:
 
     def median(image: np.ndarray) -> np.ndarray:
         if window_px > 5:  # OpenCV's float median ends there
+            from scipy.ndimage import median_filter  # a third of a start of `wrist predict`
+
             return np.asarray(median_filter(image, window_px, mode="constant", cval=0.0))
         reach = window_px // 2
         padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
