@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import train as benchmark
 from stages.common.core.errors import UserError
 from stages.common.data.dataset import Films
 from stages.train import state as state_module
@@ -207,3 +208,15 @@ def test_what_cannot_be_recorded_is_named(settings: Params) -> None:
 def test_compile_and_graph_are_refused_together(settings: Params) -> None:
     with pytest.raises(ValueError, match=r"network\.compile and loop\.cuda_graph"):
         change(settings, network={"compile": True}, loop={"cuda_graph": True, "precision": "fp32"})
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_goal_repeats_steps_of_8_films(
+    repeated: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    benchmark.goal(16, 32)
+    assert repeated == [8, 8]  # epochs of two steps, in the run that is to be recorded and in the other: one each
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("CUDA graph ")
+    assert second.startswith("resnet18, 32 x 32, batch 8: ")
