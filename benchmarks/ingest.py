@@ -1,7 +1,8 @@
 """Ingest against decoding and encoding alone, on the same files in one run; and its time and memory as films grow.
 
 Run: python benchmarks/ingest.py [films ...]     (160 1600 16000, some minutes)
-     python benchmarks/ingest.py large FOLDER    (films of 12 megapixels, made from those of a folder)
+     python benchmarks/ingest.py pairs           (processor time of 1 worker against the reference, in turns)
+     python benchmarks/ingest.py large FOLDER    (the same for films of 12 megapixels, made from those of a folder)
 """
 
 # ruff: noqa: E402 - the arithmetic is chosen before any library is imported.
@@ -87,18 +88,22 @@ def spent(work: Callable[[], object]) -> float:
     return processor_seconds() - start
 
 
-def measure_large(source: Path, rounds: int = 3) -> None:
-    """Print the processor time of large films against the reference, pair by pair, so that both see one machine."""
-    with tempfile.TemporaryDirectory() as scratch:
-        here = Path(scratch)
-        films = write_large(here / "large", source)
-        few = first(here / "large", 2, here / "few")
-        print(f"{films} films, processor ms a film, start-up off: alone, ingest with 1 worker, ratio")
-        for number in range(rounds):
-            alone = spent(partial(decode_and_encode, here / "large", here / f"alone-{number}")) / films
-            start = spent(partial(ingest, few, "folder", 1))
-            taken = (spent(partial(ingest, here / "large", "folder", 1)) - start) / (films - 2)
-            print(f"{1000 * alone:8.0f} {1000 * taken:8.0f} {taken / alone:8.2f}", flush=True)
+def measure_pairs(folder: Path, films: int, source: str, rounds: int = 3) -> None:
+    """Print the processor time of films against the reference, pair by pair, so that both see one machine.
+
+    Args:
+        folder: of the films.
+        films: their number.
+        source: hospital or folder.
+        rounds: pairs.
+    """
+    few = first(folder, 2, folder.with_name(f"{folder.name}-two"))
+    print(f"{films} of {folder.name}, processor ms a film, start-up off: alone, ingest with 1 worker, alone / ingest")
+    for number in range(rounds):
+        alone = spent(partial(decode_and_encode, folder, folder.with_name(f"{folder.name}-alone-{number}"))) / films
+        start = spent(partial(ingest, few, source, 1))
+        taken = (spent(partial(ingest, folder, source, 1)) - start) / (films - 2)
+        print(f"{1000 * alone:8.1f} {1000 * taken:8.1f} {alone / taken:8.2f}", flush=True)
 
 
 def write_export(folder: Path, films: int) -> None:
@@ -152,8 +157,17 @@ def first(folder: Path, films: int, target: Path) -> Path:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["large"]:
-        measure_large(Path(sys.argv[2]))
+    if sys.argv[1:2] in (["large"], ["pairs"]):
+        with tempfile.TemporaryDirectory() as scratch:
+            here = Path(scratch)
+            if sys.argv[1] == "large":
+                films = write_large(here / "large", Path(sys.argv[2]))
+                measure_pairs(here / "large", films, "folder")
+            else:
+                write_pictures(here / "pictures", 1000)
+                write_export(here / "export", 200)
+                measure_pairs(here / "pictures", 1000, "folder")
+                measure_pairs(here / "export", 200, "hospital")
         sys.exit()
     counts = [int(word) for word in sys.argv[1:]] or [160, 1600, 16000]
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""Each start up to the first of its work, and a `dvc repro` with nothing to do, against a reference in the same run.
+"""Each start up to its first work, and a `dvc repro` with nothing to do, against a reference in the same run.
 
 In turns with its reference, the least of ROUNDS: processor time of the command and of all that it waits for, and
 seconds by the clock. Run it in a project with the outputs of `make repro`.
@@ -19,8 +19,8 @@ from pathlib import Path
 from tests.helpers.processes import environment, run
 from tests.helpers.projects import use_own_site_cache
 
-ROUNDS = 5
-# A program that ends once it has called a function of one of its modules, which it begins its work with.
+ROUNDS = 3
+# A program that ends before or after the first call of a function of one of its modules.
 UP_TO = """
 import os, runpy, sys
 import {commands} as commands
@@ -30,7 +30,8 @@ def begin_working():
     module = sys.modules["{module}"]
     call = module.{function}
     def call_and_end(*args, **kwargs):
-        call(*args, **kwargs)
+        if {after}:
+            call(*args, **kwargs)
         os._exit(0)
     module.{function} = call_and_end
 commands.begin_working = begin_working
@@ -52,12 +53,12 @@ class Start:
 
 
 def up_to(module: str, function: str, *words: str) -> list[str]:
-    """A stage, or `wrist`, up to the end of the first call of a function."""
+    """A stage up to the first call of a function, or `wrist` up to its end."""
     stage = "" if words[0] == "wrist" else words[0]
     commands = "stages" if stage else "tools.command_line"
     start = f"runpy.run_module('{stage}', run_name='__main__', alter_sys=True)" if stage else WRIST
     names = {"commands": commands, "module": module, "function": function, "words": list(words), "start": start}
-    return python(UP_TO.format(**names))
+    return python(UP_TO.format(after=not stage, **names))
 
 
 def python(script: str) -> list[str]:
@@ -71,6 +72,7 @@ def starts(film: Path, here: Path) -> list[Start]:
         film: a picture.
         here: the project's root.
     """
+    pandas = ("`import pandas`", python("import pandas"))
     torch, nothing = ("`import torch`", python("import torch")), ("`pass`", python("pass"))
     onnx = ("`import cv2, onnxruntime`", python("import cv2, onnxruntime"))
     dvc = ("`dvc repro`, one stage", ["dvc", "--cd", "one", "repro", "--quiet"])
@@ -90,12 +92,12 @@ def starts(film: Path, here: Path) -> list[Start]:
         Start("`predict`, ONNX: first mask", up_to("tools.predict.batch", "write_prediction", *predict), *onnx, "1"),
         Start("`train`: first step", up_to("stages.train.loop", "fit_step", "stages.train", *run_words), *torch, "4"),
         Start(
-            "`evaluate`: first films",
+            "`evaluate`: first film",
             up_to("stages.evaluate.main", "predict_logits", "stages.evaluate", *run_words),
             *torch,
             "3",
         ),
-        Start("`report`: reads tables", up_to("stages.report.main", "read_runs", "stages.report"), *torch, "3"),
+        Start("`report`: its tables", up_to("stages.report.main", "read_runs", "stages.report"), *pandas, "3"),
         Start("`dvc repro`, nothing to do", ["dvc", "--cd", str(here), "repro", "--quiet"], *dvc, "1"),
         Start("what follows in `make repro`", ["sh", "-c", f"cd '{here}' && wrist report --lineage"], *dvc, ""),
     ]
