@@ -59,7 +59,7 @@ from stages.ingest.annotations.json_file import Repeated, mapping
 from stages.ingest.quality.expectations import manifest_suite
 from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
-from tools.audit.tables import read_table
+from tools.audit.tables import compare_tables, read_table
 from tools.audit.trace import Project
 
 NOWHERE = Path()
@@ -75,7 +75,23 @@ def check_account(project: Project, check: Check) -> None:
         for name in sorted(found ^ expected):
             kind = "extra" if name in found else "missing"
             check.add(f"{folder}/{name}", kind, f"the tables of {folder} say otherwise; run `dvc repro`")
+    further: list[tuple[Path, Table[Any]]] = [(RAW, QUARANTINE)]
+    further += [(EVALUATION / run.folder, curve) for run in project.runs for curve in (PRECISION_RECALL, FROC)]
+    for folder, table in further:  # that no other check reads
+        read_table(project, check, folder, table)
+    check_legend(project, check)
     check_rules(project, check, manifest, split)
+
+
+def check_legend(project: Project, check: Check) -> None:
+    """The greys of the levels, which follow from their number."""
+    from stages.threshold.process_film import level_greys
+
+    legend = read_table(project, check, LEVELS, LEGEND)
+    if legend is not None and check.whole(str(PARAMS)):
+        settings = section_model("threshold").model_validate(read_params(project.root / PARAMS)["threshold"])
+        expected = pd.DataFrame({"grey": level_greys(settings.classes)}).rename_axis("level").reset_index()
+        compare_tables(check, str(LEVELS / LEGEND.name), legend, expected)
 
 
 def accounts(

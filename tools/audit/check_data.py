@@ -79,6 +79,7 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
         return
     films = files[files["role"] == "film"].drop_duplicates("image_id").set_index("image_id")
     compare_lists(check, str(RAW / FILES.name), sorted(films.index), ids)
+    check_files_table(check, files, ids)
     for image in sorted(set(annotations["image_id"]) - set(ids)):
         check.add(f"{RAW / ANNOTATIONS.name}: {image}", "extra", "the manifest has no such film")
     if not check.whole(str(RAW / FILES.name), str(RAW / ANNOTATIONS.name)):
@@ -97,6 +98,26 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
         }
     )
     compare_tables(check, MANIFEST_CSV, manifest, expected)
+
+
+def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None:
+    """The list of source files: each once, those of a film together, the film before its labels.
+
+    Args:
+        check: gets the findings.
+        files: of data/raw.
+        ids: of the manifest.
+    """
+    path = RAW / FILES.name
+    for image in sorted({*files["image_id"]} - set(ids)):
+        check.add(f"{path}: {image}", "extra", "the manifest has no such film")
+    for image in files["image_id"][files.duplicated()]:
+        check.add(f"{path}: {image}", "mismatch", "a file stands there twice")
+    for role in sorted({*files["role"]} - {"film", "labels"}):
+        check.add(f"{path}: {role}", "mismatch", "a file has no such role")
+    order = list(zip(files["image_id"], files["role"], strict=True))
+    if check.whole(str(path)) and order != sorted(order):
+        check.add(f"{path}: order", "mismatch", "expected the order of the manifest, each film before its labels")
 
 
 def check_withdrawn(root: Path, check: Check, patients: set[str]) -> None:

@@ -27,12 +27,14 @@ from stages.report import main as report
 from stages.report.evaluations import read_runs, together
 from tests.helpers.forgeries import forged_tables, forgeries, replace, with_cells
 from tools.audit import (
+    check_account,
     check_data,
     check_files,
     check_params,
     check_predictions,
     check_record,
     check_scores,
+    check_sources,
     dvc_lock,
 )
 from tools.audit import verify as verifying
@@ -48,7 +50,7 @@ Versions = list[tuple[Any, str, Any]]
 ONLY_A_RERUN = {
     # A film whose pixels are measured at the patient needs no spacing at the detector.
     "data/raw/manifest.csv": {
-        "source_file", "split", "photometric_interpretation", "key_id", "imager_pixel_spacing_mm"
+        "split", "photometric_interpretation", "key_id", "imager_pixel_spacing_mm"
     },
     f"{SCORES}/per_image.csv": {"auprc"},
     f"{SCORES}/metrics.json": {"auprc changed", "device changed"},  # the report's tables hold the first, too
@@ -74,10 +76,17 @@ RECORDS = (
 )
 # The checks that look at the files of a folder; the last are all.
 OF_SCORES = (  # what takes longest comes last
-    check_scores.check_scores, check_scores.check_models, check_scores.check_metrics, check_predictions.check_counts
+    check_scores.check_scores, check_scores.check_models, check_scores.check_metrics, check_account.check_account,
+    check_predictions.check_counts,
 )  # fmt: skip
 LOOKS = {
-    "data/": (check_data.check_films, check_data.check_raw, check_data.check_dataset),
+    "data/": (
+        check_data.check_films,
+        check_sources.check_licences,
+        check_account.check_account,
+        check_data.check_raw,
+        check_data.check_dataset,
+    ),
     "models/": OF_SCORES,
     "reports/evaluation/": OF_SCORES,
     "reports/validation/": OF_SCORES,
@@ -208,6 +217,33 @@ def test_each_cell_of_a_table_follows_from_other_files(path: str, project: Path)
 @pytest.mark.parametrize("path", [*TABLES, "data/preprocessed/index.csv", "data/levels/index.csv"])
 def test_each_row_and_column_is_expected_once_and_in_order(path: str, project: Path) -> None:
     assert undetected(project, path, forged_tables((project / path).read_text())) == set()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("path", [f"{SCORES}/precision_recall.csv", f"{SCORES}/froc.csv", "data/raw/quarantine.csv"])
+def test_each_column_of_a_table_that_only_a_rerun_decides_is_expected_once_and_in_order(
+    path: str, project: Path
+) -> None:
+    columns = (item for item in forged_tables((project / path).read_text()) if item[0].startswith("column"))
+    assert undetected(project, path, columns) == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_legend_follows_from_the_number_of_levels(project: Path) -> None:
+    path = "data/levels/legend.csv"
+    text = (project / path).read_text()
+    assert undetected(project, path, with_cells(text, row=1)) == set()
+    assert undetected(project, path, forged_tables(text)) == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_source_file_stands_once_in_the_list_the_film_before_its_labels(project: Path) -> None:
+    path = "data/raw/files.csv"
+    text = (project / path).read_text()
+    last = len(text.splitlines()) - 1
+    assert undetected(project, path, forged_tables(text)) == {f"row {last} struck"}  # labels, which a film may lack
+    assert undetected(project, path, with_cells(text, row=0)) == {"file"}  # without the inbox, `file` and `sha256` of
+    assert undetected(project, path, with_cells(text, row=-1)) == {"file", "sha256"}  # labels follow from nothing
 
 
 @pytest.mark.usefixtures("quick")
