@@ -42,7 +42,20 @@ def coded(path: Path) -> None:
     path.write_bytes(content[:header] + made + content[header:])
 
 
-@pytest.mark.parametrize("forge", [palette, animated, transparent, coded])
+def of_two_sizes(path: Path) -> None:
+    """With a second header, of which programs take the first or the last."""
+    write_png(path, PIXELS)
+    content, chunk = path.read_bytes(), b"IHDR" + struct.pack(">IIBBBBB", 16, 8, 8, 0, 0, 0, 0)
+    path.write_bytes(content[:8] + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[8:])
+
+
+def joined(path: Path) -> None:
+    """With pixels behind its end."""
+    write_png(path, PIXELS)
+    path.write_bytes(path.read_bytes() + path.read_bytes()[33:])
+
+
+@pytest.mark.parametrize("forge", [palette, animated, transparent, coded, of_two_sizes, joined])
 def test_a_picture_that_looks_otherwise_than_its_values_is_none(forge: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     forge(path)
