@@ -3,21 +3,24 @@
 import inspect
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
 import pytest
 import typer
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, describe_os_error
 from tests.helpers.commands import wrist
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment
 from tools.command_line import app
+from tools.wrist import work
 
 HEAVY = {"torch", "mlflow", "pandas", "pydicom", "dvc", "cv2", "onnxruntime", "optuna", "numpy"}
 
@@ -138,3 +141,21 @@ def test_a_reader_that_leaves_causes_no_message(tmp_path: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     assert process.wait(60) == 1
+
+
+def test_a_database_on_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC keeps notes in one: each command that asks DVC opens it."""
+
+    def fill() -> None:
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.execute("PRAGMA max_page_count = 1")
+            database.execute("CREATE TABLE notes (note)")
+
+    with pytest.raises(sqlite3.OperationalError):
+        fill()
+    monkeypatch.setattr("tools.command_line.app", fill)
+    with pytest.raises(OSError, match="No space") as full:
+        work()
+    assert describe_os_error(full.value) == (
+        "a database of DVC or MLflow: the disk is full; free some space and rerun the command"
+    )
