@@ -143,10 +143,15 @@ def differs(project: Project, clone: Path, stage: Stage, path: str, check: Check
 
 
 def device(root: Path, stage: Stage) -> str:
-    """What trained or evaluated the network of a stage, by the record in its output; blank where there is none."""
+    """What trained or evaluated the network of a stage, by the record in its output; blank where there is none.
+
+    No other stage computes on a GPU, whatever a file in its output says.
+    """
+    room = stage.name.partition("@")[0]
     for path in stage.outs:
         with suppress(OSError, UserError, ValueError, KeyError, TypeError):
-            return str(read_json(root / path / DESCRIPTION)["machine"]["device"])
-        with suppress(OSError, UserError, ValueError, KeyError, TypeError):
-            return str(read_json(root / path / METRICS)["device"])
+            if room == "train":
+                return str(read_json(root / path / DESCRIPTION)["machine"]["device"])
+            if room == "evaluate":
+                return str(read_json(root / path / METRICS)["device"])
     return ""

@@ -12,8 +12,9 @@ from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
 from tools.audit.compare import compare
+from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
-from tools.audit.rerun import differs
+from tools.audit.rerun import device, differs
 from tools.audit.trace import Project
 
 
@@ -100,6 +101,17 @@ def test_a_graphics_card_that_evaluated_is_named_and_a_rerun_elsewhere_decides_n
     assert not check.wrong
     (finding,) = check.unchecked
     assert finding.message.startswith("by its record NVIDIA H100 computed it, this is a CPU with instructions up to")
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"), [("report", ""), ("ingest", ""), ("evaluate@baseline-1-1", "H100"), ("train@baseline-1-1", "")]
+)
+def test_only_a_stage_with_a_network_was_computed_on_what_its_record_says(
+    stage: str, said: str, tmp_path: Path
+) -> None:
+    """Else a forger could have any rerun decide nothing, by one file more in an output."""
+    write_json(tmp_path / "out/metrics.json", {"device": "H100"})
+    assert device(tmp_path, Stage(stage, "", {}, {}, {"out": ""})) == said
 
 
 def test_a_difference_without_a_reason_asks_for_a_report(own: Path) -> None:
