@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stages.common.core.errors import UserError
@@ -135,6 +136,8 @@ def same(found: Any, expected: Any, close: float = CLOSE) -> bool:
         return len(found) == len(expected) and all(same(*pair, close) for pair in zip(found, expected, strict=True))
     if is_undefined(found) or is_undefined(expected):
         return is_undefined(found) and is_undefined(expected)
+    if isinstance(found, bool | np.bool_) != isinstance(expected, bool | np.bool_):
+        return False  # `true` is no 1 for a reader
     if isinstance(found, str | bool | list | dict) or isinstance(expected, str | bool | list | dict):
         return bool(found == expected)
     return math.isclose(float(found), float(expected), rel_tol=close, abs_tol=1e-12)

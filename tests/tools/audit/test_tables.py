@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from stages.common.core.errors import UserError
 from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.findings import Check
-from tools.audit.tables import read_record
+from tools.audit.tables import read_record, same
 from tools.audit.trace import Project
 
 
@@ -39,3 +40,15 @@ def test_no_record_leads_out_of_the_cache(tmp_path: Path) -> None:
     for md5 in (f"../{tmp_path}/victim", "", "..victim", f"{good}/../x"):
         with pytest.raises(UserError, match=r"dvc\.lock: expected the MD5"):
             object_paths(tmp_path, md5)
+
+
+@pytest.mark.parametrize(("found", "expected"), [(True, 1), (False, 0.0), (1, True), (0.0, np.False_), ([True], [1])])
+def test_a_yes_is_no_number(found: Any, expected: Any) -> None:
+    assert not same(found, expected)
+    assert same(found, found)
+    assert same(expected, expected)
+
+
+def test_numpys_yes_is_pythons() -> None:
+    assert same(np.True_, True)
+    assert not same(np.True_, False)
