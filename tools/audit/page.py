@@ -26,7 +26,7 @@ from tools.audit.render import HASHES, shortened
 from tools.audit.trace import Project, Row, cell
 
 TITLE = "Lineage: from the number to the pixels"
-SHOWN = ("accuracy", "precision", "recall", "f1", "iou")
+SHOWN = {"f1": "F1", "precision": "precision", "recall": "recall", "iou": "IoU", "accuracy": "accuracy"}
 
 
 @dataclass(frozen=True)

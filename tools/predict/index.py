@@ -212,6 +212,7 @@ def card(row: SummaryRow, output: Path) -> dict[str, str]:
     }
     return {
         "name": row["film"],
+        "unfamiliar": "unfamiliar" if row["result"] == "unfamiliar" else "",
         "anchor": quote(row["film"].encode(errors="backslashreplace"), safe=""),  # as write_text writes the name
         "facts": "; ".join(f"{name}: {value}" for name, value in facts.items() if value),
         "reason": row["reason"],

@@ -29,6 +29,7 @@ class Chart:
         self.axes: Any = self.figure.subplots()
         self.axes.set(title=title, xlabel=x_label, ylabel=y_label)
         self.axes.grid(alpha=0.25)
+        self.axes.set_axisbelow(True)
         self.axes.spines[["top", "right"]].set_visible(False)
 
     def runs(

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 def test_clicks_lead_from_a_number_to_the_pixels(visit: Callable[..., Page], project: Path) -> None:
     assert wrist("audit", "page") == 0
     page = visit(project / "reports/lineage.html", 1000)
+    assert page.locator("#numbers + div thead th").all_inner_texts()[:2] == ["variant", "F1"]
     page.locator("#numbers + div tr:has-text('adaptive') a").nth(3).click()
     assert page.url.endswith("#runs-adaptive")
     section = page.locator("#runs-adaptive")

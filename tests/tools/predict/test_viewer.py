@@ -139,6 +139,7 @@ def test_a_page_of_predictions_has_nothing_cut_and_nothing_that_axe_would_mend(
     require_accessible(page)
     page.locator("a[href^='#film']").first.click()
     page.locator("#viewer figcaption:has-text('marked')").wait_for()
+    assert page.locator("#viewer-title").inner_text() == "unfamiliar.png unfamiliar"
     page.keyboard.press("?")
     page.keyboard.press("p")
     assert cut_texts(page.locator("#viewer")) == []
