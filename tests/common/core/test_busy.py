@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,21 +69,27 @@ def test_warnings_of_libraries_are_heard_by_who_asks_for_them(
     assert len(caught) == heard
 
 
-def at_a_terminal(folder: Path, *words: str) -> str:
-    """All that a command shows on a terminal of 100 columns, in the order in which it comes."""
+def at_a_terminal(folder: Path, *words: str) -> tuple[str, float]:
+    """All that a command shows on a terminal of 100 columns, in the order in which it comes, and its longest silence.
+
+    The silence is in seconds, from the start of the command to its end.
+    """
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (30, 100))
     own = environment() | {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    heard = [time.monotonic()]
     process = subprocess.Popen(words, cwd=folder, env=own, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     said = []
     try:
         while part := os.read(screen, 65_536):
             said.append(part)
+            heard.append(time.monotonic())
     except OSError:  # Linux's way to say that nobody writes any more
         os.close(screen)
     assert process.wait() == 0, b"".join(said).decode()
-    return b"".join(said).decode()
+    heard.append(time.monotonic())
+    return b"".join(said).decode(), max(later - earlier for earlier, later in pairwise(heard))
 
 
 @pytest.mark.slow
@@ -92,8 +99,9 @@ def test_stages_at_a_terminal_show_that_they_work_and_no_warning_of_a_library(tw
         words[0]: at_a_terminal(project, sys.executable, "-m", f"stages.{words[0]}", *words[1:])
         for words in (("annotate",), ("evaluate", "baseline", "1", "1"), ("report",))
     }
-    for stage, said in shown.items():
+    for stage, (said, silence) in shown.items():
+        assert silence < 5, stage
         assert re.search(rf"{stage}: [\w ']+ \.\.\. \d+ s", said), said
         assert f"{CLEAR}{stage}: " in said, "the sentence at the end stands alone on its line"
         assert not re.search("warn|deprecated|Traceback", said, re.IGNORECASE), said
-    assert re.search(r"annotate:.*\| \d+/24 ", shown["annotate"])
+    assert re.search(r"annotate:.*\| \d+/24 ", shown["annotate"][0])
