@@ -22,10 +22,11 @@ $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"expected Python 3.11 or newer, found {sys.version.split()[0]}; run: make PYTHON=/path/to/python")'
 	@echo "setting up $(VENV), once: 3 GB to download, 8 GB on disk; minutes"
 	@$(PYTHON) -m venv $(VENV)
-# uv takes half of pip's time. It does not read pip's configuration, so that pip steps in where packages come from
-# elsewhere. The lock is complete: pip must not look for more.
+# uv takes half of pip's time. It trusts the certificates of the system, as pip does: a hospital's proxy has its own. It
+# does not read pip's configuration, so that pip steps in where packages come from elsewhere. The lock is complete: pip
+# must not look for more.
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
-	@{ $(PIP) --requirement $(VENV)/uv.lock && $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --requirement requirements-dev.lock; } 2> $(VENV)/uv.log \
+	@{ $(PIP) --requirement $(VENV)/uv.lock && $(VENV)/bin/uv pip install --quiet --system-certs --compile-bytecode --python $(VENV)/bin/python --requirement requirements-dev.lock; } 2> $(VENV)/uv.log \
 	  || { echo "uv cannot install the packages ($$(tail -n 1 $(VENV)/uv.log)); pip takes over"; \
 	       $(PIP) --no-deps --requirement requirements-dev.lock 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }; }
 	@$(PIP) --no-deps --no-build-isolation --editable .
