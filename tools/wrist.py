@@ -32,6 +32,8 @@ def work() -> int:
 
     try:
         return int(app() or 0)
+    except UserError:
+        raise
     except Exception as error:
         said = next((words for words in REFUSED if words in str(error)), "")
         if not said:

@@ -397,17 +397,20 @@ def test_code_that_git_does_not_have_or_was_told_to_overlook_is_named(own: Path)
 def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = own / "data/levels/legend.csv"
-    path.unlink()
-    path.write_text("level,grey\n0,0\n1,85\n2,170\n3,254\n")
-    cover_up(own, "data/levels/legend.csv")
+    path = own / "data/levels/index.csv"
+    lines = path.read_text().splitlines()
+    image_id, thresholds, objective = lines[1].split(",")
+    first, *others = thresholds.split()
+    lines[1] = f"{image_id},{' '.join([str(int(first) + 1), *others])},{objective}"
+    replace(path, "\n".join([*lines, ""]).encode())
+    cover_up(own, "data/levels/index.csv")
     assert "up to date" in run(own, "dvc", "status")
     assert "Running" not in run(own, "dvc", "repro")
     assert wrist("audit", "verify", "--deep") == 0
     capsys.readouterr()
     assert wrist("audit", "verify", "--rerun", "threshold") == 1
     said = capsys.readouterr().out
-    assert "mismatch  rerun threshold: data/levels/legend.csv" in said
+    assert "mismatch  rerun threshold: data/levels/index.csv" in said
     assert "1 of 9 stages run again, 1 discrepancies" in said
 
 
