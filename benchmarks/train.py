@@ -43,9 +43,8 @@ ROOT = Path(__file__).parents[1]
 SIDE, FILMS, VALIDATION, ROUNDS = 256, 104, 20, 5
 SIZES = (160, 1_600, 16_000)
 RESNET18 = {"architecture": "Unet", "encoder": "resnet18", "weights": "none", "channels": [256, 128, 64, 32, 16]}
-BARE = (
-    1_622  # images/s of an H100 for that network, batch 8 and bf16: one CUDA graph of a step on a batch that is there
-)
+# Images/s of an H100 for that network, batch 8 and bf16: one CUDA graph of a step on a batch that is there.
+BARE = 1_622
 
 
 def films(count: int, side: int) -> Films:

@@ -243,11 +243,14 @@ def check_film(project: Project, check: Check, film: Any, grid: Any, shapes: lis
     from stages.annotate.masks import draw_mask
 
     image = film["image_id"]
-    sources = {kind: image_file(folder, image) for kind, folder in (("image", PREPROCESSED), ("levels", LEVELS))}
-    for source in sources.values():
-        if not is_plain(read_picture(project.root / source)):
+    prepared = [image_file(folder, image) for folder in (PREPROCESSED, LEVELS)]
+    sources = {source: read_picture(project.root / source) for source in prepared}
+    for source, pixels in sources.items():
+        if not is_plain(pixels):
             check.add(str(source), "mismatch", "expected a plain grey picture of 8 bits: this can look otherwise")
-    picture, levels = (read_png(project.root / source) for source in sources.values())
+    picture, levels = (
+        read_png(project.root / source) if pixels is None else pixels for source, pixels in sources.items()
+    )
     on_grid = [shape.mapped(affine_of(grid)) for shape in shapes]
     drawn = draw_mask(on_grid, levels.shape, mask, levels)
     expected: dict[Picture, np.ndarray] = {"image": picture, "levels": levels, "mask": drawn * np.uint8(255)}
@@ -269,8 +272,8 @@ def read_picture(path: Path) -> np.ndarray | None:
     try:
         pixels = read_png(path)
         with Image.open(path) as image:
-            is_plain = image.mode in GREY and bool(PLAIN.fullmatch(b"".join(chunks(path.read_bytes()))))
-        return pixels if is_plain else None
+            looks_as_read = image.mode in GREY and PLAIN.fullmatch(b"".join(chunks(path.read_bytes())))
+        return pixels if looks_as_read else None
     except (UserError, OSError, ValueError):
         return None
 

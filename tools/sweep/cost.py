@@ -67,7 +67,7 @@ def expected_cost(experiments: Sequence[dict[str, Any]]) -> str:
 
 
 def cost_of_rest(params: dict[str, Any], left: int) -> str:
-    """The same for the trainings of params.yaml that are left, whose data are there.
+    """Number and hours of the trainings of params.yaml that are left, here and on one GPU; their data are there.
 
     Args:
         params: of params.yaml.
