@@ -217,7 +217,7 @@ def test_every_grey_film_has_simpleitks_values() -> None:
             differ.add(path.name)
     assert differ == set(SIMPLEITK)
     assert refused == set(REFUSED)
-    assert compared >= 70
+    assert compared >= 69  # those of pydicom alone
 
 
 @pytest.mark.slow
