@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
+import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 CUT = """root => {
@@ -41,6 +42,18 @@ def asked_for(browser: Browser, file: Path) -> list[str]:
     page.wait_for_selector("canvas, svg.marks")
     page.close()
     return [url for url in asked if not url.startswith(("file:", "data:"))]
+
+
+def settled(page: Page) -> None:
+    """The viewer has come to rest: what is seen of it stays the same for a tenth of a second."""
+    before = b""
+    for _ in range(50):
+        page.wait_for_timeout(100)
+        after = page.locator("#viewer").screenshot()
+        if after == before:
+            return
+        before = after
+    pytest.fail("the viewer does not come to rest")
 
 
 def cut_texts(element: Locator) -> list[str]:

@@ -27,6 +27,7 @@ from stages.report.evaluations import read_runs
 from stages.report.films import cards, read_films, to_mail
 from stages.report.main import RESULTS
 from stages.report.page import contents, render
+from tests.helpers.pages import settled
 from tests.helpers.pictures import pixels
 
 pytestmark = pytest.mark.slow
@@ -58,11 +59,6 @@ def opened(page: Page, film: str) -> Page:
     page.locator("#viewer figcaption:has-text('F1')").first.wait_for()
     settled(page)
     return page
-
-
-def settled(page: Page) -> None:
-    """A few pictures have been drawn."""
-    page.wait_for_timeout(150)
 
 
 def panes(page: Page) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from pydicom.pixels import apply_windowing
 
 from stages.common.data.geometry import Affine
 from stages.common.data.records import Reference
-from tests.helpers.pages import cut_texts, require_accessible
+from tests.helpers.pages import cut_texts, require_accessible, settled
 from tests.helpers.pictures import pixels
 from tests.helpers.stub_model import stub_model
 from tools.predict import batch
@@ -95,7 +95,7 @@ def test_the_window_works_on_12_bits_of_a_deep_film_which_are_loaded_when_it_mov
     columns = ((len(row) - 300 * scale) / 2 + scale * (np.arange(300) + 0.5)).astype(int)
     assert np.abs(row[columns] - expected).mean() < 3
     page.keyboard.press("r")
-    page.wait_for_timeout(150)
+    settled(page)
     assert len(np.unique(pixels(box.screenshot())[100:-100, 20:-20])) < 12, "the picture of 8 bits again"
 
 
