@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from axe_playwright_python.sync_playwright import Axe
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
 
 CUT = """root => {
