@@ -76,7 +76,7 @@ def main(settings: Params) -> str:
     part = f" ({len(sheet)} of {train + validation + test} films)" if len(sheet) < train + validation + test else ""
     return (
         f"{train + validation} train (of which {validation} validation) and {test} test films, "
-        f"{prevalence:.2%} of the pixels marked -> {DATASET}, {LABEL_SHEET}{part}"
+        f"{100 * prevalence:.2f} % of the pixels marked -> {DATASET}, {LABEL_SHEET}{part}"
     )
 
 

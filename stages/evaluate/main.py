@@ -135,7 +135,7 @@ def main(
     log_test_metrics(sha256(model / WEIGHTS), known_metrics)
     return (
         f"{this}: pooled F1 {pooled['f1']:.3f} on {test_set['images']} films at a prevalence of "
-        f"{test_set['prevalence']:.2%} -> {out_folder}"
+        f"{100 * test_set['prevalence']:.2f} % -> {out_folder}"
     )
 
 

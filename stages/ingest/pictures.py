@@ -220,7 +220,7 @@ def to_grey(values: np.ndarray) -> np.ndarray:
     spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     share = float((spread > COLOUR_SPREAD * (np.iinfo(values.dtype).max // 255)).mean())
     if share > COLOUR_SHARE:
-        raise Unfit(f"a colour photograph ({share:.0%} of its pixels are coloured)")
+        raise Unfit(f"a colour photograph ({100 * share:.0f} % of its pixels are coloured)")
     luma = sum(
         channel.astype(np.uint32) * np.uint32(weight) for channel, weight in zip((red, green, blue), LUMA, strict=True)
     )

@@ -20,4 +20,5 @@ def main(settings: Params) -> str:
         index = PREPARED.frame(track(pool, work, films, "preprocess"))
         PREPARED.write(out, index)
     kept = index["kept_share"].mean()
-    return f"{len(index)} films at {settings.size} x {settings.size}, crop keeps {kept:.0%} of a film -> {PREPROCESSED}"
+    crop = f"crop keeps {100 * kept:.0f} % of a film"
+    return f"{len(index)} films at {settings.size} x {settings.size}, {crop} -> {PREPROCESSED}"

@@ -71,7 +71,8 @@ def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance:
     apart = abs(float(ours["prevalence"]) - prevalence)
     claim = f"{name_of(metric)} of {ROWS[name]}"
     if apart > tolerance.prevalence or np.isnan(ours_value):
-        why = f"{ours['prevalence']:.1%} of the pixels are fracture here, {prevalence:.0%} there by its own numbers"
+        here = f"{100 * ours['prevalence']:.1f} % of the pixels are fracture here"
+        why = f"{here}, {100 * prevalence:.0f} % there by its own numbers"
         return row(claim, f"{printed:.4f}", f"{ours_value:.4f}", UNKNOWN, why)
     near = abs(ours_value - printed) <= tolerance.score
     why = f"{abs(ours_value - printed):.3f} apart, tolerance {tolerance.score:g}"

@@ -203,7 +203,7 @@ def cards(films: TestFilms) -> list[dict[str, Any]]:
                 "id": image_id,
                 "number": i + 1,
                 "source": facts["source"],
-                "share": f"{facts['prevalence']:.1%}",
+                "share": f"{100 * facts['prevalence']:.1f} %",
                 "outcome": film_outcome(scores),
                 "tiles": f"{beside}/{TILES}/{image_id}.jpg",
                 "layers": f"{beside}/{LAYERS}/{image_id}{LAYERS_SUFFIX}",

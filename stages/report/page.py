@@ -127,7 +127,7 @@ def contents(
         "audit": audit_cells(results["paper_audit"]),
         "few": FEW,
         "references": REFERENCES,
-        "implied": f"{published['prevalence']:.0%}",
+        "implied": f"{100 * published['prevalence']:.0f} %",
         "implied_all": f"{published['everything_f1']:.3f}",
         "recomputed": f"{published['f1_recomputed']:.4f}",
         "charts": charts(runs, results),
@@ -227,7 +227,7 @@ def runs_cells(table: pd.DataFrame) -> list[list[str]]:
 
 def ranking_cells(table: pd.DataFrame) -> list[list[str]]:
     return [
-        [row["row"], f"{row['rank']:g}", f"{row['rank_low']:g} to {row['rank_high']:g}", f"{row['first']:.0%}"]
+        [row["row"], f"{row['rank']:g}", f"{row['rank_low']:g} to {row['rank_high']:g}", f"{100 * row['first']:.0f} %"]
         for row in table.to_dict("records")
     ]
 

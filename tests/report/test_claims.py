@@ -33,7 +33,7 @@ def test_each_claim_has_a_result_and_a_reason() -> None:
 def test_scores_at_another_prevalence_do_not_compare() -> None:
     found = eval_network().loc["F1 of baseline"]
     assert found["result"] == "cannot be told"
-    assert "76% there" in found["why"]
+    assert "76 % there" in found["why"]
     assert eval_network(TOLERANCE.model_copy(update={"prevalence": 1.0})).loc["F1 of baseline", "result"] == "deviates"
 
 

@@ -88,7 +88,9 @@ def test_the_first_screen_has_the_answer_its_picture_and_f1_before_all_other_sco
     table = page.locator("#comparison")
     assert table.locator("thead th").nth(1).inner_text() == "F1 (95 % interval)"
     published = table.locator("tbody").nth(1).locator("tr").first.inner_text()
-    assert published.startswith("Published, for other films: some 76% of their pixels must have been labelled fracture")
+    assert published.startswith(
+        "Published, for other films: some 76 % of their pixels must have been labelled fracture"
+    )
     assert table.locator("tbody").nth(1).locator("tr").count() == 3
     assert page.evaluate("(e => e.scrollWidth <= e.parentElement.clientWidth)(document.querySelector('#comparison'))")
 
