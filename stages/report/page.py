@@ -177,7 +177,7 @@ def beyond_pixels(runs: dict[str, list[Evaluated]]) -> list[tuple[str, str, str]
         ("boxes met by a region, IoU at least 0.5", "detection.found_iou", "g"),
         ("boxes with a region's centre in them", "detection.found_centre", "g"),
         ("regions outside every box, per film", "detection.false_regions_per_image", ".2f"),
-        ("films whose most probable pixel lies in a box", "detection.pointing", ".0%"),
+        ("share of films whose most probable pixel lies in a box", "detection.pointing", ".2f"),
         ("outline within tolerance (NSD), mean", "boundary.nsd", ".3f"),
         ("95 % Hausdorff distance, mean, pixels", "boundary.hd95_px", ".1f"),
         ("the same in mm, where spacing is known", "boundary.hd95_mm", ".1f"),
