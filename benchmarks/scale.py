@@ -36,7 +36,7 @@ COUNTS = {
     "hashes": [1000, 10_000, 100_000],
     "tables": [1000, 10_000, 100_000, 1_000_000],
     "split": [1000, 10_000, 100_000, 1_000_000],
-    "stages": [1000, 10_000],
+    "stages": [1000, 10_000, 100_000],
 }
 SIDE = 64  # pixels of a film
 # Transposed, odd rows negated, odd columns negated: what `orientations` does to cosine coefficients.
@@ -45,22 +45,21 @@ Steps = Iterator[tuple[str, float]]  # name and seconds of processor time
 
 
 def main(kinds: list[str], counts: list[int]) -> None:
-    print("| | films | s | ms per film | peak, MB | largest worker, MB |\n|---|---|---|---|---|---|")
+    print("| | films | s | ms per film | peak, MB |\n|---|---|---|---|---|")
     for kind in kinds:
         for films in counts or COUNTS[kind]:
             child = [sys.executable, __file__, "child", kind, str(films)]
             lines = subprocess.run(child, capture_output=True, text=True, check=True).stdout.splitlines()
-            for name, seconds, peak, worker in map(json.loads, lines):
-                row = f"{films:,} | {seconds:.1f} | {1000 * seconds / films:.2f} | {peak} | {worker or ''}"
+            for name, seconds, peak in map(json.loads, lines):
+                row = f"{films:,} | {seconds:.1f} | {1000 * seconds / films:.2f} | {peak}"
                 print(f"| {name} | {row} |", flush=True)
 
 
 def measure(kind: str, films: int) -> None:
-    """Print a line for each step: name, seconds, and the largest memory so far of this process and of a worker."""
+    """Print a line for each step: name, seconds, and the largest memory so far of this process."""
     steps: dict[str, Callable[[int], Steps]] = {"hashes": hashes, "tables": tables, "split": split, "stages": stages}
     for name, seconds in steps[kind](films):
-        peaks = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        print(json.dumps([name, seconds, *peaks]), flush=True)
+        print(json.dumps([name, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]), flush=True)
 
 
 def seconds(work: Callable[[], object]) -> float:
