@@ -65,6 +65,8 @@ def server(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         for name in ("KAGGLE_USERNAME", "KAGGLE_KEY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(time, "sleep", lambda _: None)
+        # For the header that names its caller it looks through all modules, a second for each request of a test.
+        monkeypatch.setattr("kagglehub.clients.search_lib_in_call_stack", lambda _: None)
         yield kaggle_server
 
 
