@@ -9,6 +9,7 @@ pin_instructions(torch=True)
 # Several test processes share the cores: threads that spin while they wait for one another slow all of them tenfold.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
+import gc
 import multiprocessing
 import shutil
 import sys
@@ -25,6 +26,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages.common.core import parallel
 from tests.helpers.cpu_time import pytest_runtest_call  # noqa: F401 - a hook
+from tests.helpers.once import compute_once
 from tests.helpers.params import TOY, TWO_SEEDS, merge, read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import forked_commands, forked_python, run
@@ -33,6 +35,8 @@ from tests.helpers.projects import built_once, make_project, run_stages, shared_
 # Machines are shared: an example that is slow once is no failure.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+compute_once()
 
 # The processes of the tests take the cores; what another number of workers changes, tests of their own ask.
 os.environ.setdefault("WORKERS", "1")
@@ -171,6 +175,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: collections of garbage need not look through it, which takes half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
