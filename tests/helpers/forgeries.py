@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+from dvc.utils.serialize import dumps_yaml, loads_yaml
 
 from tests.helpers.processes import run
 from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing, object_path
@@ -114,13 +114,18 @@ def changed_cell(cell: str) -> str:
     try:
         return str(changed(json.loads(cell)))
     except ValueError:
-        return "1" if cell in ("", "nan") else str(changed(cell))
+        return "1.0" if cell in ("", "nan") else str(changed(cell))
 
 
 def as_csv(lines: list[Any]) -> str:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(lines)
     return stream.getvalue()
+
+
+def as_json(document: Any) -> str:
+    """As the pipeline writes a record."""
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -134,9 +139,7 @@ def cover_up(project: Path, *names: str) -> None:
 
     What `dvc commit --force` does for all stages, in a fraction of its time.
     """
-    yaml = YAML()
-    yaml.width = 10_000
-    lock = yaml.load((project / "dvc.lock").read_text())
+    lock = loads_yaml((project / "dvc.lock").read_text())
     entries = [item for stage in lock["stages"].values() for kind in ("deps", "outs") for item in stage.get(kind, [])]
     for item in entries:
         if not any(name == item["path"] or name.startswith(f"{item['path']}/") for name in names):
@@ -154,8 +157,7 @@ def cover_up(project: Path, *names: str) -> None:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(json.dumps([{"md5": files[name], "relpath": name} for name in sorted(files)]))
-    with (project / "dvc.lock").open("w") as file:
-        yaml.dump(lock, file)
+    (project / "dvc.lock").write_text(dumps_yaml(lock))
     run(project, "git", "commit", "-qam", "nothing to see here", "--allow-empty")
     listing.cache_clear()
 

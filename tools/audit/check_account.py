@@ -4,7 +4,6 @@ Every hash can agree with an output that a killed stage left half-written, or th
 has recorded it as good.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,11 +54,10 @@ from stages.common.data.tables import (
     WITHDRAWN,
     Table,
 )
-from stages.ingest.annotations.json_file import Repeated, mapping
 from stages.ingest.quality.expectations import manifest_suite
 from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
-from tools.audit.tables import compare_tables, read_table
+from tools.audit.tables import as_record, compare_tables, read_table
 from tools.audit.trace import Project
 
 NOWHERE = Path()
@@ -170,9 +168,6 @@ def check_noted(project: Project, check: Check, folder: Path, suite: list[Expect
     if not check.whole(str(path)):
         return
     expected = [{"expectation": meaning, "rule": rule, "rows": rows} for meaning, rule, _ in suite]
-    try:
-        noted = json.loads((project.root / path).read_text(), object_pairs_hook=mapping)
-    except (OSError, ValueError, Repeated):
-        noted = None
-    if noted != expected:
+    file = project.root / path
+    if not file.is_file() or file.read_bytes() != as_record(expected).encode():
         check.add(str(path), "mismatch", "it is not what its stage notes of the rules and of the number of rows")

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -267,15 +268,34 @@ def read_picture(path: Path) -> np.ndarray | None:
     """A picture in shades of grey, or None where there is none.
 
     One with a palette, a second frame, a transparent colour or a scale of brightness of its own would show a reader
-    another picture than a program.
+    another picture than a program. One with a wrong checksum some programs show and others refuse, and nobody sees
+    what stands behind the pixels.
     """
     try:
         pixels = read_png(path)
         with Image.open(path) as image:
-            looks_as_read = image.mode in GREY and PLAIN.fullmatch(b"".join(chunks(path.read_bytes())))
-        return pixels if looks_as_read else None
-    except (UserError, OSError, ValueError):
+            is_grey = image.mode in GREY
+        return pixels if is_grey and holds_only(path.read_bytes(), pixels) else None
+    except (UserError, OSError, ValueError, struct.error, zlib.error):
         return None
+
+
+def holds_only(content: bytes, pixels: np.ndarray) -> bool:
+    """Whether a PNG is nothing but its pixels, row below row.
+
+    Args:
+        content: of the file.
+        pixels: that were read from it, uint8 or uint16 (H, W).
+    """
+    parts = list(chunks(content))
+    height, width = pixels.shape
+    rows = height * (1 + width * pixels.itemsize)  # a byte before each row says how it is stored
+    header = struct.pack(">IIBBBBB", width, height, pixels.itemsize * 8, 0, 0, 0, 0)
+    if not PLAIN.fullmatch(b"".join(name for name, _ in parts)) or (parts[0][1], parts[-1][1]) != (header, b""):
+        return False
+    stream = zlib.decompressobj()
+    unpacked = stream.decompress(b"".join(data for _, data in parts[1:-1]), rows + 1)
+    return len(unpacked) == rows and stream.eof and not stream.unused_data
 
 
 def is_plain(pixels: np.ndarray | None) -> TypeGuard[np.ndarray]:
@@ -283,13 +303,22 @@ def is_plain(pixels: np.ndarray | None) -> TypeGuard[np.ndarray]:
     return pixels is not None and pixels.dtype == np.uint8
 
 
-def chunks(content: bytes) -> Iterator[bytes]:
-    """The names of the parts of a PNG; others behind its end, if something stands there."""
-    offset, head = len(b"\x89PNG\r\n\x1a\n"), struct.Struct(">I4s")
-    while offset + head.size <= len(content):
+def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each part of a PNG; of others behind its end, if something stands there.
+
+    Raises:
+        ValueError: a part has another checksum than it says.
+        struct.error: what stands there is no part.
+    """
+    offset, head, tail = len(b"\x89PNG\r\n\x1a\n"), struct.Struct(">I4s"), struct.Struct(">I")
+    while offset < len(content):
         length, name = head.unpack_from(content, offset)
-        yield name
-        offset += head.size + length + len(b"CRC.")
+        end = offset + head.size + length
+        data = content[offset + head.size : end]
+        if tail.unpack_from(content, end)[0] != zlib.crc32(name + data):
+            raise ValueError(f"{name!r}: the checksum is wrong")
+        yield name, data
+        offset = end + tail.size
 
 
 def check_copies(project: Project, check: Check, split: pd.DataFrame) -> None:

@@ -58,6 +58,8 @@ def pipeline(root: Path) -> dict[str, Any]:
 def check_record(project: Project, check: Check) -> None:
     """Every entry of dvc.lock, key by key; sizes and numbers of files are compared with the disk."""
     check_sections(project, check)
+    if check.whole(LOCK):
+        check_lock_form(project, check)
     stages = pipeline(project.root)
     for name, stage in stages.items():
         if stage.path_in_repo != PIPELINE:
@@ -85,6 +87,14 @@ def check_sections(project: Project, check: Check) -> None:
         for path in sorted(outs.keys() & project.lock.hashes.keys()):
             message = f"{PIPELINE} has no such stage, and {project.lock.makers[path].name} makes it; remove the entry"
             check.add(f"{LOCK}: {name}: {path}", "extra", message)
+
+
+def check_lock_form(project: Project, check: Check) -> None:
+    """The text of dvc.lock, which people search by hand: DVC writes no comments, no aliases and no second document."""
+    from dvc.utils.serialize import dumps_yaml, loads_yaml
+
+    text = (project.root / LOCK).read_bytes().decode(errors="replace")
+    check.add_first_line(LOCK, text, dumps_yaml(loads_yaml(text)), "DVC")
 
 
 def tracked_inputs(stages: dict[str, Any]) -> set[str]:

@@ -1,6 +1,7 @@
 """What an audit finds, and how it is counted."""
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 
 @dataclass(frozen=True, order=True)
@@ -29,6 +30,22 @@ class Check:
         named = [finding.kind for finding in self.findings if finding.name == name]
         if not named or (kind != "unchecked" and set(named) == {"unchecked"}):
             self.findings.append(Discrepancy(name, kind, message))
+
+    def add_first_line(self, name: str, found: str, expected: str, writer: str) -> None:
+        """Name the first line of a text that is not as its writer writes the same content.
+
+        A program takes `None` in a table for a blank, 0.25000000000000000001 for 0.25, and `\\u0061` for a letter, and
+        does not see a comment; a reader does not, and does.
+
+        Args:
+            name: of the file.
+            found, expected: the text, and what its writer writes of what it reads there.
+            writer: as a sentence calls it.
+        """
+        lines = zip_longest(found.split("\n"), expected.split("\n")) if found != expected else ()
+        number = next((number for number, (one, other) in enumerate(lines, start=1) if one != other), 0)
+        if number:
+            self.add(f"{name}: line {number}", "mismatch", f"{writer} writes the same content in another form")
 
     def whole(self, *paths: str) -> bool:
         """Whether nothing was found in these files or folders, or about them (`path: what of it`)."""

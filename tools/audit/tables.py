@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
 
     Args:
         project: whose table is read.
-        check: gets a finding for each column that is not the table's, and for cells of another type.
+        check: gets a finding for each column that is not the table's, for cells of another type, and for the first line
+            that is not as the pipeline writes it.
         folder: of the table, from the root.
         table: says which columns it has.
     """
@@ -32,8 +34,8 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
     if not check.whole(path):
         return None
     try:
-        with (project.root / path).open(newline="", encoding="utf-8") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+        text = (project.root / path).read_bytes().decode()
+        header, *rows = list(csv.reader(StringIO(text, newline=""))) or [[]]
         further = table.further(header)
         columns = [name for column in table.columns for name in (column, *further.get(column, ()))]
         for name, message in list_differences(header, columns, path, "the pipeline"):
@@ -41,10 +43,31 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):
                 check.add(f"{path}: line {number}", "mismatch", f"expected {len(header)} cells, found {len(row)}")
+        if check.whole(path):
+            check.add_first_line(path, text, as_table(text, table), "the pipeline")
         return table.parse(project.root / path) if check.whole(path) else None
     except (OSError, ValueError, csv.Error, UserError):
         check.add(path, "mismatch", "it cannot be read as the pipeline's table")
         return None
+
+
+def as_table(text: str, table: Table[Any]) -> str:
+    """What the pipeline writes of what it reads in the text of a table.
+
+    Raises:
+        ValueError: it cannot read it.
+    """
+    cells = pd.read_csv(StringIO(text, newline=""), dtype=table.columns)
+    return cells.to_csv(index=False, lineterminator="\n")
+
+
+def as_record(content: Any) -> str:
+    """What the pipeline writes of what it reads in a JSON file.
+
+    Raises:
+        ValueError: there is `NaN` or `Infinity`, which are no JSON.
+    """
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | None:
@@ -55,14 +78,17 @@ def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | 
     if not check.whole(str(path)):
         return None
     try:
-        content = json.loads((project.root / path).read_text(), object_pairs_hook=mapping)
-    except (OSError, ValueError, Repeated):
+        text = (project.root / path).read_bytes().decode()
+        content = json.loads(text, object_pairs_hook=mapping)
+        written = as_record(content)
+    except (OSError, ValueError, Repeated, RecursionError):
         check.add(str(path), "mismatch", "it cannot be read as JSON whose keys stand there once")
         return None
     if not isinstance(content, dict):
         check.add(str(path), "mismatch", "expected names and values, found something else")
         return None
-    return content
+    check.add_first_line(str(path), text, written, "the pipeline")
+    return content if check.whole(str(path)) else None
 
 
 def first_line(error: Exception) -> str:
@@ -126,8 +152,8 @@ def compare_records(check: Check, path: str, found: dict[str, Any], expected: di
             check.add(f"{path}: {name}", "extra", "nothing of that name follows from its files")
         elif isinstance(cell, dict) and isinstance(value, dict):
             compare_records(check, path, cell, value, f"{name}.")
-        elif not same(cell, value):
-            check.add(f"{path}: {name}", "mismatch", f"{cell} stands there, {value} follows from its files")
+        elif cell == "" or not same(cell, value):  # a blank of a table is `null` here
+            check.add(f"{path}: {name}", "mismatch", f"{cell!r} stands there, {value} follows from its files")
 
 
 def same(found: Any, expected: Any, close: float = CLOSE) -> bool:

@@ -1,10 +1,17 @@
 """dvc.lock as DVC writes it, and as a kill or a full disk leaves it."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
+from tools.audit.check_record import check_lock_form
 from tools.audit.dvc_lock import Lock, read_stages, read_yaml
+from tools.audit.findings import Check
+from tools.audit.trace import Project
 
 TEXT = (ROOT / "dvc.lock").read_text()
 
@@ -38,3 +45,25 @@ def test_an_output_that_lies_elsewhere_is_refused_since_a_rerun_would_remove_it(
 def test_params_that_say_something_twice_or_nothing_are_one_sentence(text: str) -> None:
     with pytest.raises(UserError, match=r"params\.yaml: expected one YAML document with each key once"):
         read_yaml("params.yaml", text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("stages:\n", "stages:\n# - path: reports/comparison.csv\n#   md5: 00000000000000000000000000000000\n"),
+        ("schema: '2.0'", "schema: &version '2.0'"),
+        ("schema: '2.0'", "schema: !!str 2.0"),
+        ("schema: '2.0'\n", "%YAML 1.1\n---\nschema: '2.0'\n"),
+        ("size: ", "size: +"),
+        ("\n", "\r\n"),
+    ],
+    ids=["comment", "anchor", "tag", "directive", "number", "ends of lines"],
+)
+def test_a_lock_that_dvc_writes_in_another_form_is_named(before: str, after: str, tmp_path: Path) -> None:
+    """Programs read the same in it, and who looks a hash up by hand reads another."""
+    project = cast("Project", SimpleNamespace(root=tmp_path))
+    for content, count in ((TEXT, 0), (TEXT.replace(before, after), 1)):
+        (tmp_path / "dvc.lock").write_bytes(content.encode())
+        check = Check()
+        check_lock_form(project, check)
+        assert len(check.findings) == count

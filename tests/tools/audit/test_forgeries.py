@@ -25,7 +25,7 @@ from stages.common.model import out_of_distribution
 from stages.report import evaluations
 from stages.report import main as report
 from stages.report.evaluations import read_runs, together
-from tests.helpers.forgeries import forged_tables, forgeries, replace, with_cells
+from tests.helpers.forgeries import as_json, forged_tables, forgeries, replace, with_cells
 from tools.audit import (
     check_account,
     check_data,
@@ -269,7 +269,7 @@ def test_each_point_of_a_curve_of_the_report_follows_from_the_runs(
 @pytest.mark.parametrize("path", RECORDS)
 def test_each_field_of_a_json_file_follows_from_other_files(path: str, project: Path) -> None:
     document = json.loads((project / path).read_text())
-    forged = ((name, json.dumps(content)) for name, content in forgeries(document) if not repeats(name))
+    forged = ((name, as_json(content)) for name, content in forgeries(document) if not repeats(name))
     assert undetected(project, path, forged) == ONLY_A_RERUN.get(path, set())
 
 
@@ -295,7 +295,7 @@ def test_each_cell_about_whole_films_follows_from_the_scores(
         for path, table in zip(tables, report.RESULTS, strict=True):
             path.unlink()
             table.write(path.parent, results[path.stem])
-        replace(project / HEADLINE, json.dumps(report.headline(results, runs)).encode())
+        replace(project / HEADLINE, as_json(report.headline(results, runs)).encode())
         path = str(REPORTS / IMAGE_LEVEL.name)
         text = (project / path).read_text()
         assert findings(Project(project), path) == []

@@ -17,6 +17,17 @@ from tools.audit.findings import Check
 from tools.audit.tables import compare_records
 
 PIXELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
+STORED = b"".join(b"\0" + row.tobytes() for row in PIXELS)  # a byte before each row says how it is stored
+ROWS = zlib.compress(STORED)
+SIGNATURE, HEADER = b"\x89PNG\r\n\x1a\n", 8 + 25  # where the header ends
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A part of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+END = chunk(b"IEND", b"")
 
 
 def palette(path: Path) -> None:
@@ -36,17 +47,15 @@ def transparent(path: Path) -> None:
 def coded(path: Path) -> None:
     """With a chunk by which browsers take grey for brightness of a perceptual quantiser (cICP, PNG 3rd edition)."""
     write_png(path, PIXELS)
-    content, chunk = path.read_bytes(), b"cICP" + bytes((9, 16, 0, 1))
-    header = 8 + 25  # the signature and IHDR
-    made = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    path.write_bytes(content[:header] + made + content[header:])
+    content = path.read_bytes()
+    path.write_bytes(content[:HEADER] + chunk(b"cICP", bytes((9, 16, 0, 1))) + content[HEADER:])
 
 
 def of_two_sizes(path: Path) -> None:
     """With a second header, of which programs take the first or the last."""
     write_png(path, PIXELS)
-    content, chunk = path.read_bytes(), b"IHDR" + struct.pack(">IIBBBBB", 16, 8, 8, 0, 0, 0, 0)
-    path.write_bytes(content[:8] + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[8:])
+    content = path.read_bytes()
+    path.write_bytes(content[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 8, 8, 0, 0, 0, 0)) + content[8:])
 
 
 def joined(path: Path) -> None:
@@ -55,7 +64,70 @@ def joined(path: Path) -> None:
     path.write_bytes(path.read_bytes() + path.read_bytes()[33:])
 
 
-@pytest.mark.parametrize("forge", [palette, animated, transparent, coded, of_two_sizes, joined])
+def with_pixels(path: Path, *data: bytes, kind: int = 0) -> None:
+    """Write the picture with its pixels in these IDAT chunks; kind: 1 where rows are interlaced."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, kind))
+    path.write_bytes(SIGNATURE + header + b"".join(chunk(b"IDAT", part) for part in data) + END)
+
+
+def with_words_behind_its_rows(path: Path) -> None:
+    with_pixels(path, ROWS + b"Doe, Jane")
+
+
+def with_words_in_a_part_of_their_own(path: Path) -> None:
+    with_pixels(path, ROWS, b"Doe, Jane")
+
+
+def with_more_rows_than_it_says(path: Path) -> None:
+    with_pixels(path, zlib.compress(STORED + bytes(17)))
+
+
+def cut_off(path: Path) -> None:
+    with_pixels(path, ROWS[:-4])
+
+
+def interlaced(path: Path) -> None:
+    """A pipeline's picture has its rows one below the other."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    parts = (PIXELS[top::down, left::right] for left, top, right, down in passes)
+    with_pixels(path, zlib.compress(b"".join(b"\0" + row.tobytes() for part in parts for row in part)), kind=1)
+
+
+def with_a_wrong_checksum(path: Path) -> None:
+    """Chromium and Pillow show it, OpenCV refuses it."""
+    with_pixels(path, ROWS[:40], ROWS[40:])
+    path.write_bytes(path.read_bytes()[: -len(END) - 4] + b"\0\0\0\0" + END)
+
+
+def with_words_in_its_end(path: Path) -> None:
+    with_pixels(path, ROWS)
+    path.write_bytes(path.read_bytes()[: -len(END)] + chunk(b"IEND", b"Doe, Jane"))
+
+
+def with_a_letter_behind_its_end(path: Path) -> None:
+    with_pixels(path, ROWS)
+    path.write_bytes(path.read_bytes() + b"J")
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        palette,
+        animated,
+        transparent,
+        coded,
+        of_two_sizes,
+        joined,
+        with_words_behind_its_rows,
+        with_words_in_a_part_of_their_own,
+        with_more_rows_than_it_says,
+        cut_off,
+        interlaced,
+        with_a_wrong_checksum,
+        with_words_in_its_end,
+        with_a_letter_behind_its_end,
+    ],
+)
 def test_a_picture_that_looks_otherwise_than_its_values_is_none(forge: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     forge(path)

@@ -3,25 +3,89 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import pytest
 
 from stages.common.core.errors import UserError
+from stages.common.core.files import write_json
+from stages.common.data.tables import Table
 from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.findings import Check
-from tools.audit.tables import read_record, same
+from tools.audit.tables import compare_records, read_record, read_table, same
 from tools.audit.trace import Project
 
 
-@pytest.mark.parametrize("text", ['{"f1": 0.99, "f1": 0.4}', '{"a": {"f1": 0.99, "f1": 0.4}}', "[1]", "{", ""])
+@pytest.mark.parametrize(
+    "text", ['{"f1": 0.99, "f1": 0.4}', '{"a": {"f1": 0.99, "f1": 0.4}}', "[1]", "{", "", '{"f1": NaN}']
+)
 def test_a_record_that_says_something_twice_or_nothing_is_named(text: str, tmp_path: Path) -> None:
     """Programs take the last of two values, and a reader the first."""
     (tmp_path / "metrics.json").write_text(text)
     check = Check()
     assert read_record(cast("Project", SimpleNamespace(root=tmp_path)), check, Path("metrics.json")) is None
     assert [finding.name for finding in check.findings] == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{\n "f1": 0.50\n}\n', '{\n "f1": 0.5\n}', '{\n "\\u00661": 0.5\n}\n', '{"f1": 0.5}\n', '{\n "f1": 5e-1\n}\n'],
+)
+def test_a_record_that_the_pipeline_writes_in_another_form_is_named(text: str, tmp_path: Path) -> None:
+    project, path = cast("Project", SimpleNamespace(root=tmp_path)), Path("metrics.json")
+    write_json(tmp_path / path, {"f1": 0.5})
+    assert read_record(project, Check(), path) == {"f1": 0.5}
+    (tmp_path / path).write_text(text)
+    check = Check()
+    assert read_record(project, check, path) is None
+    assert [finding.name.partition(": line ")[0] for finding in check.findings] == [str(path)]
+
+
+def test_a_blank_is_no_text_in_a_record() -> None:
+    """In a table both are nothing; in JSON the pipeline writes `null`."""
+    check = Check()
+    compare_records(check, "metrics.json", {"hd95_mm": ""}, {"hd95_mm": None})
+    assert [finding.name for finding in check.findings] == ["metrics.json: hd95_mm"]
+    compare_records(check := Check(), "metrics.json", {"hd95_mm": None}, {"hd95_mm": float("nan")})
+    assert not check.findings
+
+
+class Example(TypedDict):
+    film: str
+    count: int
+    score: float
+    found: bool
+
+
+@pytest.mark.parametrize(
+    ("row", "form"),
+    [
+        ("a,1,0.5,True", "a,1,0.50,True"),
+        ("a,1,0.5,True", "a,1,5e-1,True"),
+        ("a,1,0.5,True", "a,1,0.50000000000000000001,True"),
+        ("a,1,,True", "a,1,NaN,True"),
+        ("a,1,0.5,True", "a,01,0.5,True"),
+        ("a,1,0.5,True", "a,1.0,0.5,True"),
+        ("a,1,0.5,True", "a,1,0.5,TRUE"),
+        ("a,1,0.5,True", '"a",1,0.5,True'),
+        ("a,1,0.5,True", "a,1,0.5 ,True"),
+        (",1,0.5,True", "None,1,0.5,True"),
+        ("a,1,0.0,True", "a,1,-0.00,True"),
+        ("a,1,0.5,True", "a,1,0.5,True\r"),
+        ("a,1,0.5,True", "a,1,0.5,True\0"),
+    ],
+)
+def test_a_table_that_the_pipeline_writes_in_another_form_is_named(row: str, form: str, tmp_path: Path) -> None:
+    """All of them are read as the same table, and show a reader other cells."""
+    project, table, path = cast("Project", SimpleNamespace(root=tmp_path)), Table("x.csv", Example), tmp_path / "x.csv"
+    path.write_text(f"film,count,score,found\n{row}\n")
+    assert read_table(project, Check(), Path(), table) is not None
+    for text in (f"film,count,score,found\n{form}\n", f"film,count,score,found\n{row}"):
+        path.write_bytes(text.encode())
+        check = Check()
+        assert read_table(project, check, Path(), table) is None
+        assert [finding.name for finding in check.findings] in (["x.csv: line 2"], ["x.csv: line 3"], ["x.csv"])
 
 
 def test_no_record_leads_out_of_the_cache(tmp_path: Path) -> None:

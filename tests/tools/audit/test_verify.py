@@ -23,7 +23,7 @@ from stages.common.model.metrics import metrics
 from stages.ingest.quality.duplicates import pixel_hash
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
-from tests.helpers.forgeries import cover_up, replace
+from tests.helpers.forgeries import as_json, cover_up, replace
 from tests.helpers.processes import environment, run
 from tools.audit.check_data import check_raw, check_withdrawn
 from tools.audit.check_record import check_record, command_words
@@ -199,7 +199,7 @@ def test_scores_that_do_not_follow_from_the_pictures_are_named_though_all_tables
         "false_regions_per_image": table["false_regions"].mean(),
         "pointing": table["pointing"][table["fractures"] > 0].mean(),
     }
-    replace(own / metrics_json, json.dumps(said).encode())
+    replace(own / metrics_json, as_json(said).encode())
     cover_up(own, metrics_json)
     found = [name for _, name in discrepancies(own) if name.startswith(RUN)]
     assert found == sorted(f"{SCORES}: {image}/{name}" for name in better)
