@@ -1,10 +1,14 @@
 """The console script `wrist`: signals are handled and instructions are pinned before anything else is imported."""
 
+from pathlib import Path
+
 from stages.common.core.arithmetic import pin_instructions
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, describe_os_error
 from stages.common.core.library_path import refuse_own_libraries
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading
+from stages.common.data.layout import PARAMS
+from tools.printed import plain_lines
 
 # What SQLite says of a disk that is full, fails or is read-only, in the notes of DVC and in the store of MLflow.
 REFUSED = (
@@ -22,18 +26,31 @@ def main() -> None:
     run_command("wrist", work)
 
 
+def describe_encoding(error: UnicodeDecodeError) -> str:
+    """A sentence for a file of the project that is no UTF-8, as some editors write `ü`; else it is a bug."""
+    for name in (PARAMS, Path("dvc.yaml"), Path("dvc.lock")):
+        if name.is_file() and name.read_bytes() == error.object:
+            line = error.object[: error.start].count(b"\n") + 1
+            return f"{name}: expected text in UTF-8, found other bytes in line {line}; save it as UTF-8"
+    raise error
+
+
 def work() -> int:
     """Run the command.
 
     Raises:
-        UserError: a database could not be written.
+        UserError: a mistake of the user, a file that cannot be had, or a database that could not be written.
     """
     from tools.command_line import app
 
     try:
         return int(app() or 0)
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(plain_lines(str(error))) from error
+    except OSError as error:
+        raise UserError(plain_lines(describe_os_error(error))) from error
+    except UnicodeDecodeError as error:
+        raise UserError(describe_encoding(error)) from error
     except Exception as error:
         said = next((words for words in REFUSED if words in str(error)), "")
         if not said:

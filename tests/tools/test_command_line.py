@@ -1,5 +1,6 @@
 """The command line as a user meets it: quick help, refused words, one sentence for an interruption."""
 
+import errno
 import inspect
 import os
 import signal
@@ -141,6 +142,41 @@ def test_a_reader_that_leaves_causes_no_message(tmp_path: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     assert process.wait(60) == 1
+
+
+def test_no_sentence_gives_orders_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise UserError("two films cannot be read:\n  - a\x1b[2K\u202eb.png\n  - c\r.png")
+
+    def lack() -> None:
+        raise FileNotFoundError(errno.ENOENT, "", "a\x1b[2K.png")
+
+    monkeypatch.setattr("tools.command_line.app", refuse)
+    with pytest.raises(UserError) as refusal:
+        work()
+    assert str(refusal.value).split("\n") == [
+        "two films cannot be read:",
+        r"  - a\x1b[2K\u202eb.png",
+        r"  - c\r.png",
+    ]
+    monkeypatch.setattr("tools.command_line.app", lack)
+    with pytest.raises(UserError, match=r"^a\\x1b\[2K\.png: no such file"):
+        work()
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "dvc.lock"])
+def test_a_file_that_is_no_utf_8_is_one_sentence(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an editor on Windows may write `ü`."""
+    for other in ("params.yaml", "dvc.yaml", "dvc.lock"):
+        (tmp_path / other).write_text("stages: {}\n")
+    (tmp_path / name).write_bytes(b"a: 1\n# M\xfcller\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tools.command_line.app", lambda: Path(name).read_text())
+    with pytest.raises(UserError, match=f"^{name}: expected text in UTF-8, found other bytes in line 2; save it"):
+        work()
+    monkeypatch.setattr("tools.command_line.app", lambda: b"\xff".decode())
+    with pytest.raises(UnicodeDecodeError):
+        work()
 
 
 def test_a_database_on_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.core.busy import busy
+from tools.printed import one_line
 
 if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
     from tools.audit.trace import Project
@@ -44,7 +45,6 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
         evidence: a signed document to hold all files to, with the public key.
         key: that key (PEM).
     """
-    from tools.audit.render import one_line
     from tools.audit.rerun import rerun
     from tools.audit.trace import Project
     from tools.audit.verify import stages_named, verify
@@ -98,7 +98,6 @@ def compare_outputs(revision: str, known: "Project | None" = None) -> int:
         known: the project here, where it has been read.
     """
     from tools.audit.compare import compare
-    from tools.audit.render import one_line
     from tools.audit.trace import Project
 
     project = known or Project(Path())
@@ -123,7 +122,6 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
     from tools.audit.elsewhere import elsewhere
-    from tools.audit.render import one_line
     from tools.audit.trace import Project
     from tools.audit.withdraw import films_left, patient_files, withdraw
 
@@ -131,20 +129,20 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     with busy("withdraw: looks through all versions"):
         left = films_left(project, patient)
         files, counts = (patient_files(project, patient), {}) if dry_run else withdraw(project, patient, date.today())
-    print(f"patient {', '.join(sorted(files.patients))}")
-    print(f"{len(files.images)} films: {', '.join(sorted(files.images))}")
+    print(one_line(f"patient {', '.join(sorted(files.patients))}"))
+    print(one_line(f"{len(files.images)} films: {', '.join(sorted(files.images))}"))
     listed(files, project, "would go" if dry_run else "removed")
     for path in sorted(path.relative_to(project.root).as_posix() for path in files.here):
         print(f"  {one_line(path)}")
     if files.shared:
         same = sorted(path for paths in files.shared.values() for path in paths)
-        print(f"stay in the cache, since films of others have the same bytes: {', '.join(same)}")
+        print(one_line(f"stay in the cache, since films of others have the same bytes: {', '.join(same)}"))
     for name, count in counts.items():
         print(f"remote {name}: {count} files removed")
     if files.unlisted:
         print(
             f"not known whose, since no list of the cache names them: {len(files.unlisted)} files, such as "
-            f"{files.unlisted[0]}; `dvc gc --workspace --all-commits --all-experiments` removes them"
+            f"{one_line(str(files.unlisted[0]))}; `dvc gc --workspace --all-commits --all-experiments` removes them"
         )
     if yours := elsewhere(project.root, files):
         print(f"name the patient and are yours to remove: {one_line(', '.join(yours))}")
@@ -161,7 +159,6 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
 
 def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
     """What a patient or film left in all versions."""
-    from tools.audit.render import one_line
     from tools.audit.withdraw import version_names
 
     cached = files.cached
@@ -173,7 +170,7 @@ def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
         print(one_line(f"  {', '.join(sorted(paths))} (md5 {md5})"))
     print(f"trained on data with them, to be judged by you: {len(files.models)} models")
     for md5, path in sorted(files.models.items(), key=lambda item: item[1]):
-        print(f"  {path} (md5 {md5})")
+        print(one_line(f"  {path} (md5 {md5})"))
     print("in these versions: " + ", ".join(version_names(project, files.commits)))
     if files.unknown:
         print(

@@ -38,5 +38,12 @@ def differences(key: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any
     if isinstance(expected, dict) and isinstance(actual, dict):
         for name in sorted(expected.keys() | actual.keys()):
             yield from differences(f"{key}.{name}", expected.get(name), actual.get(name))
-    elif expected != actual:
+    elif not is_same(expected, actual):
         yield key, expected, actual
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are one: 0 and 0.0 are for a stage, 1 and `true` are not."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

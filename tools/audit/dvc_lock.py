@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from io import StringIO
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -207,22 +207,23 @@ def git(root: Path, *words: str, stdin: str = "") -> str:
     command = ["git", "--no-replace-objects", *settings, *words]
     own = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG") or key[:4] != "GIT_"}
     own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1", LIBRARY_PATH: absolute(own.get(LIBRARY_PATH, ""))}
-    done = subprocess.run(command, cwd=root, env=own, input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, env=own, input=os.fsencode(stdin), capture_output=True, check=False)
     if done.returncode:
-        raise UserError(f"git {' '.join(words)}: {done.stderr.strip() or 'failed'}")
-    return done.stdout
+        raise UserError(f"git {' '.join(words)}: {os.fsdecode(done.stderr).strip() or 'failed'}")
+    return os.fsdecode(done.stdout)
 
 
 def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:
     """Every version of dvc.lock: commit and text, newest first; `everywhere` takes branches and experiments, too."""
     revisions = ["--all", "--glob=refs/exps/*"] if everywhere else []
     commits = git(root, "log", "--format=%H", *revisions, "--", LOCK).split()
-    stream = StringIO(git(root, "cat-file", "--batch", stdin="".join(f"{commit}:{LOCK}\n" for commit in commits)))
+    found = git(root, "cat-file", "--batch", stdin="".join(f"{commit}:{LOCK}\n" for commit in commits))
+    stream = BytesIO(os.fsencode(found))  # git counts bytes
     for commit in commits:
         head = stream.readline().split()
-        if head[-1] == "missing":  # the commit that removed it
+        if head[-1] == b"missing":  # the commit that removed it
             continue
-        yield commit, stream.read(int(head[2]))
+        yield commit, stream.read(int(head[2])).decode(errors="replace")
         stream.readline()
 
 

@@ -52,13 +52,15 @@ def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:
     Raises:
         UserError: a remote cannot be reached or refuses; all others are done.
     """
+    from stages.common.model.tracking import describe  # with MLflow: seconds, of which removing files has no need
+
     counts, failures = dict[str, int](), list[str]()
     with Repo(str(root)) as repo:
         for name in sorted(repo.config["remote"]):
             try:
                 counts[name] = remove_from_remote(repo.cloud.get_remote_odb(name), hashes)
             except Exception as error:  # each kind of remote fails in its own way
-                failures.append(f"remote {name}: {' '.join(str(error).split())[:160] or 'no reason given'}")
+                failures.append(f"remote {name}: {describe(error)}")
     if failures:
         raise error_list("the files may still be there; make the remote reachable and withdraw again", failures)
     return counts

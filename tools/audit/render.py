@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from tools.audit.graph import Graph, Node
+from tools.printed import one_line
 
 SHORT = 12  # digits of a hash in text; JSON has all
 FEW = 12  # results of one thing that text lists
@@ -22,11 +23,6 @@ def text(graph: Graph, start: str) -> str:
                     f"{'   ' * (depth - 1)}{sign} {name}" + (" (above)" if repeated else f": {node_line(node)}")
                 )
     return "\n".join(map(one_line, lines))
-
-
-def one_line(text: str) -> str:
-    """A text with escapes for what ends a line or what a terminal obeys, so that no forged name hides another."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def node_line(node: Node) -> str:

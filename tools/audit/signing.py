@@ -17,9 +17,9 @@ from tools.audit.dvc_cache import files_below
 from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
 from tools.audit.own_output import json_of, require_own_output
-from tools.audit.render import one_line
 from tools.audit.trace import Project
 from tools.audit.verify import verify
+from tools.printed import one_line
 
 SIGNATURE_BYTES = 64  # of Ed25519 (RFC 8032)
 HOW_TO_MAKE = "make one with `openssl genpkey -algorithm ed25519 -out private.pem`"

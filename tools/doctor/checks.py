@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stages import read_params
@@ -20,6 +21,7 @@ from tools.doctor.machine import gpus, memory, space, threads
 from tools.doctor.packages import packages
 from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
+from tools.printed import plain_lines
 
 Check = Callable[[], list[CheckResult]]
 MARKS = {Severity.GOOD: "[green]good[/]", Severity.WARN: "[yellow]warning[/]", Severity.BAD: "[red]fault[/]"}
@@ -64,7 +66,8 @@ def show(findings: list[CheckResult]) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("what", "", "found", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for finding in findings:
-        table.add_row(finding.what, MARKS[finding.state], finding.message)
+        what, message = (escape(plain_lines(text)) for text in (finding.what, finding.message))
+        table.add_row(what, MARKS[finding.state], message)
     console.print(table, soft_wrap=False)
     bad = sum(finding.state == Severity.BAD for finding in findings)
     print("doctor: " + (f"{bad} faults" if bad else "ready"))

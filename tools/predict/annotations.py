@@ -16,6 +16,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes, write_json
 from stages.ingest.annotations.film_names import without_suffix
 from tools.predict.films import ANNOTATIONS
+from tools.printed import one_line
 
 PICTURES = "films"
 COCO, CVAT, TASKS, LABELLING = "coco.json", "cvat.xml", "label_studio.json", "label_studio.xml"
@@ -64,11 +65,10 @@ def refuse_odd_names(films: Iterable[str]) -> None:
         UserError: a name that is not UTF-8, or with control characters.
     """
     for film in films:
-        shown = NO_XML.sub(lambda odd: odd[0].encode("unicode_escape").decode(), film)
-        if shown != film:
+        if NO_XML.search(film):
             raise UserError(
-                f"{shown}: expected a name of printable characters in UTF-8 for annotation tools; rename the film, or "
-                "choose another --output if an earlier call predicted it"
+                f"{one_line(film)}: expected a name of printable characters in UTF-8 for annotation tools; rename the "
+                "film, or choose another --output if an earlier call predicted it"
             )
 
 

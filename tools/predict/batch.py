@@ -43,6 +43,7 @@ from tools.predict.outputs import (
     write_prediction,
 )
 from tools.predict.own_files import require_own_files, require_own_folder
+from tools.printed import errors_on_one_line, one_line
 
 SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
@@ -86,17 +87,17 @@ def predict_films(
         network = open_model(model, average=average, flip=flip, threads=1, accelerator=accelerator)
     if measure == "disagreement" and len(network.networks) < 2:
         raise UserError("--label-next disagreement: expected several networks, found one; train more seeds, --average")
-    with busy("predict: looks for films"):
+    with busy("predict: looks for films"), errors_on_one_line():
         found = find_films(names)
     films, others = found.films, found.others
-    with busy("predict: looks at what is in the output"):
+    with busy("predict: looks at what is in the output"), errors_on_one_line():
         refuse_files(output, films, formats)
         if set(formats) & set(TOOLS):  # whose files hold all films below the output
             names_below = [*(name.as_posix() for _, name in films), *predicted_below(output)]
             refuse_odd_names(names_below)
             refuse_one_picture(names_below)
     if others:
-        shown = first_few([printable(str(path)) for path, _ in others], SHOWN)
+        shown = first_few([one_line(str(path)) for path, _ in others], SHOWN)
         print(f"predict: {len(others)} files are no films and are left out: {shown}", file=sys.stderr)
     for kind, count in sorted(found.passed_over.items()):
         print(f"predict: {count} files {kind} are passed over", file=sys.stderr)
@@ -113,8 +114,10 @@ def predict_films(
             if result.how == "failed":
                 refused[films[number - 1][1].as_posix()] = result.message
             stream = errors if result.how == "failed" else sys.stdout
-            print(f"{number}/{len(films)} {printable(str(result.path))}: {result.message}", file=stream, flush=True)
-    write_pages(output, refused, measure, formats)
+            line = one_line(f"{number}/{len(films)} {result.path}: {result.message}")
+            print(line, file=stream, flush=True)
+    with errors_on_one_line():
+        write_pages(output, refused, measure, formats)
     skipped = f", {counts['done before']} done before" if counts["done before"] else ""
     print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}, {output / INDEX}")
     return counts["failed"]

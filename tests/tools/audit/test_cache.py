@@ -264,6 +264,20 @@ def test_a_remote_that_cannot_be_reached_is_named_and_others_are_done(
     assert len(held(tmp_path / "store", OTHER)) == 1
 
 
+def test_no_secret_of_a_remotes_address_is_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reproduce(project)
+    commit(project)
+    with (project / ".dvc/config").open("a") as config:
+        config.write("['remote \"a\"']\nurl = https://jane:pa/ss@example.org/x?token=hidden\n")
+
+    def fail(remote: object, hashes: object) -> int:
+        raise OSError("https://jane:pa/ss@example.org/x?token=hidden does not answer")
+
+    monkeypatch.setattr("tools.audit.erase.remove_from_remote", fail)
+    with pytest.raises(UserError, match=r"remote a: https://example\.org/x does not answer"):
+        remove_from_remotes(project, ["0" * 32])
+
+
 GONE, STAYS = "0123456789abcdef", "fedcba9876543210"  # pseudonyms
 PIPELINE = {
     "ingest": {"cmd": "cp -r inbox/films data/raw", "deps": ["inbox/films"], "outs": ["data/raw"]},

@@ -18,6 +18,7 @@ from tools.audit.check_code import (
     check_bytecode,
     check_code,
     check_objects,
+    committed_files,
     is_forged,
     linked_folders,
     plugins,
@@ -291,6 +292,23 @@ def test_grafted_parents_are_not_part_of_the_history(tmp_path: Path) -> None:
     said = run(tmp_path, "git", "-c", "advice.graftFileDeprecated=false", "log", "--format=%H")
     assert said.split() == [second, first]
     assert [commit for commit, _ in history(tmp_path)] == [second]
+
+
+def test_the_history_is_read_whatever_its_letters_and_ends_of_lines_are(tmp_path: Path) -> None:
+    """git counts bytes. A licence with an umlaut stands in dvc.lock among the parameters."""
+    texts = ["licence: für alle\r\n", "\ufeffstages: {}\n", "stages: {}\n"]
+    committed(tmp_path, **{"dvc.lock": ""})
+    for text in texts:
+        (tmp_path / "dvc.lock").write_bytes(text.encode())
+        commit(tmp_path)
+    assert [text for _, text in history(tmp_path)] == [*reversed(texts), ""]
+
+
+def test_a_file_of_a_commit_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.md")
+    (tmp_path / name).touch()
+    committed(tmp_path, **{"b.md": ""})
+    assert set(committed_files(tmp_path)) == {"b.md", name}
 
 
 def test_the_history_is_read_without_the_repositorys_own_program_for_signatures(tmp_path: Path) -> None:

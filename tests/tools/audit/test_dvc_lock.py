@@ -8,6 +8,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
+from tools.audit.check_params import differences
 from tools.audit.check_record import check_lock_form
 from tools.audit.dvc_lock import Lock, read_stages, read_yaml
 from tools.audit.findings import Check
@@ -45,6 +46,12 @@ def test_an_output_that_lies_elsewhere_is_refused_since_a_rerun_would_remove_it(
 def test_params_that_say_something_twice_or_nothing_are_one_sentence(text: str) -> None:
     with pytest.raises(UserError, match=r"params\.yaml: expected one YAML document with each key once"):
         read_yaml("params.yaml", text)
+
+
+def test_a_yes_is_no_number_among_parameters() -> None:
+    pairs = [(True, 1), ([True], [1]), ({"mirror": False}, {"mirror": 0})]
+    assert all(list(differences("evaluate", *pair)) for pair in pairs)
+    assert not any(list(differences("evaluate", *pair)) for pair in [(1, 1.0), ([True, 0.0], [True, 0])])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from tests.helpers.commands import wrist
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
-from tools.doctor.findings import Severity
+from tools.doctor.checks import show
+from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import memory, space, threads
 from tools.doctor.packages import CUDA, packages
 from tools.doctor.records import dead_runs, results
@@ -208,3 +209,8 @@ def test_a_result_of_the_cache_is_found_under_the_run_that_made_it(
     # A server that was chosen later holds none of the earlier runs.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/server.db")
     assert made.run_id in results()[0].message
+
+
+def test_no_name_gives_orders_to_a_terminal_or_to_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show([CheckResult("trained models", Severity.BAD, "a[/red]\x1b[2K.png")]) == 1
+    assert r"a[/red]\x1b[2K.png" in capsys.readouterr().out

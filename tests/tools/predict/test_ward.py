@@ -369,6 +369,37 @@ def test_a_name_that_is_no_text_ends_nothing(tmp_path: Path, capsys: pytest.Capt
     assert list(summary(tmp_path / "out")) == ["a\\udcff.png"]
 
 
+ORDERS = "a\n2 b.png: none\x1b[2K\u202e.png"  # another line, an order to the terminal, and a turn of the text
+SHOWN = r"a\n2 b.png: none\x1b[2K\u202e.png"
+
+
+@pytest.mark.parametrize("formats", [["json"], ["json", "coco"]])
+def test_a_name_with_orders_to_a_terminal_is_shown_with_escapes(
+    formats: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a film that is segmented, of one that cannot be read, and of a file that is none."""
+    name = ORDERS if formats == ["json"] else ORDERS.replace("\x1b", "")  # which no XML can hold
+    (tmp_path / "in").mkdir()
+    Image.new("L", (100, 80)).save(tmp_path / "in" / name, "PNG")
+    (tmp_path / "in" / f"x{name}").write_text("no film")
+    (tmp_path / "in" / f"{name}.txt").write_text("no film")
+    assert run(tmp_path / "in", tmp_path / "out", formats) == 1
+    said = "".join(capsys.readouterr())
+    shown = SHOWN.replace(r"\x1b", "") if name != ORDERS else SHOWN
+    assert all(f"{tmp_path}/in/{text}" in said for text in (f"{shown}: ", f"x{shown}: ", f"{shown}.txt"))
+    assert all(line.isprintable() for line in said.splitlines())
+    assert not any(line.startswith("2 b.png") for line in said.splitlines())
+
+
+def test_a_refusal_of_a_name_with_orders_to_a_terminal_is_one_line(tmp_path: Path) -> None:
+    for folder in "xy":
+        (tmp_path / folder).mkdir()
+        Image.new("L", (100, 80)).save(tmp_path / folder / ORDERS, "PNG")
+    with pytest.raises(UserError, match="expected films of different names") as refusal:
+        batch.predict_films([str(tmp_path / folder / ORDERS) for folder in "xy"], "stub", tmp_path / "out", FORMATS)
+    assert str(refusal.value).isprintable()
+
+
 @pytest.mark.parametrize("width", [16, 96, 420, 4000])
 def test_the_notice_is_whole_and_as_large_as_its_film_needs(width: int) -> None:
     film = np.zeros((20, width), np.uint8)
