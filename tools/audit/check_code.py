@@ -254,7 +254,7 @@ def is_forged(content: bytes, source: Path, level: int = 0) -> bool:
     """
     text, facts = source.read_bytes(), source.stat()
     flags = int.from_bytes(content[4:8], "little")
-    stamp = int(facts.st_mtime).to_bytes(8, "little")[:4] + facts.st_size.to_bytes(8, "little")[:4]
+    stamp = b"".join((int(number) % 2**32).to_bytes(4, "little") for number in (facts.st_mtime, facts.st_size))
     is_taken = {0: content[8:16] == stamp, 1: True, 3: content[8:16] == source_hash(text)}.get(flags, False)
     if content[:4] != MAGIC_NUMBER or not is_taken:
         return False

@@ -80,6 +80,17 @@ def test_stale_byte_code_which_python_compiles_anew_is_none(tmp_path: Path) -> N
     assert not is_forged(content, source)
 
 
+@pytest.mark.parametrize("seconds", [-(10**9), 0, 2**32 + 5])
+def test_byte_code_of_a_source_of_any_time_is_looked_at(seconds: int, tmp_path: Path) -> None:
+    """A wrong clock wrote it before 1970 or after 2106: Python keeps the last 32 bits of its time."""
+    source = tmp_path / "a.py"
+    source.write_text("A = 1\n")
+    os.utime(source, (seconds, seconds))
+    honest = Path(py_compile.compile(str(source))).read_bytes()
+    assert not is_forged(honest, source)
+    assert is_forged(honest[:16] + b"no code", source)
+
+
 def test_an_object_of_git_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> None:
     run(tmp_path, "git", "init", "-q")
     (tmp_path / "a").write_text("good")
