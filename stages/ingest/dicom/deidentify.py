@@ -11,18 +11,28 @@ from io import BytesIO
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
 from stages.ingest.dicom.grey_scale import PADDING, lut_places, modality_values, padding_values
 from stages.ingest.dicom.pseudonyms import Key
-from stages.ingest.dicom.values import PLAUSIBLE, multi, plausible, signed
+from stages.ingest.dicom.values import PLAUSIBLE, codes, plausible, signed
 
 # Made from the original by the key alone: the same UID becomes the same UID in every file.
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-# Type 2 attributes: they must be present, and are empty.
-EMPTY = ("PatientBirthDate", "PatientSex", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID")
+# Type 2 attributes of all films, and of those of one modality (PS3.3 A.2, A.3, A.26): they must be present, and are
+# empty where nothing below gives them a value.
+EMPTY = (
+    *("PatientBirthDate", "PatientSex", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"),
+    *("SeriesNumber", "Manufacturer", "InstanceNumber"),
+)
+EMPTY_OF = {
+    "CR": ("BodyPartExamined", "ViewPosition", "PatientOrientation"),
+    "DX": ("AnatomicRegionSequence", "DetectorType", "AcquisitionContextSequence"),
+    "CT": ("PatientPosition", "PositionReferenceIndicator", "SliceThickness", "KVP", "AcquisitionNumber"),
+}
 # Whole numbers that say how pixels are stored; PLAUSIBLE has those that say how they are shown and placed.
 STORED = ("Rows", "Columns", "BitsStored", "PixelRepresentation", "SamplesPerPixel")
 # Code strings, with the values that the standard or common practice gives them; any other value is left out.
@@ -37,9 +47,25 @@ CODES: dict[str, set[str]] = {
     "Laterality": {"L", "R"},
     "ImageLaterality": {"L", "R", "U", "B"},
     "ViewPosition": {"AP", "PA", "LL", "RL", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE"},
-    "PixelIntensityRelationship": {"LIN", "LOG"},
+    "PixelIntensityRelationship": {"LIN", "LOG", "DISP"},
+    "PixelIntensityRelationshipSign": {"1", "-1"},
+    "LossyImageCompression": {"00", "01"},
+    "DetectorType": {"DIRECT", "SCINTILLATOR", "STORAGE", "FILM"},
+    "PatientPosition": {f"{first}F{last}" for first in "HF" for last in ("P", "S", "DR", "DL")},
 }
-IMAGE_TYPES = ({"ORIGINAL", "DERIVED"}, {"PRIMARY", "SECONDARY"})
+# The SNOMED CT code of a BodyPartExamined (PS3.16 Annex L), which a DX film states twice.
+REGIONS = {
+    "WRIST": ("74670003", "Wrist joint"),
+    "HAND": ("85562004", "Hand"),
+    "FOREARM": ("14975008", "Forearm"),
+    "RADIUS": ("62413002", "Radius"),
+    "ULNA": ("23416004", "Ulna"),
+    "EXTREMITY": ("66019005", "Extremity"),
+    "FINGER": ("7569003", "Finger"),
+    "ELBOW": ("16953009", "Elbow joint"),
+}
+IMAGE_TYPES = ({"ORIGINAL", "DERIVED"}, {"PRIMARY", "SECONDARY"}, {"AXIAL", "LOCALIZER"})  # the third is of CT
+DIRECTION = "[AP]?[RL]?[HF]?"  # of rows or columns in the patient, in any order of the letters
 LUTS = ("VOILUTSequence", "ModalityLUTSequence")
 METHOD = ["Allow-list of attributes, keyed pseudonyms and UIDs", "PS3.15 Annex E Basic Profile, modified dates"]
 PROFILE = [
@@ -78,13 +104,12 @@ def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) ->
     for name in UIDS:
         if header.get(name):
             setattr(data, name, key.uid(str(header[name].value)))
-    for name in EMPTY:
-        setattr(data, name, "")
     data.PatientID = data.PatientName = key.name("patient", patient)
     data.StudyDate = key.shifted(patient, str(header.get("StudyDate") or ""))
     keep_numbers(header, data)
     keep_codes(header, data)
     keep_luts(header, stored, data)
+    add_empty(data)
     write_pixels(data, stored)
     declare(data, masked, masked or header.get("BurnedInAnnotation") == "NO")
     return data
@@ -110,12 +135,34 @@ def shortest(value: float) -> int | float:
 def keep_codes(header: Dataset, data: Dataset) -> None:
     """Code strings that are on their list."""
     for name, allowed in CODES.items():
-        value = str(header.get(name) or "").strip().upper()
-        if value in allowed:
-            setattr(data, name, value)
-    kinds = [str(value).upper() for value in multi(header.get("ImageType"))][:2]
-    if len(kinds) == 2 and all(kind in allowed for kind, allowed in zip(kinds, IMAGE_TYPES, strict=True)):
-        data.ImageType = kinds
+        values = codes(header, name)
+        if len(values) == 1 and values[0] in allowed:
+            setattr(data, name, int(values[0]) if dictionary_VR(name) == "SS" else values[0])
+    kinds = codes(header, "ImageType")
+    known = [kind in allowed for kind, allowed in zip(kinds, IMAGE_TYPES, strict=False)]
+    if known[:2] == [True, True]:
+        data.ImageType = kinds[: 3 if all(known) else 2]
+    directions = codes(header, "PatientOrientation")
+    if len(directions) == 2 and all(map(is_direction, directions)):
+        data.PatientOrientation = directions
+    if data.Modality == "DX" and (region := REGIONS.get(data.get("BodyPartExamined"))):
+        data.AnatomicRegionSequence = Sequence([code("SCT", *region)])
+
+
+def is_direction(value: str) -> bool:
+    """Whether a value of PatientOrientation is one of PS3.3 C.7.6.1.1.1."""
+    ordered = "".join(sorted(value, key="APRLHF".find))
+    return bool(value) and re.fullmatch(DIRECTION, ordered) is not None
+
+
+def add_empty(data: Dataset) -> None:
+    """What must be present and has no value: a viewer or an archive may refuse a file without it."""
+    names = (*EMPTY, *EMPTY_OF[data.Modality])
+    if "ImageLaterality" not in data:
+        names = (*names, "Laterality")
+    for name in names:
+        if name not in data:
+            setattr(data, name, [] if dictionary_VR(name) == "SQ" else "")
 
 
 def keep_luts(header: Dataset, stored: np.ndarray, data: Dataset) -> None:
@@ -173,13 +220,13 @@ def declare(data: Dataset, masked: bool, clean: bool) -> None:
         data.BurnedInAnnotation = "NO"
     data.DeidentificationMethod = METHOD
     data.LongitudinalTemporalInformationModified = "MODIFIED"
-    codes = [*PROFILE, CLEAN_PIXELS] if masked else PROFILE
-    data.DeidentificationMethodCodeSequence = Sequence([code(value, meaning) for value, meaning in codes])
+    profile = [*PROFILE, CLEAN_PIXELS] if masked else PROFILE
+    data.DeidentificationMethodCodeSequence = Sequence([code("DCM", *option) for option in profile])
 
 
-def code(value: str, meaning: str) -> Dataset:
+def code(scheme: str, value: str, meaning: str) -> Dataset:
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 

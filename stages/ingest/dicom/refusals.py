@@ -14,7 +14,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
 )
 
-from stages.ingest.dicom.values import PLAUSIBLE, multi, number, plausible, why_no_numbers
+from stages.ingest.dicom.values import PLAUSIBLE, codes, multi, number, plausible, why_no_numbers
 from stages.ingest.pictures import SMALLEST
 
 CLASSES = {
@@ -77,8 +77,8 @@ def why_burned_in(header: Dataset) -> str:
 
 def why_no_film(header: Dataset, classes: set[UID]) -> str:
     """Objects that call themselves CR, DX or CT and are something else."""
-    image_type = [str(value).upper() for value in multi(header.get("ImageType"))]
-    if header.get("PresentationIntentType") == "FOR PROCESSING":
+    image_type = codes(header, "ImageType")
+    if codes(header, "PresentationIntentType") == ["FOR PROCESSING"]:
         return "raw detector values (FOR PROCESSING), which are not meant to be looked at"
     if header.get("SOPClassUID") not in classes:
         return "a SOPClassUID that is not its Modality's image storage"

@@ -50,6 +50,11 @@ def multi(value: Any) -> list[Any]:
     return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
 
 
+def codes(header: Dataset, name: str) -> list[str]:
+    """The values of a code string, in capitals and without padding, which may stand behind each of them (PS3.5 6.2)."""
+    return [str(value).strip(" \0").upper() for value in multi(header.get(name))]
+
+
 def number(header: Dataset, name: str, default: float) -> float:
     """The first value of an attribute; the default where it is absent or empty."""
     values = multi(header.get(name))
@@ -57,11 +62,14 @@ def number(header: Dataset, name: str, default: float) -> float:
 
 
 def plausible(header: Dataset, name: str) -> list[float]:
-    """The numbers of an attribute that PLAUSIBLE lists, of several windows the first; none where they are too many or
-    too large to say what they should.
+    """The numbers of an attribute that PLAUSIBLE lists, of several windows the first; none where they are no numbers,
+    too many, or too large to say what they should.
     """
     count, largest = PLAUSIBLE[name]
-    values = [float(value) for value in multi(header.get(name))]
+    try:
+        values = [float(value) for value in multi(header.get(name))]
+    except Exception:  # as in `why_no_numbers`, which refuses those without which a film is none
+        return []
     if count == 1:  # further values are those of further windows, or of nothing
         values = values[:1]
     return values if len(values) == count and max(map(abs, values)) <= largest * (1 + 1e-6) else []

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -32,6 +33,42 @@ KAGGLE_SHARE = 11 / 16
 FAMILY_NAMES = ("SYNTHETIC", "INVENTED", "NOBODY", "PHANTOM", "EXAMPLE", "PLACEHOLDER")
 GIVEN_NAMES = ("ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO", "FOXTROT", "GOLF", "HOTEL")
 KINDS = {"CR": ComputedRadiographyImageStorage, "DX": DigitalXRayImageStorageForPresentation, "CT": CTImageStorage}
+WRIST = Dataset()
+WRIST.CodeValue, WRIST.CodingSchemeDesignator, WRIST.CodeMeaning = "74670003", "SCT", "Wrist joint"
+# What a valid file of each kind states besides (PS3.3 A.2, A.3, A.26), the same for all films.
+STATED: dict[str, dict[str, object]] = {
+    "all": {
+        **dict.fromkeys(("StudyTime", "AccessionNumber", "ReferringPhysicianName"), ""),
+        "StudyID": "1",
+        "SeriesNumber": 1,
+        "Manufacturer": "Invented",
+    },
+    "CR": {"ViewPosition": "PA", "PatientOrientation": ["L", "F"]},
+    "DX": {
+        "ImageType": ["ORIGINAL", "PRIMARY"],
+        "PresentationIntentType": "FOR PRESENTATION",
+        "PatientOrientation": ["L", "F"],
+        "AcquisitionContextSequence": [],
+        "AnatomicRegionSequence": [WRIST],
+        "PixelIntensityRelationship": "LOG",
+        "PixelIntensityRelationshipSign": -1,
+        "DetectorType": "DIRECT",
+        "RescaleIntercept": 0,
+        "RescaleSlope": 1,
+        "RescaleType": "US",
+        "LossyImageCompression": "00",
+    },
+    "CT": {
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        "PatientPosition": "HFS",
+        "PositionReferenceIndicator": "",
+        "ImagePositionPatient": [0, 0, 0],
+        "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+        "SliceThickness": 1,
+        "KVP": 120,
+        "AcquisitionNumber": 1,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +181,7 @@ def dicom_file(plan: SampleFilm, film: PhantomFilm, seed: int) -> bytes:
     """A DICOM Part 10 file with an invented patient in its header."""
     bits = {"CR": 12, "DX": 16 if plan.patient % 3 == 0 else 14, "CT": 12}[plan.modality]
     inverted = plan.modality != "CT" and plan.patient % 2 == 0
-    uids = [generate_uid(entropy_srcs=[f"{seed}", kind, f"{plan.patient}", f"{plan.film}"]) for kind in "abc"]
+    uids = [generate_uid(entropy_srcs=[f"{seed}", kind, f"{plan.patient}", f"{plan.film}"]) for kind in "abcd"]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = KINDS[plan.modality], uids[0]
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -152,19 +189,25 @@ def dicom_file(plan: SampleFilm, film: PhantomFilm, seed: int) -> bytes:
     data.SOPClassUID, data.SOPInstanceUID = KINDS[plan.modality], uids[0]
     data.StudyInstanceUID, data.SeriesInstanceUID = uids[1], uids[2]
     data.Modality, data.BodyPartExamined = plan.modality, "WRIST"
+    for name, value in (STATED["all"] | STATED[plan.modality]).items():
+        setattr(data, name, value)
     given, family = GIVEN_NAMES[plan.patient % 8], FAMILY_NAMES[plan.patient % 6]
     data.PatientName, data.PatientID = f"{family}^{given}", f"MRN{700_000 + plan.patient}"
     data.PatientBirthDate, data.PatientSex = f"19{plan.patient % 90 + 10}0101", "FM"[plan.patient % 2]
     data.InstitutionName, data.StudyDate = "Invented General Hospital", "20240101"
-    data.BurnedInAnnotation, data.Laterality = "NO", film.side
+    data.BurnedInAnnotation, data.InstanceNumber = "NO", plan.film + 1
+    setattr(data, "ImageLaterality" if plan.modality == "DX" else "Laterality", film.side)
     data.Rows, data.Columns = film.density.shape
     data.SamplesPerPixel, data.PixelRepresentation = 1, 0
     data.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
+    if plan.modality == "DX":
+        data.PresentationLUTShape = "INVERSE" if inverted else "IDENTITY"
     data.BitsAllocated, data.BitsStored, data.HighBit = 16, bits, bits - 1
     spacing = [f"{film.spacing_mm:.5f}"] * 2
     top = 2**bits - 1
     if plan.modality == "CT":
         data.PixelSpacing, data.RescaleIntercept, data.RescaleSlope = spacing, -1024, 1
+        data.FrameOfReferenceUID = uids[3]
         data.WindowCenter, data.WindowWidth = 400, 2000
         values = np.clip(np.round(film.density + 1024), 0, top)
     else:

@@ -245,6 +245,7 @@ def test_every_cr_dx_and_ct_of_pydicom_goes_through_and_the_rest_has_a_reason() 
         ({"SOPClassUID": SecondaryCaptureImageStorage}, "SOPClassUID"),
         ({"ConversionType": "WSD"}, "secondary capture"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "secondary capture"),
+        ({"ImageType": ["DERIVED ", "SECONDARY ", "AXIAL"]}, "secondary capture"),  # padded, as PS3.5 6.2 allows
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
         ({"NumberOfFrames": 2}, "NumberOfFrames other than 1"),
         ({"SamplesPerPixel": 3}, "SamplesPerPixel other than 1"),
