@@ -30,6 +30,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1  # of Linux
+NAMESPACES = {"user": 0x10000000, "mnt": 0x00020000}  # Linux's flags, in the order in which they are entered
 STAGES = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
 LIBRARIES = (
     *("alembic.command", "great_expectations.render.renderer.site_builder", "mlflow.store.tracking.sqlalchemy_store"),
@@ -55,6 +56,7 @@ def ask(path: str, *words: str) -> NoReturn:
         end_with_parent()
     files = open_files()
     asked = {"words": words, "files": files, "environment": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109
+    asked |= {"process": os.getpid(), "namespaces": namespaces()}
     data = json.dumps(asked).encode()
     with socket.socket(socket.AF_UNIX) as server:
         connect(server, path)
@@ -183,17 +185,35 @@ def stand_between(connection: socket.socket) -> NoReturn:
 def become(asked: dict[str, Any], files: list[int]) -> NoReturn:
     """Be the command that was asked for, and end as it does."""
     take_files(files, asked["files"])
+    see_disks_of(asked["process"], asked["namespaces"])
     os.environ.clear()
     os.environ.update(asked["environment"] | PINNED)
     os.chdir(asked["folder"])
     sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ
     sys.modules["multiprocessing.process"].ORIGINAL_DIR = asked["folder"]  # type: ignore[attr-defined]
+    sys.modules["tempfile"].tempdir = None  # which remembers the TMPDIR of the server
     sys.modules["numpy"].random.seed()  # Python's own generator does so by itself
     programs = Path(sys.executable).parent
     sys.executable = str(Path(os.environ["FORKED_COMMANDS"], "python"))  # which forks the stages that it starts
     if is_stage(asked["words"]):
         multiprocessing.set_executable(sys.executable)  # of worker processes; those of Dask have a limit of memory
     end_with(asked["folder"], programs, *asked["words"])
+
+
+def namespaces() -> dict[str, str]:
+    """What this process sees of users and mounts, by Linux's name for it."""
+    return {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}  # noqa: PTH115
+
+
+def see_disks_of(process: int, theirs: dict[str, str]) -> None:
+    """Have the mounts that a process has, which may have a disk of its own (helpers/processes.py: on_small_disk)."""
+    own = namespaces()
+    for name, flag in NAMESPACES.items():
+        if theirs[name] != own[name]:
+            file = os.open(f"/proc/{process}/ns/{name}", os.O_RDONLY)
+            if ctypes.CDLL(None, use_errno=True).setns(file, flag):
+                raise OSError(ctypes.get_errno(), f"the {name} namespace of process {process} cannot be entered")
+            os.close(file)
 
 
 def take_files(files: list[int], numbers: list[int]) -> None:

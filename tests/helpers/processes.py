@@ -13,6 +13,8 @@ from typing import IO
 import pytest
 
 PROGRAMS = ("python", "dvc", "wrist")
+INSTALLED = Path(sys.executable).parent
+"""Where they are; a test may name another interpreter later."""
 FORKED = "FORKED_COMMANDS"
 """The variable that names a folder with `python`, `dvc` and `wrist` of helpers/forked_commands.py, where they are."""
 
@@ -20,15 +22,15 @@ FORKED = "FORKED_COMMANDS"
 def environment() -> dict[str, str]:
     """The environment of a user who has activated the project's virtual environment."""
     own = {name: value for name, value in os.environ.items() if name != FORKED}
-    return own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"}
+    return own | {"PATH": f"{INSTALLED}{os.pathsep}{own['PATH']}"}
 
 
 def forked_environment() -> dict[str, str]:
     """`environment()` with `dvc`, `wrist` and stages that are forked from a process with their libraries, if any.
 
     For tests of what commands do, also once a signal stops their work. Those of how a command starts and of what stops
-    or kills it at any moment take `environment()`, and so do commands that shall have other limits, cores or mounts
-    than this process.
+    or kills it at any moment take `environment()`, and so do commands that shall have other limits or cores than this
+    process.
     """
     own = environment()
     if folder := os.environ.get(FORKED):
@@ -44,9 +46,10 @@ def forked_python() -> str:
 def run(folder: Path, *words: str, code: int = 0) -> str:
     """Run a command that must end with `code`; returns stdout followed by stderr.
 
-    `dvc`, `wrist` and `python` are forked as in `forked_environment`, other programs start as users start them.
+    `dvc`, `wrist` and `python` are forked as in `forked_environment`, and so are those that `unshare` starts; other
+    programs start as users start them.
     """
-    own = forked_environment() if words[0] in PROGRAMS else environment()
+    own = forked_environment() if words[0] in (*PROGRAMS, "unshare") else environment()
     done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr

@@ -166,7 +166,7 @@ SCRIPT = """
 import os, shutil, sys, tempfile, time
 from pathlib import Path
 from types import SimpleNamespace
-from tests.helpers.processes import run
+from tests.helpers.processes import forked_python, run
 from tests.helpers.tiny import tiny_project
 from tools.sweep import patience
 from tools.sweep.clone import Job, find_origin, run_in_clone
@@ -175,6 +175,7 @@ from tools.sweep.experiments import names, run_experiment, run_once
 
 disk, other = Path.cwd(), Path(sys.argv[1])
 filler = disk / "filler"
+sys.executable = forked_python()  # by which DVC is started
 
 def fill(room=0):
     size = shutil.disk_usage(disk).free - room
