@@ -23,7 +23,7 @@ from dvc.api import DVCFileSystem
 from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment, run, wait_for
+from tests.helpers.processes import environment, forked_python, run, wait_for
 from tests.helpers.projects import use_own_site_cache
 from tests.helpers.tiny import tiny_project
 from tools.sweep import patience
@@ -42,6 +42,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_project(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def forked_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC is forked where this process starts it by the name of its interpreter."""
+    monkeypatch.setattr("sys.executable", forked_python())
 
 
 @pytest.fixture
@@ -89,6 +95,7 @@ def test_a_worker_that_is_lost_costs_its_experiment_only(project: Path, monkeypa
         assert DVCFileSystem(rev=f"grid-{value}").read_text("model") == f"value: {value}\n1\n"
 
 
+@pytest.mark.usefixtures("forked_dvc")
 def test_what_was_pushed_meanwhile_is_not_trained_again(project: Path) -> None:
     """After Ctrl-C a worker goes on with what the next call asks for again."""
     origin, (job,) = find_origin(), jobs("twice", [2])
@@ -96,6 +103,7 @@ def test_what_was_pushed_meanwhile_is_not_trained_again(project: Path) -> None:
     assert [name for _, name in runs(project) if name == job.name] == [job.name]
 
 
+@pytest.mark.usefixtures("forked_dvc")
 def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> None:
     said = run_in_clone(find_origin(), jobs("bad", [9])[0])
     assert "bad-9 ended with" in said
@@ -104,6 +112,7 @@ def test_an_experiment_that_fails_says_so_and_pushes_nothing(project: Path) -> N
     assert names("bad") == []
 
 
+@pytest.mark.usefixtures("forked_dvc")
 def test_a_record_that_the_server_of_mlflow_did_not_take_outlives_the_clone(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +133,7 @@ def test_a_record_that_the_server_of_mlflow_did_not_take_outlives_the_clone(
     shutil.rmtree(found[3])
 
 
+@pytest.mark.usefixtures("forked_dvc")
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_result_that_cannot_be_pushed_stays_and_is_pushed_by_the_line_of_the_message(
     stopped: bool, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -151,6 +161,7 @@ def test_a_result_that_cannot_be_pushed_stays_and_is_pushed_by_the_line_of_the_m
     shutil.rmtree(folder)
 
 
+@pytest.mark.usefixtures("forked_dvc")
 def test_a_worker_waits_while_the_git_remote_and_the_dvc_remote_are_away(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,6 +242,7 @@ def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(
     run(project, "dvc", "queue", "remove", "--queued")
 
 
+@pytest.mark.usefixtures("forked_dvc")
 def test_stages_that_ran_side_by_side_are_restored_by_dvc_repro(project: Path) -> None:
     side_by_side({"repro-train": ["train"]}, 2, StopRequest())
     # The queue's worker of the test before may still run what that test queued again.
@@ -280,6 +292,7 @@ def test_a_training_that_dvc_did_not_start_is_recorded_by_the_line_of_the_docs(p
     (project / "model").unlink()
 
 
+@pytest.mark.usefixtures("forked_dvc")
 def test_a_machine_that_has_what_a_search_reads_runs_no_stage_before_and_needs_no_remote(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +307,7 @@ def test_a_machine_that_has_what_a_search_reads_runs_no_stage_before_and_needs_n
     assert names("pulled") == ["pulled-2"]
 
 
+@pytest.mark.usefixtures("forked_dvc")
 def test_a_remote_that_is_away_costs_no_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_experiment("away-2", ["value=2"], ["train"], "away")
     remote, gone, store = project.parent / "git", project.parent / "gone", project.parent / "store"
