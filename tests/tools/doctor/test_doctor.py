@@ -130,7 +130,8 @@ def test_the_notes_of_dvc_lie_in_a_folder_of_this_checkout_and_user(
 
 
 @pytest.mark.slow
-def test_a_remote_is_asked_for_itself(project: Path) -> None:
+def test_a_remote_is_asked_for_itself(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else ten seconds of attempts
     assert remotes()[0].state == Severity.WARN
     run(project, "dvc", "remote", "add", "--default", "disk", str(project / "store"))
     run(project, "dvc", "remote", "add", "gone", "s3://bucket/folder")
@@ -146,6 +147,7 @@ def test_a_remote_is_asked_for_itself(project: Path) -> None:
 @pytest.mark.slow
 def test_a_server_that_is_gone_costs_no_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     assert tracking()[0].state == Severity.WARN
 
 

@@ -124,6 +124,7 @@ def test_a_store_that_takes_no_summary_costs_a_sentence(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     summarise("grid", {"grid-1": 0.5})
     said = capsys.readouterr().err
     assert "its run lacks the summary, which `wrist sweep report grid` writes" in said
