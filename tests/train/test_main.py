@@ -296,16 +296,18 @@ def trained(folder: Path, command: list[str]) -> tuple[pd.DataFrame, dict[str, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("over", "method"), [("image", "linear"), ("batch", "gradnorm")])
+@pytest.mark.parametrize(("over", "method", "command"), [("image", "linear", FRESH), ("batch", "gradnorm", COMMAND)])
 @pytest.mark.usefixtures("no_gpu")
-def test_two_processes_learn_what_one_does(over: str, method: str, toy_params: dict[str, Any], dataset: Path) -> None:
+def test_two_processes_learn_what_one_does(
+    over: str, method: str, command: list[str], toy_params: dict[str, Any], dataset: Path
+) -> None:
     # 9 films in batches of 4: three steps of 3, which two processes share unequally
     loop = {"epochs": 3, "precision": "fp32", "select": "last"}
     change = {"loop": loop, "loss": {"dice_over": over}, "adaptive": method}
     main(Params.model_validate(merge(toy_params["train"], change)), "adaptive")
     alone, weights = written(dataset)
     write_params(dataset, toy_params, **merge(change, {"loop": {"devices": 2}}))
-    together, shared = trained(dataset, FRESH)
+    together, shared = trained(dataset, command)
     for column in alone.columns:
         # sums in another order; a pixel near 0.5 may tip, and with it the Dice of these small films
         loose = 0.02 if column == "validation_dice" else 1e-4
