@@ -63,7 +63,9 @@ def cut_texts(element: Locator) -> list[str]:
 
 
 def require_accessible(page: Page) -> None:
-    """Fail with what axe finds to mend."""
+    """Fail with what axe finds to mend, and with ids that two elements have, of which axe no longer speaks."""
+    ids = page.locator("[id]").evaluate_all("all => all.map(one => one.id)")
+    assert [name for name in set(ids) if ids.count(name) > 1] == []
     found = Axe().run(page)
     assert len(found.response["passes"]) > 15
     assert found.violations_count == 0, found.generate_report()

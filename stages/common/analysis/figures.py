@@ -1,5 +1,6 @@
 """Figures of the page as inline SVG, so that the page is one file and its ink follows light and dark."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from io import StringIO
@@ -10,10 +11,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-# SVG ids are hashes with a random salt by default, and its metadata hold the time of day.
-matplotlib.rcParams["svg.hashsalt"] = "wrist"
 matplotlib.rcParams["svg.fonttype"] = "none"
 INK, BLUE, ORANGE = "#123456", "#2f86c9", "#d9730d"  # INK stands for the page's own text colour
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # RDF, which HTML does not know, and the time of day
 INKED: tuple[Any, ...] = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
 for name in INKED:
     matplotlib.rcParams[name] = INK
@@ -58,14 +58,22 @@ class Chart:
         if self.axes.get_legend_handles_labels()[0]:
             self.axes.legend(frameon=False)
         buffer = StringIO()
-        self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        # Ids are hashes. Their salt is random by default, and here makes each chart's ids its own in a page of several.
+        with matplotlib.rc_context({"svg.hashsalt": self.title + description}):
+            self.figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
         drawn = buffer.getvalue()
-        drawn = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
+        drawn = without_idle_ids(drawn[drawn.index("<svg") :]).replace(INK, "currentColor")
         return {
             "title": self.title,
             "description": description,
             "svg": drawn.replace("<svg ", '<svg aria-hidden="true" ', 1),
         }
+
+
+def without_idle_ids(svg: str) -> str:
+    """An SVG whose elements have an id only where another one refers to it: Matplotlib numbers them anew in each."""
+    used = set(re.findall(r"#([\w.-]+)", svg))
+    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
 
 
 def lines(
