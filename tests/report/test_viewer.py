@@ -248,7 +248,7 @@ def test_a_drag_sets_window_centre_and_width_when_it_is_told_to(page: Page) -> N
     page.mouse.move(box["x"] + 40, box["y"] + 60, steps=3)
     page.mouse.up()
     centre, width = (float(setting(page, name).input_value()) for name in ("centre", "width"))
-    assert page.locator("#viewer output").all_inner_texts()[1:] == [f"{centre:g}", f"{width:g}"]
+    assert page.locator("#viewer .value").all_inner_texts()[1:] == [f"{centre:g}", f"{width:g}"]
     assert (centre, width) == (pytest.approx(127.5 - 20, abs=1), pytest.approx(255 - 60, abs=1))
     window = Dataset()
     window.WindowCenter, window.WindowWidth, window.VOILUTFunction = centre, width, "LINEAR_EXACT"
