@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment, run
+from tests.helpers.processes import FORKED, INSTALLED, environment, run
 from tests.helpers.projects import copy_project, use_own_site_cache
 from tests.helpers.remotes import push_to_origin
 from tools.doctor.packages import read_pins
@@ -135,9 +135,12 @@ def training_steps() -> list[dict[str, Any]]:
 def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path) -> None:
     """From a bare PATH to the comment; checkout, the set-up of .venv and the programs of GitHub are there already."""
     project = copy_project(finished, tmp_path / "project")
-    (project / ".venv").mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
+    (project / ".venv/bin").mkdir(parents=True)
+    for name in ("lib", "pyvenv.cfg"):
         (project / ".venv" / name).symlink_to(Path(sys.prefix, name))
+    for program in INSTALLED.iterdir():
+        forked = Path(os.environ.get(FORKED, INSTALLED), program.name)
+        (project / ".venv/bin" / program.name).symlink_to(forked if forked.exists() else program)
     (project / ".venv/.ready").touch()
     push_to_origin(project)
     run(project, "git", "fetch", "-q", "origin")
@@ -156,6 +159,7 @@ def test_every_step_runs_on_a_runner_as_it_comes(finished: Path, tmp_path: Path)
         bare |= {"GITHUB_PATH": str(path), "CHANGES": "train.adaptive.alpha.start=0.1", "PYTHONPATH": str(project)}
         bare |= {"EXPERIMENT": "run-1-1", "GIT_URL": str(tmp_path / "git")}
         bare |= {name: value for name, value in training_job()["env"].items() if name.startswith("GIT_")}
+        bare |= {name: value for name, value in os.environ.items() if name == FORKED}
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.get("run", "true")]
         done = subprocess.run(words, cwd=project, env=bare, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{step['run']}\n{done.stdout}\n{done.stderr}"

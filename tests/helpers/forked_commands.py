@@ -151,7 +151,8 @@ def load() -> None:
     """Import all that stages and tools import, and forget the project's own modules: each project has some."""
     gc.disable()
     sys.path[0] = str(Path(__file__).parents[2])
-    PINNED.update({name: os.environ[name] for name in import_module("stages.common.core.arithmetic").TORCH})
+    pinned = import_module("stages.common.core.arithmetic").variables(torch=True)
+    PINNED.update({name: os.environ[name] for name in pinned})
     for name in [*(f"stages.{stage}.main" for stage in STAGES), "tools.command_line", *LIBRARIES]:
         import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in {"stages", "tools"}]:
