@@ -66,4 +66,9 @@ def cached_rows(root: Path, folder: str) -> list[dict[str, str]] | None:
     path = object_path(root, md5) if md5 else None
     if path is None or not path.is_file():
         return None
-    return list(csv.DictReader(StringIO(path.read_text())))
+    return table_rows(path)
+
+
+def table_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, with its cells as they stand there."""
+    return list(csv.DictReader(StringIO(path.read_text(errors="replace"))))

@@ -45,7 +45,7 @@ from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_li
 from tools.audit.dvc_lock import git, lookup
 from tools.audit.erase import erase_all, remove, remove_from_remotes
 from tools.audit.trace import Project
-from tools.audit.versions import Version, cached_rows, versions_of
+from tools.audit.versions import Version, cached_rows, table_rows, versions_of
 from tools.audit.words import Words
 from tools.temporary import remove_abandoned
 
@@ -107,7 +107,7 @@ def film_files(project: Project, what: str) -> PatientFiles:
         UserError: no version of the data in this cache has it.
     """
     versions = versions_of(project)
-    rows = {version.raw: cached_rows(project.root, version.raw) for version in versions}
+    rows = rows_of(project, versions)
     images = {
         raw: {row["image_id"] for row in films if what in names_of(row)}
         for raw, films in rows.items()
@@ -127,7 +127,7 @@ def patient_files(project: Project, what: str) -> PatientFiles:
         UserError: no version of the data in this cache has it, and it is not recorded as withdrawn.
     """
     versions = versions_of(project)
-    rows = {version.raw: cached_rows(project.root, version.raw) or [] for version in versions}
+    rows = {raw: films or [] for raw, films in rows_of(project, versions).items()}
     patients = {row["patient_id"] for films in rows.values() for row in films if what in names_of(row)}
     if not patients and what in {row["patient_id"] for row in read_withdrawn(project.root / WITHDRAWN_PINS)}:
         patients = {what}
@@ -142,6 +142,18 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     cached = [object_path(project.root, md5) for md5 in files.objects]
     files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
     return files
+
+
+def rows_of(project: Project, versions: list[Version]) -> dict[str, list[dict[str, str]] | None]:
+    """The manifest of each version by the md5 of its data/raw; None where it is lost.
+
+    That of the workspace is read there where the cache lacks it: somebody removed it, or a withdrawal was killed.
+    """
+    rows = {version.raw: cached_rows(project.root, version.raw) for version in versions}
+    here, file = project.lock.hashes.get(str(RAW), ""), project.root / KEY
+    if rows.get(here) is None and file.is_file():
+        rows[here] = table_rows(file)
+    return rows
 
 
 def names_of(row: dict[str, str]) -> tuple[str, ...]:
@@ -273,7 +285,8 @@ def version_names(project: Project, commits: list[str]) -> list[str]:
 def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:
     """Record the withdrawal, and remove what holds, shows or names the patient, here, in the cache and in remotes.
 
-    Manifests go last: they say whose films are whose, and so a withdrawal that failed is done again.
+    Manifests go last: they say whose films are whose, and so a withdrawal that failed is done again. Before them go the
+    lists that lead to one, and before these all others.
 
     Returns:
         What was removed, and the number of files that each remote had of it.
@@ -290,7 +303,8 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     counts = remove_from_remotes(root, [*files.cached, *lists])
     for md5, content in map(folder_list, lists.values()):
         write_bytes(object_path(root, md5), content)
-    erase_all(root, [*files.keys, *lists], last)
+    leads = {md5 for md5 in lists if files.keys.keys() & (listing(root, md5) or {}).values()}
+    erase_all(root, [*(md5 for md5 in lists if md5 not in leads), *leads, *files.keys], last)
     for path in written_files(root, files.outs):  # into the cache
         if path.is_symlink() and not path.exists():
             remove(path)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -427,6 +428,42 @@ def test_a_withdrawal_that_failed_is_done_again(ward: Path, monkeypatch: pytest.
     monkeypatch.setattr("tools.audit.withdraw.remove_from_remotes", fail)
     with pytest.raises(UserError, match="is away"):
         withdraw(Project(ward), "scan", date(2026, 1, 2))
+    monkeypatch.undo()
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert names_or_shows(ward) == {}
+
+
+def test_the_films_of_a_workspace_whose_cache_is_gone_are_found(ward: Path) -> None:
+    shutil.rmtree(ward / ".dvc/cache")
+    listing.cache_clear()
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert names_or_shows(ward) == {}
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+def test_a_withdrawal_that_was_killed_before_any_list_or_manifest_went_is_done_again(
+    ward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only manifests say which films are the patient's, and only lists where a manifest is."""
+    kinds: list[Callable[[Path], bool]] = [
+        lambda path: path.suffix == ".dir",
+        lambda path: path.is_file() and path.read_bytes().startswith(b"image_"),
+    ]
+    for is_next in kinds:
+
+        def remove_until(path: Path, is_next: Callable[[Path], bool] = is_next) -> str:
+            if "md5" in path.parts and is_next(path):
+                raise Killed
+            path.unlink(missing_ok=True)
+            return ""
+
+        monkeypatch.setattr("tools.audit.erase.remove", remove_until)
+        with pytest.raises(Killed):
+            withdraw(Project(ward), "scan", date(2026, 1, 2))
+        listing.cache_clear()
     monkeypatch.undo()
     withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert names_or_shows(ward) == {}
