@@ -1,7 +1,6 @@
 """A clone of the project at a commit, in a temporary folder, with nothing in it that the commit does not have."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
 from tools.audit.check_documents import DOCUMENTS
 from tools.audit.dvc_cache import cache_folder
-from tools.audit.dvc_lock import git, leads_out, read_lock
+from tools.audit.dvc_lock import commit_of, git, leads_out, read_lock
 from tools.temporary import temporary_folder
 
 START = "from tools.command_line import app; app(prog_name='wrist')"
@@ -36,12 +35,7 @@ def clean_clone(root: Path, revision: str) -> Iterator[Path]:
         UserError: there is no such commit, a branch or tag has the name of another one's hash, or the commit has links,
             through which the program would read, write and remove files outside of the clone.
     """
-    commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
-    if re.fullmatch("[0-9a-f]{4,}", revision) and not commit.startswith(revision):
-        raise UserError(
-            f"{revision}: expected the commit of that hash, found a branch or tag of that name, which leads to "
-            f"{commit}; write the hash in full"
-        )
+    commit = commit_of(root, revision)
     refuse_links(root, commit)
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     with temporary_folder() as folder:

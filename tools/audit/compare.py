@@ -7,7 +7,7 @@ from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files
 from tools.audit.check_record import PIPELINE
-from tools.audit.dvc_lock import LOCK, Lock, Stage, git, read_yaml, stage_names
+from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
 from tools.audit.findings import Check
 from tools.audit.rerun import device
 from tools.audit.trace import Project
@@ -20,10 +20,12 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     Raises:
         UserError: there is no such commit, or no dvc.lock in it.
     """
-    root, here, then = project.root, project.lock, lock_at(project, revision)
-    commit = git(root, "rev-parse", "--short", revision).strip()
+    root, here, full = project.root, project.lock, commit_of(project.root, revision)
+    then, commit = lock_at(project, revision), git(root, "rev-parse", "--short", full).strip()
     if lacking := sorted(then.stages.keys() - here.stages.keys()):
         return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
+    if lacking := sorted({*here.unrecorded, *then.unrecorded}):
+        return False, f"not all outputs can be compared with those of {commit}: {LOCK} lacks {first_few(lacking)}"
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different and (changed := changed_since(project)):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
@@ -48,7 +50,7 @@ def lock_at(project: Project, revision: str) -> Lock:
     lock, pipeline, params = (git(root, "show", f"{revision}:./{name}") for name in names)
     if (lock, pipeline, params) == (project.lock.text, *((root / name).read_text() for name in names[1:])):
         return project.lock
-    return Lock(lock, stage_names(read_yaml(PIPELINE, pipeline), read_yaml(str(PARAMS), params)))
+    return Lock(lock, declared_outs(read_yaml(PIPELINE, pipeline), read_yaml(str(PARAMS), params)))
 
 
 def changed_since(project: Project) -> list[str]:

@@ -1,6 +1,7 @@
 """dvc.lock, at the workspace or at any commit: which stage made what from what, by hash."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,16 +47,18 @@ class Lock:
 
     Args:
         text: of dvc.lock.
-        names: of the stages of dvc.yaml; None takes all.
+        declared: outputs of the stages of dvc.yaml, by their names; None takes what stands in dvc.lock.
     """
 
-    def __init__(self, text: str, names: set[str] | None = None) -> None:
+    def __init__(self, text: str, declared: dict[str, set[str]] | None = None) -> None:
         self.text = text
         self.entries = read_entries(text)
         stages = read_stages(self.entries)
-        wanted = set(stages) if names is None else names
+        wanted = {name: set(stage.outs) for name, stage in stages.items()} if declared is None else declared
         self.stages = {name: stage for name, stage in stages.items() if name in wanted}
-        self.lacking = sorted(wanted - set(stages))
+        self.lacking = sorted(wanted.keys() - stages.keys())
+        recorded = {path for stage in self.stages.values() for path in stage.outs}
+        self.unrecorded = sorted(path for outs in wanted.values() for path in outs - recorded)
 
     @cached_property
     def makers(self) -> dict[str, Stage]:
@@ -136,7 +139,7 @@ def read_lock(root: Path) -> Lock:
         return (root / name).read_text()
 
     pipeline, params = (read_yaml(name, read(name)) for name in ("dvc.yaml", str(PARAMS)))
-    return Lock(read(LOCK), stage_names(pipeline, params))
+    return Lock(read(LOCK), declared_outs(pipeline, params))
 
 
 def read_yaml(name: str, text: str) -> Any:
@@ -154,8 +157,8 @@ def read_yaml(name: str, text: str) -> Any:
         ) from None
 
 
-def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> set[str]:
-    """The stages of dvc.yaml; those of a matrix by their values, as in train@adaptive-1-1.
+def declared_outs(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, set[str]]:
+    """The outputs of each stage of dvc.yaml; those of a matrix are called by their values, as in train@adaptive-1-1.
 
     `Repo().index.stages` of DVC says the same and takes twice as long as a whole trace; a test compares both.
 
@@ -163,11 +166,37 @@ def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> set[str]:
         pipeline: of dvc.yaml.
         params: of params.yaml.
     """
-    names = set()
+    declared = {}
     for name, stage in pipeline["stages"].items():
-        axes = [axis_values(axis, params) for axis in stage.get("matrix", {}).values()]
-        names |= {f"{name}@{'-'.join(map(str, values))}" for values in product(*axes)} if axes else {name}
-    return names
+        outs = [path for kind in ("outs", "metrics", "plots") for path in stage.get(kind, [])]
+        axes = {key: axis_values(axis, params) for key, axis in stage.get("matrix", {}).items()}
+        for values in product(*axes.values()):
+            called = f"{name}@{'-'.join(map(str, values))}" if axes else name
+            declared[called] = {of_item(path, dict(zip(axes, values, strict=True))) for path in outs}
+    return declared
+
+
+def of_item(path: Any, item: dict[str, Any]) -> str:
+    """A path of dvc.yaml, which may have options, with the values of a matrix for `${item.key}`."""
+    text = next(iter(path)) if isinstance(path, dict) else str(path)
+    for key, value in item.items():
+        text = text.replace(f"${{item.{key}}}", str(value))
+    return text
+
+
+def commit_of(root: Path, revision: str) -> str:
+    """The hash of a commit.
+
+    Raises:
+        UserError: there is no such commit, or a branch or tag has the name of another one's hash.
+    """
+    commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+    if re.fullmatch("[0-9a-f]{4,}", revision) and not commit.startswith(revision):
+        raise UserError(
+            f"{revision}: expected the commit of that hash, found a branch or tag of that name, which leads to "
+            f"{commit}; write the hash in full"
+        )
+    return commit
 
 
 def axis_values(axis: list[Any] | str, params: dict[str, Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from stages.common.core.errors import UserError, error_list
-from stages.common.core.files import need, write_bytes, write_text
+from stages.common.core.files import write_bytes, write_text
 from stages.common.core.hashing import sha256
 from tools.audit.check_params import differences
 from tools.audit.dvc_cache import files_below
@@ -131,9 +131,9 @@ def check_evidence(project: Project, document: Path, key: Path, check: Check) ->
     """
     public = read_key(key, private=False)
     assert isinstance(public, Ed25519PublicKey)
-    content = need(document).read_bytes()
+    content, signature = (read_evidence(path) for path in (document, signature_of(document)))
     try:
-        public.verify(base64.b64decode(need(signature_of(document)).read_text()), content)
+        public.verify(base64.b64decode(signature), content)
     except (InvalidSignature, ValueError):
         check.add(str(document), "mismatch", f"its signature is not by the key {key}; nothing in it can be trusted")
         return
@@ -147,10 +147,20 @@ def check_evidence(project: Project, document: Path, key: Path, check: Check) ->
             where = name.removeprefix(f"{document}.files.") if ".files." in name else name
             kind = "missing" if actual is None else "extra" if value is None else "mismatch"
             check.add(where, kind, f"signed is {value}, here is {actual}")
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         check.add(str(document), "mismatch", "it is signed, and not a document that `wrist audit sign` writes")
     if len(check.findings) == before:  # keys or files that stand there twice, or in another order
         check.add(str(document), "mismatch", "it does not have the form in which `wrist audit sign` writes it")
+
+
+def read_evidence(path: Path) -> bytes:
+    """
+    Raises:
+        UserError: there is no such file.
+    """
+    if not path.is_file():
+        raise UserError(f"--signed {path}: expected a file of `wrist audit sign`, found none; correct the path")
+    return path.read_bytes()
 
 
 def by_name(document: Any) -> dict[str, Any]:

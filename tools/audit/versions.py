@@ -9,6 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages.common.core.errors import UserError
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
 from tools.audit.dvc_cache import all_objects, cache_folder, listing, object_path
@@ -34,7 +35,7 @@ def versions_of(project: Project) -> list[Version]:
     raw = str(RAW)
     locks = [
         ("workspace", project.lock),
-        *((name, Lock(text)) for name, text in history(project.root, everywhere=True)),
+        *((name, lock_of(text)) for name, text in history(project.root, everywhere=True)),
     ]
     versions = [Version(name, lock.hashes, lock.hashes.get(raw, "")) for name, lock in locks]
     versions += remembered_runs(project.root)
@@ -47,6 +48,14 @@ def versions_of(project: Project) -> list[Version]:
             elif own:
                 versions.append(Version("", {"a folder that nothing refers to": md5}, ""))
     return versions
+
+
+def lock_of(text: str) -> Lock:
+    """A dvc.lock of the history; one without stages where a full disk had left half of it, and that was committed."""
+    try:
+        return Lock(text)
+    except UserError:
+        return Lock("stages: {}")
 
 
 def remembered_runs(root: Path) -> Iterator[Version]:

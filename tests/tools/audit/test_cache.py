@@ -24,7 +24,7 @@ from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
-from tools.audit.dvc_lock import read_lock, stage_names
+from tools.audit.dvc_lock import declared_outs, read_lock
 from tools.audit.elsewhere import elsewhere
 from tools.audit.erase import remove_from_remotes
 from tools.audit.findings import Check
@@ -175,8 +175,8 @@ def test_stages_are_named_as_dvc_names_them(project: Path) -> None:
         YAML(typ="safe").dump(params, file)
     (project / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     with Repo() as repo:
-        expected = {stage.addressing for stage in repo.index.stages}
-    assert stage_names(read_yaml(project / "dvc.yaml"), params) == expected
+        expected = {stage.addressing: {out.def_path for out in stage.outs} for stage in repo.index.stages}
+    assert declared_outs(read_yaml(project / "dvc.yaml"), params) == expected
     assert len(expected) == 5 + 2 * 12
 
 
@@ -467,6 +467,18 @@ def test_a_withdrawal_that_was_killed_before_any_list_or_manifest_went_is_done_a
     monkeypatch.undo()
     withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert names_or_shows(ward) == {}
+
+
+def test_a_damaged_lock_in_the_history_stops_no_withdrawal(ward: Path) -> None:
+    """A full disk cut it off, and it was committed."""
+    whole = (ward / "dvc.lock").read_bytes()
+    (ward / "dvc.lock").write_bytes(whole[:40])
+    commit(ward)
+    (ward / "dvc.lock").write_bytes(whole)
+    commit(ward)
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert names_or_shows(ward) == {}
+    assert files.unknown == [run(ward, "git", "rev-parse", "HEAD~1").strip()]
 
 
 def test_a_users_own_files_in_the_folder_of_data_are_named_and_stay(ward: Path) -> None:

@@ -1,11 +1,14 @@
 """Is a repetition the committed one, and if not, since when and why."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import dumps_yaml, loads_yaml
 from ruamel.yaml import YAML
 
+from stages.common.core.errors import UserError
 from stages.common.core.files import write_json
 from stages.common.data.layout import AUDIT_PAGE
 from tests.helpers.commands import wrist
@@ -44,6 +47,27 @@ def test_a_pipeline_that_lacks_a_stage_of_the_commit_is_not_the_same(project: Pa
         pipeline.write_text(before)
     assert not same
     assert sentence.endswith(": dvc.yaml lacks report")
+
+
+@pytest.mark.parametrize("lacks", ["an output", "all outputs of a stage", "a stage"])
+def test_a_lock_that_lacks_an_output_is_not_the_same_though_it_is_committed(lacks: str, own: Path) -> None:
+    """What it lacks could be anything."""
+    lock = loads_yaml((own / "dvc.lock").read_text())
+    outs = lock["stages"]["report"]["outs"]
+    if lacks == "a stage":
+        del lock["stages"]["report"]
+    else:
+        outs[:] = [item for item in outs if lacks == "an output" and item["path"] != "reports/comparison.csv"]
+    (own / "dvc.lock").write_text(dumps_yaml(lock))
+    run(own, "git", "commit", "-qam", "nothing to see here")
+    (own / "reports/comparison.csv").unlink()
+    (own / "reports/comparison.csv").write_text("row,f1\nadaptive,1\n")
+    same, sentence = compare(Project(own), "HEAD")
+    assert not same
+    assert re.search(r": dvc\.lock lacks (.*, )?reports/(comparison.csv|DATASHEET.md)", sentence)
+    run(own, "git", "checkout", "-q", "HEAD~1", "--", "dvc.lock")
+    same, sentence = compare(Project(own), "HEAD")  # that of the commit lacks it
+    assert not same
 
 
 def change_lock(own: Path, old: str, new: str) -> None:
@@ -144,3 +168,8 @@ def test_a_report_of_other_bytes_is_no_failure(own: Path, capsys: pytest.Capture
 
 def test_a_commit_that_is_none_is_one_sentence(project: Path) -> None:
     assert "nonsense" in run(project, "wrist", "audit", "compare", "nonsense", code=1)
+    run(project, "git", "branch", "abcd")
+    for revision in ("HEAD..HEAD", "HEAD:dvc.lock", "abcd"):
+        with pytest.raises(UserError, match=f"{re.escape(revision)}"):
+            compare(Project(project), revision)
+    run(project, "git", "branch", "-D", "abcd")

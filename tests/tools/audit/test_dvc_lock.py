@@ -19,7 +19,7 @@ TEXT = (ROOT / "dvc.lock").read_text()
 
 @pytest.mark.slow
 def test_a_lock_that_was_cut_off_anywhere_is_damaged_or_lacks_stages() -> None:
-    names = set(Lock(TEXT).stages)
+    names = {name: set[str]() for name in Lock(TEXT).stages}
     damaged = 0
     for length in range(0, len(TEXT) - 2, 97):
         try:

@@ -119,6 +119,23 @@ def test_each_field_of_a_signed_document_is_held_to_what_is_here(
     assert called_good == ["untouched"]
 
 
+def test_a_signed_file_that_no_program_can_read_is_named_and_a_folder_refused(
+    project: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, target = Project(project), tmp_path / "evidence.json"
+    key = signing.read_key(keys / "private.pem", private=True)
+    assert isinstance(key, Ed25519PrivateKey)
+    monkeypatch.setattr(signing, "evidence", lambda project: {})
+    for content in (b"[" * 100_000, b"1" * 5_000, b"\xff", b"", b'{"files": [[]]}', b'{"files": {"a": 1}}'):
+        target.write_bytes(content)
+        (tmp_path / "evidence.json.sig").write_bytes(base64.b64encode(key.sign(content)))
+        check = Check()
+        signing.check_evidence(found, target, keys / "public.pem", check)
+        assert [finding.name for finding in check.findings] == [str(target)]
+    with pytest.raises(UserError, match="expected a file of `wrist audit sign`, found none"):
+        signing.check_evidence(found, tmp_path, keys / "public.pem", Check())
+
+
 def test_another_key_is_refused(project: Path, keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrist("audit", "sign", "--key", str(keys / "private.pem"))
     run(tmp_path, "openssl", "genpkey", "-algorithm", "ed25519", "-out", "private.pem")

@@ -341,7 +341,7 @@ def test_each_field_of_dvc_lock_is_held_to_dvc_yaml_params_and_files(
     for name, forged in [("untouched", few), *forgeries(few)]:
         check = Check()
         try:
-            found.lock = dvc_lock.Lock(entries | forged, set(entries))
+            found.lock = dvc_lock.Lock(entries | forged, {key: set[str]() for key in entries})
             for look in (check_record.check_record, check_params.check_params, check_files.check_files):
                 if not check.findings:
                     look(found, check)
