@@ -39,8 +39,10 @@ from stages.common.core import parallel
 from stages.common.core.errors import UserError
 from stages.ingest.main import main
 from stages.ingest.params import Params
+from tests.helpers.once import compute_once
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
+compute_once()
 base = read_yaml(ROOT / "params.yaml")["ingest"] | {"inbox": "in"}
 with parallel.processes() as pool:
     parallel.processes = lambda: nullcontext(pool)  # all four share the worker processes, which take seconds to start
