@@ -134,9 +134,10 @@ def untouched(audited: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.fixture
-def quick(untouched: tuple[Versions, Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(untouched: tuple[Versions, Path, list[str]], audited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not change with the forged file is computed once for all tests."""
     make_quick(monkeypatch, *untouched[:2])
+    monkeypatch.setattr(check_scores, "read_table", read_if_forged(check_scores.read_table, audited))
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -148,6 +149,23 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
         if key not in answers:
             answers[key] = function(*words, **more)
         return answers[key]
+
+    return answer
+
+
+def read_if_forged(read_table: Callable[..., Any], project: Path) -> Callable[..., Any]:
+    """`read_table`, which leaves out a table of the report that is as in the untouched project.
+
+    What it is compared with follows from the runs, and was found to agree there.
+    """
+    before = {path: path.read_bytes() for path in (project / REPORTS).rglob("*.csv")}
+
+    def answer(found: Project, check: Check, folder: Path, table: Table[Any]) -> pd.DataFrame | None:
+        path = found.root / folder / table.name
+        if folder in (REPORTS, CURVES) and path.read_bytes() == before[path]:
+            return None
+        frame: pd.DataFrame | None = read_table(found, check, folder, table)
+        return frame
 
     return answer
 
@@ -331,6 +349,7 @@ def test_each_field_of_dvc_lock_is_held_to_dvc_yaml_params_and_files(
     monkeypatch.setattr(dvc_lock, "read_entries", lambda entries: entries)
     for module, name in (
         (check_files, "hash_files"),
+        (check_record, "check_lock_form"),
         (check_record, "extent"),
         (check_record, "read_yaml"),
         (check_params, "git"),
