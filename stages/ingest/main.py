@@ -5,7 +5,7 @@ Run: python -m stages.ingest     (dvc repro ingest)
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from stages.ingest.params import Folder as FolderSource
 from stages.ingest.params import Hospital, Kaggle, Params, Sample, Source, Url
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Problem, Refusal
-from stages.ingest.process_film import process_film
+from stages.ingest.process_film import picture_patient, process_film
 from stages.ingest.quality.copies import find_copies
 from stages.ingest.quality.duplicates import groups
 from stages.ingest.quality.expectations import manifest_facts, manifest_suite
@@ -47,10 +47,10 @@ SAMPLE_KEY = Key(b"the embedded sample has no patients to protect")
 def main(settings: Params) -> str:
     before = listing(settings)
     with tempfile.TemporaryDirectory() as scratch, new_folder(RAW) as out, executor() as pool:
-        plans = plan_sources(settings, Path(scratch), pool)
-        results: list[FilmResult] = []
         withdrawn = read_withdrawn(WITHDRAWN_PINS)
         patients_out = frozenset(row["patient_id"] for row in withdrawn)
+        plans = plan_sources(settings, Path(scratch), pool, patients_out)
+        results: list[FilmResult] = []
         for plan in plans:
             work = partial(process_film, settings=settings, key=plan.key, out=out, withdrawn=patients_out)
             results += track(pool, work, plan.films, "read films")
@@ -96,12 +96,13 @@ def listing(settings: Params) -> dict[str, tuple[int, int]]:
     return {name: (facts.st_size, facts.st_mtime_ns) for name, facts in stats.items()}
 
 
-def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[SourcePlan]:
+def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Container[str] = ()) -> list[SourcePlan]:
     """What the sources hold, in the order of `ingest.sources`, each film under an id of its own.
 
     Args:
         scratch: an empty folder, for the sample.
         pool: draws the sample and looks through exports.
+        withdrawn: pseudonyms of patients of whom nothing is written.
     Raises:
         UserError: there is no inbox, or no film.
     """
@@ -110,6 +111,7 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor) -> list[Source
     plans = [plan for entry in settings.sources for plan in plans_of(entry, settings, scratch, pool)]
     for plan in plans:
         refuse_long_names(plan)
+        forget_refusals(plan, withdrawn)
         leave_out_refused(plan)
         note_unlabelled(plan)
     leave_one_of_each_id(plans)
@@ -165,6 +167,18 @@ def refuse_long_names(plan: SourcePlan) -> None:
         if len(film.image_id) > LONGEST_ID:
             problem = Problem(f"a file name of at most {LONGEST_ID} characters", f"{len(film.image_id)}", "rename it")
             plan.refusals.append(Refusal(film.source, film.public_name, problem))
+
+
+def forget_refusals(plan: SourcePlan, withdrawn: Container[str]) -> None:
+    """Films of patients who withdrew, and the labels that no other film has, are not named among the refused.
+
+    A hospital's are named by their number alone.
+    """
+    own, others = set[str](), set[str]()
+    for film in plan.films:
+        is_out = not film.hospital and picture_patient(film) in withdrawn
+        (own if is_out else others).update((film.public_name, film.label_public_name))
+    plan.refusals = [refusal for refusal in plan.refusals if refusal.file not in own - others]
 
 
 def leave_out_refused(plan: SourcePlan) -> None:

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 
 from stages.common.core.errors import UserError
 from stages.common.data.geometry import fill_polygon
-from stages.common.data.layout import QUALITY, RAW
+from stages.common.data.layout import QUALITY, RAW, WITHDRAWN_PINS
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import class_names, pair
+from stages.ingest.dicom.pseudonyms import PUBLIC
 from stages.ingest.main import main, plan_sources, write_tables
 from stages.ingest.params import AnnotatedSource, Params
 from stages.ingest.problems import Unreadable
@@ -755,6 +756,25 @@ def test_a_film_that_arrives_meanwhile_ends_the_stage(inbox: Path, monkeypatch: 
     with pytest.raises(UserError, match="its files changed while they were read"):
         main(settings("voc"))
     assert not RAW.exists()
+
+
+def test_a_film_of_a_patient_who_withdrew_is_named_nowhere_though_it_is_refused_unread(inbox: Path) -> None:
+    """Two files of labels could be a film's: it is refused before anything is read; another patient's stays named."""
+    put(inbox, a_dot_png=png(1), good_dot_png=png(2), z_dot_png=png(3), good_dot_xml=FORMATS["voc"][1])
+    put(inbox, **{f"{folder}__{film}_dot_xml": FORMATS["voc"][1] for folder in "xy" for film in "az"})
+    put(inbox, patients_dot_csv="filename,patient_id\na.png,p\ngood.png,q\nz.png,q\n")
+    quarantine = settings("voc", on_error="quarantine")
+    main(quarantine)
+    before = QUARANTINE.read(RAW)
+    assert {"a.png", "z.png"} <= set(before["file"])
+    WITHDRAWN_PINS.parent.mkdir(parents=True, exist_ok=True)
+    patient = PUBLIC.name("patient", f"{before['source'][0]}/p")
+    WITHDRAWN_PINS.write_text(f"patient_id,withdrawn\n{patient},2026-01-01\n")
+    main(quarantine)
+    after = QUARANTINE.read(RAW)
+    assert "z.png" in set(after["file"])
+    assert "a.png" not in set(after["file"])
+    assert "a.png" not in QUALITY.read_text()
 
 
 def test_a_film_that_no_code_foresaw_is_refused_by_itself(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
