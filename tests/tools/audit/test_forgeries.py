@@ -76,7 +76,7 @@ RECORDS = (
 )
 # The checks that look at the files of a folder; the last are all.
 OF_SCORES = (  # what takes longest comes last
-    check_scores.check_scores, check_scores.check_models, check_scores.check_metrics, check_account.check_account,
+    check_scores.check_models, check_scores.check_metrics, check_scores.check_scores, check_account.check_account,
     check_predictions.check_counts,
 )  # fmt: skip
 LOOKS = {
