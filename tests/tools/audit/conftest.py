@@ -4,9 +4,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dvc.utils import serialize
 
+from tests.helpers.once import dumped_once
 from tests.helpers.processes import forked_python
 from tests.helpers.projects import copy_project
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dumped_once() -> None:
+    """Each audit compares dvc.lock with what DVC would write."""
+    serialize.dumps_yaml = dumped_once(serialize.dumps_yaml)
 
 
 @pytest.fixture(scope="session")
