@@ -231,7 +231,7 @@ def git(root: Path, *words: str, stdin: str = "") -> str:
     Raises:
         UserError: it fails.
     """
-    off = ("core.commitGraph", "core.fsmonitor", "log.showSignature")
+    off = ("core.commitGraph", "core.fsmonitor", "log.showSignature", "advice.graftFileDeprecated")
     settings = [word for setting in off for word in ("-c", f"{setting}=false")]
     command = ["git", "--no-replace-objects", *settings, *words]
     own = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG") or key[:4] != "GIT_"}

@@ -25,7 +25,7 @@ from tools.audit.check_code import (
     shadows,
 )
 from tools.audit.clean_clone import bring, clean_clone, environment
-from tools.audit.dvc_lock import history
+from tools.audit.dvc_lock import commit_of, history
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -303,6 +303,14 @@ def test_grafted_parents_are_not_part_of_the_history(tmp_path: Path) -> None:
     said = run(tmp_path, "git", "-c", "advice.graftFileDeprecated=false", "log", "--format=%H")
     assert said.split() == [second, first]
     assert [commit for commit, _ in history(tmp_path)] == [second]
+
+
+def test_what_git_refuses_is_one_line(tmp_path: Path) -> None:
+    """git would add four lines of advice on the file of grafted parents, which it is told not to read."""
+    committed(tmp_path, a="good")
+    with pytest.raises(UserError, match=r"^git rev-parse --verify HEAD\.\.HEAD\^\{commit\}: fatal: .*$") as refusal:
+        commit_of(tmp_path, "HEAD..HEAD")
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_history_is_read_whatever_its_letters_and_ends_of_lines_are(tmp_path: Path) -> None:
