@@ -221,13 +221,18 @@ def lookup(params: Any, key: str) -> Any:
     return params
 
 
-def git(root: Path, *words: str, stdin: str = "") -> str:
+def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
     """What git says of the objects that it has in the repository of a folder.
 
     Other objects and parents that git could put in their place (replacements, grafts, a file with the graph of commits)
     are not looked at, nor is another repository that the environment names. No program runs that the folder's own
     settings name: for signatures, to watch files, or to fetch objects that are lacking.
 
+    Args:
+        root: a folder of the repository.
+        words: behind `git`.
+        stdin: what it reads.
+        whole: whether to go beyond where the repository says that its history is cut off.
     Raises:
         UserError: it fails.
     """
@@ -236,6 +241,7 @@ def git(root: Path, *words: str, stdin: str = "") -> str:
     command = ["git", "--no-replace-objects", *settings, *words]
     own = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG") or key[:4] != "GIT_"}
     own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1", LIBRARY_PATH: absolute(own.get(LIBRARY_PATH, ""))}
+    own |= {"GIT_SHALLOW_FILE": os.devnull} if whole else {}
     done = subprocess.run(command, cwd=root, env=own, input=os.fsencode(stdin), capture_output=True, check=False)
     if done.returncode:
         raise UserError(f"git {' '.join(words)}: {os.fsdecode(done.stderr).strip() or 'failed'}")
@@ -245,7 +251,11 @@ def git(root: Path, *words: str, stdin: str = "") -> str:
 def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:
     """Every version of dvc.lock: commit and text, newest first; `everywhere` takes branches and experiments, too."""
     revisions = ["--all", "--glob=refs/exps/*"] if everywhere else []
-    commits = git(root, "log", "--format=%H", *revisions, "--", LOCK).split()
+    words = ("log", "--format=%H", *revisions, "--", LOCK)
+    try:
+        commits = git(root, *words, whole=True).split()
+    except UserError:  # a clone that has the last commits only
+        commits = git(root, *words).split()
     found = git(root, "cat-file", "--batch", stdin="".join(f"{commit}:{LOCK}\n" for commit in commits))
     stream = BytesIO(os.fsencode(found))  # git counts bytes
     for commit in commits:

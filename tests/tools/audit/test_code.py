@@ -305,6 +305,19 @@ def test_grafted_parents_are_not_part_of_the_history(tmp_path: Path) -> None:
     assert [commit for commit, _ in history(tmp_path)] == [second]
 
 
+def test_a_history_that_is_said_to_be_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """A forged `.git/shallow` would hide older commits; a real clone of the last commit has no others."""
+    root, clone = tmp_path / "whole", tmp_path / "clone"
+    root.mkdir()
+    committed(root, **{"dvc.lock": "first"})
+    (root / "dvc.lock").write_text("second")
+    commit(root)
+    run(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{root}", str(clone))
+    (root / ".git/shallow").write_text(run(root, "git", "rev-parse", "HEAD"))
+    assert [text for _, text in history(root)] == ["second", "first"]
+    assert [text for _, text in history(clone)] == ["second"]
+
+
 def test_what_git_refuses_is_one_line(tmp_path: Path) -> None:
     """git would add four lines of advice on the file of grafted parents, which it is told not to read."""
     committed(tmp_path, a="good")
