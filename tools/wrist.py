@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from stages.common.core.arithmetic import pin_instructions
-from stages.common.core.errors import UserError, describe_os_error
+from stages.common.core.errors import UserError
 from stages.common.core.library_path import refuse_own_libraries
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading
 from stages.common.data.layout import PARAMS
-from tools.printed import plain_lines
 
 # What SQLite says of a disk that is full, fails or is read-only, in the notes of DVC and in the store of MLflow.
 REFUSED = (
@@ -45,10 +44,8 @@ def work() -> int:
 
     try:
         return int(app() or 0)
-    except UserError as error:
-        raise UserError(plain_lines(str(error))) from error
-    except OSError as error:
-        raise UserError(plain_lines(describe_os_error(error))) from error
+    except (UserError, OSError):
+        raise
     except UnicodeDecodeError as error:
         raise UserError(describe_encoding(error)) from error
     except Exception as error:

@@ -1,6 +1,5 @@
 """The command line as a user meets it: quick help, refused words, one sentence for an interruption."""
 
-import errno
 import inspect
 import os
 import signal
@@ -142,26 +141,6 @@ def test_a_reader_that_leaves_causes_no_message(tmp_path: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     assert process.wait(60) == 1
-
-
-def test_no_sentence_gives_orders_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise UserError("two films cannot be read:\n  - a\x1b[2K\u202eb.png\n  - c\r.png")
-
-    def lack() -> None:
-        raise FileNotFoundError(errno.ENOENT, "", "a\x1b[2K.png")
-
-    monkeypatch.setattr("tools.command_line.app", refuse)
-    with pytest.raises(UserError) as refusal:
-        work()
-    assert str(refusal.value).split("\n") == [
-        "two films cannot be read:",
-        r"  - a\x1b[2K\u202eb.png",
-        r"  - c\r.png",
-    ]
-    monkeypatch.setattr("tools.command_line.app", lack)
-    with pytest.raises(UserError, match=r"^a\\x1b\[2K\.png: no such file"):
-        work()
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "dvc.lock"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.core.busy import busy
-from tools.printed import one_line
+from stages.common.core.printed import one_line
 
 if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
     from tools.audit.trace import Project

@@ -4,8 +4,8 @@ import json
 import re
 from typing import Any
 
+from stages.common.core.printed import one_line
 from tools.audit.graph import Graph, Node
-from tools.printed import one_line
 
 SHORT = 12  # digits of a hash in text; JSON has all
 FEW = 12  # results of one thing that text lists

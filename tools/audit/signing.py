@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import write_bytes, write_text
 from stages.common.core.hashing import sha256
+from stages.common.core.printed import one_line
 from tools.audit.check_params import differences
 from tools.audit.dvc_cache import files_below
 from tools.audit.dvc_lock import git
@@ -19,7 +20,6 @@ from tools.audit.findings import Check
 from tools.audit.own_output import json_of, require_own_output
 from tools.audit.trace import Project
 from tools.audit.verify import verify
-from tools.printed import one_line
 
 SIGNATURE_BYTES = 64  # of Ed25519 (RFC 8032)
 HOW_TO_MAKE = "make one with `openssl genpkey -algorithm ed25519 -out private.pem`"

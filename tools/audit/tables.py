@@ -57,8 +57,7 @@ def as_table(text: str, table: Table[Any]) -> str:
     Raises:
         ValueError: it cannot read it.
     """
-    cells = pd.read_csv(StringIO(text, newline=""), dtype=table.columns)
-    return cells.to_csv(index=False, lineterminator="\n")
+    return table.cells(StringIO(text, newline="")).to_csv(index=False, lineterminator="\n")
 
 
 def as_record(content: Any) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from stages import read_params
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
+from stages.common.core.printed import plain_lines
 from stages.common.data.layout import PARAMS
 from stages.evaluate.params import Params as Evaluate
 from stages.ingest.params import Params as Ingest
@@ -21,7 +22,6 @@ from tools.doctor.machine import gpus, memory, space, threads
 from tools.doctor.packages import packages
 from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
-from tools.printed import plain_lines
 
 Check = Callable[[], list[CheckResult]]
 MARKS = {Severity.GOOD: "[green]good[/]", Severity.WARN: "[yellow]warning[/]", Severity.BAD: "[red]fault[/]"}

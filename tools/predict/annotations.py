@@ -14,9 +14,9 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes, write_json
+from stages.common.core.printed import one_line
 from stages.ingest.annotations.film_names import without_suffix
 from tools.predict.films import ANNOTATIONS
-from tools.printed import one_line
 
 PICTURES = "films"
 COCO, CVAT, TASKS, LABELLING = "coco.json", "cvat.xml", "label_studio.json", "label_studio.xml"

@@ -22,6 +22,7 @@ from stages.common.core.files import new_folder, write_bytes
 from stages.common.core.git import git_commit
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
+from stages.common.core.printed import errors_on_one_line, one_line
 from stages.ingest.file_access import printable, read_file
 from stages.ingest.problems import EXPORT_AGAIN, Unreadable, in_words
 from stages.ingest.silence import NO_STDERR
@@ -43,7 +44,6 @@ from tools.predict.outputs import (
     write_prediction,
 )
 from tools.predict.own_files import require_own_files, require_own_folder
-from tools.printed import errors_on_one_line, one_line
 
 SHOWN = 5  # names of files that are left out
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these

@@ -13,13 +13,13 @@ from stages.common.analysis.templates import page_templates
 from stages.common.core.busy import busy
 from stages.common.core.errors import first_few
 from stages.common.core.files import write_text
+from stages.common.core.printed import one_line
 from tools.predict import TOOLS
 from tools.predict.annotations import MarkedFilm, picture_of, picture_path, write_annotations
 from tools.predict.films import INDEX, LAYERS, OVERLAY, PREDICTION, SEGMENTATION, SUMMARY, predicted_below
 from tools.predict.label_next import Measure, label_ranks
 from tools.predict.outputs import WARNING, PredictionRecord, read_prediction
 from tools.predict.own_files import own_files
-from tools.printed import one_line
 
 LEFT_OUT = "no film"
 SHOWN = 5  # names of predictions that cannot be read

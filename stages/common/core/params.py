@@ -99,6 +99,8 @@ def read_sections(path: Path, models: Mapping[str, type[Strict]], source: str = 
         raise UserError(
             f"{path}: expected the pipeline's parameters, found no file; run from the project's root"
         ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected YAML in UTF-8, found other bytes; save it as UTF-8") from None
     except YAMLError as error:
         raise UserError(f"{path}: expected YAML, found a fault in it: {' '.join(str(error).split())}") from None
     content = content if isinstance(content, dict) else {}

@@ -8,6 +8,7 @@ from concurrent.futures import BrokenExecutor
 from typing import NoReturn
 
 from stages.common.core.errors import UserError, describe_full_memory, describe_os_error
+from stages.common.core.printed import plain_lines
 from stages.common.core.signals import Interrupted
 
 
@@ -29,14 +30,14 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
     except SystemExit as end:
         status = end.code
     except UserError as error:
-        status = f"{name}: {error}"
+        status = f"{name}: {plain_lines(str(error))}"
     except (Interrupted, KeyboardInterrupt) as interruption:
         print(f"{name}: interrupted; no unfinished output was kept", file=sys.stderr)
         status = getattr(interruption, "code", 130)
     except BrokenExecutor:
         status = f"{name}: a worker process was killed, often by a lack of memory; free some, or set WORKERS to fewer"
     except OSError as error:
-        status = f"{name}: {describe_os_error(error)}"
+        status = f"{name}: {plain_lines(describe_os_error(error))}"
     except (ImportError, MemoryError, RuntimeError) as error:
         status = f"{name}: {describe_full_memory(error)}"
     codes.append(1 if isinstance(status, str) else status or 0)

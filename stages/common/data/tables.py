@@ -101,7 +101,7 @@ class Table(Generic[Row]):
         """
         what = source if isinstance(source, Path) else self.name
         try:
-            table = pd.read_csv(source, dtype=self.columns)
+            table = self.cells(source)
         except ValueError:  # as all errors of pandas are, whose texts hold cells
             table = None
         if table is None or not isinstance(table.index, pd.RangeIndex):  # rows that are longer than the header
@@ -112,6 +112,14 @@ class Table(Generic[Row]):
             )
         text = [name for name, dtype in self.columns.items() if dtype == "str"]
         return table.fillna(dict.fromkeys(text, ""))
+
+    def cells(self, source: Path | IO[str]) -> pd.DataFrame:
+        """The cells of a file, NaN where they are blank: a film may be called NA or null, or have a \\r in its name.
+
+        Raises:
+            ValueError: they are not of the table's types.
+        """
+        return pd.read_csv(source, dtype=self.columns, keep_default_na=False, na_values=[""], lineterminator="\n")
 
     def rows(self, table: pd.DataFrame) -> list[Row]:
         """The rows of a table that `read` gave."""

@@ -127,3 +127,9 @@ def test_what_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
         read_params(tmp_path / "params.yaml")
     with pytest.raises(UserError, match="run from the project's root"):
         read_params(tmp_path / "none.yaml")
+
+
+def test_what_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes() + "# Größe\n".encode("latin-1"))
+    with pytest.raises(UserError, match="expected YAML in UTF-8"):
+        read_params(tmp_path / "params.yaml")

@@ -44,6 +44,8 @@ def run_body(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("pass", 0, "done"),
         ("raise UserError('films/a.png: expected X, found Y; do Z')", 1, "threshold: films/a.png: expected X"),
         ("raise OSError(28, 'No space left on device', 'data/levels/x.png')", 1, "data/levels/x.png: the disk is full"),
+        (r"raise UserError('a\x1b[2K.png: expected X')", 1, r"threshold: a\x1b[2K.png: expected X"),
+        (r"raise OSError(28, 'No space left on device', 'a\r.png')", 1, r"a\r.png: the disk is full"),
         ("raise BrokenProcessPool('a child was terminated')", 1, "threshold: a worker process was killed"),
         ("raise MemoryError", 1, "threshold: the memory that it may use is full"),
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", 130, "threshold: interrupted"),

@@ -2,10 +2,14 @@
 
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypedDict
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pandas._libs.parsers import STR_NA_VALUES
 
 from stages.common.core.errors import UserError
 from stages.common.data.tables import SPLIT, Table
@@ -33,6 +37,15 @@ def test_rows_are_read_back_with_their_types(tmp_path: Path) -> None:
     assert [type(value) for value in first.values()] == [str, int, float, bool]
     assert second["image_id"] == ""
     assert second["size"] != second["size"]
+
+
+@given(st.lists(st.one_of(st.sampled_from(sorted(STR_NA_VALUES)), st.text()), min_size=1))
+def test_no_text_is_read_back_as_another_or_as_none(names: list[str]) -> None:
+    """Names of films and labels that pandas takes for missing values, such as NA and null, among them."""
+    rows: list[Row] = [{"image_id": name, "count": 1, "size": 0.5, "marked": True} for name in names]
+    with TemporaryDirectory() as folder:
+        TABLE.write(Path(folder), TABLE.frame(rows))
+        assert TABLE.rows(TABLE.read(Path(folder))) == rows
 
 
 def test_columns_are_written_in_the_order_of_the_table(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from stages.common.core.errors import UserError
-from tools.printed import errors_on_one_line, one_line, plain_lines
+from stages.common.core.printed import errors_on_one_line, one_line, plain_lines
 
 
 @pytest.mark.parametrize(
