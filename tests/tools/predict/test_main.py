@@ -15,6 +15,7 @@ import pydicom
 import pytest
 import torch
 from PIL import Image
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from stages.common.core.errors import UserError
@@ -114,10 +115,13 @@ def test_a_film_without_a_frame_of_reference_keeps_its_other_outputs(
 ) -> None:
     table = MANIFEST.read(project / RAW)
     name = table[table["modality"] == "CT"]["image_id"].iloc[0]
-    assert wrist("predict", str(project / f"data/raw/dicom/{name}.dcm"), "--output", str(tmp_path)) == 0
+    slice_ = dcmread(project / f"data/raw/dicom/{name}.dcm")
+    del slice_.FrameOfReferenceUID
+    slice_.save_as(tmp_path / "slice.dcm")
+    assert wrist("predict", str(tmp_path / "slice.dcm"), "--output", str(tmp_path / "out")) == 0
     assert "no DICOM SEG" in capsys.readouterr().out
-    assert (tmp_path / f"{name}.dcm/mask.png").exists()
-    assert "FrameOfReferenceUID" in read_json(tmp_path / f"{name}.dcm/prediction.json")["no_dicom_seg"]
+    assert (tmp_path / "out/slice.dcm/mask.png").exists()
+    assert "FrameOfReferenceUID" in read_json(tmp_path / "out/slice.dcm/prediction.json")["no_dicom_seg"]
 
 
 def test_a_bad_film_is_said_and_the_others_go_on(
