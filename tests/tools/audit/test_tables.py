@@ -70,7 +70,6 @@ class Example(TypedDict):
         ("a,1,0.5,True", "a,1,0.5,TRUE"),
         ("a,1,0.5,True", '"a",1,0.5,True'),
         ("a,1,0.5,True", "a,1,0.5 ,True"),
-        (",1,0.5,True", "None,1,0.5,True"),
         ("a,1,0.0,True", "a,1,-0.00,True"),
         ("a,1,0.5,True", "a,1,0.5,True\r"),
         ("a,1,0.5,True", "a,1,0.5,True\0"),

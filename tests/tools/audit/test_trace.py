@@ -183,7 +183,7 @@ def test_sixteen_thousand_films_are_traced(own: Path) -> None:
     for folder, columns in ((RAW, MANIFEST), (DATASET, SPLIT), (RAW, FILES)):
         rows = found.rows(folder, columns)
         with (own / folder / columns.name).open("w", newline="") as file:
-            table = csv.DictWriter(file, list(rows[0]))
+            table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             table.writeheader()
             for number in range(copies):
                 more = f"-{number}" if number else ""
