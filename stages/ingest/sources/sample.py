@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -26,6 +25,7 @@ from pydicom.uid import (
 )
 
 from stages.common.core.parallel import track
+from stages.ingest.dicom.deidentify import REGIONS, code
 from stages.ingest.params import Sample
 from stages.ingest.sources.phantom import PhantomFilm, ct_slice, draw_fractures, radiograph
 
@@ -33,8 +33,6 @@ KAGGLE_SHARE = 11 / 16
 FAMILY_NAMES = ("SYNTHETIC", "INVENTED", "NOBODY", "PHANTOM", "EXAMPLE", "PLACEHOLDER")
 GIVEN_NAMES = ("ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO", "FOXTROT", "GOLF", "HOTEL")
 KINDS = {"CR": ComputedRadiographyImageStorage, "DX": DigitalXRayImageStorageForPresentation, "CT": CTImageStorage}
-WRIST = Dataset()
-WRIST.CodeValue, WRIST.CodingSchemeDesignator, WRIST.CodeMeaning = "74670003", "SCT", "Wrist joint"
 # What a valid file of each kind states besides (PS3.3 A.2, A.3, A.26), the same for all films.
 STATED: dict[str, dict[str, object]] = {
     "all": {
@@ -49,7 +47,7 @@ STATED: dict[str, dict[str, object]] = {
         "PresentationIntentType": "FOR PRESENTATION",
         "PatientOrientation": ["L", "F"],
         "AcquisitionContextSequence": [],
-        "AnatomicRegionSequence": [WRIST],
+        "AnatomicRegionSequence": [code("SCT", *REGIONS["WRIST"])],
         "PixelIntensityRelationship": "LOG",
         "PixelIntensityRelationshipSign": -1,
         "DetectorType": "DIRECT",
