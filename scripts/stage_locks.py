@@ -28,6 +28,7 @@ PROJECT = {"stages", "tools"}
 LOADED = {
     "pydicom": ("pylibjpeg", "pylibjpeg-openjpeg"),  # decoders of compressed pixels
     "pandas": ("pyarrow",),  # keeps text columns
+    "ruamel-yaml": ("ruamel-yaml-clib",),  # parses
     "torch": ("cuda-*", "nvidia-cu*", "nvidia-nc*", "nvidia-nv*", "triton"),  # a build for the CPU requires none
 }
 # What decides no byte of any stage's output, by reason.

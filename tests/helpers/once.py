@@ -47,14 +47,15 @@ def compiled_once(compile_: Callable[..., Any]) -> Callable[..., Any]:
 
 def loaded_once(load: Callable[..., Any]) -> Callable[..., Any]:
     """`YAML.load` that parses a text once: params.yaml takes 30 ms, and dvc.lock longer."""
-    answers: dict[str, bytes] = {}
+    answers: dict[tuple[bool, str], bytes] = {}
 
     def answer(self: YAML, stream: Any) -> Any:
         text = stream.read_text() if isinstance(stream, Path) else stream
         if self.typ != ["safe"] or not isinstance(text, str):
             return load(self, stream)
-        if text not in answers:
-            answers[text] = pickle.dumps(load(self, stream))
-        return pickle.loads(answers[text])  # noqa: S301 - our own, and a copy that the caller may change
+        key = (self.pure, text)
+        if key not in answers:
+            answers[key] = pickle.dumps(load(self, stream))
+        return pickle.loads(answers[key])  # noqa: S301 - our own, and a copy that the caller may change
 
     return answer
