@@ -21,8 +21,10 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -33,11 +35,35 @@ PR_SET_PDEATHSIG = 1  # of Linux
 NAMESPACES = {"user": 0x10000000, "mnt": 0x00020000}  # Linux's flags, in the order in which they are entered
 STAGES = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
 LIBRARIES = (
-    *("alembic.command", "great_expectations.render.renderer.site_builder", "mlflow.store.tracking.sqlalchemy_store"),
-    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "optuna", "pandas.io.formats.style"),
-    *("PIL.JpegImagePlugin", "pyarrow.dataset", "pyarrow.pandas_compat", "skimage.draw", "skimage.morphology"),
-    *("dvc.cli.parser", "dvc.render.match", "dvc.repo.experiments.executor.local", "dvc.repo.graph", "dvc.repo.index"),
-    *("dvc.stage.run", "dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dulwich.ignore", "dulwich.worktree"),
+    *("alembic.command", "alembic.config", "great_expectations.render.renderer.site_builder", "git", "optuna"),
+    *("mlflow.store.tracking.sqlalchemy_workspace_store", "pandas.io.formats.csvs", "pandas.io.formats.style"),
+    *(
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_svg",
+        "PIL.GifImagePlugin",
+        "PIL.JpegImagePlugin",
+    ),
+    *("pyarrow.dataset", "pyarrow.pandas_compat", "skimage.draw", "skimage.morphology", "sklearn.linear_model"),
+    *(
+        "dvc.cachemgr",
+        "dvc.cli.parser",
+        "dvc.data_cloud",
+        "dvc.render.match",
+        "dvc.repo.artifacts",
+        "dvc.repo.brancher",
+    ),
+    *("dvc.repo.datasets", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.push", "dvc.repo.graph"),
+    *("dvc.repo.experiments.queue.celery", "dvc.repo.experiments.queue.tempdir", "dvc.repo.experiments.run"),
+    *(
+        "dvc.repo.experiments.queue.workspace",
+        "dvc.repo.index",
+        "dvc.repo.open_repo",
+        "dvc.stage.run",
+        "dvc.utils.hydra",
+    ),
+    *("dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dvc_data.index.checkout", "hydra", "networkx", "pygit2"),
+    *("dulwich.ignore", "dulwich.gc", "dulwich.porcelain", "dulwich.server", "dulwich.worktree"),
+    *("fsspec.implementations.memory", "scmrepo.git.backend.pygit2.filter"),
 )
 """What stages do not import, or only while they work."""
 PINNED: dict[str, str] = {}
@@ -129,22 +155,39 @@ def end_as(code: int) -> NoReturn:
     os._exit(code)
 
 
+@dataclass
+class Command:
+    """A command that runs.
+
+    caller: the connection of who asked for it.
+    end: a file of Linux that is ready once the command has ended.
+    """
+
+    pid: int
+    caller: socket.socket
+    end: int
+
+
 def serve(path: str) -> NoReturn:
-    """Serve until whoever started this process ends, which closes stdin."""
+    """Serve until whoever started this process ends, which closes stdin. Then all that runs is killed."""
     load()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
-    while 0 not in select.select([listener, 0], [], [])[0]:
-        connection = listener.accept()[0]
-        if not os.fork():
-            listener.close()
-            stand_between(connection)
-        connection.close()
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:  # those that ended
-                pass
-    os._exit(0)
+    running: list[Command] = []
+    while True:
+        callers, ends = [command.caller for command in running], [command.end for command in running]
+        ready = select.select([0, listener, *callers, *ends], [], [])[0]
+        for command in list(running):
+            if 0 in ready or command.caller in ready:  # nobody waits for it any more
+                os.kill(command.pid, signal.SIGKILL)
+            if command.end in ready or command.caller in ready:
+                running.remove(command)
+                tell_end(command)
+        if 0 in ready:
+            os._exit(0)
+        if listener in ready:
+            running.append(start(listener, running))
 
 
 def load() -> None:
@@ -157,30 +200,38 @@ def load() -> None:
         import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in {"stages", "tools"}]:
         del sys.modules[name]
+    for finalizer in weakref.finalize._registry:  # type: ignore[attr-defined]
+        finalizer.atexit = False  # torch would take its operators apart one by one, which ends with the process anyway
     gc.collect()
     gc.freeze()
     gc.enable()
 
 
-def stand_between(connection: socket.socket) -> NoReturn:
-    """Fork the command, tell its number and its end; kill it where nobody waits for it any more."""
-    size, files, _, _ = socket.recv_fds(connection, 4, MOST_FILES)
-    asked = json.loads(connection.makefile("rb").read(int.from_bytes(size, "big")))
+def start(listener: socket.socket, running: Sequence[Command]) -> Command:
+    """Fork the command that is asked for, and tell its number."""
+    caller = listener.accept()[0]
+    size, files, _, _ = socket.recv_fds(caller, 4, MOST_FILES)
+    asked = json.loads(caller.makefile("rb").read(int.from_bytes(size, "big")))
     pid = os.fork()
     if not pid:
-        connection.close()
+        for connection in (listener, caller, *(command.caller for command in running)):
+            connection.close()
+        for command in running:
+            os.close(command.end)
         become(asked, files)
     for file in files:
         os.close(file)
-    with os.fdopen(os.pidfd_open(pid)) as ended:
-        with suppress(BrokenPipeError):
-            connection.sendall(f"{pid}\n".encode())
-        if connection in select.select([connection, ended], [], [])[0]:
-            os.kill(pid, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with suppress(BrokenPipeError):
-        connection.sendall(f"{code}\n".encode())
-    os._exit(0)
+        caller.sendall(f"{pid}\n".encode())
+    return Command(pid, caller, os.pidfd_open(pid))
+
+
+def tell_end(command: Command) -> None:
+    """Wait for the end of a command, and tell it who asked, if they are there."""
+    code = os.waitstatus_to_exitcode(os.waitpid(command.pid, 0)[1])
+    with suppress(BrokenPipeError), command.caller as caller:
+        caller.sendall(f"{code}\n".encode())
+    os.close(command.end)
 
 
 def become(asked: dict[str, Any], files: list[int]) -> NoReturn:
