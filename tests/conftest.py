@@ -178,7 +178,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: collections of garbage need not look through it, which takes half a second."""
+    keep()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or nextitem.path != item.path:
+        keep()
+
+
+def keep() -> None:
+    """What is loaded by now stays: collections of garbage need not look through it, which takes half a second each."""
     gc.collect()
     gc.freeze()
 

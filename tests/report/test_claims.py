@@ -1,4 +1,5 @@
 import math
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -13,13 +14,19 @@ from tests.helpers.scores import PATIENTS, naive, table
 TOLERANCE = Tolerance(score=0.05, prevalence=0.1, rounding=0.0001)
 
 
+@cache
+def comparisons() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the scores of two networks say, film by film and of all films."""
+    baseline, adaptive = table(1, 0.5), table(3, 0.85)
+    paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1", "accuracy", "precision", "recall"))
+    return compare(baseline, adaptive, PATIENTS, naive(baseline), audit()), paired
+
+
 def eval_network(tolerance: Tolerance = TOLERANCE, outcome: Conclusion = "beats", **scores: float) -> pd.DataFrame:
     """The claims by name, with some of our scores put in the place of those that were found."""
-    baseline, adaptive = table(1, 0.5), table(3, 0.85)
-    comparison = compare(baseline, adaptive, PATIENTS, naive(baseline), audit())
+    comparison, paired = (found.copy() for found in comparisons())
     for name, value in scores.items():
         comparison.loc[comparison["row"].isin(["baseline", "adaptive"]), name] = value
-    paired = compare_metrics(baseline, adaptive, PATIENTS, ("f1", "accuracy", "precision", "recall"))
     return claims(comparison, paired, audit(), outcome, tolerance).set_index("claim")
 
 
