@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stages.common.core.arithmetic import pin_instructions
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, describe_encoding
 from stages.common.core.library_path import refuse_own_libraries
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading
@@ -25,12 +25,11 @@ def main() -> None:
     run_command("wrist", work)
 
 
-def describe_encoding(error: UnicodeDecodeError) -> str:
-    """A sentence for a file of the project that is no UTF-8, as some editors write `ü`; else it is a bug."""
+def describe_project_file(error: UnicodeDecodeError) -> str:
+    """A sentence for a file of the project that is no UTF-8; else it is a bug."""
     for name in (PARAMS, Path("dvc.yaml"), Path("dvc.lock")):
         if name.is_file() and name.read_bytes() == error.object:
-            line = error.object[: error.start].count(b"\n") + 1
-            return f"{name}: expected text in UTF-8, found other bytes in line {line}; save it as UTF-8"
+            return describe_encoding(name, error)
     raise error
 
 
@@ -44,15 +43,11 @@ def work() -> int:
 
     try:
         return int(app() or 0)
-    except NotADirectoryError as error:  # of a library, such as DVC's folder of notes
-        raise UserError(f"{error.filename}: expected a folder, found a file on the way to it; remove it") from error
     except (UserError, OSError):
         raise
     except UnicodeDecodeError as error:
-        raise UserError(describe_encoding(error)) from error
+        raise UserError(describe_project_file(error)) from error
     except Exception as error:
-        if type(error).__module__.startswith("dulwich."):  # by which DVC reads a repository
-            raise UserError(f"git's files cannot be read: {error}; `git fsck` may say more, or clone anew") from error
         said = next((words for words in REFUSED if words in str(error)), "")
         if not said:
             raise

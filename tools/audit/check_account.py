@@ -12,6 +12,7 @@ import pandas as pd
 
 from stages import read_params, section_model
 from stages.annotate.expectations import dataset_suite
+from stages.common.core.files import json_text
 from stages.common.core.validation import Expectation
 from stages.common.data.layout import (
     CHECKS,
@@ -57,7 +58,7 @@ from stages.common.data.tables import (
 from stages.ingest.quality.expectations import manifest_suite
 from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
-from tools.audit.tables import as_record, compare_tables, read_table
+from tools.audit.tables import compare_tables, read_table
 from tools.audit.trace import Project
 
 NOWHERE = Path()
@@ -169,5 +170,5 @@ def check_noted(project: Project, check: Check, folder: Path, suite: list[Expect
         return
     expected = [{"expectation": meaning, "rule": rule, "rows": rows} for meaning, rule, _ in suite]
     file = project.root / path
-    if not file.is_file() or file.read_bytes() != as_record(expected).encode():
+    if not file.is_file() or file.read_bytes() != json_text(expected).encode():
         check.add(str(path), "mismatch", "it is not what its stage notes of the rules and of the number of rows")

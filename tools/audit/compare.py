@@ -7,7 +7,6 @@ from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files
 from tools.audit.check_record import PIPELINE
-from tools.audit.commit_files import committed_texts
 from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
 from tools.audit.findings import Check
 from tools.audit.rerun import device
@@ -23,10 +22,10 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     """
     root, here, full = project.root, project.lock, commit_of(project.root, revision)
     then, commit = lock_at(project, revision), git(root, "rev-parse", "--short", full).strip()
-    if lacking := sorted({*here.unrecorded, *then.unrecorded}):
-        return False, f"not all outputs can be compared with those of {commit}: {LOCK} lacks {first_few(lacking)}"
     if lacking := sorted(then.stages.keys() - here.stages.keys()):
         return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
+    if lacking := sorted({*here.unrecorded, *then.unrecorded}):
+        return False, f"not all outputs can be compared with those of {commit}: {LOCK} lacks {first_few(lacking)}"
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different and (changed := changed_since(project)):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
@@ -48,7 +47,7 @@ def lock_at(project: Project, revision: str) -> Lock:
     To read YAML takes more than a tenth of a second, to compare texts does not.
     """
     root, names = project.root, (LOCK, PIPELINE, str(PARAMS))
-    lock, pipeline, params = committed_texts(root, revision, names)
+    lock, pipeline, params = (git(root, "show", f"{revision}:./{name}") for name in names)
     if (lock, pipeline, params) == (project.lock.text, *((root / name).read_text() for name in names[1:])):
         return project.lock
     return Lock(lock, declared_outs(read_yaml(PIPELINE, pipeline), read_yaml(str(PARAMS), params)))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from stages.common.core.errors import UserError
 
 
 def require_own_output(path: Path, is_own: Callable[[bytes], bool]) -> None:
-    """Refuse to write over a file of others, and remove what killed calls left of theirs beside it.
+    """Refuse to write over a file of others.
 
     Args:
         path: of the file that is to be written.
@@ -18,13 +17,13 @@ def require_own_output(path: Path, is_own: Callable[[bytes], bool]) -> None:
     Raises:
         UserError: there is something else.
     """
-    if (path.exists() or path.is_symlink()) and not (path.is_file() and is_own(path.read_bytes())):
+    if not path.exists() and not path.is_symlink():
+        return
+    if not (path.is_file() and is_own(path.read_bytes())):
         raise UserError(
             f"{path}: expected a new file or one of this command's, found another, which would be replaced; move it "
             "elsewhere, or name another"
         )
-    for left in path.parent.glob(f".{escape(path.name)}-partial-*"):
-        left.unlink()
 
 
 def json_of(content: bytes) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from stages.common.core.errors import UserError
-from stages.common.data.tables import Table
+from stages.common.core.files import json_text
+from stages.common.data.tables import Table, table_text
 from stages.ingest.annotations.json_file import Repeated, mapping
 from tools.audit.check_record import list_differences
 from tools.audit.findings import Check
@@ -44,29 +45,11 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
             if len(row) != len(header):
                 check.add(f"{path}: line {number}", "mismatch", f"expected {len(header)} cells, found {len(row)}")
         if check.whole(path):
-            check.add_first_line(path, text, as_table(text, table), "the pipeline")
+            check.add_first_line(path, text, table_text(table.cells(StringIO(text, newline=""))), "the pipeline")
         return table.parse(project.root / path) if check.whole(path) else None
     except (OSError, ValueError, csv.Error, UserError):
         check.add(path, "mismatch", "it cannot be read as the pipeline's table")
         return None
-
-
-def as_table(text: str, table: Table[Any]) -> str:
-    """What the pipeline writes of what it reads in the text of a table.
-
-    Raises:
-        ValueError: it cannot read it.
-    """
-    return table.cells(StringIO(text, newline="")).to_csv(index=False, lineterminator="\n")
-
-
-def as_record(content: Any) -> str:
-    """What the pipeline writes of what it reads in a JSON file.
-
-    Raises:
-        ValueError: there is `NaN` or `Infinity`, which are no JSON.
-    """
-    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | None:
@@ -79,7 +62,7 @@ def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | 
     try:
         text = (project.root / path).read_bytes().decode()
         content = json.loads(text, object_pairs_hook=mapping)
-        written = as_record(content)
+        written = json_text(content)
     except (OSError, ValueError, Repeated, RecursionError):
         check.add(str(path), "mismatch", "it cannot be read as JSON whose keys stand there once")
         return None

@@ -22,7 +22,7 @@ from stages.common.core.files import new_folder, write_bytes
 from stages.common.core.git import git_commit
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
-from stages.common.core.printed import errors_on_one_line, one_line
+from stages.common.core.printed import one_line
 from stages.ingest.file_access import printable, read_file
 from stages.ingest.problems import EXPORT_AGAIN, Unreadable, in_words
 from stages.ingest.silence import NO_STDERR
@@ -121,6 +121,19 @@ def predict_films(
     skipped = f", {counts['done before']} done before" if counts["done before"] else ""
     print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}, {output / INDEX}")
     return counts["failed"]
+
+
+@contextmanager
+def errors_on_one_line() -> Iterator[None]:
+    """Give the sentence of a UserError without line breaks, which in it are those of names.
+
+    Raises:
+        UserError: of the block.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(one_line(str(error))) from error
 
 
 @contextmanager

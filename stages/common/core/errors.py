@@ -32,6 +32,17 @@ def error_list(heading: str, findings: Iterable[str], shown: int = 20) -> UserEr
     return UserError("\n".join([f"{heading} ({len(lines)}):", *(f"  - {line}" for line in lines[:shown]), *rest]))
 
 
+def describe_encoding(name: object, error: UnicodeDecodeError) -> str:
+    """A sentence for a file that is no UTF-8, as some editors write `ü`.
+
+    Args:
+        name: of the file, whose whole content was decoded.
+        error: of its decoding.
+    """
+    line = error.object[: error.start].count(b"\n") + 1
+    return f"{name}: expected text in UTF-8, found other bytes in line {line}; save it as UTF-8"
+
+
 def describe_full_memory(error: ImportError | MemoryError | RuntimeError) -> str:
     """A sentence for memory that this process cannot have; other errors are bugs and are raised again."""
     chain: list[BaseException] = [error]

@@ -129,9 +129,18 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode(errors="backslashreplace"))
 
 
+def json_text(content: Any) -> str:
+    """JSON with sorted keys.
+
+    Raises:
+        ValueError: there is a NaN or an infinity, which are no JSON.
+    """
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, content: Any) -> None:
-    """JSON with sorted keys; a NaN is a programming error and raises ValueError."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    """Write `json_text`; a NaN is a programming error."""
+    write_text(path, json_text(content))
 
 
 def read_json(path: Path) -> Any:

@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.common.core.errors import UserError, error_list
+from stages.common.core.errors import UserError, describe_encoding, error_list
 
 
 def require_written_keys(schema: dict[str, Any], model: type[BaseModel]) -> None:
@@ -99,8 +99,8 @@ def read_sections(path: Path, models: Mapping[str, type[Strict]], source: str = 
         raise UserError(
             f"{path}: expected the pipeline's parameters, found no file; run from the project's root"
         ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: expected YAML in UTF-8, found other bytes; save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        raise UserError(describe_encoding(path, error)) from None
     except YAMLError as error:
         raise UserError(f"{path}: expected YAML, found a fault in it: {' '.join(str(error).split())}") from None
     content = content if isinstance(content, dict) else {}

@@ -1,10 +1,5 @@
 """Texts as a terminal may get them: names of files can hold what ends a line or what a terminal obeys."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from stages.common.core.errors import UserError
-
 
 def one_line(text: str) -> str:
     """A text with escapes for what ends a line or what a terminal obeys, so that no forged name hides another."""
@@ -14,16 +9,3 @@ def one_line(text: str) -> str:
 def plain_lines(text: str) -> str:
     """A text of several lines with escapes for all that a terminal obeys beside their ends."""
     return "\n".join(map(one_line, text.split("\n")))
-
-
-@contextmanager
-def errors_on_one_line() -> Iterator[None]:
-    """Give the sentence of a UserError without line breaks, which in it are those of names.
-
-    Raises:
-        UserError: of the block.
-    """
-    try:
-        yield
-    except UserError as error:
-        raise UserError(one_line(str(error))) from error

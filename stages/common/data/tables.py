@@ -43,9 +43,14 @@ DTYPES = {int: "int64", float: "float64", bool: "bool"}
 HOW_TO_FIX = "bring the file back with `dvc checkout`, or run `dvc repro`"
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def table_text(table: pd.DataFrame) -> str:
     """CSV with `\\n` line ends and the shortest decimal that reads back as the same float."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write `table_text`."""
+    write_text(path, table_text(table))
 
 
 def no_further_columns(names: Sequence[str]) -> dict[str, list[str]]:

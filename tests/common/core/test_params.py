@@ -131,5 +131,20 @@ def test_what_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
 
 def test_what_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes() + "# Größe\n".encode("latin-1"))
-    with pytest.raises(UserError, match="expected YAML in UTF-8"):
+    with pytest.raises(UserError, match="expected text in UTF-8, found other bytes in line"):
         read_params(tmp_path / "params.yaml")
+
+
+SCALARS = (
+    *("yes", "on", "NO", "~", "null", "true", "1e-4", "1e5", "1.e3", ".5", "+1", "010", "0o10", "0x1f", "0b11"),
+    *("1_000", ".inf", "-.inf", "12:30:45", "2020-01-01", "'1'", '"\\u00e9"', "ü", "[1, 2]", "{a: 1}", "!!str 1"),
+)
+
+
+@pytest.mark.parametrize("text", [*("params.yaml", "dvc.yaml", "dvc.lock"), *(f"a: {text}" for text in SCALARS)])
+def test_the_parser_in_c_reads_what_that_in_python_reads(text: str) -> None:
+    if text.endswith((".yaml", ".lock")):
+        text = (ROOT / text).read_text()
+    fast, slow = (YAML(typ="safe", pure=pure) for pure in (False, True))
+    assert repr(fast.load(text)) == repr(slow.load(text))
+    assert fast.Parser is not slow.Parser
