@@ -5,7 +5,7 @@ from pathlib import Path
 from stages.common.analysis.formatting import device_in_words
 from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
-from tools.audit.check_files import check_files
+from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_record import PIPELINE
 from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
 from tools.audit.findings import Check
@@ -54,9 +54,10 @@ def lock_at(project: Project, revision: str) -> Lock:
 
 
 def changed_since(project: Project) -> list[str]:
-    """Files of outputs that are not as dvc.lock has them."""
+    """Files of outputs that are not as dvc.lock has them, and those that a .dvcignore hides."""
     check = Check()
     check_files(project, check)
+    check_ignored(project, check)
     return [finding.name for finding in sorted(check.findings) if project.lock.output_of(finding.name)]
 
 

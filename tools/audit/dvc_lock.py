@@ -244,7 +244,10 @@ def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
     own |= {"GIT_SHALLOW_FILE": os.devnull} if whole else {}
     done = subprocess.run(command, cwd=root, env=own, input=os.fsencode(stdin), capture_output=True, check=False)
     if done.returncode:
-        raise UserError(f"git {' '.join(words)}: {os.fsdecode(done.stderr).strip() or 'failed'}")
+        said = os.fsdecode(done.stderr).strip() or "failed"
+        if "promisor remote" in said:
+            said = "expected a whole clone, found one that was made with --filter; clone without it"
+        raise UserError(f"git {' '.join(words)}: {said}")
     return os.fsdecode(done.stdout)
 
 

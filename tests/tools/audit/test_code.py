@@ -318,6 +318,18 @@ def test_a_history_that_is_said_to_be_cut_off_is_read_as_far_as_it_goes(tmp_path
     assert [text for _, text in history(clone)] == ["second"]
 
 
+def test_a_clone_without_all_objects_is_one_sentence(tmp_path: Path) -> None:
+    root, clone = tmp_path / "whole", tmp_path / "clone"
+    root.mkdir()
+    committed(root, **{"dvc.lock": "first"})
+    (root / "dvc.lock").write_text("second")
+    commit(root)
+    run(root, "git", "config", "uploadpack.allowFilter", "true")
+    run(tmp_path, "git", "clone", "-q", "--filter=blob:none", f"file://{root}", str(clone))
+    with pytest.raises(UserError, match=r"^git cat-file --batch: expected a whole clone, found .* without it$"):
+        list(history(clone))
+
+
 def test_what_git_refuses_is_one_line(tmp_path: Path) -> None:
     """git would add four lines of advice on the file of grafted parents, which it is told not to read."""
     committed(tmp_path, a="good")

@@ -15,6 +15,7 @@ from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
 from tools.audit.compare import compare
+from tools.audit.dvc_cache import ignores
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.rerun import device, differs
@@ -31,6 +32,22 @@ def test_an_output_that_was_changed_since_is_named_though_dvc_lock_is_the_commit
         same, sentence = compare(Project(project), "HEAD")
     assert not same
     assert sentence.endswith("changed since they were made are reports/comparison.csv")
+
+
+def test_a_file_in_an_output_that_dvc_was_told_to_overlook_is_named(project: Path) -> None:
+    rules, extra = project / ".dvcignore", project / "data/raw/images/extra.png"
+    before = rules.read_text()
+    rules.write_text(f"{before}extra.png\n")
+    extra.touch()
+    ignores.cache_clear()
+    try:
+        same, sentence = compare(Project(project), "HEAD")
+    finally:
+        rules.write_text(before)
+        extra.unlink()
+        ignores.cache_clear()
+    assert not same
+    assert sentence.endswith("changed since they were made are data/raw/images/extra.png")
 
 
 def test_a_pipeline_that_lacks_a_stage_of_the_commit_is_not_the_same(project: Path) -> None:
