@@ -18,7 +18,7 @@ import typer
 from stages.common.core.errors import UserError
 from tests.helpers.commands import wrist
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment
+from tests.helpers.processes import environment, run
 from tools.command_line import app
 from tools.wrist import work
 
@@ -171,3 +171,21 @@ def test_a_database_on_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tools.command_line.app", fill)
     with pytest.raises(UserError, match=r"^expected to write to a database .*, found: database or disk is full; free "):
         work()
+
+
+def test_a_command_is_about_the_repository_of_its_folder_whatever_the_environment_names() -> None:
+    """In a hook of another one, a prediction had that one's commit, and an experiment would have been kept there."""
+    start = "import os; from tools import wrist; wrist.run_command = lambda *_: print(*os.environ); wrist.main()"
+    own = environment()
+    names = run(ROOT, "git", "rev-parse", "--local-env-vars").split()
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        cwd=ROOT,
+        env=own | dict.fromkeys(names, "/away"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    left = {name for name in done.stdout.split() if name in names}
+    assert left <= {"GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_NO_REPLACE_OBJECTS"}  # settings
+    assert "GIT_DIR" in names
