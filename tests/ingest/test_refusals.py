@@ -33,6 +33,7 @@ LABELS: dict[str, bytes] = {
 }
 LEFT_OUT = {"in", "data_docs"}  # the pages of great-expectations hold the time, and are no output
 INGEST = """
+import multiprocessing
 import os
 from contextlib import nullcontext
 from stages.common.core import parallel
@@ -42,7 +43,9 @@ from stages.ingest.params import Params
 from tests.helpers.once import compute_once
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import forked_python
 compute_once()
+multiprocessing.set_executable(forked_python())
 base = read_yaml(ROOT / "params.yaml")["ingest"] | {"inbox": "in"}
 with parallel.processes() as pool:
     parallel.processes = lambda: nullcontext(pool)  # all four share the worker processes, which take seconds to start

@@ -45,11 +45,20 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
             if len(row) != len(header):
                 check.add(f"{path}: line {number}", "mismatch", f"expected {len(header)} cells, found {len(row)}")
         if check.whole(path):
-            check.add_first_line(path, text, table_text(table.cells(StringIO(text, newline=""))), "the pipeline")
+            check.add_first_line(path, text, as_table(text, table), "the pipeline")
         return table.parse(project.root / path) if check.whole(path) else None
     except (OSError, ValueError, csv.Error, UserError):
         check.add(path, "mismatch", "it cannot be read as the pipeline's table")
         return None
+
+
+def as_table(text: str, table: Table[Any]) -> str:
+    """What the pipeline writes of what it reads in the text of a table.
+
+    Raises:
+        ValueError: it cannot read it.
+    """
+    return table_text(table.cells(StringIO(text, newline="")))
 
 
 def read_record(project: Project, check: Check, path: Path) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from tests.helpers.files import tree_hash
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
+from tests.helpers.projects import copy_project, use_own_site_cache
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import declared_outs, read_lock
 from tools.audit.elsewhere import elsewhere
@@ -46,13 +47,20 @@ PLACES = {
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two films of two patients behind one stage, before it has run, with a user's and a system's own configuration."""
-    folder, home = tmp_path / "project", tmp_path / "home"
-    monkeypatch.setenv("HOME", str(home))
+    return make_project(tmp_path, monkeypatch)
+
+
+def make_project(place: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Two films of two patients behind one stage, before it has run, with a user's and a system's own configuration.
+
+    It is the folder `project` of a place, and the current one.
+    """
+    folder, home = place / "project", place / "home"
+    patch.setenv("HOME", str(home))
     for level in ("global", "system"):
-        monkeypatch.setenv(f"DVC_{level.upper()}_CONFIG_DIR", str(tmp_path / level))
+        patch.setenv(f"DVC_{level.upper()}_CONFIG_DIR", str(place / level))
     folder.mkdir()
-    monkeypatch.chdir(folder)
+    patch.chdir(folder)
     run(folder, "git", "init", "-q")
     Repo.init()
     Path("inbox/films/images").mkdir(parents=True)
@@ -294,28 +302,38 @@ PIPELINE = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def ward(project: Path) -> Path:
+@pytest.fixture(scope="module")
+def built_ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Films `scan` and `scan.2` of two patients; a dark version of all outputs is committed, a bright one is not."""
-    films = project / "inbox/films"
-    for name in ("w1", "w2"):
-        (films / f"images/{name}.png").unlink()
-    (films / "images/scan.png").write_bytes(FILM)
-    (films / "images/scan.2.png").write_bytes(OTHER)
-    rows = f"scan,{GONE},1,a\nscan.2,{STAYS},2,b\n"
-    (films / "manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}")
-    (project / "dvc.yaml").write_text(json.dumps({"stages": PIPELINE}))
-    (project / "params.yaml").write_text("ingest: {inbox: inbox/films}")
-    with (project / ".dvc/config").open("a") as config:
-        config.write(f"[core]\n    site_cache_dir = {project / '.dvc/site-cache'}\n")
-    for shade in ("dark", "bright", "dark"):
-        (project / "shade").write_text(f"{shade} ")
-        for out in ("data/raw", "data/preprocessed", "reports"):
-            shutil.rmtree(project / out, ignore_errors=True)
-        reproduce(project)
-        if shade == "dark":
-            commit(project)
+    folder = tmp_path_factory.mktemp("ward")
+    with pytest.MonkeyPatch.context() as patch:
+        project = make_project(folder, patch)
+        films = project / "inbox/films"
+        for name in ("w1", "w2"):
+            (films / f"images/{name}.png").unlink()
+        (films / "images/scan.png").write_bytes(FILM)
+        (films / "images/scan.2.png").write_bytes(OTHER)
+        rows = f"scan,{GONE},1,a\nscan.2,{STAYS},2,b\n"
+        (films / "manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}")
+        (project / "dvc.yaml").write_text(json.dumps({"stages": PIPELINE}))
+        (project / "params.yaml").write_text("ingest: {inbox: inbox/films}")
+        use_own_site_cache(project)
+        for shade in ("dark", "bright", "dark"):
+            (project / "shade").write_text(f"{shade} ")
+            for out in ("data/raw", "data/preprocessed", "reports"):
+                shutil.rmtree(project / out, ignore_errors=True)
+            reproduce(project)
+            if shade == "dark":
+                commit(project)
     return project
+
+
+@pytest.fixture
+def ward(built_ward: Path, project: Path) -> Path:
+    """A copy of it as the current folder."""
+    for path in project.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return copy_project(built_ward, project)
 
 
 def names_or_shows(folder: Path) -> dict[str, list[str]]:

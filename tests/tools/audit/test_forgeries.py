@@ -7,6 +7,7 @@ disagrees. Only what follows from other files, or a rerun, shows it.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from tools.audit import (
     check_sources,
     dvc_lock,
 )
+from tools.audit import tables as audit_tables
 from tools.audit import verify as verifying
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -120,6 +122,7 @@ def make_quick(patch: pytest.MonkeyPatch, versions: Versions, curves: Path) -> N
     for version in versions:
         patch.setattr(*version)
     patch.setattr(Table, "parse", parsed_once(Table.parse))
+    patch.setattr(audit_tables, "as_table", cache(audit_tables.as_table))
     patch.setattr(check_scores, "TemporaryDirectory", lambda: nullcontext(curves))
 
 

@@ -303,7 +303,7 @@ def test_both_trainings_of_the_matrix_run_at_once_and_dvc_repro_finds_them_done(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = copy_project(finished, tmp_path)
-    change_params(project, {"train": {"loop": {"epochs": 60}}})  # long enough to overlap
+    change_params(project, {"train": {"loop": {"epochs": 30}}})  # long enough to overlap
     monkeypatch.setenv("DEVICE_LOCK_DIR", str(tmp_path / "locks"))  # trainings of other tests would be waited for
     said = run(project, "wrist", "repro", "--jobs", "2")
     for stage in ("train", "evaluate"):
