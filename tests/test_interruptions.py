@@ -56,7 +56,7 @@ def living_in(folder: Path) -> list[int]:
     return [process.pid for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)]
 
 
-LONG = {"train": {"loop": {"epochs": 20}}}
+LONG = {"train": {"loop": {"epochs": 10}}}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
@@ -68,7 +68,7 @@ def test_a_training_whose_dvc_was_killed_writes_its_state_and_goes_on(
     run_stages(twin, merge(toy_params, LONG), [("train", "adaptive")])  # nothing interrupts this one
     expected = tree_hash(model)
     command = ["dvc", "repro", "--single-item", "--force", "train@adaptive-1-1"]
-    for sign, line in ((signal.SIGKILL, "epoch 3/20"), (signal.SIGTERM, "resumes in epoch")):
+    for sign, line in ((signal.SIGKILL, "epoch 3/10"), (signal.SIGTERM, "resumes in epoch")):
         dvc = subprocess.Popen(
             command, cwd=twin, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
