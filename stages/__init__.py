@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.core.arithmetic import pin_instructions
+from stages.common.core.git import stay_in_repository
 from stages.common.core.library_path import refuse_own_libraries
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading, begin_working
@@ -60,6 +61,7 @@ def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda par
         add_arguments: adds the command's own arguments, which become arguments of `main`.
     """
     begin_loading(stage)
+    stay_in_repository()
     refuse_own_libraries()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text of the terminal's encoding

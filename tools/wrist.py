@@ -1,10 +1,10 @@
 """The console script `wrist`: signals are handled and instructions are pinned before anything else is imported."""
 
-import os
 from pathlib import Path
 
 from stages.common.core.arithmetic import pin_instructions
 from stages.common.core.errors import UserError, describe_encoding
+from stages.common.core.git import stay_in_repository
 from stages.common.core.library_path import refuse_own_libraries
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading
@@ -17,29 +17,11 @@ REFUSED = (
     "attempt to write a readonly database",
     "unable to open database file",
 )
-# By which git, and DVC with it, would take another repository for the project's, as in a hook of that one
-# (`git rev-parse --local-env-vars`).
-OTHER_REPOSITORY = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_DIR",
-    "GIT_GRAFT_FILE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-)
 
 
 def main() -> None:
     begin_loading("wrist")
-    for name in OTHER_REPOSITORY:
-        os.environ.pop(name, None)
+    stay_in_repository()
     pin_instructions(torch=False)
     refuse_own_libraries()
     run_command("wrist", work)

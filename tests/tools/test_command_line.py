@@ -173,19 +173,21 @@ def test_a_database_on_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPat
         work()
 
 
-def test_a_command_is_about_the_repository_of_its_folder_whatever_the_environment_names() -> None:
-    """In a hook of another one, a prediction had that one's commit, and an experiment would have been kept there."""
-    start = "import os; from tools import wrist; wrist.run_command = lambda *_: print(*os.environ); wrist.main()"
-    own = environment()
-    names = run(ROOT, "git", "rev-parse", "--local-env-vars").split()
-    done = subprocess.run(
-        [sys.executable, "-c", start],
+@pytest.mark.parametrize("start", ["tools.wrist; tools.wrist.main()", "stages; stages.run('threshold')"])
+def test_a_command_is_about_the_repository_of_its_folder_whatever_the_environment_names(start: str) -> None:
+    """In a hook of another one, predictions and runs had that one's commit, and experiments would have been kept there."""
+    module = start.partition(";")[0]
+    script = f"import os, {module}; {module}.run_command = lambda *_: print(*os.environ); import {start}"
+    own, names = environment(), run(ROOT, "git", "rev-parse", "--local-env-vars").split()
+    said = subprocess.run(
+        [sys.executable, "-c", script],
         cwd=ROOT,
         env=own | dict.fromkeys(names, "/away"),
         capture_output=True,
         text=True,
         check=True,
-    )
-    left = {name for name in done.stdout.split() if name in names}
+    ).stdout
+    left = {name for name in said.split() if name in names}
     assert left <= {"GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_NO_REPLACE_OBJECTS"}  # settings
     assert "GIT_DIR" in names
+    assert "PATH" in said.split()
