@@ -175,7 +175,7 @@ def test_a_database_on_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("start", ["tools.wrist; tools.wrist.main()", "stages; stages.run('threshold')"])
 def test_a_command_is_about_the_repository_of_its_folder_whatever_the_environment_names(start: str) -> None:
-    """In a hook of another one, predictions and runs had that one's commit, and experiments would have been kept there."""
+    """In a hook of another one, predictions and runs had that one's commit, and experiments would go there."""
     module = start.partition(";")[0]
     script = f"import os, {module}; {module}.run_command = lambda *_: print(*os.environ); import {start}"
     own, names = environment(), run(ROOT, "git", "rev-parse", "--local-env-vars").split()
