@@ -123,7 +123,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     from stages.common.data.layout import WITHDRAWN_PINS
     from tools.audit.elsewhere import elsewhere
     from tools.audit.trace import Project
-    from tools.audit.withdraw import films_left, patient_files, withdraw
+    from tools.audit.withdraw import below, films_left, patient_files, withdraw
 
     project = Project(Path())
     with busy("withdraw: looks through all versions"):
@@ -132,7 +132,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     print(one_line(f"patient {', '.join(sorted(files.patients))}"))
     print(one_line(f"{len(files.images)} films: {', '.join(sorted(files.images))}"))
     listed(files, project, "would go" if dry_run else "removed")
-    for path in sorted(path.relative_to(project.root).as_posix() for path in files.here):
+    for path in sorted(below(project.root, path) for path in files.here):
         print(f"  {one_line(path)}")
     if files.shared:
         same = sorted(path for paths in files.shared.values() for path in paths)

@@ -19,6 +19,7 @@ from typing import Any
 from dvc.config import Config, ConfigError
 
 from stages.common.core.errors import UserError
+from tools.audit.folders import all_below
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 THREADS = 8  # hashing leaves the interpreter to others; reading waits for the disk
@@ -67,7 +68,7 @@ def object_paths(root: Path, md5: str) -> set[Path]:
 def all_objects(root: Path) -> list[tuple[str, Path]]:
     """Every file in the cache and in the default one, with its md5; what DVC did not finish has another name."""
     folders = sorted({cache_folder(root), root / ".dvc/cache/files/md5"})
-    paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    paths = [path for folder in folders for path in all_below(folder) if path.is_file()]
     return [(path.parent.name + path.name, path) for path in paths]
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from stages.common.data.layout import INBOX, PINS
 from tools.audit.check_record import covered
+from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
-from tools.audit.withdraw import PatientFiles, inbox_of, is_film, is_written
+from tools.audit.withdraw import PatientFiles, below, inbox_of, is_film, is_written
 from tools.audit.words import Words
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders
@@ -18,16 +19,22 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     """Paths of files that name the patient, or are named so, and that a user put below the project or linked there, of
     the patient's predictions, and of clones of the project with such files.
     """
-    found, outside, words = set[Path](), list[str](), files.words
-    for path in users_files(root, [root / PINS, root / INBOX, root / inbox_of(root)], files.outs):
-        if names_or_shows(files.images, words, path, path.relative_to(root)):
-            found.add(path)
-        elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
-            found |= set(of_prediction(path.parent, root))
+    found, words = {path for path in files.behind if path.exists()}, files.words
+    kept = [root / PINS, root / INBOX, root / inbox_of(root)]
+    users, closed = users_files(root, kept, files.outs)
+    for path in users:
+        try:
+            if names_or_shows(files.images, words, path, path.relative_to(root)):
+                found.add(path)
+            elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
+                found |= set(of_prediction(path.parent, root))
+        except PermissionError:
+            closed.append(path)
+    outside = [f"{below(root, path)} (cannot be opened: look for yourself)" for path in closed]
     for folder in temporary_folders():
         if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in folder.rglob("*")):
             outside.append(str(folder))
-    return [*sorted(path.relative_to(root).as_posix() for path in found), *outside]
+    return [*sorted(below(root, path) for path in found), *outside]
 
 
 def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bool:
@@ -65,19 +72,26 @@ def of_prediction(folder: Path, root: Path) -> Iterator[Path]:
         yield from (above / name for name in names if (above / name).is_file())
 
 
-def users_files(root: Path, kept: list[Path], outs: set[str]) -> Iterator[Path]:
+def users_files(root: Path, kept: list[Path], outs: set[str]) -> tuple[list[Path], list[Path]]:
     """Files below the project that neither it nor DVC wrote, and those behind links to folders, wherever these are.
 
     Args:
         root: of the project.
         kept: folders of sources, and of the record of withdrawals, which are left out.
         outs: paths of outputs.
+    Returns:
+        These files, and folders that cannot be opened.
     """
-    for path in sorted(root.rglob("*")):
+    users = list[Path]()
+    found, closed = look_below(root)
+    for path in found:
         name = path.relative_to(root).as_posix()
         if any(map(path.is_relative_to, kept)) or name.startswith((".git/", ".venv/")):
             continue
         if path.is_symlink() and path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if not file.is_dir())
+            behind, shut = look_below(path)
+            users += [file for file in behind if not file.is_dir()]
+            closed += shut
         elif not covered(name, UNREAD) and not is_written(name, outs) and not path.is_dir():
-            yield path
+            users.append(path)
+    return users, closed

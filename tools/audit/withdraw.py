@@ -44,6 +44,7 @@ from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
 from tools.audit.dvc_lock import git, lookup
 from tools.audit.erase import erase_all, remove, remove_from_remotes
+from tools.audit.folders import all_below
 from tools.audit.trace import Project
 from tools.audit.versions import Version, cached_rows, table_rows, versions_of
 from tools.audit.words import Words
@@ -69,7 +70,8 @@ class PatientFiles:
     or name the patient among others. keys: of the manifests among them. shared: of the patient's files whose bytes
     others have, too, such as an empty mask; they stay. models: of those that were trained on data with the patient.
     commits: that hold any of it. unknown: those whose manifest is not in this cache. unlisted: cached files that no
-    list names. here: files outside of the cache. outs: paths of the outputs of all versions.
+    list names. here: files outside of the cache. behind: what links among them lead to, which stays. outs: paths of the
+    outputs of all versions.
     """
 
     patients: set[str] = field(default_factory=set)
@@ -85,6 +87,7 @@ class PatientFiles:
     unknown: list[str] = field(default_factory=list)
     unlisted: list[Path] = field(default_factory=list)
     here: list[Path] = field(default_factory=list)
+    behind: set[Path] = field(default_factory=set)
     outs: set[str] = field(default_factory=lambda: {str(out) for out in (RAW, PREPROCESSED, LEVELS, DATASET)})
 
     @property
@@ -347,9 +350,16 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
         if is_film(name, files.images):
             files.here.append(path)
             if path.is_file() and (md5 := file_md5(path)) not in others and object_path(root, md5).is_file():
-                files.objects.setdefault(md5, set()).add(path.relative_to(root).as_posix())
+                files.objects.setdefault(md5, set()).add(below(root, path))
         elif shows_many(PurePosixPath(name)) or words.stand_in(path, name):
             files.here.append(path)
+    cached = {path.resolve() for _, path in all_objects(root)}
+    files.behind = {path.resolve() for path in files.here if path.is_symlink() and path.is_file()} - cached
+
+
+def below(root: Path, path: Path) -> str:
+    """A path from the root; the whole of one that lies elsewhere, as DVC's notes do by default."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def shows_many(path: PurePosixPath) -> bool:
@@ -370,7 +380,7 @@ def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
     kept = [root / PINS, root / INBOX, root / inbox_of(root)]
     places, notes = [root / name for name in WRITTEN], site_cache(root)
     for folder in (*places, *([] if any(notes.is_relative_to(place) for place in places) else [notes])):
-        for path in sorted(folder.rglob("*")):
+        for path in all_below(folder):
             own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
             users = path.is_relative_to(root) and not is_written(path.relative_to(root).as_posix(), outs)
             if own and not users and (path.is_symlink() or not path.is_dir()):

@@ -24,6 +24,7 @@ from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
 from tests.helpers.projects import copy_project, use_own_site_cache
+from tools.audit.actions import withdraw_patient
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import declared_outs, read_lock
 from tools.audit.elsewhere import elsewhere
@@ -437,6 +438,61 @@ def test_films_behind_a_link_to_a_folder_are_named(ward: Path, tmp_path: Path) -
     files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert (tmp_path / "disk/scan.png").exists()
     assert elsewhere(ward, files) == ["data/raw/images/scan.png"]
+
+
+def test_what_links_to_single_films_and_pages_lead_to_is_named(ward: Path, tmp_path: Path) -> None:
+    """The link goes; what it leads to may be a user's own archive."""
+    for name in ("data/raw/images/scan.png", "reports/page.html"):
+        shutil.move(ward / name, tmp_path / Path(name).name)
+        (ward / name).symlink_to(tmp_path / Path(name).name)
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert names_or_shows(ward) == {}
+    assert elsewhere(ward, files) == [str(tmp_path / "page.html"), str(tmp_path / "scan.png")]
+
+
+def close(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that this user, even root, cannot open."""
+    whole = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+@pytest.mark.parametrize("name", ["mlruns/1", ".dvc/cache/files/md5"])
+def test_a_folder_that_cannot_be_opened_stops_a_withdrawal(
+    name: str, ward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film in it would stay, and nobody would know."""
+    (ward / name).mkdir(parents=True, exist_ok=True)
+    close(ward / name, monkeypatch)
+    with pytest.raises(UserError, match=rf"(?s)folders that can be opened.*{name}"):
+        withdraw(Project(ward), "scan", date(2026, 1, 2))
+    monkeypatch.undo()
+    assert (ward / "data/raw/images/scan.png").is_file()
+
+
+def test_a_users_folder_that_cannot_be_opened_is_named(ward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (ward / "mine").mkdir()
+    (ward / "mine/scan.png").write_bytes(FILM)
+    close(ward / "mine", monkeypatch)
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert elsewhere(ward, files) == ["mine (cannot be opened: look for yourself)"]
+
+
+def test_notes_of_dvc_that_lie_out_of_the_project_are_printed_as_such(
+    ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "notes"))
+    with Repo(str(ward)) as repo:
+        (Path(repo.site_cache_dir) / "note").write_text(GONE)
+    assert withdraw_patient("scan", dry_run=False) == 0
+    printed = capsys.readouterr().out
+    assert f"  {tmp_path / 'notes'}" in printed
+    assert printed.splitlines()[-1].startswith("noted in data/pins/withdrawn.csv")
 
 
 def test_a_withdrawal_that_failed_is_done_again(ward: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,31 @@
+"""What lies below a folder, and what nobody can look into: pathlib passes over such folders without a word."""
+
+import os
+from pathlib import Path
+
+from stages.common.core.errors import error_list
+
+
+def look_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Everything below a folder, and the folders that cannot be opened, both sorted; links are not followed."""
+    closed: list[Path] = []
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # gone by now, or never there
+            closed.append(Path(error.filename))
+
+    walk = os.walk(folder, onerror=note)
+    found = sorted(Path(place, name) for place, folders, files in walk for name in (*folders, *files))
+    return found, sorted(closed)
+
+
+def all_below(folder: Path) -> list[Path]:
+    """Everything below a folder, sorted.
+
+    Raises:
+        UserError: not all of it can be seen.
+    """
+    found, closed = look_below(folder)
+    if closed:
+        raise error_list("expected folders that can be opened, found these; make them readable", map(str, closed))
+    return found
