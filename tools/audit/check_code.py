@@ -18,6 +18,7 @@ from types import CodeType
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.check_record import PIPELINE
+from tools.audit.commit_files import DamagedObject, commit_files
 from tools.audit.dvc_lock import LOCK, git
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -58,7 +59,10 @@ def check_code(project: Project, check: Check) -> None:
     """What is not as the last commit has it, what no commit has, and what stands before a library."""
     root = project.root
     try:
-        tracked = committed_files(root)
+        tracked = commit_files(root, "HEAD")
+    except DamagedObject as error:
+        check.add("git", "mismatch", str(error))
+        return
     except UserError:
         check.add("git", "unchecked", "no commit to compare code and params with")
         return
@@ -101,22 +105,11 @@ def repository_of(folder: Path) -> str:
 def check_lock_committed(project: Project, check: Check) -> None:
     """dvc.lock against the last commit, unless something in it is named already."""
     try:
-        committed = committed_files(project.root).get(LOCK, ("", ""))
+        committed = commit_files(project.root, "HEAD").get(LOCK, ("", ""))
     except UserError:
         return  # named by check_code
     if check.whole(LOCK) and mode_and_blob(project.root / LOCK, committed[1]) != committed:
         check.add(LOCK, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
-
-
-def committed_files(root: Path) -> dict[str, tuple[str, str]]:
-    """Mode and blob of every file of the last commit, by its path from the root.
-
-    Raises:
-        UserError: there is no commit.
-    """
-    entries = git(root, "ls-tree", "-r", "-z", "HEAD").rstrip("\0").split("\0")
-    heads_and_paths = (entry.partition("\t") for entry in entries if entry)
-    return {path: (head.split()[0], head.split()[2]) for head, _, path in heads_and_paths}
 
 
 def mode_and_blob(path: Path, like: str) -> tuple[str, str] | None:

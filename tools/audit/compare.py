@@ -7,6 +7,7 @@ from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_record import PIPELINE
+from tools.audit.commit_files import committed_texts
 from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
 from tools.audit.findings import Check
 from tools.audit.rerun import device
@@ -47,7 +48,7 @@ def lock_at(project: Project, revision: str) -> Lock:
     To read YAML takes more than a tenth of a second, to compare texts does not.
     """
     root, names = project.root, (LOCK, PIPELINE, str(PARAMS))
-    lock, pipeline, params = (git(root, "show", f"{revision}:./{name}") for name in names)
+    lock, pipeline, params = committed_texts(root, revision, names)
     if (lock, pipeline, params) == (project.lock.text, *((root / name).read_text() for name in names[1:])):
         return project.lock
     return Lock(lock, declared_outs(read_yaml(PIPELINE, pipeline), read_yaml(str(PARAMS), params)))

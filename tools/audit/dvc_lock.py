@@ -191,7 +191,8 @@ def commit_of(root: Path, revision: str) -> str:
         UserError: there is no such commit, or a branch or tag has the name of another one's hash.
     """
     commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
-    if re.fullmatch("[0-9a-f]{4,}", revision) and not commit.startswith(revision):
+    named = re.fullmatch(r"(?:.*-g)?([0-9a-f]{4,})", revision.lower())  # also as `git describe` writes it
+    if named and not commit.startswith(named[1]):
         raise UserError(
             f"{revision}: expected the commit of that hash, found a branch or tag of that name, which leads to "
             f"{commit}; write the hash in full"

@@ -2,6 +2,7 @@
 
 import os
 import py_compile
+import shutil
 import sys
 import zlib
 from importlib.util import cache_from_source
@@ -18,13 +19,13 @@ from tools.audit.check_code import (
     check_bytecode,
     check_code,
     check_objects,
-    committed_files,
     is_forged,
     linked_folders,
     plugins,
     shadows,
 )
 from tools.audit.clean_clone import bring, clean_clone, environment
+from tools.audit.commit_files import commit_files, committed_texts
 from tools.audit.dvc_lock import commit_of, history
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -279,6 +280,35 @@ def test_a_repository_that_the_environment_names_is_not_looked_at(
     assert named(project) == ["a"]
 
 
+@pytest.mark.parametrize("forged", ["HEAD:stages/a.py", "HEAD:stages", "HEAD^{tree}", "HEAD"])
+def test_an_object_that_another_lies_in_place_of_is_no_part_of_the_commit(forged: str, tmp_path: Path) -> None:
+    """`ls-tree` and `show` of git take it for the object, and so would who knows the commit by its hash."""
+    (tmp_path / "stages").mkdir()
+    project = committed(tmp_path, **{"stages/a.py": "good"})
+    honest = run(tmp_path, "git", "rev-parse", "HEAD").strip()
+    names = [run(tmp_path, "git", "rev-parse", forged).strip()]
+    (tmp_path / "stages/a.py").write_text("evil")
+    commit(tmp_path)
+    names.append(run(tmp_path, "git", "rev-parse", forged).strip())
+    run(tmp_path, "git", "update-ref", "HEAD", honest)
+    there, other = (tmp_path / ".git/objects" / name[:2] / name[2:] for name in names)
+    there.unlink()
+    shutil.copy(other, there)
+    assert named(project) == ["stages/a.py" if forged == "HEAD:stages/a.py" else "git"]
+    with pytest.raises(UserError, match="expected the object|hash mismatch"):
+        committed_texts(tmp_path, honest, ["stages/a.py"])
+
+
+def test_a_project_in_a_folder_of_a_repository_has_the_files_that_git_names(tmp_path: Path) -> None:
+    for name in ("a", "project/b/c", "project2/d", "z/e"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    committed(tmp_path)
+    for folder in (tmp_path, tmp_path / "project", tmp_path / "project/b"):
+        listed = run(folder, "git", "ls-tree", "-r", "--name-only", "HEAD")
+        assert sorted(commit_files(folder, "HEAD")) == listed.split()
+
+
 def test_a_repository_that_takes_the_project_for_a_folder_of_another_tree_is_named(tmp_path: Path) -> None:
     """git then compares with that folder of the commit: a second, changed copy of the project."""
     root = tmp_path / "project"
@@ -352,7 +382,7 @@ def test_a_file_of_a_commit_may_have_a_name_that_is_no_text(tmp_path: Path) -> N
     name = os.fsdecode(b"a\xff.md")
     (tmp_path / name).touch()
     committed(tmp_path, **{"b.md": ""})
-    assert set(committed_files(tmp_path)) == {"b.md", name}
+    assert set(commit_files(tmp_path, "HEAD")) == {"b.md", name}
 
 
 def test_the_history_is_read_without_the_repositorys_own_program_for_signatures(tmp_path: Path) -> None:
@@ -396,7 +426,7 @@ def test_no_program_runs_that_the_repository_names_for_itself(tmp_path: Path) ->
     check_objects(project, check)
     with pytest.raises(UserError), clean_clone(tmp_path, "HEAD"):
         pass
-    assert [(finding.name, finding.kind) for finding in check.findings] == [("git", "unchecked"), ("git", "mismatch")]
+    assert [(finding.name, finding.kind) for finding in check.findings] == [("git", "mismatch")]
     assert not (tmp_path / "ran").exists()
 
 
@@ -452,5 +482,11 @@ def test_a_tag_that_looks_like_another_commits_hash_is_not_taken_for_it(tmp_path
     run(tmp_path, "git", "tag", honest[:7])
     with pytest.raises(UserError, match="found a branch or tag of that name"), clean_clone(tmp_path, honest[:7]):
         pass
+    other = run(tmp_path, "git", "rev-parse", "HEAD").strip()
+    for name in (honest[:8].upper(), f"v1-1-g{honest[:9]}"):  # as git reads them where no tag is called so
+        assert commit_of(tmp_path, name) == honest
+        run(tmp_path, "git", "tag", name, other)
+        with pytest.raises(UserError, match="found a branch or tag of that name"):
+            commit_of(tmp_path, name)
     with clean_clone(tmp_path, honest) as clone:
         assert (clone / "a").read_text() == "good"
