@@ -23,10 +23,10 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     """
     root, here, full = project.root, project.lock, commit_of(project.root, revision)
     then, commit = lock_at(project, revision), git(root, "rev-parse", "--short", full).strip()
-    if lacking := sorted(then.stages.keys() - here.stages.keys()):
-        return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
     if lacking := sorted({*here.unrecorded, *then.unrecorded}):
         return False, f"not all outputs can be compared with those of {commit}: {LOCK} lacks {first_few(lacking)}"
+    if lacking := sorted(then.stages.keys() - here.stages.keys()):
+        return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different and (changed := changed_since(project)):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"

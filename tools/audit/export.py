@@ -26,12 +26,13 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from stages.common.analysis.templates import VIEWER_LIBRARY
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIGHTS
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
-from tools.audit.dvc_lock import Stage, git
+from tools.audit.dvc_lock import LOCK, Stage, git
 from tools.audit.own_output import json_of, require_own_output
 from tools.audit.trace import REPORT, Project, model_facts
 from tools.doctor.packages import installed_version, read_pins
@@ -81,8 +82,13 @@ def export(project: Project) -> list[Path]:
     """Write all four documents; returns their paths. The same project gives the same bytes.
 
     Raises:
-        UserError: one of them would replace a file of others.
+        UserError: one of them would replace a file of others, or there are stages that never ran.
     """
+    if lacking := project.lock.lacking:
+        raise UserError(
+            f"{LOCK}: expected all stages of dvc.yaml, found nothing of {first_few(lacking)}; run `dvc repro`, or "
+            f"`git checkout {LOCK}`"
+        )
     for name, (_, is_own) in WRITERS.items():
         require_own_output(project.root / name, is_own)
     for name, (writer, _) in WRITERS.items():

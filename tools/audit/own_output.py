@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from stages.common.core.errors import UserError
 
 
 def require_own_output(path: Path, is_own: Callable[[bytes], bool]) -> None:
-    """Refuse to write over a file of others.
+    """Refuse to write over a file of others, and remove what killed calls left of theirs beside it.
 
     Args:
         path: of the file that is to be written.
@@ -17,13 +18,13 @@ def require_own_output(path: Path, is_own: Callable[[bytes], bool]) -> None:
     Raises:
         UserError: there is something else.
     """
-    if not path.exists() and not path.is_symlink():
-        return
-    if not (path.is_file() and is_own(path.read_bytes())):
+    if (path.exists() or path.is_symlink()) and not (path.is_file() and is_own(path.read_bytes())):
         raise UserError(
             f"{path}: expected a new file or one of this command's, found another, which would be replaced; move it "
             "elsewhere, or name another"
         )
+    for left in path.parent.glob(f".{escape(path.name)}-partial-*"):
+        left.unlink()
 
 
 def json_of(content: bytes) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def check_evidence(project: Project, document: Path, key: Path, check: Check) ->
     assert isinstance(public, Ed25519PublicKey)
     content, signature = (read_evidence(path) for path in (document, signature_of(document)))
     try:
-        public.verify(base64.b64decode(signature), content)
+        public.verify(base64.b64decode(signature.strip(), validate=True), content)
     except (InvalidSignature, ValueError):
         check.add(str(document), "mismatch", f"its signature is not by the key {key}; nothing in it can be trusted")
         return

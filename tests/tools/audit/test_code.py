@@ -295,7 +295,7 @@ def test_an_object_that_another_lies_in_place_of_is_no_part_of_the_commit(forged
     there.unlink()
     shutil.copy(other, there)
     assert named(project) == ["stages/a.py" if forged == "HEAD:stages/a.py" else "git"]
-    with pytest.raises(UserError, match="expected the object|hash mismatch"):
+    with pytest.raises(UserError, match=r"expected the object|hash mismatch"):
         committed_texts(tmp_path, honest, ["stages/a.py"])
 
 

@@ -63,6 +63,28 @@ def test_a_changed_document_and_a_changed_file_are_named(
         assert "mismatch  models/adaptive/seed-1-fold-1/weights.safetensors" in capsys.readouterr().out
 
 
+def test_a_signature_with_other_bytes_among_its_own_is_none(
+    project: Path, keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever reads it by another program would find a note in it, or another signature."""
+    wrist("audit", "sign", "--key", str(keys / "private.pem"))
+    signature = project / "evidence.json.sig"
+    before = signature.read_text()
+    signature.write_text(f"! {before}")
+    capsys.readouterr()
+    assert verified(keys) == 1
+    assert "its signature is not by the key" in capsys.readouterr().out
+    signature.write_text(before)
+
+
+def test_what_killed_calls_left_of_a_document_goes(project: Path, keys: Path, tmp_path: Path) -> None:
+    """A document that is called [e].json is no pattern."""
+    for name in (".[e].json-partial-1a2b", ".[e].json.sig-partial-3", ".e.json-partial-4"):
+        (tmp_path / name).touch()
+    wrist("audit", "sign", "--key", str(keys / "private.pem"), "--output", str(tmp_path / "[e].json"))
+    assert {path.name for path in tmp_path.iterdir()} == {"[e].json", "[e].json.sig", ".e.json-partial-4"}
+
+
 @pytest.mark.parametrize("spoilt", ["e.json", "e.json.sig"])
 @pytest.mark.parametrize("content", ["mine", "{}", "[]", '{"commit": "", "files": []}'])
 def test_evidence_replaces_nothing_but_evidence(

@@ -57,6 +57,15 @@ def test_a_document_of_others_is_refused_and_nothing_is_written(name: str, conte
     assert [path for path in NAMES if (own / path).exists()] == [name]
 
 
+def test_what_a_lock_that_was_cut_off_says_is_not_exported(own: Path) -> None:
+    """A disk was full: half of the stages stand there, and a document of these would look whole."""
+    lock = (own / "dvc.lock").read_text()
+    (own / "dvc.lock").write_text(lock[: lock.index("  evaluate@")])
+    with pytest.raises(UserError, match=r"dvc\.lock: expected all stages of dvc\.yaml, found nothing of evaluate@"):
+        wrist("audit", "export")
+    assert not [path for path in NAMES if (own / path).exists()]
+
+
 def test_an_export_replaces_the_former_one(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(exported)
     assert wrist("audit", "export") == 0

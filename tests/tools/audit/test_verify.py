@@ -27,6 +27,7 @@ from tests.helpers.forgeries import as_json, cover_up, replace
 from tests.helpers.processes import environment, run
 from tools.audit.check_data import check_raw, check_withdrawn
 from tools.audit.check_record import check_record, command_words
+from tools.audit.compare import compare
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage, read_lock
 from tools.audit.findings import Check
@@ -48,6 +49,23 @@ def test_what_was_run_has_no_discrepancy(project: Path, capsys: pytest.CaptureFi
     assert "no discrepancy" in output
     assert "; not covered: MLflow's runs, DVC's page of plots, data_docs, sweep.html, " in output
     assert len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("stage", ["annotate", "evaluate@baseline-1-1"])
+def test_a_lock_that_was_cut_off_between_two_stages_is_named(stage: str, project: Path) -> None:
+    """What is left of it is sound YAML."""
+    file = project / "dvc.lock"
+    whole = file.read_text()
+    cut = whole[: whole.index(f"  {stage}:\n")]
+    file.write_text(cut)
+    try:
+        found = discrepancies(project, deep=False)
+        same, sentence = compare(Project(project), "HEAD")
+    finally:
+        file.write_text(whole)
+    assert ("missing", stage) in found
+    assert not same
+    assert ": dvc.lock lacks " in sentence
 
 
 def test_folders_have_the_hash_that_dvc_gave_them(project: Path) -> None:
