@@ -45,11 +45,15 @@ def work() -> int:
 
     try:
         return int(app() or 0)
+    except NotADirectoryError as error:  # of a library, such as DVC's folder of notes
+        raise UserError(f"{error.filename}: expected a folder, found a file on the way to it; remove it") from error
     except (UserError, OSError):
         raise
     except UnicodeDecodeError as error:
         raise UserError(describe_project_file(error)) from error
     except Exception as error:
+        if type(error).__module__.startswith("dulwich."):  # by which DVC reads a repository
+            raise UserError(f"git's files cannot be read: {error}; `git fsck` may say more, or clone anew") from error
         said = next((words for words in REFUSED if words in str(error)), "")
         if not said:
             raise

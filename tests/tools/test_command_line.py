@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -191,3 +192,17 @@ def test_a_command_is_about_the_repository_of_its_folder_whatever_the_environmen
     assert left <= {"GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_NO_REPLACE_OBJECTS"}  # settings
     assert "GIT_DIR" in names
     assert "PATH" in said.split()
+
+
+def test_what_libraries_cannot_read_of_git_and_a_file_where_they_keep_notes_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC reads a repository by dulwich, which looks at the file of grafted parents."""
+    (tmp_path / "notes").touch()
+    parse_graftpoints = import_module("dulwich.repo").parse_graftpoints
+    monkeypatch.setattr("tools.command_line.app", lambda: parse_graftpoints([b"no hash"]))
+    with pytest.raises(UserError, match=r"^git's files cannot be read: Invalid graftpoint b'no'; "):
+        work()
+    monkeypatch.setattr("tools.command_line.app", lambda: (tmp_path / "notes/repo").mkdir())
+    with pytest.raises(UserError, match=r"notes/repo: expected a folder, found a file on the way to it; remove it$"):
+        work()

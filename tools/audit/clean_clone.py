@@ -16,7 +16,7 @@ from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import commit_of, git, leads_out, read_lock
 from tools.temporary import temporary_folder
 
-START = "from tools.command_line import app; app(prog_name='wrist')"
+START = "import sys; sys.argv[0] = 'wrist'; from tools.wrist import main; main()"
 # git sends a commit that no branch has, too: an experiment, or one that was checked out by its hash.
 ANY_COMMIT = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
 # Stands above all .gitattributes of the commit: files are written as the commit has them, without filters.
@@ -44,7 +44,7 @@ def clean_clone(root: Path, revision: str) -> Iterator[Path]:
         (clone / ".git/info").mkdir(exist_ok=True)
         (clone / ".git/info/attributes").write_text(AS_COMMITTED)
         with busy("verify: clones the commit"):
-            git(clone, "fetch", "-q", "--upload-pack", ANY_COMMIT, str(top), commit)
+            git(clone, "fetch", "-q", "--update-shallow", "--upload-pack", ANY_COMMIT, str(top), commit)
             git(clone, "checkout", "-q", "--detach", commit)
         yield clone / root.relative_to(top)
 

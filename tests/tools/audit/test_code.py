@@ -346,6 +346,8 @@ def test_a_history_that_is_said_to_be_cut_off_is_read_as_far_as_it_goes(tmp_path
     (root / ".git/shallow").write_text(run(root, "git", "rev-parse", "HEAD"))
     assert [text for _, text in history(root)] == ["second", "first"]
     assert [text for _, text in history(clone)] == ["second"]
+    with clean_clone(clone, "HEAD") as again:
+        assert [text for _, text in history(again)] == ["second"]
 
 
 def test_a_clone_without_all_objects_is_one_sentence(tmp_path: Path) -> None:

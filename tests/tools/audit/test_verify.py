@@ -488,9 +488,10 @@ def test_a_random_sample_runs_again(
     assert "runs again: preprocess" in capsys.readouterr().err
 
 
-def test_an_unknown_stage_is_one_sentence(project: Path) -> None:
-    output = run(project, "wrist", "audit", "verify", "--rerun", "trian", code=1)
-    assert "--rerun trian: expected stages of dvc.lock (annotate, " in output
+@pytest.mark.parametrize("where", [(), ("--commit", "HEAD")])
+def test_an_unknown_stage_is_one_sentence(where: tuple[str, ...], project: Path) -> None:
+    output = run(project, "wrist", "audit", "verify", *where, "--rerun", "trian", code=1)
+    assert output.startswith("wrist: --rerun trian: expected stages of dvc.lock (annotate, ")
 
 
 def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> None:
