@@ -1,11 +1,12 @@
 """Every input and output of dvc.lock by its md5, folders file by file."""
 
+import hashlib
 import re
 from collections import defaultdict
 
 from stages.common.data.layout import MODELS, RAW, REPORTS
 from tools.audit.check_record import covered, overlap
-from tools.audit.dvc_cache import files_below, folder_md5, hash_files, listing, size
+from tools.audit.dvc_cache import file_md5, files_below, folder_md5, hash_files, listing, object_path, size
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -47,7 +48,7 @@ def check_alone(project: Project, check: Check, expected: dict[str, str]) -> Non
         elif not (actual := hashes[project.root / path]):
             check.add(path, "missing", f"expected md5 {md5}")
         elif actual != md5 and check.whole(path):
-            check.add(path, "mismatch", f"expected md5 {md5}, found {actual}")
+            check.add(path, "mismatch", difference(project, path, md5, actual))
 
 
 def check_ignored(project: Project, check: Check) -> None:
@@ -136,4 +137,22 @@ def check_folder(project: Project, check: Check, path: str, md5: str, actual: di
         elif name not in actual:
             check.add(f"{path}/{name}", "missing", f"expected md5 {listed[name]}")
         elif actual[name] != listed[name]:
-            check.add(f"{path}/{name}", "mismatch", f"expected md5 {listed[name]}, found {actual[name]}")
+            file = f"{path}/{name}"
+            check.add(file, "mismatch", difference(project, file, listed[name], actual[name]))
+
+
+def difference(project: Project, path: str, expected: str, found: str) -> str:
+    """How a file differs from what is recorded, and what to do where DVC, asked for it, would not say so.
+
+    Args:
+        project: that has the file.
+        path: of the file, from the root.
+        expected, found: its md5.
+    """
+    said, cached = f"expected md5 {expected}, found {found}", object_path(project.root, expected)
+    text = (project.root / path).read_bytes().replace(b"\r\n", b"\n")
+    if hashlib.md5(text, usedforsecurity=False).hexdigest() == expected:
+        return f"{said}: its lines have the ends of Windows; `dvc checkout --force {path}` brings it back"
+    if cached.is_file() and file_md5(cached) != expected:  # by a failing disk; DVC believes it
+        return f"{said}, and the cache's copy is damaged: remove both, {path} and {cached}, then `dvc repro`"
+    return said

@@ -25,7 +25,8 @@ from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, run
 from tests.helpers.projects import copy_project, use_own_site_cache
 from tools.audit.actions import withdraw_patient
-from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
+from tools.audit.check_files import check_files
+from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing, object_path
 from tools.audit.dvc_lock import declared_outs, read_lock
 from tools.audit.elsewhere import elsewhere
 from tools.audit.erase import remove_from_remotes
@@ -134,6 +135,44 @@ def test_files_lists_and_hashes_are_those_of_dvc(project: Path) -> None:
         tree = Tree.load(repo.cache.local, HashInfo("md5", md5))
     assert listing(project, md5) == {"/".join(key): of.value for key, (_, of) in tree.as_dict().items()}
     assert listing(project, md5) == hash_folder(project, "data/raw")
+
+
+def test_a_difference_says_what_dvc_would_not(project: Path) -> None:
+    """DVC restores a damaged copy of its cache, and calls it up to date; a table saved on Windows it wants forced."""
+    reproduce(project)
+    commit(project)
+    table, found = project / "data/raw/manifest.csv", Project(project)
+    content = table.read_bytes()
+    md5 = found.md5("data/raw/manifest.csv")
+    cached = object_path(project, md5)
+    messages = []
+    for spoilt in (content[:-3], content.replace(b"\n", b"\r\n")):
+        table.write_bytes(spoilt)
+        check = Check()
+        check_files(found, check)
+        messages += [finding.message for finding in check.findings]
+    cached.unlink()  # it is read-only
+    cached.write_bytes(content[:-3])
+    cached.chmod(0o444)
+    table.unlink()
+    with Repo() as repo:
+        repo.checkout()
+        assert not repo.status()
+    assert table.read_bytes() == content[:-3]
+    check = Check()
+    check_files(found, check)
+    messages += [finding.message for finding in check.findings]
+    digest = hashlib.md5(content[:-3], usedforsecurity=False).hexdigest()
+    assert messages[0] == f"expected md5 {md5}, found {digest}"
+    assert "ends of Windows; `dvc checkout --force data/raw/manifest.csv`" in messages[1]
+    assert messages[2] == (
+        f"expected md5 {md5}, found {digest}, and the cache's copy is damaged: remove both, data/raw/manifest.csv and "
+        f"{cached}, then `dvc repro`"
+    )
+    table.unlink()
+    cached.unlink()
+    reproduce(project)
+    assert table.read_bytes() == content
 
 
 def test_a_file_whose_size_and_time_are_unchanged_is_read_all_the_same(project: Path) -> None:
