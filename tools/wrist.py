@@ -10,6 +10,8 @@ from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading
 from stages.common.data.layout import PARAMS
 
+READ = (PARAMS, *map(Path, ("dvc.yaml", "dvc.lock", ".dvcignore", ".dvc/config", ".dvc/config.local")))
+"""Files of the project that every command may read, here or in DVC."""
 # What SQLite says of a disk that is full, fails or is read-only, in the notes of DVC and in the store of MLflow.
 REFUSED = (
     "database or disk is full",
@@ -27,9 +29,20 @@ def main() -> None:
     run_command("wrist", work)
 
 
+def refuse_pipes() -> None:
+    """Refuse what would be waited for without end.
+
+    Raises:
+        UserError: a file that is read is a pipe, a device or a folder.
+    """
+    for path in READ:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: expected a file, found a pipe, a device or a folder; remove it")
+
+
 def describe_project_file(error: UnicodeDecodeError) -> str:
     """A sentence for a file of the project that is no UTF-8; else it is a bug."""
-    for name in (PARAMS, Path("dvc.yaml"), Path("dvc.lock")):
+    for name in READ:
         if name.is_file() and name.read_bytes() == error.object:
             return describe_encoding(name, error)
     raise error
@@ -41,6 +54,7 @@ def work() -> int:
     Raises:
         UserError: a mistake of the user, a file that cannot be had, or a database that could not be written.
     """
+    refuse_pipes()
     from tools.command_line import app
 
     try:

@@ -144,6 +144,14 @@ def test_a_reader_that_leaves_causes_no_message(tmp_path: Path) -> None:
     assert process.wait(60) == 1
 
 
+@pytest.mark.parametrize("name", [".dvcignore", ".dvc/config.local", "dvc.lock"])
+def test_a_pipe_is_not_waited_for(name: str, here: Path) -> None:
+    (here / ".dvc").mkdir()
+    os.mkfifo(here / name)
+    with pytest.raises(UserError, match=f"^{name}: expected a file, found a pipe, "):
+        work()
+
+
 @pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "dvc.lock"])
 def test_a_file_that_is_no_utf_8_is_one_sentence(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an editor on Windows may write `ü`."""
