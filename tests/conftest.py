@@ -60,7 +60,6 @@ def pytest_configure(config: pytest.Config) -> None:
         stack = ExitStack()
         config.add_cleanup(stack.close)
         stack.enter_context(forked_commands(Path(stack.enter_context(TemporaryDirectory()))))
-    multiprocessing.set_executable(forked_python())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -126,10 +125,12 @@ def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared_workers() -> Iterator[None]:
-    """Stages that run in this process share its worker processes."""
+    """Stages that run in this process share its worker processes, which take seconds to start, or are forked."""
     with parallel.processes() as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "processes", lambda: nullcontext(pool))
+        multiprocessing.set_executable(forked_python())
         yield
+        multiprocessing.set_executable(sys.executable)
 
 
 @pytest.fixture(scope="module")

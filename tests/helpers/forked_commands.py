@@ -187,7 +187,7 @@ def serve(path: str) -> NoReturn:
         if 0 in ready:
             os._exit(0)
         if listener in ready:
-            running.append(start(listener, running))
+            running += start(listener, running)
 
 
 def load() -> None:
@@ -207,11 +207,16 @@ def load() -> None:
     gc.enable()
 
 
-def start(listener: socket.socket, running: Sequence[Command]) -> Command:
-    """Fork the command that is asked for, and tell its number."""
+def start(listener: socket.socket, running: Sequence[Command]) -> list[Command]:
+    """Fork the command that is asked for, and tell its number; none where who asked was killed meanwhile."""
     caller = listener.accept()[0]
-    size, files, _, _ = socket.recv_fds(caller, 4, MOST_FILES)
-    asked = json.loads(caller.makefile("rb").read(int.from_bytes(size, "big")))
+    caller.settimeout(10)
+    try:
+        size, files, _, _ = socket.recv_fds(caller, 4, MOST_FILES)
+        asked = json.loads(caller.makefile("rb").read(int.from_bytes(size, "big")))
+    except (OSError, ValueError):
+        caller.close()
+        return []
     pid = os.fork()
     if not pid:
         for connection in (listener, caller, *(command.caller for command in running)):
@@ -223,7 +228,7 @@ def start(listener: socket.socket, running: Sequence[Command]) -> Command:
         os.close(file)
     with suppress(BrokenPipeError):
         caller.sendall(f"{pid}\n".encode())
-    return Command(pid, caller, os.pidfd_open(pid))
+    return [Command(pid, caller, os.pidfd_open(pid))]
 
 
 def tell_end(command: Command) -> None:

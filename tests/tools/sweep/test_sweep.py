@@ -236,7 +236,7 @@ print("versions", [version.version for version in versions])
 def test_a_killed_training_costs_its_trial_only_and_a_search_goes_on_with_the_trial_that_was_stopped(
     project: Path,
 ) -> None:
-    words = [*SWEEP, "search", "long", "--trials", "1", "-S", "train.loop.epochs=12"]
+    words = [*SWEEP, "search", "long", "--trials", "1", "-S", "train.loop.epochs=24"]
     logs = [project / f".dvc/tmp/sweep/long-{number}.log" for number in (0, 1)]
 
     def start() -> subprocess.Popen[str]:
@@ -244,7 +244,7 @@ def test_a_killed_training_costs_its_trial_only_and_a_search_goes_on_with_the_tr
         return subprocess.Popen(words, cwd=project, env=own, stderr=subprocess.PIPE, text=True)
 
     def wait_for_epoch(log: Path) -> None:
-        wait_for(lambda: log.exists() and re.search(r"epoch \d+/12", log.read_text()) is not None)
+        wait_for(lambda: log.exists() and re.search(r"epoch \d+/24", log.read_text()) is not None)
 
     search = start()
     wait_for_epoch(logs[0])
