@@ -226,7 +226,7 @@ def start(listener: socket.socket, running: Sequence[Command]) -> list[Command]:
         become(asked, files)
     for file in files:
         os.close(file)
-    with suppress(BrokenPipeError):
+    with suppress(OSError):
         caller.sendall(f"{pid}\n".encode())
     return [Command(pid, caller, os.pidfd_open(pid))]
 
@@ -234,7 +234,7 @@ def start(listener: socket.socket, running: Sequence[Command]) -> list[Command]:
 def tell_end(command: Command) -> None:
     """Wait for the end of a command, and tell it who asked, if they are there."""
     code = os.waitstatus_to_exitcode(os.waitpid(command.pid, 0)[1])
-    with suppress(BrokenPipeError), command.caller as caller:
+    with suppress(OSError), command.caller as caller:
         caller.sendall(f"{code}\n".encode())
     os.close(command.end)
 
