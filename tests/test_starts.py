@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -31,11 +32,27 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "module", [pytest.param(name, marks=pytest.mark.slow) if "torch" in STARTS[name] else name for name in STARTS]
+# A process loads one after the other, each of which may load all that those before it may.
+ORDERS = (
+    ("stages", "tools.command_line", "tools.present", "tools.audit.page", "tools.audit.compare"),
+    ("stages.threshold.main", "stages.preprocess.main", "stages.ingest.main"),
+    ("tools.predict.batch", "stages.report.main"),
+    ("stages.annotate.main",),
+    pytest.param(("stages.train.main",), marks=pytest.mark.slow),
+    pytest.param(("stages.evaluate.main",), marks=pytest.mark.slow),
 )
-def test_a_start_loads_no_slow_library_that_its_work_does_not_need(module: str) -> None:
+
+
+@pytest.mark.parametrize("modules", ORDERS)
+def test_a_start_loads_no_slow_library_that_its_work_does_not_need(modules: tuple[str, ...]) -> None:
     """Each library that is new here makes every start longer, in sweeps hundreds of times."""
-    script = f"import sys, {module}; print(*sorted({SLOW} & set(sys.modules)))"
+    script = "import sys" + "".join(f"\nimport {name}; print(*{SLOW} & set(sys.modules))" for name in modules)
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= STARTS[module]
+    for name, loaded in zip(modules, done.stdout.splitlines(), strict=True):
+        assert set(loaded.split()) <= STARTS[name], name
+
+
+def test_every_start_is_looked_at_in_an_order_that_hides_nothing() -> None:
+    orders = [getattr(order, "values", [order])[0] for order in ORDERS]
+    assert sorted(name for order in orders for name in order) == sorted(STARTS)
+    assert all(STARTS[before] <= STARTS[name] for order in orders for before, name in pairwise(order))
