@@ -35,35 +35,17 @@ PR_SET_PDEATHSIG = 1  # of Linux
 NAMESPACES = {"user": 0x10000000, "mnt": 0x00020000}  # Linux's flags, in the order in which they are entered
 STAGES = ("ingest", "preprocess", "threshold", "annotate", "train", "evaluate", "report")
 LIBRARIES = (
-    *("alembic.command", "alembic.config", "great_expectations.render.renderer.site_builder", "git", "optuna"),
-    *("mlflow.store.tracking.sqlalchemy_workspace_store", "pandas.io.formats.csvs", "pandas.io.formats.style"),
-    *(
-        "matplotlib.backends.backend_agg",
-        "matplotlib.backends.backend_svg",
-        "PIL.GifImagePlugin",
-        "PIL.JpegImagePlugin",
-    ),
-    *("pyarrow.dataset", "pyarrow.pandas_compat", "skimage.draw", "skimage.morphology", "sklearn.linear_model"),
-    *(
-        "dvc.cachemgr",
-        "dvc.cli.parser",
-        "dvc.data_cloud",
-        "dvc.render.match",
-        "dvc.repo.artifacts",
-        "dvc.repo.brancher",
-    ),
-    *("dvc.repo.datasets", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.push", "dvc.repo.graph"),
-    *("dvc.repo.experiments.queue.celery", "dvc.repo.experiments.queue.tempdir", "dvc.repo.experiments.run"),
-    *(
-        "dvc.repo.experiments.queue.workspace",
-        "dvc.repo.index",
-        "dvc.repo.open_repo",
-        "dvc.stage.run",
-        "dvc.utils.hydra",
-    ),
-    *("dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dvc_data.index.checkout", "hydra", "networkx", "pygit2"),
-    *("dulwich.ignore", "dulwich.gc", "dulwich.porcelain", "dulwich.server", "dulwich.worktree"),
-    *("fsspec.implementations.memory", "scmrepo.git.backend.pygit2.filter"),
+    *("PIL.GifImagePlugin", "PIL.JpegImagePlugin", "alembic.command", "alembic.config", "dulwich.gc", "dulwich.ignore"),
+    *("dulwich.porcelain", "dulwich.server", "dulwich.worktree", "dvc.cachemgr", "dvc.cli.parser", "dvc.data_cloud"),
+    *("dvc.render.match", "dvc.repo.artifacts", "dvc.repo.brancher", "dvc.repo.datasets"),
+    *("dvc.repo.experiments.executor.local", "dvc.repo.experiments.push", "dvc.repo.experiments.queue.celery"),
+    *("dvc.repo.experiments.queue.tempdir", "dvc.repo.experiments.queue.workspace", "dvc.repo.experiments.run"),
+    *("dvc.repo.graph", "dvc.repo.index", "dvc.repo.open_repo", "dvc.stage.run", "dvc.utils.hydra"),
+    *("dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dvc_data.index.checkout", "fsspec.implementations.memory"),
+    *("git", "great_expectations.render.renderer.site_builder", "hydra", "matplotlib.backends.backend_agg"),
+    *("matplotlib.backends.backend_svg", "mlflow.store.tracking.sqlalchemy_workspace_store", "networkx", "optuna"),
+    *("pandas.io.formats.csvs", "pandas.io.formats.style", "pyarrow.dataset", "pyarrow.pandas_compat", "pygit2"),
+    *("scmrepo.git.backend.pygit2.filter", "skimage.draw", "skimage.morphology", "sklearn.linear_model"),
 )
 """What stages do not import, or only while they work."""
 PINNED: dict[str, str] = {}

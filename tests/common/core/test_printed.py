@@ -2,7 +2,9 @@
 
 import pytest
 
+from stages.common.core.errors import UserError
 from stages.common.core.printed import one_line, plain_lines
+from tools.predict.batch import errors_on_one_line
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,6 @@ from stages.common.core.printed import one_line, plain_lines
 def test_orders_to_a_terminal_become_escapes(name: str, shown: str) -> None:
     assert one_line(name) == shown
     assert plain_lines(f"{name}\n") == "\n".join(map(one_line, [*name.split("\n"), ""]))
+    with pytest.raises(UserError) as refusal, errors_on_one_line():
+        raise UserError(name)
+    assert str(refusal.value) == shown

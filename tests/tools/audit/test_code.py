@@ -335,13 +335,18 @@ def test_grafted_parents_are_not_part_of_the_history(tmp_path: Path) -> None:
     assert [commit for commit, _ in history(tmp_path)] == [second]
 
 
-def test_a_history_that_is_said_to_be_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    """A forged `.git/shallow` would hide older commits; a real clone of the last commit has no others."""
-    root, clone = tmp_path / "whole", tmp_path / "clone"
+def commit_two_locks(root: Path) -> None:
+    """A repository in which dvc.lock is `first`, and then `second`."""
     root.mkdir()
     committed(root, **{"dvc.lock": "first"})
     (root / "dvc.lock").write_text("second")
     commit(root)
+
+
+def test_a_history_that_is_said_to_be_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """A forged `.git/shallow` would hide older commits; a real clone of the last commit has no others."""
+    root, clone = tmp_path / "whole", tmp_path / "clone"
+    commit_two_locks(root)
     run(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{root}", str(clone))
     (root / ".git/shallow").write_text(run(root, "git", "rev-parse", "HEAD"))
     assert [text for _, text in history(root)] == ["second", "first"]
@@ -352,10 +357,7 @@ def test_a_history_that_is_said_to_be_cut_off_is_read_as_far_as_it_goes(tmp_path
 
 def test_a_clone_without_all_objects_is_one_sentence(tmp_path: Path) -> None:
     root, clone = tmp_path / "whole", tmp_path / "clone"
-    root.mkdir()
-    committed(root, **{"dvc.lock": "first"})
-    (root / "dvc.lock").write_text("second")
-    commit(root)
+    commit_two_locks(root)
     run(root, "git", "config", "uploadpack.allowFilter", "true")
     run(tmp_path, "git", "clone", "-q", "--filter=blob:none", f"file://{root}", str(clone))
     with pytest.raises(UserError, match=r"^git cat-file --batch: expected a whole clone, found .* without it$"):
