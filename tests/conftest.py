@@ -9,14 +9,12 @@ pin_instructions(torch=True)
 # Several test processes share the cores: threads that spin while they wait for one another slow all of them tenfold.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
-import sys
-
-# jsonschema, which several libraries load, would build grammars of Internet addresses that nothing here uses: 1 to 2 s.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # Python's way to say "not installed"
+import stages.common.core.validation  # noqa: F401, I001 - before whatever else loads jsonschema
 
 import gc
 import multiprocessing
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from importlib import import_module

@@ -59,8 +59,6 @@ def work() -> int:
 
     try:
         return int(app() or 0)
-    except NotADirectoryError as error:  # of a library, such as DVC's folder of notes
-        raise UserError(f"{error.filename}: expected a folder, found a file on the way to it; remove it") from error
     except (UserError, OSError):
         raise
     except UnicodeDecodeError as error:

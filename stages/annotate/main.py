@@ -14,6 +14,7 @@ from stages.annotate.expectations import dataset_facts, dataset_suite
 from stages.annotate.masks import contact_sheet, draw_mask
 from stages.annotate.params import Params
 from stages.annotate.split import assign, further_folds, require_fractures
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import new_folder, read_png, write_json, write_png
 from stages.common.core.validation import validate
 from stages.common.data.geometry import Affine
@@ -32,20 +33,22 @@ from stages.common.data.layout import (
 )
 from stages.common.data.rows import AnnotationRow, ManifestRow, PreparedRow, SplitRow
 from stages.common.data.shapes import Shape, read_points, write_points
-from stages.common.data.tables import ANNOTATIONS, MANIFEST, PREPARED, SPLIT
+from stages.common.data.tables import ANNOTATIONS, HOW_TO_FIX, MANIFEST, PREPARED, SPLIT, require_films
 
 SHEET = 1600  # films; a larger sheet opens in no viewer
 
 
 def main(settings: Params) -> str:
     films = MANIFEST.read(RAW)
+    prepared = {row["image_id"]: row for row in PREPARED.rows(PREPARED.read_films(PREPROCESSED))}
+    require_films(RAW / MANIFEST.name, films["image_id"], prepared)
     films["fracture"] = films["fractures"] > 0
     sides = assign(films, settings.split)
     folds = further_folds(films, sides, settings.split)
     if settings.need_fractures:
         require_fractures(films["fracture"], sides.to_frame().join(folds))
-    prepared = {row["image_id"]: row for row in PREPARED.rows(PREPARED.read(PREPROCESSED))}
     shapes = shapes_by_film(ANNOTATIONS.rows(ANNOTATIONS.read(RAW)))
+    require_shapes(films, shapes)
     rows: list[SplitRow] = []
     sheet = films_of_sheet(films.loc[sides != "unused", "image_id"])
     shown: list[tuple[str, np.ndarray, np.ndarray]] = []
@@ -96,6 +99,22 @@ def shapes_by_film(annotations: list[AnnotationRow]) -> dict[str, list[Shape]]:
     for row in annotations:
         shapes[row["image_id"]].append(Shape(row["label"], row["kind"], read_points(row["points"])))
     return shapes
+
+
+def require_shapes(films: pd.DataFrame, shapes: dict[str, list[Shape]]) -> None:
+    """Refuse annotations that were cut or exchanged.
+
+    Raises:
+        UserError: they do not hold as many shapes of each film as the manifest, or hold another film's.
+    """
+    found = pd.Series({image_id: len(drawn) for image_id, drawn in shapes.items()}, dtype=int)
+    told = films.set_index("image_id")["fractures"]
+    counts = pd.DataFrame({"found": found, "told": told}).fillna(0).astype(int)
+    if wrong := list(counts.index[counts["found"] != counts["told"]]):
+        raise UserError(
+            f"{RAW / ANNOTATIONS.name}: expected {counts['told'].sum()} shapes, as {MANIFEST.name} counts them, found "
+            f"{counts['found'].sum()}; they differ on {first_few(wrong)}; {HOW_TO_FIX}"
+        )
 
 
 def affine_of(grid: PreparedRow) -> Affine:

@@ -14,7 +14,7 @@ from stages.preprocess.process_film import prepare_file
 
 
 def main(settings: Params) -> str:
-    films = MANIFEST.rows(MANIFEST.read(RAW))
+    films = MANIFEST.rows(MANIFEST.read_films(RAW))
     with new_folder(PREPROCESSED) as out, executor() as pool:
         work = partial(prepare_file, settings=settings, source=RAW.resolve(), out=out)
         index = PREPARED.frame(track(pool, work, films, "preprocess"))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
-from stages.common.data.layout import EVALUATION, METRICS, MODELS
+from stages.common.data.layout import EVALUATION, METRICS, MODELS, PREDICTED_MASK
 from stages.common.data.records import ModelRecord, TestMetrics, read_model_record
 from stages.common.data.run_id import RUN_FOLDERS, VARIANTS, Run
 from stages.common.data.tables import FROC, HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
@@ -47,7 +47,7 @@ def read_run(root: Path, run: Run) -> Evaluated:
     model, scores = root / MODELS / run.folder, root / EVALUATION / run.folder
     return Evaluated(
         run,
-        PER_IMAGE.read(scores),
+        PER_IMAGE.read_films(scores, PREDICTED_MASK),
         read_json(scores / METRICS),
         read_model_record(model),
         HISTORY.read(model),

@@ -14,7 +14,7 @@ from stages.threshold.process_film import level_greys, split_file
 
 
 def main(settings: Params) -> str:
-    films = PREPARED.rows(PREPARED.read(PREPROCESSED))
+    films = PREPARED.rows(PREPARED.read_films(PREPROCESSED))
     with new_folder(LEVELS) as out, executor() as pool:
         work = partial(split_file, settings=settings, source=PREPROCESSED.resolve(), out=out)
         THRESHOLDS.write(out, THRESHOLDS.frame(track(pool, work, films, "threshold")))

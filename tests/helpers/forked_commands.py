@@ -176,7 +176,6 @@ def load() -> None:
     """Import all that stages and tools import, and forget the project's own modules: each project has some."""
     gc.disable()
     sys.path[0] = str(Path(__file__).parents[2])
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # as conftest.py and `validate` do
     pinned = import_module("stages.common.core.arithmetic").variables(torch=True)
     PINNED.update({name: os.environ[name] for name in pinned})
     for name in [*(f"stages.{stage}.main" for stage in STAGES), "tools.command_line", *LIBRARIES]:

@@ -64,6 +64,7 @@ def describe_os_error(error: OSError) -> str:
         errno.EACCES: "permission denied; make it readable and its folder writable",
         errno.EROFS: "the file system is read-only; run on a writable one",
         errno.ENOENT: "no such file or folder; run from the project's root, or `dvc repro` to make it",
+        errno.ENOTDIR: "expected a folder, found a file on the way to it; remove it",
     }
     if error.errno not in fixes:
         raise error

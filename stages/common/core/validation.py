@@ -14,6 +14,8 @@ import pandas as pd
 from stages.common.core.busy import busy
 from stages.common.core.errors import error_list
 
+# jsonschema, which several libraries load, would build grammars of Internet addresses that nothing here uses: 2 s.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # Python's way to say "not installed"
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 # what it means to a reader, the class in great_expectations.expectations, its arguments
@@ -55,8 +57,6 @@ def validate(
     Raises:
         UserError: names every violated expectation with the `row_id` of its failed rows.
     """
-    # great-expectations loads jsonschema, which would build grammars of Internet addresses that nothing here uses: 2 s.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # Python's way to say "not installed"
     import great_expectations as gx  # 2 to 3 s: only where a suite runs
     from great_expectations import expectations as gxe
     from great_expectations.checkpoint.actions import UpdateDataDocsAction

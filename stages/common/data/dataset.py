@@ -7,12 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
+import pandas as pd
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png
 from stages.common.core.parallel import count_workers
-from stages.common.data.layout import CHANNELS, Input, Side, dataset_file, fold_column, fold_columns
-from stages.common.data.tables import SPLIT
+from stages.common.data.layout import CHANNELS, Input, Side, dataset_file, dataset_folder, fold_column, fold_columns
+from stages.common.data.tables import SPLIT, pictures_in, require_films
 
 MAPPED = 2**30  # bytes from which films are mapped: the system then keeps those in memory that fit
 
@@ -38,7 +39,8 @@ def load_films(folder: Path, side: Side, what: Input = "image", fold: int = 1) -
         what: the prepared films, their multilevel maps, or both as two channels.
         fold: counted from 1.
     Raises:
-        UserError: there is no such fold, no film stands there, or a picture is missing or unreadable.
+        UserError: there is no such fold, no film stands there, split.csv has not one row for each picture, or a picture
+            is missing or unreadable.
     """
     table, films = folder / SPLIT.name, SPLIT.read(folder)
     known = fold_columns(films)
@@ -49,6 +51,7 @@ def load_films(folder: Path, side: Side, what: Input = "image", fold: int = 1) -
     chosen = films[films[fold_column(fold)] == side].sort_values("image_id")
     if chosen.empty:
         raise UserError(f"{table}: expected films marked {side} in fold {fold}, found none; run `dvc repro annotate`")
+    require_dataset(table, films)
     ids = list(chosen["image_id"])
     paths = [
         [dataset_file(folder, *film, kind) for kind in (*CHANNELS[what], "mask")]
@@ -73,6 +76,21 @@ def load_films(folder: Path, side: Side, what: Input = "image", fold: int = 1) -
     with ThreadPoolExecutor(count_workers()) as pool:
         list(pool.map(read, range(len(ids))))
     return Films(ids, inputs, masks)
+
+
+def require_dataset(table: Path, films: pd.DataFrame) -> None:
+    """Refuse a split.csv that was cut or exchanged.
+
+    Args:
+        table: its file.
+        films: what it holds.
+    Raises:
+        UserError: the films that it uses are not those with a mask.
+    """
+    used = films[films["split"] != "unused"]
+    own = used["split"].map(lambda side: dataset_folder(side, "mask"))
+    for folder in (dataset_folder(side, "mask") for side in ("train", "test")):
+        require_films(table, used.loc[own == folder, "image_id"], pictures_in(table.parent / folder))
 
 
 def new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

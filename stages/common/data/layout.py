@@ -21,6 +21,7 @@ RAW, PREPROCESSED, LEVELS, DATASET = (Path("data", name) for name in ("raw", "pr
 MODELS, REPORTS = Path("models"), Path("reports")
 VALIDATION, EVALUATION, CURVES = (REPORTS / name for name in ("validation", "evaluation", "curves"))
 
+IMAGES = "images"  # the folder of pictures of RAW, PREPROCESSED and LEVELS
 # Of data/raw and data/dataset: the expectations that were checked.
 CHECKS = "validation.json"
 # Of a training.
@@ -48,7 +49,7 @@ SUFFIX: dict[Picture, str] = {"image": "", "levels": "_levels", "mask": "_mask"}
 
 def image_file(folder: Path, image_id: str) -> Path:
     """The picture of a film in RAW, PREPROCESSED or LEVELS."""
-    return folder / "images" / f"{image_id}.png"
+    return folder / IMAGES / f"{image_id}.png"
 
 
 def dicom_file(folder: Path, image_id: str) -> Path:

@@ -1,15 +1,16 @@
 """The CSV tables of the pipeline; `rows` has the columns of each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Generic, TypeVar, cast, get_type_hints
 
 import pandas as pd
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import need, write_text
-from stages.common.data.layout import fold_columns
+from stages.common.data.layout import IMAGES, fold_columns
 from stages.common.data.rows import (
     AnnotationRow,
     ClaimRow,
@@ -40,7 +41,7 @@ from stages.common.data.rows import (
 
 Row = TypeVar("Row", bound=Mapping[str, object])
 DTYPES = {int: "int64", float: "float64", bool: "bool"}
-HOW_TO_FIX = "bring the file back with `dvc checkout`, or run `dvc repro`"
+HOW_TO_FIX = "bring the file back with `dvc checkout --force`, or run `dvc repro`"
 
 
 def table_text(table: pd.DataFrame) -> str:
@@ -111,12 +112,27 @@ class Table(Generic[Row]):
             table = None
         if table is None or not isinstance(table.index, pd.RangeIndex):  # rows that are longer than the header
             raise UserError(f"{what}: expected a table with cells of the pipeline's types, found another; {HOW_TO_FIX}")
+        if any(str(name).endswith("\r") for name in table):
+            raise UserError(
+                f"{what}: expected lines that end as on Unix, found the ends of Windows, as a spreadsheet or an old "
+                f"setting of git writes them; {HOW_TO_FIX}"
+            )
         if lacking := [name for name in self.columns if name not in table]:
             raise UserError(
                 f"{what}: expected the columns {', '.join(lacking)}, found none of these names; {HOW_TO_FIX}"
             )
         text = [name for name, dtype in self.columns.items() if dtype == "str"]
         return table.fillna(dict.fromkeys(text, ""))
+
+    def read_films(self, folder: Path, pictures: str = IMAGES) -> pd.DataFrame:
+        """The table in a folder, whose rows are the films that have a picture in its folder `pictures`.
+
+        Raises:
+            UserError: it is not there, not this table, or has not one row for each picture.
+        """
+        films = self.read(folder)
+        require_films(folder / self.name, films["image_id"], pictures_in(folder / pictures))
+        return films
 
     def cells(self, source: Path | IO[str]) -> pd.DataFrame:
         """The cells of a file, NaN where they are blank: a film may be called NA or null, or have a \\r in its name.
@@ -147,6 +163,30 @@ class Table(Generic[Row]):
                 f"{self.name}: expected the columns {', '.join(expected)}, found {', '.join(map(str, table))}"
             )
         write_table(folder / self.name, table[expected])
+
+
+def pictures_in(folder: Path) -> list[str]:
+    """The image_id of each picture in a folder."""
+    return [path.name.removesuffix(".png") for path in folder.glob("*.png")]
+
+
+def require_films(table: Path, listed: Iterable[str], films: Iterable[str]) -> None:
+    """Refuse a table that was cut or exchanged.
+
+    Args:
+        table: its file.
+        listed: the image_id of each of its rows.
+        films: the image_id of each film that it must have, such as those with a picture beside it.
+    Raises:
+        UserError: they are not the same, each once.
+    """
+    rows, expected = Counter(list(listed)), Counter(list(films))
+    if rows != expected:
+        differ = sorted((rows - expected) + (expected - rows))
+        raise UserError(
+            f"{table}: expected one row for each of {expected.total()} films, found {rows.total()}; they differ in "
+            f"{first_few(differ)}; {HOW_TO_FIX}"
+        )
 
 
 # data/pins

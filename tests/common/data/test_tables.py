@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 
 from stages.common.core.errors import UserError
-from stages.common.data.tables import SPLIT, Table
+from stages.common.data.tables import SPLIT, Table, require_films
 
 
 class Row(TypedDict):
@@ -98,3 +98,18 @@ def test_another_table_is_one_sentence_without_its_cells(text: str, actual: str)
 def test_a_missing_table_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"t\.csv.*dvc repro"):
         TABLE.read(tmp_path)
+
+
+@pytest.mark.parametrize("table", [TABLE.frame(ROWS), TABLE.frame(ROWS).assign(fold_2="test")])
+def test_a_table_with_line_ends_of_windows_is_named_as_such(table: pd.DataFrame, tmp_path: Path) -> None:
+    """Also where the last column is one of those of which there can be any number."""
+    (tmp_path / "t.csv").write_text(table.to_csv(index=False, lineterminator="\r\n"), newline="")
+    with pytest.raises(UserError, match=r"t\.csv: expected lines that end as on Unix, found the ends of Windows"):
+        TABLE.read(tmp_path)
+
+
+@pytest.mark.parametrize("listed", [["a"], ["a", "b", "c"], ["a", "a", "b"], ["a", "c"]])
+def test_rows_must_be_those_of_the_films(listed: list[str]) -> None:
+    require_films(Path("t.csv"), ["b", "a"], ["a", "b"])
+    with pytest.raises(UserError, match=rf"^t\.csv: expected one row for each of 2 films, found {len(listed)}; they "):
+        require_films(Path("t.csv"), listed, ["a", "b"])
