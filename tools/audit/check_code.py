@@ -8,6 +8,7 @@ import hashlib
 import marshal
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
 from importlib.metadata import Distribution
@@ -176,12 +177,16 @@ def shadows(root: Path) -> Iterator[str]:
 
     Libraries of Python ask for some hundred others that are not installed (pandas for `numexpr`): whatever has such a
     name runs in every stage. A folder needs no `__init__.py` for it: Python joins it with a library such as `google`,
-    and `google.pkg` with those that it lists (pkgutil). Programs that a stage starts look for libraries in the folder
-    where they start, since cv2 says so in LD_LIBRARY_PATH, and torch for those of CUDA.
+    and `google.pkg` with those that it lists (pkgutil). What `make setup` installs the project by adds a word to
+    Python's search path that is no folder, unless somebody makes one of that name, or an archive. Programs that a stage
+    starts look for libraries in the folder where they start, since cv2 says so in LD_LIBRARY_PATH, and torch for those
+    of CUDA.
     """
     for entry in sorted(root.iterdir()):
         is_own = entry.name in FOLDERS or entry.name.startswith(".")
-        if entry.is_dir():
+        if entry.name in sys.path:
+            is_found = True
+        elif entry.is_dir():
             is_found = not is_own and ((entry.name.isidentifier() and has_code(entry)) or has_libraries(entry))
         else:
             is_code = entry.name.endswith((*SUFFIXES, ".pkg")) and entry.name.partition(".")[0].isidentifier()

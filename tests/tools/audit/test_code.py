@@ -187,6 +187,22 @@ def test_a_module_of_a_name_that_libraries_ask_for_in_vain_is_named(tmp_path: Pa
     assert list(shadows(tmp_path)) == ["numexpr.py"]
 
 
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_what_is_called_as_a_word_of_pythons_search_path_is_named(kind: str, tmp_path: Path) -> None:
+    """The finder of a project that is installed in place adds one, and Python looks for a folder of that name."""
+    word = next(word for word in sys.path if word and not word.startswith("/"))
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil/numexpr.py").write_text("print('evil')\n__version__ = '99'\n")
+    if kind == "folder":
+        (tmp_path / "evil").rename(tmp_path / word)
+    else:
+        shutil.make_archive(str(tmp_path / "evil"), "zip", tmp_path / "evil")
+        (tmp_path / "evil.zip").rename(tmp_path / word)
+        shutil.rmtree(tmp_path / "evil")
+    assert "evil" in run(tmp_path, sys.executable, "-c", "import pandas")
+    assert list(shadows(tmp_path)) == [word]
+
+
 def test_libraries_at_the_root_that_programs_would_load_are_named_and_the_audits_git_loads_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
