@@ -41,6 +41,7 @@ FOLDERS = (
 )
 READ_AT_THE_ROOT = {  # by programs that nobody told to
     ".dvc/plots": "`dvc plots` would draw by the templates in it",
+    "glibc-hwcaps": "programs would load libraries from it, also where it leads to them",
     "GNUmakefile": "make reads it in place of Makefile",
     "makefile": "make reads it in place of Makefile",
     "matplotlibrc": "every figure of the report would follow it",

@@ -231,6 +231,14 @@ def test_libraries_at_the_root_that_programs_would_load_are_named_and_the_audits
         assert run(ROOT, sys.executable, "-c", f"{start}; {show}") == "True\n"
 
 
+def test_a_link_to_a_folder_in_which_programs_look_for_libraries_is_named(tmp_path: Path) -> None:
+    """Of each folder programs first look into what is for their kind of processor; torch for CUDA, at the root."""
+    project = committed(tmp_path, a="good")
+    (tmp_path / "glibc-hwcaps").mkdir()
+    (tmp_path / "glibc-hwcaps/x86-64-v3").symlink_to("/elsewhere")
+    assert named(project) == ["glibc-hwcaps"]
+
+
 def test_a_list_of_folders_at_the_root_joins_them_with_a_library(tmp_path: Path) -> None:
     """pkgutil.extend_path reads it, by which databricks's packages are joined, and MLflow asks for those."""
     (tmp_path / "scripts/evil").mkdir(parents=True)
