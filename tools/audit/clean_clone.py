@@ -93,13 +93,16 @@ def bring(source: Path, clone: Path, path: str) -> None:
 
 
 def environment(clone: Path) -> dict[str, str]:
-    """The environment of a program in the clone: no other code, no records or checkpoints of the project."""
+    """The environment of a program in the clone: no other code, no records or checkpoints of the project.
+
+    A commit can have checkpoints, too, from which a training would go on, but none of its files lie in a `.git`.
+    """
     inherited = {
         key: value
         for key, value in os.environ.items()
         if key not in ("MLFLOW_TRACKING_URI", "DVC_ROOT") and not key.startswith(("PYTHON", "GIT_"))
     }
-    own = {"CHECKPOINT_DIR": str(clone / ".checkpoints"), "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"CHECKPOINT_DIR": str(clone / ".git/checkpoints"), "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
     return inherited | own | {LIBRARY_PATH: absolute(inherited.get(LIBRARY_PATH, ""))}
 
 

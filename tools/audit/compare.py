@@ -7,7 +7,8 @@ from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_record import PIPELINE
-from tools.audit.commit_files import committed_texts
+from tools.audit.check_repeatable import brought_along
+from tools.audit.commit_files import commit_files, committed_texts
 from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
 from tools.audit.findings import Check
 from tools.audit.rerun import device
@@ -30,6 +31,8 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different and (changed := changed_since(project)):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
+    if not different and (brought := brought_along(project, files_at(root, {"HEAD", full}))):
+        return False, f"nothing need have been repeated: {commit} brings results along, {first_few(brought)}"
     if not different:
         return True, f"the same bytes as committed: {len(here.hashes)} outputs are those of {commit}"
     # The first: nothing that it read was made by another of them.
@@ -40,6 +43,11 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     others = f" ({len(different) - 1} stages after it, too)" if len(different) > 1 else ""
     reasons = "; ".join(reasons_of(root, first, then.stages.get(first.name)))
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
+
+
+def files_at(root: Path, revisions: set[str]) -> set[str]:
+    """The paths of all files of some commits."""
+    return {path for revision in revisions for path in commit_files(root, revision)}
 
 
 def lock_at(project: Project, revision: str) -> Lock:

@@ -17,6 +17,7 @@ from tools.audit.check_params import check_params
 from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_predictions import check_counts
 from tools.audit.check_record import PIPELINE, check_record
+from tools.audit.check_repeatable import check_repeatable
 from tools.audit.check_scores import (
     check_metrics,
     check_models,
@@ -47,6 +48,7 @@ def verify(project: Project, deep: bool = False) -> Check:
     check = Check()
     check_params(project, check)
     check_code(project, check)
+    check_repeatable(project, check)
     if check.whole(PIPELINE):
         check_pipeline(project, check)
     if check.whole(PIPELINE):

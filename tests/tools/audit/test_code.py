@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from stages.common.core.errors import UserError
+from stages.train.checkpoint import checkpoint_path
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tools.audit.check_code import (
@@ -469,6 +470,23 @@ def test_a_clone_has_the_bytes_of_the_commit_whatever_its_attributes_say(tmp_pat
     with clean_clone(tmp_path, "HEAD") as clone:
         assert [(clone / name).read_text() for name in ("a.py", "b.py")] == [harmless, "$Id$\n"]
         assert (clone / "c.py").read_bytes() == b"1\n"
+
+
+def test_a_training_in_a_clone_goes_on_from_no_checkpoint_of_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name follows from params, data and code: a forger writes the last epoch's weights under it."""
+    committed(tmp_path, a="good")
+    for folder in (".checkpoints", ".git/checkpoints"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.safetensors").write_text("forged")
+        run(tmp_path, "git", "add", "-f", folder)
+    run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
+    with clean_clone(tmp_path, "HEAD") as clone:
+        assert (clone / ".checkpoints/x.safetensors").exists()  # the attack works
+        monkeypatch.setenv("CHECKPOINT_DIR", environment(clone)["CHECKPOINT_DIR"])
+        assert not checkpoint_path("x").exists()
+        assert checkpoint_path("x").is_relative_to(clone)
 
 
 def test_a_commit_with_links_is_not_cloned_since_what_runs_in_it_would_leave_the_clone(tmp_path: Path) -> None:

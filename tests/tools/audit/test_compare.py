@@ -14,6 +14,7 @@ from stages.common.data.layout import AUDIT_PAGE
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
+from tools.audit.check_repeatable import check_repeatable
 from tools.audit.compare import compare
 from tools.audit.dvc_cache import ignores
 from tools.audit.dvc_lock import Stage
@@ -85,6 +86,25 @@ def test_a_lock_that_lacks_an_output_is_not_the_same_though_it_is_committed(lack
     run(own, "git", "checkout", "-q", "HEAD~1", "--", "dvc.lock")
     same, sentence = compare(Project(own), "HEAD")  # that of the commit lacks it
     assert not same
+
+
+@pytest.mark.parametrize(
+    "path", [".dvc/cache/runs/ab/x", ".checkpoints/x.safetensors", "models/adaptive/seed-1-fold-1/x"]
+)
+def test_a_commit_that_brings_results_along_is_not_repeated(path: str, own: Path) -> None:
+    """A stage that DVC finds in its cache it does not run, and a training goes on from its checkpoint."""
+    (own / path).parent.mkdir(parents=True, exist_ok=True)
+    (own / path).write_text("forged")
+    run(own, "git", "add", "-f", path)
+    run(own, "git", "commit", "-qm", "nothing to see here")
+    (own / path).unlink()  # as a training removes its checkpoint when it is done
+    same, sentence = compare(Project(own), "HEAD")
+    place = next(place for place in (".dvc/cache", ".checkpoints", "models/adaptive/seed-1-fold-1") if place in path)
+    assert not same
+    assert sentence.endswith(f" brings results along, {place}")
+    check = Check()
+    check_repeatable(Project(own), check)
+    assert [finding.name for finding in check.findings] == [place]
 
 
 def change_lock(own: Path, old: str, new: str) -> None:

@@ -1,0 +1,40 @@
+"""What a commit brings along that a repetition would take for its own work: little or nothing would be run again.
+
+A stage that DVC finds in its cache it does not run, and a training goes on from its checkpoint. Both are kept out of
+git, unless somebody forces them into it.
+"""
+
+from collections.abc import Iterable
+
+from stages.common.core.errors import UserError
+from tools.audit.check_record import covered
+from tools.audit.commit_files import commit_files
+from tools.audit.dvc_cache import cache_folder
+from tools.audit.findings import Check
+from tools.audit.trace import Project
+
+OWN_WORK = (".checkpoints", ".dvc/cache")
+
+
+def check_repeatable(project: Project, check: Check) -> None:
+    """Name what the last commit brings along; without a commit nothing, which another check says."""
+    try:
+        tracked = commit_files(project.root, "HEAD")
+    except UserError:
+        return
+    for path in brought_along(project, tracked):
+        message = "who repeats the last commit would get this, and not what the stages make; `git rm --cached` it"
+        check.add(path, "extra", message)
+
+
+def brought_along(project: Project, tracked: Iterable[str]) -> list[str]:
+    """Outputs, folders of checkpoints and caches of DVC of which a commit has files, sorted.
+
+    Args:
+        project: whose outputs and cache they could be.
+        tracked: paths of the commit's files.
+    """
+    cache = cache_folder(project.root).parent.parent
+    moved = [cache.relative_to(project.root).as_posix()] if cache.is_relative_to(project.root) else []
+    places = {*OWN_WORK, *moved, *project.lock.hashes}
+    return sorted(place for place in places if any(covered(path, [place]) for path in tracked))
