@@ -323,4 +323,4 @@ def check_curves(project: Project, check: Check, runs: dict[str, list[Any]]) -> 
         for table in names:
             found = read_table(project, check, CURVES, table)
             if found is not None:
-                compare_tables(check, str(CURVES / table.name), found, table.read(Path(folder)))
+                compare_tables(check, str(CURVES / table.name), found, table.read(Path(folder)), whole=True)

@@ -101,7 +101,7 @@ def compare_lists(check: Check, path: str, found: list[str], expected: list[str]
     return not problems
 
 
-def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.DataFrame) -> None:
+def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.DataFrame, whole: bool = False) -> None:
     """Name each cell that is not as expected, by the first column and its own.
 
     Args:
@@ -109,12 +109,15 @@ def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.Da
         path: of the table.
         found: what it holds.
         expected: what follows from other files; its columns are compared, its rows stand in the same order.
+        whole: whether it has all columns, so that no other is expected.
     """
     key = str(expected.columns[0])
     if not compare_lists(check, path, list(map(str, found[key])), list(map(str, expected[key]))):
         return
     for column in expected.columns.difference(found.columns, sort=False):
         check.add(f"{path}: {column}", "mismatch", "there is no such column, which follows from its files")
+    for column in found.columns.difference(expected.columns, sort=False) if whole else ():
+        check.add(f"{path}: {column}", "extra", "no such column follows from its files")
     for column in expected.columns.intersection(found.columns, sort=False)[1:]:
         if found[column].equals(expected[column]):
             continue  # to look at cell by cell takes a hundred times as long

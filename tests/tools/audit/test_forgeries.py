@@ -250,6 +250,22 @@ def test_each_column_of_a_table_that_only_a_rerun_decides_is_expected_once_and_i
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("path", "last", "further"),
+    [
+        ("data/dataset/split.csv", "fold_3", "fold_4"),
+        ("reports/curves/adaptive_history.csv", "train_bce_loss", "train_focal_loss"),
+    ],
+)
+def test_a_column_of_a_kind_of_which_there_can_be_any_number_is_named_where_nothing_asks_for_it(
+    path: str, last: str, further: str, project: Path
+) -> None:
+    forged = pd.read_csv(project / path, dtype=str, keep_default_na=False)
+    forged.insert(forged.columns.get_loc(last) + 1, further, forged[last])
+    assert undetected(project, path, iter([(further, forged.to_csv(index=False))])) == set()
+
+
+@pytest.mark.usefixtures("quick")
 def test_the_legend_follows_from_the_number_of_levels(project: Path) -> None:
     path = "data/levels/legend.csv"
     text = (project / path).read_text()
