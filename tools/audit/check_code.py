@@ -54,7 +54,8 @@ BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
 METADATA = (".dist-info", "egg-info")  # `EGG-INFO` counts in a folder that is called x.egg
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 LINK = "120000"  # git's mode
-UNSEEN = {".git", ".venv", ".dvc"}  # at the root: neither a stage nor DVC looks for data there
+NEVER_DATA = {".git", ".dvc"}  # in which DVC looks for no data, wherever they are
+UNSEEN = {*NEVER_DATA, ".venv"}  # at the root: neither a stage nor DVC looks for data there
 
 
 def check_code(project: Project, check: Check) -> None:
@@ -155,7 +156,8 @@ def further_pipelines(root: Path) -> Iterator[str]:
     """
     for folder, below, names in os.walk(root):
         place = Path(folder).relative_to(root)
-        below[:] = [name for name in sorted(below) if name not in UNSEEN and not Path(folder, name, ".dvc").is_dir()]
+        unseen = NEVER_DATA if place.parts else UNSEEN
+        below[:] = [name for name in sorted(below) if name not in unseen and not Path(folder, name, ".dvc").is_dir()]
         paths = (str(place / name) for name in sorted(names) if name == PIPELINE or name.endswith(".dvc"))
         yield from (path for path in paths if path != PIPELINE)
 

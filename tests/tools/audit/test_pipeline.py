@@ -207,13 +207,13 @@ def test_metrics_and_plots_that_no_stage_makes_are_named(
 def test_pipelines_beside_the_one_at_the_root_are_named(committed: bool, tmp_path: Path) -> None:
     """DVC takes metrics and plots from each of them, also where they have no stage."""
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    (tmp_path / "docs").mkdir()
-    for name in ("docs/dvc.yaml", "data.dvc"):
+    (tmp_path / "docs/.venv").mkdir(parents=True)
+    for name in ("docs/dvc.yaml", "docs/.venv/dvc.yaml", "data.dvc"):
         (tmp_path / name).write_text("metrics: [evil.json]\n")
     run(tmp_path, "git", "init", "-q")
     run(tmp_path, "git", "add", "-A" if committed else "dvc.yaml")
     run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
-    assert findings(tmp_path, check_code) == ["data.dvc", "docs/dvc.yaml"]
+    assert findings(tmp_path, check_code) == ["data.dvc", "docs/dvc.yaml", "docs/.venv/dvc.yaml"]
 
 
 def test_files_that_a_dvcignore_hides_are_named(tmp_path: Path) -> None:
