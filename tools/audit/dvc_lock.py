@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -188,7 +189,7 @@ def commit_of(root: Path, revision: str) -> str:
     """The hash of a commit.
 
     Raises:
-        UserError: there is no such commit, or a branch or tag has the name of another one's hash.
+        UserError: there is no such commit, or a branch or tag has the name of another one's hash, or both have it.
     """
     commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
     named = re.fullmatch(r"(?:.*-g)?([0-9a-f]{4,})", revision.lower())  # also as `git describe` writes it
@@ -197,7 +198,21 @@ def commit_of(root: Path, revision: str) -> str:
             f"{revision}: expected the commit of that hash, found a branch or tag of that name, which leads to "
             f"{commit}; write the hash in full"
         )
+    if revision not in ("HEAD", commit) and (others := commits_called(root, revision) - {commit}):
+        raise UserError(
+            f"{revision}: expected one commit of that name, found branches, tags or a file in .git of it that lead to "
+            f"{', '.join(sorted({commit, *others}))}; write the hash in full"
+        )
     return commit
+
+
+def commits_called(root: Path, name: str) -> set[str]:
+    """The commits of the branch and of the tag of a name; git takes the tag, and before it a file of that name."""
+    found = set()
+    for kind in ("tags", "heads", "remotes"):
+        with suppress(UserError):
+            found.add(git(root, "rev-parse", "--verify", f"refs/{kind}/{name}^{{commit}}").strip())
+    return found
 
 
 def axis_values(axis: list[Any] | str, params: dict[str, Any]) -> list[Any]:

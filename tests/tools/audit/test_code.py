@@ -536,3 +536,21 @@ def test_a_tag_that_looks_like_another_commits_hash_is_not_taken_for_it(tmp_path
             commit_of(tmp_path, name)
     with clean_clone(tmp_path, honest) as clone:
         assert (clone / "a").read_text() == "good"
+
+
+@pytest.mark.parametrize("place", ["tag", "file"])
+def test_a_name_that_a_branch_shares_with_another_commit_is_not_taken(place: str, tmp_path: Path) -> None:
+    """git takes a tag for it, and before that a file of the name beside HEAD."""
+    committed(tmp_path, a="good")
+    run(tmp_path, "git", "branch", "release")
+    assert commit_of(tmp_path, "release") == commit_of(tmp_path, "HEAD")
+    (tmp_path / "a").write_text("evil")
+    evil = commit(tmp_path)
+    if place == "tag":
+        run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "tag", "-am", "x", "release")
+    else:
+        (tmp_path / ".git/release").write_text(f"{evil}\n")
+    assert evil in run(tmp_path, "git", "rev-parse", "release^{commit}")  # the attack works
+    with pytest.raises(UserError, match="expected one commit of that name"):
+        commit_of(tmp_path, "release")
+    assert commit_of(tmp_path, "refs/heads/release") == commit_of(tmp_path, f"{evil}~1")
