@@ -16,6 +16,8 @@ from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path, PurePosixPath
 from types import CodeType
 
+from pathspec import GitIgnoreSpec
+
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.check_record import PIPELINE
@@ -84,6 +86,8 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
     for path in linked_folders(root, tracked):
         check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
+    for path in filter(check.whole, strangers(root, tracked)):
+        check.add(path, "extra", "no commit has it, and .gitignore does not list it; commit it, or move it elsewhere")
     for path in tracked:
         if path.startswith(tuple(f"{folder}/" for folder in CODE)) and path.endswith(BINARY):
             check.add(path, "extra", "Python would run it, and nobody can read it; remove it")
@@ -196,6 +200,22 @@ def shadows(root: Path) -> Iterator[str]:
             is_found = is_code or bool(LIBRARY.fullmatch(entry.name))
         if is_found:
             yield entry.name
+
+
+def strangers(root: Path, tracked: Iterable[str]) -> list[str]:
+    """What stands at the root and is neither in the commit nor an output, a cache or the like, which .gitignore lists.
+
+    Programs take settings, code and libraries from the folder where they start, by more names than are known here.
+    """
+    rules = root / ".gitignore"  # that of the commit, or it is named; git itself is told by other files, too, to ignore
+    listed = GitIgnoreSpec.from_lines(rules.read_text().splitlines() if rules.is_file() else ())
+    known = {".git", *(PurePosixPath(path).parts[0] for path in tracked)}
+    return sorted(
+        entry.name
+        for entry in root.iterdir()
+        if entry.name not in known
+        and not listed.match_file(f"{entry.name}/" if entry.is_dir() and not entry.is_symlink() else entry.name)
+    )
 
 
 def has_code(folder: Path) -> bool:

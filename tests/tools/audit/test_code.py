@@ -210,7 +210,7 @@ def test_libraries_at_the_root_that_programs_would_load_are_named_and_the_audits
     """cv2 leaves an empty folder in LD_LIBRARY_PATH, by which programs look for libraries where they start."""
     said = run(tmp_path, sys.executable, "-c", "import cv2, os; print(os.environ['LD_LIBRARY_PATH'].split(':'))")
     assert "''" in said  # the attack works
-    project = committed(tmp_path, a="good")
+    project = committed(tmp_path, **{".gitignore": "notes.*\n.hidden/\n/data/\n"})
     for name in ("libc.so.6", "glibc-hwcaps/x86-64-v3/libz.so.1", "nvidia/cublas/lib/libcublas.so.13", "evil.pkg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
@@ -240,6 +240,29 @@ def test_a_link_to_a_folder_in_which_programs_look_for_libraries_is_named(tmp_pa
     assert named(project) == ["glibc-hwcaps"]
 
 
+def test_whatever_else_stands_at_the_root_is_named_unless_the_commit_says_to_ignore_it(tmp_path: Path) -> None:
+    """Rules of git that no commit has, and what was added and not committed, hide nothing."""
+    project = committed(tmp_path, **{".gitignore": "/predictions/\n/mlflow.db*\n__pycache__/\n", "a": "good"})
+    for name in (
+        "predictions/a.png",
+        "mlflow.db-wal",
+        "__pycache__/a.pyc",
+        "films/a.png",
+        ".env",
+        "notes.txt",
+        "none/a",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "none/a").unlink()
+    (tmp_path / ".git/info/exclude").write_text("films\n.env\n")
+    run(tmp_path, "git", "add", "notes.txt")  # and not committed
+    assert named(project) == [".env", "films", "none", "notes.txt"]
+    (tmp_path / "predictions").rename(tmp_path / "elsewhere")
+    (tmp_path / "predictions").symlink_to("elsewhere")
+    assert named(project) == [".env", "elsewhere", "films", "none", "notes.txt", "predictions"]
+
+
 def test_a_list_of_folders_at_the_root_joins_them_with_a_library(tmp_path: Path) -> None:
     """pkgutil.extend_path reads it, by which databricks's packages are joined, and MLflow asks for those."""
     (tmp_path / "scripts/evil").mkdir(parents=True)
@@ -266,13 +289,13 @@ def test_figures_follow_settings_at_the_root(tmp_path: Path) -> None:
 
 def test_a_module_among_byte_code_and_a_file_beside_a_stages_code_are_named(tmp_path: Path) -> None:
     """A committed `from stages.train.__pycache__.evil import X` would run what no commit has; DVC does not see it."""
-    project = committed(tmp_path, a="good")
+    (tmp_path / "tools").mkdir()
+    project = committed(tmp_path, **{"tools/a.py": ""})
     cached = tmp_path / "stages/train/__pycache__"
     cached.mkdir(parents=True)
     for name in ("evil.py", "loop.cpython-311.pyc", "loop.cpython-311.opt-1.pyc", "loop.cpython-311.pyc.13981"):
         (cached / name).write_text("")
     (tmp_path / "stages/train/weights.json").write_text("{}")
-    (tmp_path / "tools").mkdir()
     (tmp_path / "tools/notes.txt").write_text("")
     assert named(project) == ["stages/train/weights.json", "stages/train/__pycache__/evil.py"]
 
