@@ -82,10 +82,26 @@ def check_prediction(
         if not (same(cell, low) or low - CLOSE <= cell <= high + CLOSE):
             message = f"{cell} stands there, {low:.6g} to {high:.6g} follows from its pictures"
             check.add(f"{scores_of(run)}: {row['image_id']}/{name}", "mismatch", message)
-    if isinstance(threshold, float):
-        marked, unmarked = shown / 255 > threshold + ROUNDED, shown / 255 < threshold - ROUNDED
-        if (marked & (pred == 0)).any() or (unmarked & (pred > 0)).any():
-            check.add(str(mask), "mismatch", f"it is not {chances} at the threshold {threshold}")
+    if isinstance(threshold, float) and contradicts(pred > 0, shown, threshold):
+        check.add(str(mask), "mismatch", f"it is not {chances} at the threshold {threshold}")
+
+
+def contradicts(pred: np.ndarray, shown: np.ndarray, threshold: float) -> bool:
+    """Whether a mask cannot be that of probabilities at a threshold.
+
+    Only the one shade to which probabilities on both sides of the threshold are rounded leaves a pixel open; at 0.5
+    there is none.
+
+    Args:
+        pred: the predicted mask, bool (H, W).
+        shown: the probabilities, rounded to 8 bits as `evaluate` does, uint8 (H, W).
+        threshold: from which on a probability, in 32 bits, is marked.
+    """
+    with np.errstate(over="ignore"):
+        least = np.float32(threshold)
+    below = np.nextafter(least, np.float32(-np.inf))
+    lowest_marked, highest_unmarked = (np.round(chance * 255) for chance in (least, below))
+    return bool(((shown > highest_unmarked) & ~pred).any() or ((shown < lowest_marked) & pred).any())
 
 
 def of_mask(tolerance: float, pred: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, tuple[float, float]]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from stages.common.core.files import read_png, write_png
 from tools.audit.check_data import read_picture
+from tools.audit.check_predictions import contradicts
 from tools.audit.check_scores import choice, expected_device
 from tools.audit.findings import Check
 from tools.audit.tables import compare_records
@@ -175,3 +176,24 @@ def test_a_device_can_be_a_gpu_of_any_name_where_one_may_be_taken(
     said: Any, accelerator: str, portable: bool, expected: str
 ) -> None:
     assert expected_device(said, accelerator, portable) == expected
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.1, 0.3, 0.31, 0.9, 1e300])
+def test_a_mask_follows_from_probabilities_of_8_bits_but_for_one_shade_at_most(threshold: float) -> None:
+    """127 is below 0.5 and 128 is not: each pixel of these shades that is free could make a score better."""
+    at = np.float32(min(threshold, 1))
+    near = [np.nextafter(at, np.float32(-1)), at, np.nextafter(at, np.float32(2))]
+    chances = np.array([*near, *np.linspace(0, 1, 5000)], np.float32).clip(0, 1)[None]
+    shown, mask = np.round(chances * 255).astype(np.uint8), chances >= threshold
+    assert not contradicts(mask, shown, threshold)
+    free = {
+        int(shown[pixel]) for pixel in np.ndindex(mask.shape) if not contradicts(flip(mask, pixel), shown, threshold)
+    }
+    assert len(free) <= (0 if threshold in (0.5, 1.0, 0.0) else 1)
+
+
+def flip(mask: np.ndarray, pixel: tuple[int, ...]) -> np.ndarray:
+    """A mask with one pixel turned over."""
+    turned = mask.copy()
+    turned[pixel] ^= True
+    return turned
