@@ -12,6 +12,7 @@ from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
 from tools.audit.check_documents import DOCUMENTS
+from tools.audit.check_links import links
 from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import commit_of, git, leads_out, read_lock
 from tools.temporary import temporary_folder
@@ -115,9 +116,13 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
         words: further options; paths in them are absolute.
     Returns:
         Its exit code.
+    Raises:
+        UserError: there is no such commit, or an output is a link that could lead another reader elsewhere.
     """
     with clean_clone(root, revision) as clone:
         lock = read_lock(clone)
+        if found := [f"{name}: {message}" for name, message in links(root, lock)]:
+            raise error_list("expected files, of which a copy says what each reader sees, found these links", found)
         with busy("verify: copies outputs"):
             inputs_and_outputs = {path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}
             for path in (*sorted(inputs_and_outputs), *DOCUMENTS):

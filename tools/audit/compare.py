@@ -6,6 +6,7 @@ from stages.common.analysis.formatting import device_in_words
 from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files, check_ignored
+from tools.audit.check_links import check_links
 from tools.audit.check_record import PIPELINE
 from tools.audit.check_repeatable import brought_along
 from tools.audit.commit_files import commit_files, committed_texts
@@ -67,6 +68,7 @@ def changed_since(project: Project) -> list[str]:
     check = Check()
     check_files(project, check)
     check_ignored(project, check)
+    check_links(project, check)
     return [finding.name for finding in sorted(check.findings) if project.lock.output_of(finding.name)]
 
 

@@ -13,6 +13,7 @@ from tools.audit.check_copies import check_near_copies
 from tools.audit.check_data import check_dataset, check_films, check_raw
 from tools.audit.check_documents import check_exports, check_page
 from tools.audit.check_files import check_files, check_ignored, check_leftovers
+from tools.audit.check_links import check_links
 from tools.audit.check_params import check_params
 from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_predictions import check_counts
@@ -56,6 +57,7 @@ def verify(project: Project, deep: bool = False) -> Check:
             check.add(name, "missing", "a stage of dvc.yaml that dvc.lock knows nothing of; run `dvc repro`")
     check_files(project, check)
     check_ignored(project, check)
+    check_links(project, check)
     check_leftovers(project, check)
     if check.whole(PIPELINE):
         check_record(project, check)
