@@ -137,8 +137,8 @@ def mode_and_blob(path: Path, like: str) -> tuple[str, str] | None:
 
 
 def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[str]:
-    """What no commit has of the code that Python would import, of what lies beside that of the stages, of the pins and
-    of the rules by which DVC ignores.
+    """What no commit has of the code that Python would import, of what lies beside it, of the pins and of the rules by
+    which DVC ignores.
     """
     for folder, below, names in os.walk(root):
         place = Path(folder).relative_to(root)
@@ -167,7 +167,9 @@ def further_pipelines(root: Path) -> Iterator[str]:
 
 
 def belongs_to_code(place: Path, name: str) -> bool:
-    """Whether a file is code that Python would import, or stands beside a stage's, which could read it.
+    """Whether a file is code that Python would import, or stands beside such code, which could read it.
+
+    A page's template runs what it says, and Jinja takes one beside the code before one that all pages share.
 
     Byte code has two dots in its name in `__pycache__`, where Python looks for what a source compiles to; a module
     without them can be imported from there as from any folder.
@@ -176,7 +178,7 @@ def belongs_to_code(place: Path, name: str) -> bool:
         return False
     if "__pycache__" in place.parts:
         return name.endswith(SUFFIXES) and name.count(".") == 1
-    return place.parts[0] == "stages" or name.endswith(SUFFIXES)
+    return True
 
 
 def shadows(root: Path) -> Iterator[str]:

@@ -287,17 +287,21 @@ def test_figures_follow_settings_at_the_root(tmp_path: Path) -> None:
     assert run(tmp_path, sys.executable, "-c", ask).strip() == "red"
 
 
-def test_a_module_among_byte_code_and_a_file_beside_a_stages_code_are_named(tmp_path: Path) -> None:
-    """A committed `from stages.train.__pycache__.evil import X` would run what no commit has; DVC does not see it."""
-    (tmp_path / "tools").mkdir()
+def test_a_module_among_byte_code_and_files_beside_code_are_named(tmp_path: Path) -> None:
+    """A committed `from stages.train.__pycache__.evil import X` would run what no commit has; DVC does not see it. A
+    template beside that of a page is taken before the shared one of its name, and runs what it says.
+    """
+    (tmp_path / "tools/audit").mkdir(parents=True)
     project = committed(tmp_path, **{"tools/a.py": ""})
     cached = tmp_path / "stages/train/__pycache__"
     cached.mkdir(parents=True)
     for name in ("evil.py", "loop.cpython-311.pyc", "loop.cpython-311.opt-1.pyc", "loop.cpython-311.pyc.13981"):
         (cached / name).write_text("")
     (tmp_path / "stages/train/weights.json").write_text("{}")
-    (tmp_path / "tools/notes.txt").write_text("")
-    assert named(project) == ["stages/train/weights.json", "stages/train/__pycache__/evil.py"]
+    (tmp_path / "tools/audit/head.html").write_text("{{ cycler.__init__.__globals__.os.remove('/tmp/x') }}")
+    assert named(project) == [
+        "stages/train/weights.json", "stages/train/__pycache__/evil.py", "tools/audit/head.html"
+    ]  # fmt: skip
 
 
 def test_a_link_in_the_commit_is_named_since_nobody_has_committed_what_it_leads_to(tmp_path: Path) -> None:
