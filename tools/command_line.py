@@ -429,11 +429,12 @@ def verify(
         bool, typer.Option("--deep", help="Also compute again what follows from pictures and tables.")
     ] = False,
     rerun: Annotated[
-        str, typer.Option(metavar="STAGES", help="Run these, so many at random, or `all` again and compare bytes.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="STAGES", help="Run these, so many at random, or `all` again and compare bytes."),
+    ] = None,
     commit: Annotated[
-        str, typer.Option(metavar="REV", help="Check by the code and records of this commit, in a clean clone.")
-    ] = "",
+        str | None, typer.Option(metavar="REV", help="Check by the code and records of this commit, in a clean clone.")
+    ] = None,
     format_: Annotated[Form, typer.Option("--format", help="Form of the output.")] = "text",
     signed: Annotated[
         Path | None, typer.Option(metavar="EVIDENCE", help="Hold all files to a signed document.")
@@ -446,12 +447,15 @@ def verify(
     """
     if (signed is None) != (key is None):
         raise typer.BadParameter("--signed and --key belong together", param_hint="--signed")
+    for option, value in (("--commit", commit), ("--rerun", rerun)):
+        if value == "":  # it would be a weaker check than the one that was asked for
+            raise typer.BadParameter("expected a word, found none, as of a variable that is not set", param_hint=option)
     from tools.audit.actions import verify_project, verify_revision
 
     begin_working()
     if commit:
-        raise typer.Exit(verify_revision(commit, deep, rerun, format_, signed, key))
-    raise typer.Exit(verify_project(deep, rerun, format_, signed, key))
+        raise typer.Exit(verify_revision(commit, deep, rerun or "", format_, signed, key))
+    raise typer.Exit(verify_project(deep, rerun or "", format_, signed, key))
 
 
 @audit.command()

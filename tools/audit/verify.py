@@ -73,7 +73,7 @@ def verify(project: Project, deep: bool = False) -> Check:
 
 
 def stages_named(project: Project, names: str) -> list[Stage]:
-    """The stages of a comma-separated list, so many at random, or all.
+    """The stages of a comma-separated list, each once, so many at random, or all.
 
     Raises:
         UserError: dvc.lock has no such stage.
@@ -83,11 +83,11 @@ def stages_named(project: Project, names: str) -> list[Stage]:
         return list(stages.values())
     if names.isdecimal():
         return random.sample(list(stages.values()), min(int(names), len(stages)))
-    for name in names.split(","):
+    for name in dict.fromkeys(names.split(",")):
         if name not in stages:
             names_of_all = ", ".join(sorted(stages))
             raise UserError(
                 f"--rerun {name}: expected stages of dvc.lock ({names_of_all}), a number, or `all`; found none of that "
                 "name"
             )
-    return [stages[name] for name in names.split(",")]
+    return [stages[name] for name in dict.fromkeys(names.split(","))]

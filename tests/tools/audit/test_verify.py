@@ -32,7 +32,7 @@ from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage, read_lock
 from tools.audit.findings import Check
 from tools.audit.trace import Project
-from tools.audit.verify import verify
+from tools.audit.verify import stages_named, verify
 
 pytestmark = pytest.mark.slow
 RUN = "reports/evaluation/adaptive/seed-1-fold-1"
@@ -492,6 +492,17 @@ def test_a_random_sample_runs_again(
 def test_an_unknown_stage_is_one_sentence(where: tuple[str, ...], project: Path) -> None:
     output = run(project, "wrist", "audit", "verify", *where, "--rerun", "trian", code=1)
     assert output.startswith("wrist: --rerun trian: expected stages of dvc.lock (annotate, ")
+
+
+@pytest.mark.parametrize("option", ["--commit", "--rerun"])
+def test_a_variable_that_is_not_set_asks_for_no_weaker_check(option: str, project: Path) -> None:
+    """A script writes `--commit "$TAG"`."""
+    assert f"Invalid value for {option}" in run(project, "wrist", "audit", "verify", option, "", code=2)
+
+
+def test_a_stage_that_is_asked_for_twice_runs_once(project: Path) -> None:
+    """The last line counts how many of all ran."""
+    assert [stage.name for stage in stages_named(Project(project), "report,annotate,report")] == ["report", "annotate"]
 
 
 def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> None:
