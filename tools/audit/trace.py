@@ -34,6 +34,7 @@ from tools.audit.dvc_lock import Lock, Stage, commits_of, read_lock
 from tools.audit.graph import Graph
 from tools.audit.recipes import pretrained_of, recipe_of
 
+csv.field_size_limit(2**31 - 1)  # of a cell, in this process: a table of any kind is read, and its fault is named
 REPORT = str(REPORTS / COMPARISON.name)
 Row = dict[str, str]  # cells as they are printed
 

@@ -143,6 +143,22 @@ def test_a_table_that_lacks_what_is_asked_for_is_one_sentence(path: str, project
         assert str(project) not in sentence
 
 
+def test_a_cell_of_any_length_is_read(project: Path) -> None:
+    """Python's own limit is 131,072 characters, beyond which it fails."""
+    path = project / "data/raw/files.csv"
+    before = path.read_text()
+    cells = before.splitlines()[1].split(",")
+    name = "x" * 200_000
+    path.unlink()
+    path.write_text(before.replace(cells[3], name, 1))
+    try:
+        graph, _ = trace(Project(project), cells[0])
+    finally:
+        path.unlink()
+        path.write_text(before)
+    assert any(name in node for node in graph.nodes)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_model_whose_record_is_damaged_is_one_sentence(content: str, project: Path) -> None:
     path = project / f"models/adaptive/{RUN}/model.json"
