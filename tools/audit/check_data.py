@@ -39,6 +39,7 @@ from tools.audit.trace import Project
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
 GREY = ("L", "I;16")  # modes of pictures that stages write
 PLAIN = re.compile(rb"IHDR(IDAT)+IEND")  # the names of all that is in them
+PSEUDONYM = re.compile("[0-9a-f]{16}")  # a spreadsheet makes a number of one without letters
 COPIED = ["image_id", "patient_id", "group", "source", "modality"]
 
 
@@ -141,6 +142,9 @@ def check_withdrawn(root: Path, check: Check, patients: set[str]) -> None:
     if found != expected:
         check.add(str(copied), "mismatch", f"it is not {pinned}, which ingest copies")
     for row in expected:
+        if not PSEUDONYM.fullmatch(row["patient_id"]):
+            message = f"{row['patient_id']!r} is no pseudonym (16 of 0-9 and a-f), and takes no film out; correct it"
+            check.add(f"{pinned}: {row['patient_id']}", "mismatch", message)
         if row["patient_id"] in patients:
             check.add(f"{MANIFEST_CSV}: {row['patient_id']}", "mismatch", f"{pinned} says that this patient withdrew")
 

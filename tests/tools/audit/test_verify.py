@@ -35,6 +35,7 @@ from tools.audit.trace import Project
 from tools.audit.verify import stages_named, verify
 
 pytestmark = pytest.mark.slow
+PATIENT = "4f4f64c971b7fe56"
 RUN = "reports/evaluation/adaptive/seed-1-fold-1"
 SCORES = f"{RUN}/per_image.csv"
 
@@ -365,18 +366,31 @@ def test_near_copies_in_two_groups_are_named(own: Path) -> None:
     assert names == [f"data/raw/manifest.csv: {image}/group" for image in (max(test, train),)]
 
 
-@pytest.mark.parametrize("copied", ["patient_id,withdrawn\np1,2026-11-25\n", "patient_id,withdrawn\n", "x\n", None])
+@pytest.mark.parametrize(
+    "copied", [f"patient_id,withdrawn\n{PATIENT},2026-11-25\n", "patient_id,withdrawn\n", "x\n", None]
+)
 def test_films_of_a_patient_who_withdrew_are_named(copied: str | None, tmp_path: Path) -> None:
     (tmp_path / "data/pins").mkdir(parents=True)
     (tmp_path / "data/raw").mkdir()
-    (tmp_path / "data/pins/withdrawn.csv").write_text("patient_id,withdrawn\np1,2026-11-25\n")
+    (tmp_path / "data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn\n{PATIENT},2026-11-25\n")
     if copied is not None:
         (tmp_path / "data/raw/withdrawn.csv").write_text(copied)
     check = Check()
-    check_withdrawn(tmp_path, check, {"p1", "p2"})
+    check_withdrawn(tmp_path, check, {PATIENT, "p2"})
     names = [finding.name for finding in check.findings]
-    assert ("data/raw/manifest.csv: p1" in names) is (copied != "x\n")
+    assert (f"data/raw/manifest.csv: {PATIENT}" in names) is (copied != "x\n")
     assert ("data/raw/withdrawn.csv" in names) is (copied is None or "2026" not in copied)
+
+
+@pytest.mark.parametrize("pseudonym", [PATIENT.upper(), f" {PATIENT}", "1.23457E+15"])
+def test_a_withdrawal_that_takes_no_film_out_is_named(pseudonym: str, tmp_path: Path) -> None:
+    """As a hand or a spreadsheet writes a pseudonym: the patient's films would stay, and seem to be gone."""
+    for folder in ("data/pins", "data/raw"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn\n{pseudonym},2026-11-25\n")
+    check = Check()
+    check_withdrawn(tmp_path, check, {PATIENT})
+    assert [finding.name for finding in check.findings] == [f"data/pins/withdrawn.csv: {pseudonym}"]
 
 
 def test_code_that_git_does_not_have_or_was_told_to_overlook_is_named(own: Path) -> None:
