@@ -1,17 +1,23 @@
 """Every input and output of dvc.lock by its md5, folders file by file."""
 
 import hashlib
+import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 
-from stages.common.data.layout import MODELS, RAW, REPORTS
+from stages.common.core.errors import UserError
+from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, RAW, REPORTS, SWEEP_PAGE
 from tools.audit.check_record import covered, overlap
+from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import file_md5, files_below, folder_md5, hash_files, listing, object_path, size
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
 BYTE_CODE = re.compile(r".+\.pyc(\.\d+)?")  # or half-written by Python
 PARTIAL = re.compile(r"\..*-partial-.*")  # as .dvcignore has it
+BY_COMMANDS = tuple(map(str, (AUDIT_PAGE, DATA_DOCS, LIVE, SWEEP_PAGE)))  # in `reports`, no outputs of stages
 
 
 def check_files(project: Project, check: Check) -> None:
@@ -86,6 +92,42 @@ def check_leftovers(project: Project, check: Check) -> None:
             if not covered(name, found) and not covered(name, inputs):
                 found.append(name)
                 check.add(name, "extra", "a program that was killed left it, or one writes it now; else remove it")
+
+
+def check_beside(project: Project, check: Check) -> None:
+    """What lies in `models` and `reports` and is neither of a stage nor of the last commit, nor of a command.
+
+    People take it for a result, and git does not list it, since stages also build beside their outputs.
+    """
+    try:
+        tracked = commit_files(project.root, "HEAD")
+    except UserError:  # named by another check
+        return
+    stages = project.lock.stages.values()
+    known = {*BY_COMMANDS, *tracked, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
+    for folder in (MODELS, REPORTS):
+        for path in filter(check.whole, strangers(project.root, folder, known)):
+            check.add(path, "extra", "no stage wrote it, and no commit has it: remove it, or move it elsewhere")
+
+
+def strangers(root: Path, folder: Path, known: set[str]) -> Iterator[str]:
+    """What lies in a folder and is not known: files, links, and folders with any of them, where nothing in these is.
+
+    Args:
+        root: of the project.
+        folder: from the root.
+        known: paths of files and folders.
+    """
+    for entry in sorted(os.scandir(root / folder), key=lambda entry: entry.name):
+        path = folder / entry.name
+        if covered(str(path), known):
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            yield str(path)
+        elif any(name.startswith(f"{path}/") for name in known):
+            yield from strangers(root, path, known)
+        elif any(files for _, _, files in os.walk(root / path)):
+            yield str(path)
 
 
 def check_parent(project: Project, check: Check, path: str, md5: str, inside: list[str]) -> None:

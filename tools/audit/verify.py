@@ -12,7 +12,7 @@ from tools.audit.check_code import check_bytecode, check_code, check_lock_commit
 from tools.audit.check_copies import check_near_copies
 from tools.audit.check_data import check_dataset, check_films, check_raw
 from tools.audit.check_documents import check_exports, check_page
-from tools.audit.check_files import check_files, check_ignored, check_leftovers
+from tools.audit.check_files import check_beside, check_files, check_ignored, check_leftovers
 from tools.audit.check_links import check_links
 from tools.audit.check_params import check_params
 from tools.audit.check_pipeline import check_pipeline
@@ -59,6 +59,7 @@ def verify(project: Project, deep: bool = False) -> Check:
     check_ignored(project, check)
     check_links(project, check)
     check_leftovers(project, check)
+    check_beside(project, check)
     if check.whole(PIPELINE):
         check_record(project, check)
     check_lock_committed(project, check)

@@ -177,6 +177,25 @@ def test_what_is_missing_and_what_nobody_wrote_are_named(project: Path) -> None:
         (project / "models/adaptive/seed-1-fold-1/notes.txt").unlink()
 
 
+def test_results_that_no_stage_wrote_are_named(project: Path) -> None:
+    """What commands write there is known, and a folder without files is no result."""
+    forged = ["reports/results.csv", "reports/evaluation/summary.csv", "reports/validation/adaptive-2-1.json"]
+    more = ["models/best/model.json", "reports/sweep.html", "reports/former/evaluation"]
+    for path in (*forged, *more):
+        (project / path).parent.mkdir(exist_ok=True)
+        (project / path).touch()
+    (project / "reports/former/evaluation").unlink()
+    (project / "reports/shown").symlink_to("/proc/self/cwd/predictions")
+    try:
+        found = discrepancies(project, deep=False)
+    finally:
+        for path in (*forged, *more[:2], "reports/shown"):
+            (project / path).unlink()
+        (project / "models/best").rmdir()
+        (project / "reports/former").rmdir()
+    assert found == [("extra", path) for path in sorted([*forged, "models/best", "reports/shown"])]
+
+
 def test_an_output_whose_account_does_not_add_up_is_never_accepted(own: Path) -> None:
     """As a killed stage or a forger leaves it, recorded by DVC and committed, so that every hash agrees."""
     pictures = [first(own, f"{folder}/*.png") for folder in (
