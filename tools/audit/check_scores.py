@@ -177,7 +177,7 @@ def alike(found: Any, expected: Any) -> bool:
     """Whether two numbers, or arrays of them, are nearly one."""
     try:
         one, other = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     scale = float(np.abs(other).max())
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=NEARLY, atol=NEARLY * scale))

@@ -47,7 +47,7 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
         if check.whole(path):
             check.add_first_line(path, text, as_table(text, table), "the pipeline")
         return table.parse(project.root / path) if check.whole(path) else None
-    except (OSError, ValueError, csv.Error, UserError):
+    except (OSError, ValueError, OverflowError, csv.Error, UserError):
         check.add(path, "mismatch", "it cannot be read as the pipeline's table")
         return None
 
@@ -160,7 +160,10 @@ def same(found: Any, expected: Any, close: float = CLOSE) -> bool:
         return False  # `true` is no 1 for a reader
     if isinstance(found, str | bool | list | dict) or isinstance(expected, str | bool | list | dict):
         return bool(found == expected)
-    return math.isclose(float(found), float(expected), rel_tol=close, abs_tol=1e-12)
+    try:
+        return math.isclose(float(found), float(expected), rel_tol=close, abs_tol=1e-12)
+    except OverflowError:  # a whole number beyond all decimal ones
+        return False
 
 
 def is_undefined(value: Any) -> bool:

@@ -81,6 +81,8 @@ class Project:
                 table.parse(file)
             except UserError as error:
                 raise UserError(f"{folder}/{error}") from None
+            except OverflowError:
+                raise UserError(f"{path}: expected whole numbers of at most 64 bits, found a longer one") from None
             file.seek(0)
             return list(csv.DictReader(file, restval=""))
 

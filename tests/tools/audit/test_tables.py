@@ -11,6 +11,7 @@ import pytest
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_json
 from stages.common.data.tables import Table
+from tools.audit.check_scores import alike
 from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.findings import Check
 from tools.audit.tables import compare_records, read_record, read_table, same
@@ -51,6 +52,14 @@ def test_a_blank_is_no_text_in_a_record() -> None:
     assert not check.findings
 
 
+def test_a_whole_number_beyond_all_decimal_ones_is_named() -> None:
+    """JSON has them of any length."""
+    compare_records(check := Check(), "model.json", {"epoch": 10**400}, {"epoch": 2})
+    assert [finding.name for finding in check.findings] == ["model.json: epoch"]
+    assert not alike(10**400, 0.5)
+    assert not alike([10**400], [0.5])
+
+
 class Example(TypedDict):
     film: str
     count: int
@@ -73,6 +82,7 @@ class Example(TypedDict):
         ("a,1,0.0,True", "a,1,-0.00,True"),
         ("a,1,0.5,True", "a,1,0.5,True\r"),
         ("a,1,0.5,True", "a,1,0.5,True\0"),
+        ("a,1,0.5,True", f"a,{10**400},0.5,True"),
     ],
 )
 def test_a_table_that_the_pipeline_writes_in_another_form_is_named(row: str, form: str, tmp_path: Path) -> None:
