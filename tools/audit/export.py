@@ -34,7 +34,7 @@ from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
 from tools.audit.dvc_lock import LOCK, Stage, git
 from tools.audit.own_output import json_of, require_own_output
-from tools.audit.trace import REPORT, Project, model_facts
+from tools.audit.trace import GAIN, REPORT, Project, model_facts
 from tools.doctor.packages import installed_version, read_pins
 
 NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"
@@ -52,7 +52,7 @@ PROFILES = {"process": "Process Run Crate", "workflow": "Workflow Run Crate"}
 PROFILE_VERSION = "0.5"
 # Terms that the context of RO-Crate 1.2 lacks: without them readers drop the hashes.
 TERMS = {"md5": "https://w3id.org/ro/terms/workflow-run#md5"}
-NUMBERS = (*VARIANTS, "adaptive - baseline")  # the rows of the comparison that are this project's own
+NUMBERS = (*VARIANTS, GAIN)  # the rows of the comparison that are this project's own
 INGEST = "ingest"  # the stage that reads the sources
 DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")

@@ -27,8 +27,9 @@ from stages.common.data.layout import (
     map_file,
 )
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
+from stages.common.data.tables import ANNOTATIONS, COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
 from stages.common.model.metrics import COUNTS
+from stages.report.published import PUBLISHED
 from tools.audit.dvc_cache import listing
 from tools.audit.dvc_lock import Lock, Stage, commits_of, read_lock
 from tools.audit.graph import Graph
@@ -36,6 +37,7 @@ from tools.audit.recipes import pretrained_of, recipe_of
 
 csv.field_size_limit(2**31 - 1)  # of a cell, in this process: a table of any kind is read, and its fault is named
 REPORT = str(REPORTS / COMPARISON.name)
+GAIN = "adaptive - baseline"  # the row of the difference
 Row = dict[str, str]  # cells as they are printed
 
 
@@ -194,11 +196,12 @@ def number(project: Project, graph: Graph, line: Row, column: str) -> str:
     name = f"{line['row']}/{column}"
     value, table = line[column], artefact(project, graph, REPORT, deep=False)
     graph.add(name, "number", table, value=value, films=line["images"].removesuffix(".0"))
-    variants = [variant for variant in VARIANTS if variant in line["row"]] or list(VARIANTS)
+    row = line["row"]
+    variants = VARIANTS if row == GAIN else (row,)
     for run in project.runs:
         if run.variant in variants:
             graph.add(table, "file", counts(project, graph, run))
-    if line["row"] not in (*VARIANTS, "adaptive - baseline"):
+    if row not in (*VARIANTS, GAIN, *PUBLISHED):  # predictors without a network; the published numbers are code
         graph.add(table, "file", artefact(project, graph, str(DATASET)))
     return name
 

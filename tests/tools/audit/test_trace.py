@@ -61,13 +61,28 @@ def test_the_difference_leads_to_both_models(project: Path) -> None:
     assert names(graph, start) >= {f"models/adaptive/{RUN}", f"models/baseline/{RUN}"}
 
 
+def test_numbers_without_a_network_lead_to_none(project: Path) -> None:
+    """Predictors that cost nothing follow from the films; published numbers stand in the code of the report."""
+    trivial, published = (
+        trace(Project(project), f"{row}/f1") for row in ("Otsu's threshold", "paper, adaptive weights")
+    )
+    assert names(*trivial) >= {"data/dataset", "data/incoming", "code of report"}
+    assert names(*published) == {
+        "paper, adaptive weights/f1",
+        "reports/comparison.csv",
+        "params of report",
+        "code of report",
+    }
+    assert not [name for name in names(*trivial) if name.startswith(("models/", "reports/evaluation/"))]
+
+
 def test_a_test_film_leads_from_its_file_to_the_cells(project: Path) -> None:
     split = pd.read_csv("data/dataset/split.csv").set_index("image_id")
     image = split.index[split["split"] == "test"][0]
     found = Project(project)
     graph, start = trace(found, image)
     files = [row for row in found.files if row["image_id"] == image]
-    assert {f"{row['source']}: {row['file']}" for row in files if row["role"] != "labels"} <= names(graph, start)
+    assert {f"{row['source']}: {row['file']}" for row in files} <= names(graph, start)
     below = names(graph, start, down=True)
     assert below >= {f"reports/evaluation/adaptive/{RUN}/mask/{image}.png", "adaptive/*", "baseline/*"}
     scores = pd.read_csv(f"reports/evaluation/adaptive/{RUN}/per_image.csv").set_index("image_id").loc[image]
