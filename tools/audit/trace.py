@@ -64,6 +64,15 @@ class Project:
         return self.rows(RAW, FILES)
 
     @cached_property
+    def label_files(self) -> dict[str, list[str]]:
+        """The annotation files of each film as its shapes name them; a hospital's are not named there."""
+        names: dict[str, list[str]] = {}
+        for row in self.rows(RAW, ANNOTATIONS):
+            files = names.setdefault(row["image_id"], [])
+            files += [row["file"]] if row["file"] and row["file"] not in files else []
+        return names
+
+    @cached_property
     def runs(self) -> list[Run]:
         """Every evaluation that dvc.lock holds, sorted by its folder."""
         folders = (out for out in sorted(self.lock.hashes) if Path(out).parent.parent == EVALUATION)
@@ -179,6 +188,7 @@ def images_of(project: Project, what: str) -> list[str]:
         return [what]
     named = {row["image_id"] for row in project.files if what in (row["sha256"], row["file"], Path(row["file"]).name)}
     named |= {image for image, row in project.films.items() if what == row["patient_id"]}
+    named |= {image for image, files in project.label_files.items() if what in (*files, *(Path(f).name for f in files))}
     return sorted(named & set(project.films))
 
 
@@ -298,12 +308,17 @@ def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
 
 
 def film(project: Project, graph: Graph, image: str) -> None:
-    """One film: from its source file, by every picture of it, to the counts and cells that it is part of."""
+    """One film: from its source files, by every picture of it, to the counts and cells that it is part of."""
     row, split = project.films[image], project.split.get(image, {})
     sources = []
     for item in (item for item in project.files if item["image_id"] == image):
         facts = {"role": item["role"], "sha256": item["sha256"], "source": item["source"], "licence": item["licence"]}
         sources.append(graph.add(f"{item['source']}: {item['file']}", "source file", **facts))
+    known = {item["file"] for item in project.files if item["image_id"] == image}
+    for name in project.label_files.get(image, []):
+        if name not in known:  # one of many films, which the list of each film's own files lacks
+            facts = {"role": "labels", "source": row["source"], "licence": row["licence"]}
+            sources.append(graph.add(f"{row['source']}: {name}", "source file", **facts))
     facts = {key: row[key] for key in ("patient_id", "modality", "licence", "key_id")}
     graph.add(image, "film", **facts, **{"in the split": split.get("split", "unused")})
 
@@ -314,7 +329,7 @@ def film(project: Project, graph: Graph, image: str) -> None:
     films = [name for name in sources if graph.nodes[name].facts["role"] != "labels"]
     labels = [name for name in sources if name not in films]
     raw = picture(image_file(RAW, image), *films, sha256=row["file_sha256"])
-    graph.add(image, "film", raw)
+    graph.add(image, "film", raw, *labels)
     prepared = picture(image_file(PREPROCESSED, image), raw)
     levels = picture(image_file(LEVELS, image), prepared)
     side = split.get("split", "unused")

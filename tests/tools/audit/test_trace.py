@@ -11,7 +11,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET, RAW
-from stages.common.data.tables import FILES, MANIFEST, SPLIT
+from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, SPLIT
 from tests.helpers.commands import wrist
 from tests.helpers.forgeries import forged_tables, replace
 from tests.helpers.params import change_params
@@ -90,6 +90,23 @@ def test_a_test_film_leads_from_its_file_to_the_cells(project: Path) -> None:
     assert (line["TP"], line["FN"]) == (scores["tp"], scores["fn"])
     mask = project / f"data/dataset/test_mask/{image}.png"
     assert graph.nodes[f"data/dataset/test_mask/{image}.png"].facts["md5"] == hashlib.md5(mask.read_bytes()).hexdigest()
+
+
+def test_a_film_leads_to_the_annotation_file_that_many_share(own: Path) -> None:
+    """Such a file stands in `annotations.csv` alone."""
+    shapes, files = (own / RAW / table.name for table in (ANNOTATIONS, FILES))
+    pd.read_csv(shapes).assign(file="set/boxes.json").to_csv(shapes, index=False)
+    pd.read_csv(files).query("role == 'film'").to_csv(files, index=False)
+    found = Project(own)
+    image = next(image for image, row in found.films.items() if found.side(image, found.runs[0]) == "test")
+    graph, start = trace(found, image)
+    node = f"{found.films[image]['source']}: set/boxes.json"
+    assert node in names(graph, start)
+    assert node in graph.origins[f"data/dataset/test_mask/{image}.png"]
+    assert graph.nodes[node].facts == {
+        "role": "labels", "source": found.films[image]["source"], "licence": found.films[image]["licence"]
+    }  # fmt: skip
+    assert {row["image_id"] for row in found.rows(RAW, ANNOTATIONS)} <= trace(found, "boxes.json")[0].nodes.keys()
 
 
 def test_a_train_film_leads_to_the_models_that_learnt_from_it(project: Path) -> None:
