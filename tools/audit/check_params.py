@@ -27,17 +27,22 @@ def check_params(project: Project, check: Check) -> None:
         for key, value in stage.params.items():
             for where, params in ((str(PARAMS), here), (f"{PARAMS} of the last commit", committed)):
                 for leaf, expected, actual in differences(key, value, lookup(params, key) if params else value):
-                    messages.setdefault(leaf, f"{stage.name} ran with {expected}, {where} has {actual}")
+                    has = "no such key" if actual is None else actual
+                    messages.setdefault(leaf, f"{stage.name} ran with {expected}, {where} has {has}")
     for leaf, message in messages.items():
         if not any(leaf.startswith(f"{other}.") for other in messages):
             check.add(f"{PARAMS}: {leaf}", "mismatch", message)
 
 
 def differences(key: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Leaves that differ, by their dotted name."""
+    """Leaves that differ, by their dotted name; one that is not there has None, and differs from one that is None."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         for name in sorted(expected.keys() | actual.keys()):
-            yield from differences(f"{key}.{name}", expected.get(name), actual.get(name))
+            found = expected.get(name), actual.get(name)
+            if name in expected and name in actual:
+                yield from differences(f"{key}.{name}", *found)
+            else:
+                yield f"{key}.{name}", *found
     elif not is_same(expected, actual):
         yield key, expected, actual
 
@@ -46,4 +51,6 @@ def is_same(one: Any, other: Any) -> bool:
     """Whether two values are one: 0 and 0.0 are for a stage, 1 and `true` are not."""
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(value, other[name]) for name, value in one.items())
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

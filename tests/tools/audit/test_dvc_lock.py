@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -49,9 +49,15 @@ def test_params_that_say_something_twice_or_nothing_are_one_sentence(text: str) 
 
 
 def test_a_yes_is_no_number_among_parameters() -> None:
-    pairs = [(True, 1), ([True], [1]), ({"mirror": False}, {"mirror": 0})]
+    pairs = [(True, 1), ([True], [1]), ({"mirror": False}, {"mirror": 0}), ([{"flip": [True]}], [{"flip": [1]}])]
     assert all(list(differences("evaluate", *pair)) for pair in pairs)
     assert not any(list(differences("evaluate", *pair)) for pair in [(1, 1.0), ([True, 0.0], [True, 0])])
+
+
+@pytest.mark.parametrize("pair", [({"seed": None}, {}), ({}, {"seed": None}), ([{"seed": None}], [{}])])
+def test_a_parameter_that_is_not_there_is_none_that_is_null(pair: tuple[Any, Any]) -> None:
+    """A trace would show it, and DVC takes the stage for changed."""
+    assert list(differences("train", *pair))
 
 
 @pytest.mark.parametrize(
