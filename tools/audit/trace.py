@@ -184,10 +184,11 @@ def model_of(what: str) -> str:
 
 def images_of(project: Project, what: str) -> list[str]:
     """The films that are called so, come from the file that is, or are of the patient who is."""
-    if what in project.films:
-        return [what]
+    of_patient = {image for image, row in project.films.items() if what == row["patient_id"]}
+    if what in project.films:  # which a film of another patient may be called, too
+        return sorted({what, *of_patient})
     named = {row["image_id"] for row in project.files if what in (row["sha256"], row["file"], Path(row["file"]).name)}
-    named |= {image for image, row in project.films.items() if what == row["patient_id"]}
+    named |= of_patient
     named |= {image for image, files in project.label_files.items() if what in (*files, *(Path(f).name for f in files))}
     return sorted(named & set(project.films))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import write_bytes
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
@@ -127,11 +127,19 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     Args:
         what: as for `film_files`; a film stands for its patient.
     Raises:
-        UserError: no version of the data in this cache has it, and it is not recorded as withdrawn.
+        UserError: no version of the data in this cache has it, and it is not recorded as withdrawn; or films of
+            several patients are called so.
     """
     versions = versions_of(project)
     rows = {raw: films or [] for raw, films in rows_of(project, versions).items()}
-    patients = {row["patient_id"] for films in rows.values() for row in films if what in names_of(row)}
+    called = [patients_called(films, what) for films in rows.values()]
+    if several := [found for found in called if len(found) > 1]:
+        raise UserError(
+            f"{what}: expected the name of one patient's film, found films of {first_few(sorted(several[0]))} that are "
+            "called so; name one of these pseudonyms"
+        )
+    patients = {patient for found in called for patient in found}
+    patients = {what} if what in patients else patients
     if not patients and what in {row["patient_id"] for row in read_withdrawn(project.root / WITHDRAWN_PINS)}:
         patients = {what}
     if not patients:
@@ -157,6 +165,12 @@ def rows_of(project: Project, versions: list[Version]) -> dict[str, list[dict[st
     if rows.get(here) is None and file.is_file():
         rows[here] = table_rows(file)
     return rows
+
+
+def patients_called(films: list[dict[str, str]], what: str) -> set[str]:
+    """The patients of one version whose pseudonym that is; if it is none, those with a film of that name."""
+    found = {row["patient_id"] for row in films if what in names_of(row)}
+    return {what} if what in found else found
 
 
 def names_of(row: dict[str, str]) -> tuple[str, ...]:
@@ -401,7 +415,7 @@ def films_left(project: Project, patient: str) -> str:
         patient: as for `patient_files`.
     """
     rows = cached_rows(project.root, project.lock.hashes.get(str(RAW), "")) or []
-    patients = {row["patient_id"] for row in rows if patient in names_of(row)}
+    patients = patients_called(rows, patient)
     left = sum(row["patient_id"] not in patients for row in rows)
     split = lookup(params_of(project.root), "annotate.split") or {}
     need = split.get("train", 0) + split.get("test", 0)

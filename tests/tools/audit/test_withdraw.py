@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from stages.common.core.errors import UserError
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
 from tests.helpers.commands import wrist
@@ -108,6 +109,19 @@ def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
     said = run(project, "wrist", "audit", "withdraw", "nobody", code=1)
     assert "nobody: expected a pseudonym or a film of data/raw/manifest.csv" in said
     assert not (project / "data/pins/withdrawn.csv").exists()
+
+
+def test_a_name_that_films_of_two_patients_have_removes_neither(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two data sets have an `images/1.png`; and who names a film may call it as another patient's pseudonym."""
+    films = [
+        {"image_id": film, "patient_id": patient, "source_file": "images/1.png", "sha256": film}
+        for film, patient in (("1", "p1"), ("p1", "p2"))
+    ]
+    monkeypatch.setattr("tools.audit.withdraw.rows_of", lambda *_: {"a": films, "b": films[:1]})
+    with pytest.raises(UserError, match=r"found films of p1, p2 that are called so; name one"):
+        patient_files(Project(project), "images/1.png")
+    for name in ("p1", "1"):
+        assert patient_files(Project(project), name).patients == {"p1"}
 
 
 def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
