@@ -18,7 +18,7 @@ def check_params(project: Project, check: Check) -> None:
     text = (project.root / PARAMS).read_text()
     here = read_yaml(str(PARAMS), text)
     try:
-        last = git(project.root, "show", f"HEAD:{PARAMS}")
+        last = git(project.root, "show", f"HEAD:./{PARAMS}")
         committed = here if last == text else read_yaml(f"{PARAMS} of the last commit", last)
     except UserError:
         committed = None

@@ -268,14 +268,17 @@ def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
 
 
 def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:
-    """Every version of dvc.lock: commit and text, newest first; `everywhere` takes branches and experiments, too."""
+    """Every version of dvc.lock: commit and text, newest first; `everywhere` takes branches and experiments, too.
+
+    The project may be a folder of the repository, from which `./` counts.
+    """
     revisions = ["--all", "--glob=refs/exps/*"] if everywhere else []
     words = ("log", "--format=%H", *revisions, "--", LOCK)
     try:
         commits = git(root, *words, whole=True).split()
     except UserError:  # a clone that has the last commits only
         commits = git(root, *words).split()
-    found = git(root, "cat-file", "--batch", stdin="".join(f"{commit}:{LOCK}\n" for commit in commits))
+    found = git(root, "cat-file", "--batch", stdin="".join(f"{commit}:./{LOCK}\n" for commit in commits))
     stream = BytesIO(os.fsencode(found))  # git counts bytes
     for commit in commits:
         head = stream.readline().split()

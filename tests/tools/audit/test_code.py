@@ -361,6 +361,14 @@ def test_a_project_in_a_folder_of_a_repository_has_the_files_that_git_names(tmp_
         assert sorted(commit_files(folder, "HEAD")) == listed.split()
 
 
+def test_a_project_in_a_folder_of_a_repository_has_the_history_of_its_own_record(tmp_path: Path) -> None:
+    """Not of a `dvc.lock` at the top, by which no output of the project was committed, and no version had a patient."""
+    (tmp_path / "project").mkdir()
+    committed(tmp_path, **{"dvc.lock": "another's", "project/dvc.lock": "own"})
+    for folder, text in ((tmp_path, "another's"), (tmp_path / "project", "own")):
+        assert [found for _, found in history(folder)] == [found for _, found in history(folder, True)] == [text]
+
+
 def test_a_repository_that_takes_the_project_for_a_folder_of_another_tree_is_named(tmp_path: Path) -> None:
     """git then compares with that folder of the commit: a second, changed copy of the project."""
     root = tmp_path / "project"
