@@ -15,6 +15,7 @@ from tools.audit.check_documents import DOCUMENTS
 from tools.audit.check_links import links
 from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import commit_of, git, leads_out, read_lock
+from tools.audit.recipes import encoder_file
 from tools.temporary import temporary_folder
 
 START = "import sys; sys.argv[0] = 'wrist'; from tools.wrist import main; main()"
@@ -125,7 +126,8 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
             raise error_list("expected files, of which a copy says what each reader sees, found these links", found)
         with busy("verify: copies outputs"):
             inputs_and_outputs = {path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}
-            for path in (*sorted(inputs_and_outputs), *DOCUMENTS):
+            encoders = {encoder_file(clone, stage) for stage in lock.stages.values()} - {""}
+            for path in (*sorted(inputs_and_outputs | encoders), *DOCUMENTS):
                 bring(root, clone, path)
         cache = cache_folder(root).parent.parent
         settings = f"[core]\n    site_cache_dir = {clone / '.dvc/site-cache'}\n[cache]\n    dir = {cache}\n"

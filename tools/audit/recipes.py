@@ -5,9 +5,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stages.common.core.errors import UserError
+from stages.common.data.layout import ENCODERS, PINS
 from stages.common.data.records import PretrainedRecord, read_model_record
+from stages.common.data.tables import WEIGHT_PINS
 from stages.recipes import SECTIONS, recipe_name
-from tools.audit.dvc_lock import Lock
+from tools.audit.dvc_lock import Lock, Stage
 
 
 def recipe_of(lock: Lock) -> str:
@@ -33,6 +36,27 @@ def put(section: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         section = section.setdefault(parent, {})
     section[last] = value
+
+
+def encoder_file(root: Path, stage: Stage) -> str:
+    """The pinned file that the encoder of a training starts from; blank where it starts from none.
+
+    It is no dependency of the stage, whose pins have its SHA-256.
+
+    Args:
+        root: of a project or of its clone, with the pins.
+        stage: any.
+    """
+    network = stage.params.get("train.network")
+    if not isinstance(network, dict):
+        return ""
+    weights, imagenet = str(network.get("weights")), ENCODERS / f"{network.get('encoder')}.safetensors"
+    file = str(imagenet) if weights == "imagenet" else weights
+    try:
+        pinned = {row["file"] for row in WEIGHT_PINS.rows(WEIGHT_PINS.read(root / PINS))}
+    except UserError:  # the stage says so, if it needs them
+        return ""
+    return file if file in pinned else ""
 
 
 def pretrained_of(folder: Path) -> PretrainedRecord | None:

@@ -20,6 +20,7 @@ from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
+from tools.audit.recipes import encoder_file
 from tools.audit.trace import Project
 from tools.doctor.packages import differences
 
@@ -63,6 +64,11 @@ def bring_inputs(project: Project, clone: Path, stage: Stage, check: Check) -> b
             check.add(f"rerun {stage.name}", "unchecked", f"{path} is not here; `dvc checkout` or `dvc pull`")
             return False
         bring(project.root, clone, path)
+    if weights := encoder_file(clone, stage):
+        if not (project.root / weights).is_file():
+            check.add(f"rerun {stage.name}", "unchecked", f"{weights} is not here; `wrist fetch weights`")
+            return False
+        bring(project.root, clone, weights)
     return True
 
 

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from stages import read_params
-from stages.common.core.files import write_json
-from stages.common.data.layout import PARAMS
+from stages.common.core.files import write_json, write_text
+from stages.common.data.layout import PARAMS, PINS
+from stages.common.data.tables import WEIGHT_PINS
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.paths import ROOT
 from tools.audit.dvc_lock import Lock, Stage
-from tools.audit.recipes import recipe_of
-from tools.audit.trace import model_facts
+from tools.audit.findings import Check
+from tools.audit.recipes import encoder_file, recipe_of
+from tools.audit.rerun import bring_inputs
+from tools.audit.trace import Project, model_facts
 from tools.recipe import choose_recipe
 
 MODEL = "models/adaptive/seed-1-fold-1"
@@ -68,3 +71,24 @@ def test_a_model_carries_recipe_source_licence_and_hash_of_its_encoder(strong: d
         "its sha256": EMBEDDED_RECORD["sha256"],
     }
     assert model_facts(project, "data/dataset") == {}
+
+
+@pytest.mark.parametrize(
+    ("weights", "file"),
+    [("imagenet", "data/weights/resnet18.safetensors"), ("mine/own.safetensors", "mine/own.safetensors")],
+)
+def test_a_training_that_runs_again_gets_the_pinned_weights_of_its_encoder(weights: str, file: str, here: Path) -> None:
+    """They are no dependency, and no commit has them."""
+    for folder in ("clone", "project"):
+        (here / folder / PINS).mkdir(parents=True)
+        row = {"file": file, "sha256": "0" * 64, "source": "a test", "licence": "CC0-1.0"}
+        WEIGHT_PINS.write(here / folder / PINS, WEIGHT_PINS.frame([row]))  # type: ignore[list-item]
+    stage = Stage("train@adaptive-1-1", "", {}, {"train.network": {"encoder": "resnet18", "weights": weights}}, {})
+    found = cast("Project", SimpleNamespace(root=here / "project"))
+    assert not bring_inputs(found, here / "clone", stage, check := Check())
+    assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "rerun train@adaptive-1-1")]
+    write_text(here / "project" / file, "x")
+    assert bring_inputs(found, here / "clone", stage, check)
+    assert (here / "clone" / file).read_text() == "x"
+    stage.params["train.network"] |= {"weights": "none"}
+    assert not encoder_file(here / "project", stage)
