@@ -121,7 +121,7 @@ def sign_project(key: Path, output: Path) -> int:
 def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
-    from tools.audit.elsewhere import elsewhere
+    from tools.audit.elsewhere import elsewhere, queued
     from tools.audit.trace import Project
     from tools.audit.withdraw import below, films_left, patient_files, withdraw
 
@@ -146,6 +146,11 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
         )
     if yours := elsewhere(project.root, files):
         print(f"name the patient and are yours to remove: {one_line(', '.join(yours))}")
+    if late := queued(project.root, files.patients):
+        print(
+            f"queued experiments that would read these films again: {one_line(', '.join(late))}; `dvc queue remove` "
+            f"them, and queue them anew when {WITHDRAWN_PINS} is committed"
+        )
     print(
         "Source files, predictions, exports, signed evidence, pictures in notebooks, what git or an MLflow server "
         "keeps, clones and backups are yours to remove."

@@ -1,10 +1,12 @@
-"""What a withdrawal names and does not remove: files that a user put below the project, and clones of it."""
+"""What a withdrawal names and does not remove: a user's files below the project, clones of it, queued experiments."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.data.layout import INBOX, PINS
+from stages.common.core.errors import UserError
+from stages.common.data.layout import INBOX, PINS, WITHDRAWN_PINS
 from tools.audit.check_record import covered
+from tools.audit.dvc_lock import git
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
 from tools.audit.withdraw import PatientFiles, below, inbox_of, is_film, is_written
@@ -12,6 +14,7 @@ from tools.audit.words import Words
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders
 
+QUEUED = "refs/exps/celery/stash"  # where DVC keeps experiments that are queued or run
 UNREAD = (".git", ".venv", ".dvc")  # of the project's folders, where a user's own files are looked for
 
 
@@ -35,6 +38,27 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
         if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in folder.rglob("*")):
             outside.append(str(folder))
     return [*sorted(below(root, path) for path in found), *outside]
+
+
+def queued(root: Path, patients: set[str]) -> list[str]:
+    """The names of queued experiments that would read the patients' films again.
+
+    They start from the commit on which they were queued, and find the list of withdrawals that it has.
+    """
+    try:
+        entries = git(root, "log", "-g", "--format=%H %gs", QUEUED).splitlines()
+    except UserError:  # nothing was ever queued
+        return []
+    return sorted(entry.rpartition(":")[2] for entry in entries if not knows(root, entry.split()[0], patients))
+
+
+def knows(root: Path, commit: str, patients: set[str]) -> bool:
+    """Whether the list of withdrawals of a commit has all patients."""
+    try:
+        rows = git(root, "show", f"{commit}:./{WITHDRAWN_PINS}").splitlines()
+    except UserError:
+        return False
+    return patients <= {row.partition(",")[0] for row in rows}
 
 
 def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bool:

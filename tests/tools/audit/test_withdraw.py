@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
-from stages.common.data.layout import RAW
+from stages.common.data.layout import RAW, WITHDRAWN_PINS
 from stages.common.data.tables import MANIFEST
 from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
@@ -132,3 +132,17 @@ def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pyte
     assert "experiment coarse" in said.split("in these versions: ")[1]
     assert len([line for line in said.splitlines() if f"data/levels/images/{film['image_id']}.png (md5" in line]) == 2
     assert "models/adaptive/seed-1-fold-1 (md5" in said
+
+
+def test_queued_experiments_that_would_read_the_films_again_are_named(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They start from a commit that knows nothing of the withdrawal."""
+    patient, _ = some_patient(own, "train")
+    run(own, "dvc", "exp", "run", "--queue", "--name", "early")
+    (own / WITHDRAWN_PINS).write_text(f"patient_id,withdrawn\n{patient},2026-11-30\n")
+    run(own, "git", "add", str(WITHDRAWN_PINS))
+    run(own, "git", "commit", "-qm", "withdrawn")
+    run(own, "dvc", "exp", "run", "--queue", "--name", "late", "--set-param", "train.loop.epochs=1")
+    assert wrist("audit", "withdraw", patient, "--dry-run") == 0
+    assert "queued experiments that would read these films again: early; `dvc queue remove`" in capsys.readouterr().out
