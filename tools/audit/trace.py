@@ -5,6 +5,7 @@ Read from dvc.lock, git, DVC's folder lists and the tables that the stages wrote
 
 import csv
 from functools import cached_property
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -164,14 +165,29 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
         film(project, graph, image)
     if graph.nodes:
         return graph, what
-    path = model_of(what) or what.rstrip("/")
-    if project.lock.output_of(path):
+    path = model_of(what) or normpath(what)
+    if is_written(project, path):
         return graph, artefact(project, graph, path)
     rows = ", ".join(line["row"] for line in compared[:2])
     raise UserError(
         f"{what}: expected a cell of the report (one of {rows}, a slash, a column of {REPORT}), an image "
         "id, a model such as adaptive-1-1, a path that DVC tracks, or a source file by name or sha256; found nothing so"
     )
+
+
+def is_written(project: Project, path: str) -> bool:
+    """Whether a path is an output, or a file or folder in one: by DVC's list of its files, or without it on the disk.
+
+    Others that lie there no stage wrote.
+    """
+    out = project.lock.output_of(path)
+    if out is None or path == out:
+        return out is not None
+    files = listing(project.root, project.lock.hashes[out])
+    if files is None:
+        return (project.root / path).exists()
+    name = path.removeprefix(f"{out}/")
+    return any(file == name or file.startswith(f"{name}/") for file in files)
 
 
 def model_of(what: str) -> str:

@@ -17,6 +17,7 @@ from tests.helpers.forgeries import forged_tables, replace
 from tests.helpers.params import change_params
 from tests.helpers.processes import run
 from tests.helpers.projects import stages_run
+from tools.audit.dvc_cache import listing, object_path
 from tools.audit.dvc_lock import history, read_lock
 from tools.audit.graph import Graph
 from tools.audit.page import render
@@ -135,6 +136,22 @@ def test_a_source_file_a_hash_and_a_patient_lead_to_the_same_films(project: Path
 def test_a_model_and_a_file_in_it_have_their_chain(what: str, project: Path) -> None:
     graph, start = trace(Project(project), what)
     assert names(graph, start) >= {"data/dataset", "params of train@adaptive-1-1", "code of train@adaptive-1-1"}
+
+
+def test_only_what_a_stage_wrote_has_a_chain(own: Path) -> None:
+    """Without DVC's list of a folder, what lies there counts."""
+    known, unknown = ("data/raw/images", "data/raw/../raw/manifest.csv", "./data/raw/"), "data/raw/planted.csv"
+    (own / unknown).touch()
+    for what in known:
+        assert "code of ingest" in names(*trace(Project(own), what))
+    for what in (unknown, "data/raw/images/nobody.png", "data/raw/image", f"models/adaptive/{RUN}/none"):
+        with pytest.raises(UserError, match=f"{what}: expected a cell of the report"):
+            trace(Project(own), what)
+    object_path(own, read_lock(own).hashes["data/raw"]).unlink()
+    listing.cache_clear()
+    assert "code of ingest" in names(*trace(Project(own), "data/raw/manifest.csv"))
+    with pytest.raises(UserError, match="expected a cell"):
+        trace(Project(own), "data/raw/images/nobody.png")
 
 
 def test_what_there_is_not_is_one_sentence(project: Path) -> None:
