@@ -291,9 +291,13 @@ def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:
 def commits_of(root: Path, lock: Lock) -> dict[str, str]:
     """The commit that brought each stage's present outputs, by the stage's name; blank while it is not committed."""
     commits = dict.fromkeys(lock.stages, "")
-    unchanged = {name: set(stage.outs.values()) for name, stage in lock.stages.items()}
+    unchanged = {
+        name: {f"- path: {path}\n      hash: md5\n      md5: {md5}\n" for path, md5 in stage.outs.items()}
+        for name, stage in lock.stages.items()
+    }  # as DVC writes an output, which another one may have had the hash of
     for commit, text in history(root):
-        unchanged = {name: hashes for name, hashes in unchanged.items() if all(md5 in text for md5 in hashes)}
+        text = text.replace("\r\n", "\n")
+        unchanged = {name: entries for name, entries in unchanged.items() if all(entry in text for entry in entries)}
         commits |= dict.fromkeys(unchanged, commit)
         if not unchanged:
             break

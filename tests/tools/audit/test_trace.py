@@ -93,6 +93,20 @@ def test_a_test_film_leads_from_its_file_to_the_cells(project: Path) -> None:
     assert graph.nodes[f"data/dataset/test_mask/{image}.png"].facts["md5"] == hashlib.md5(mask.read_bytes()).hexdigest()
 
 
+def test_an_output_is_of_the_commit_since_which_it_has_its_hash_and_no_other_one_had_it(own: Path) -> None:
+    """Two trainings that changed places have the hashes that each other's had."""
+    before, lock = run(own, "git", "rev-parse", "HEAD").strip(), read_lock(own)
+    assert set(Project(own).commits.values()) == {before}
+    text = (own / "dvc.lock").read_text()
+    for path in (f"models/{{}}/{RUN}", "reports/validation/{}-1-1.json"):
+        one, other = (lock.hashes[path.format(variant)] for variant in ("baseline", "adaptive"))
+        text = text.replace(one, "?").replace(other, one).replace("?", other)
+    (own / "dvc.lock").write_text(text)
+    run(own, "git", "commit", "-qam", "other places")
+    later = {name for name, commit in Project(own).commits.items() if commit != before}
+    assert later == {"train@baseline-1-1", "train@adaptive-1-1"}
+
+
 def test_a_film_leads_to_the_annotation_file_that_many_share(own: Path) -> None:
     """Such a file stands in `annotations.csv` alone."""
     shapes, files = (own / RAW / table.name for table in (ANNOTATIONS, FILES))
