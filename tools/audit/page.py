@@ -128,11 +128,7 @@ def film_of(project: Project, image: str) -> FilmEntry:
     masks = {str(run.folder): map_file(EVALUATION / run.folder, PREDICTED_MASK, image) for run in project.runs}
     tested = {run: mask for run, mask in masks.items() if (project.root / mask).is_file()}
     files = {name: Picture(str(path), project.md5(str(path))) for name, path in (pictures | tested).items()}
-    return FilmEntry(image, row, files, sources(project, image), list(tested))
-
-
-def sources(project: Project, image: str) -> list[Row]:
-    return [item for item in project.files if item["image_id"] == image]
+    return FilmEntry(image, row, files, project.sources(image), list(tested))
 
 
 def stage_of(project: Project, name: str) -> StageEntry:

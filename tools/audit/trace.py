@@ -65,6 +65,13 @@ class Project:
         return self.rows(RAW, FILES)
 
     @cached_property
+    def files_by_film(self) -> dict[str, list[Row]]:
+        rows: dict[str, list[Row]] = {}
+        for row in self.files:
+            rows.setdefault(row["image_id"], []).append(row)
+        return rows
+
+    @cached_property
     def label_files(self) -> dict[str, list[str]]:
         """The annotation files of each film as its shapes name them; a hospital's are not named there."""
         names: dict[str, list[str]] = {}
@@ -97,6 +104,13 @@ class Project:
                 raise UserError(f"{path}: expected whole numbers of at most 64 bits, found a longer one") from None
             file.seek(0)
             return list(csv.DictReader(file, restval=""))
+
+    def sources(self, image: str) -> list[Row]:
+        """A film's rows of `files`, and one for each annotation file of many films, whose hash no table has."""
+        own, film = self.files_by_film.get(image, []), self.films[image]
+        known, facts = {row["file"] for row in own}, {key: film[key] for key in ("image_id", "source", "licence")}
+        shared = [name for name in self.label_files.get(image, []) if name not in known]
+        return own + [{**facts, "role": "labels", "file": name, "sha256": ""} for name in shared]
 
     def scores(self, run: Run) -> list[Row]:
         """The rows of the test films of a run."""
@@ -328,14 +342,9 @@ def film(project: Project, graph: Graph, image: str) -> None:
     """One film: from its source files, by every picture of it, to the counts and cells that it is part of."""
     row, split = project.films[image], project.split.get(image, {})
     sources = []
-    for item in (item for item in project.files if item["image_id"] == image):
+    for item in project.sources(image):
         facts = {"role": item["role"], "sha256": item["sha256"], "source": item["source"], "licence": item["licence"]}
         sources.append(graph.add(f"{item['source']}: {item['file']}", "source file", **facts))
-    known = {item["file"] for item in project.files if item["image_id"] == image}
-    for name in project.label_files.get(image, []):
-        if name not in known:  # one of many films, which the list of each film's own files lacks
-            facts = {"role": "labels", "source": row["source"], "licence": row["licence"]}
-            sources.append(graph.add(f"{row['source']}: {name}", "source file", **facts))
     facts = {key: row[key] for key in ("patient_id", "modality", "licence", "key_id")}
     graph.add(image, "film", **facts, **{"in the split": split.get("split", "unused")})
 

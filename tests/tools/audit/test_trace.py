@@ -122,6 +122,7 @@ def test_a_film_leads_to_the_annotation_file_that_many_share(own: Path) -> None:
         "role": "labels", "source": found.films[image]["source"], "licence": found.films[image]["licence"]
     }  # fmt: skip
     assert {row["image_id"] for row in found.rows(RAW, ANNOTATIONS)} <= trace(found, "boxes.json")[0].nodes.keys()
+    assert "<li>labels: set/boxes.json (of many films)</li>" in render(found, own / "reports/lineage.html")
 
 
 def test_a_train_film_leads_to_the_models_that_learnt_from_it(project: Path) -> None:
