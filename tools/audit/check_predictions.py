@@ -97,10 +97,10 @@ def contradicts(pred: np.ndarray, shown: np.ndarray, threshold: float) -> bool:
         shown: the probabilities, rounded to 8 bits as `evaluate` does, uint8 (H, W).
         threshold: from which on a probability, in 32 bits, is marked.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # where nothing is marked
         least = np.float32(threshold)
-    below = np.nextafter(least, np.float32(-np.inf))
-    lowest_marked, highest_unmarked = (np.round(chance * 255) for chance in (least, below))
+        below = np.nextafter(least, np.float32(-np.inf))
+        lowest_marked, highest_unmarked = (np.round(chance * 255) for chance in (least, below))
     return bool(((shown > highest_unmarked) & ~pred).any() or ((shown < lowest_marked) & pred).any())
 
 
