@@ -102,7 +102,10 @@ def compare_lists(check: Check, path: str, found: list[str], expected: list[str]
 
 
 def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.DataFrame, whole: bool = False) -> None:
-    """Name each cell that is not as expected, by the first column and its own.
+    """Name each cell that is not as expected, by its row and column.
+
+    A row is called by its first cell, or by as many of its first as no other row has: trainings of a variant by seed
+    and fold.
 
     Args:
         check: gets the findings.
@@ -111,8 +114,11 @@ def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.Da
         expected: what follows from other files; its columns are compared, its rows stand in the same order.
         whole: whether it has all columns, so that no other is expected.
     """
-    key = str(expected.columns[0])
-    if not compare_lists(check, path, list(map(str, found[key])), list(map(str, expected[key]))):
+    columns = [str(column) for column in expected.columns if column in found]
+    most = range(1, len(columns) + 1)
+    keys = next((columns[:count] for count in most if not expected.duplicated(columns[:count]).any()), columns)
+    names, rows = (row_names(table, keys) for table in (found, expected))
+    if not compare_lists(check, path, names, rows):
         return
     for column in expected.columns.difference(found.columns, sort=False):
         check.add(f"{path}: {column}", "mismatch", "there is no such column, which follows from its files")
@@ -121,11 +127,16 @@ def compare_tables(check: Check, path: str, found: pd.DataFrame, expected: pd.Da
     for column in expected.columns.intersection(found.columns, sort=False)[1:]:
         if found[column].equals(expected[column]):
             continue  # to look at cell by cell takes a hundred times as long
-        for name, cell, value in zip(found[key], found[column], expected[column], strict=True):
+        for name, cell, value in zip(names, found[column], expected[column], strict=True):
             if not same(cell, value):
                 check.add(
                     f"{path}: {name}/{column}", "mismatch", f"{cell} stands there, {value} follows from its files"
                 )
+
+
+def row_names(table: pd.DataFrame, keys: list[str]) -> list[str]:
+    """What the rows of a table are called: their cells in some columns."""
+    return [" ".join(map(str, cells)) for cells in zip(*(table[key] for key in keys), strict=True)]
 
 
 def compare_records(check: Check, path: str, found: dict[str, Any], expected: dict[str, Any], within: str = "") -> None:

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 from typing import Any, TypedDict, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_json
 from stages.common.data.tables import Table
-from tools.audit.check_scores import alike
+from tools.audit.check_scores import alike, check_report
 from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.findings import Check
-from tools.audit.tables import compare_records, read_record, read_table, same
+from tools.audit.tables import compare_records, compare_tables, read_record, read_table, same
 from tools.audit.trace import Project
 
 
@@ -49,6 +50,27 @@ def test_a_blank_is_no_text_in_a_record() -> None:
     compare_records(check, "metrics.json", {"hd95_mm": ""}, {"hd95_mm": None})
     assert [finding.name for finding in check.findings] == ["metrics.json: hd95_mm"]
     compare_records(check := Check(), "metrics.json", {"hd95_mm": None}, {"hd95_mm": float("nan")})
+    assert not check.findings
+
+
+def test_rows_that_share_their_first_cell_are_told_apart_by_the_next_ones() -> None:
+    """As trainings of a variant, by seed and fold."""
+    runs = pd.DataFrame({"variant": ["a", "a", "b"], "seed": [1, 2, 1], "f1": [0.5, 0.6, 0.7]})
+    compare_tables(check := Check(), "runs.csv", runs, runs)
+    assert not check.findings
+    for change, names in (
+        (runs.assign(f1=[0.5, 0.9, 0.7]), ["runs.csv: a 2/f1"]),
+        (runs.iloc[[0, 2]], ["runs.csv: a 2"]),
+        (runs.iloc[[0, 0, 1, 2]], ["runs.csv: a 1"]),
+        (runs.iloc[[1, 0, 2]], ["runs.csv: order"]),
+    ):
+        compare_tables(check := Check(), "runs.csv", change, runs)
+        assert [finding.name for finding in check.findings] == names
+
+
+@pytest.mark.slow
+def test_a_report_of_several_seeds_follows_from_its_runs(two_seeds: Path) -> None:
+    check_report(cast("Project", SimpleNamespace(root=two_seeds)), check := Check())
     assert not check.findings
 
 
