@@ -223,7 +223,7 @@ def check_dataset(project: Project, check: Check) -> None:
             check_film(project, check, film, grids[film["image_id"]], shapes[film["image_id"]], side, settings.mask)
             for film, side in zip(MANIFEST.rows(films), sides, strict=True)
         ]
-    except (UserError, ValueError, KeyError, IndexError) as error:
+    except (UserError, ValueError, KeyError, IndexError, Image.DecompressionBombError) as error:
         check.add(str(DATASET), "mismatch", f"it cannot follow from {RAW} and {PREPROCESSED}: {first_line(error)}")
         return
     if check.whole(SPLIT_CSV):
@@ -280,7 +280,7 @@ def read_picture(path: Path) -> np.ndarray | None:
         with Image.open(path) as image:
             is_grey = image.mode in GREY
         return pixels if is_grey and holds_only(path.read_bytes(), pixels) else None
-    except (UserError, OSError, ValueError, struct.error, zlib.error):
+    except (UserError, OSError, ValueError, struct.error, zlib.error, Image.DecompressionBombError):
         return None
 
 

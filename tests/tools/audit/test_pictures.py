@@ -136,6 +136,13 @@ def test_a_picture_that_looks_otherwise_than_its_values_is_none(forge: Any, tmp_
     assert read_picture(path) is None
 
 
+def test_a_picture_of_more_pixels_than_any_film_has_is_none(tmp_path: Path) -> None:
+    """A file of a megabyte can unpack to a thousand times as much."""
+    path, header = tmp_path / "a.png", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+    path.write_bytes(SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", ROWS) + END)
+    assert read_picture(path) is None
+
+
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.uint16])
 def test_a_picture_that_a_stage_wrote_is_one(kind: type, tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", PIXELS.astype(kind))
