@@ -71,8 +71,20 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
         if others := count - check.rerun:
             summary += f"; only --rerun shows whether the other {others} wrote what is here"
         summary += f"; not covered: {NOT_COVERED}"
-        print(f"verify: {check.files} files, {size}, {check.rerun} of {count} stages run again, {summary}")
+        looked_at = f"{head(project.root)}{check.files} files, {size}"
+        print(f"verify: {looked_at}, {check.rerun} of {count} stages run again, {summary}")
     return check.exit_code
+
+
+def head(root: Path) -> str:
+    """The last commit, which decides what should be here, at the start of a sentence; blank without one."""
+    from stages.common.core.errors import UserError
+    from tools.audit.dvc_lock import commit_of
+
+    try:
+        return f"commit {commit_of(root, 'HEAD')[:12]}, "
+    except UserError:
+        return ""
 
 
 def verify_revision(revision: str, deep: bool, stages: str, form: str, evidence: Path | None, key: Path | None) -> int:

@@ -503,6 +503,7 @@ def test_a_commit_is_checked_by_its_own_code_in_a_clean_clone(own: Path) -> None
     )
     assert done.returncode == 1, done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [f"mismatch  {path}", "verify"]
+    assert f"verify: commit {run(own, 'git', 'rev-parse', 'HEAD')[:12]}, " in done.stdout
 
 
 @pytest.mark.usefixtures("forked_stages")
