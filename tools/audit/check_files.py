@@ -103,11 +103,12 @@ def check_beside(project: Project, check: Check) -> None:
         tracked = commit_files(project.root, "HEAD")
     except UserError:  # named by another check
         return
+    message = "no stage has it and no commit: former parameters left it, or somebody put it there; remove or move it"
     stages = project.lock.stages.values()
     known = {*BY_COMMANDS, *tracked, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
     for folder in (MODELS, REPORTS):
         for path in filter(check.whole, strangers(project.root, folder, known)):
-            check.add(path, "extra", "no stage wrote it, and no commit has it: remove it, or move it elsewhere")
+            check.add(path, "extra", message)
 
 
 def strangers(root: Path, folder: Path, known: set[str]) -> Iterator[str]:
