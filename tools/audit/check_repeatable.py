@@ -5,11 +5,12 @@ git, unless somebody forces them into it.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from stages.common.core.errors import UserError
 from tools.audit.check_record import covered
 from tools.audit.commit_files import commit_files
-from tools.audit.dvc_cache import cache_folder
+from tools.audit.dvc_cache import cache_folder, committed_cache
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -38,3 +39,13 @@ def brought_along(project: Project, tracked: Iterable[str]) -> list[str]:
     moved = [cache.relative_to(project.root).as_posix()] if cache.is_relative_to(project.root) else []
     places = {*OWN_WORK, *moved, *project.lock.hashes}
     return sorted(place for place in places if any(covered(path, [place]) for path in tracked))
+
+
+def cache_elsewhere(root: Path) -> list[str]:
+    """The setting by which every clone uses a cache outside of it: what others ran, DVC takes from there.
+
+    Args:
+        root: of the project.
+    """
+    cache = committed_cache(root)
+    return [f"by .dvc/config the cache {cache}"] if cache and not cache.resolve().is_relative_to(root.resolve()) else []

@@ -8,7 +8,7 @@ from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_links import check_links
 from tools.audit.check_record import PIPELINE
-from tools.audit.check_repeatable import brought_along
+from tools.audit.check_repeatable import brought_along, cache_elsewhere
 from tools.audit.commit_files import commit_files, committed_texts
 from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
 from tools.audit.findings import Check
@@ -32,7 +32,8 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different and (changed := changed_since(project)):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
-    if not different and (brought := brought_along(project, files_at(root, {"HEAD", full}))):
+    brought = [*brought_along(project, files_at(root, {"HEAD", full})), *cache_elsewhere(root)] if not different else []
+    if brought:
         return False, f"nothing need have been repeated: {commit} brings results along, {first_few(brought)}"
     if not different:
         return True, f"the same bytes as committed: {len(here.hashes)} outputs are those of {commit}"

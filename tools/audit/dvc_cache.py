@@ -39,6 +39,19 @@ def cache_folder(root: Path) -> Path:
     return Path(config["cache"].get("dir", root / ".dvc/cache")) / "files/md5"
 
 
+def committed_cache(root: Path) -> Path | None:
+    """The folder of the cache by the settings that a commit has, which every clone takes over; None for the default.
+
+    Raises:
+        UserError: DVC cannot read them.
+    """
+    try:
+        folder = Config(str(root / ".dvc")).load_one("repo")["cache"].get("dir")
+    except ConfigError as error:
+        raise UserError(f"DVC's configuration cannot be read: {error}; correct the file that it names") from None
+    return Path(folder) if folder else None
+
+
 def object_path(root: Path, md5: str) -> Path:
     return cache_folder(root) / below_objects(md5)
 

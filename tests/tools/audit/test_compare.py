@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,18 @@ def test_a_lock_that_lacks_an_output_is_not_the_same_though_it_is_committed(lack
     run(own, "git", "checkout", "-q", "HEAD~1", "--", "dvc.lock")
     same, sentence = compare(Project(own), "HEAD")  # that of the commit lacks it
     assert not same
+
+
+def test_a_commit_whose_settings_name_a_cache_outside_of_each_clone_is_not_repeated(own: Path, tmp_path: Path) -> None:
+    """DVC takes from there what others ran; settings of a machine or user are their own."""
+    run(own, "dvc", "config", "--local", "cache.dir", str(tmp_path / "cache"))
+    shutil.move(own / ".dvc/cache", tmp_path / "cache")
+    assert compare(Project(own), "HEAD")[0]
+    run(own, "dvc", "config", "cache.dir", "../cache")
+    run(own, "git", "commit", "-qam", "nothing to see here")
+    same, sentence = compare(Project(own), "HEAD")
+    assert not same
+    assert sentence.endswith(f" brings results along, by .dvc/config the cache {tmp_path / 'cache'}")
 
 
 @pytest.mark.parametrize(
