@@ -9,7 +9,7 @@ import pandas as pd
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
-from stages.common.data.layout import EVALUATION, METRICS, MODELS, PREDICTED_MASK
+from stages.common.data.layout import EVALUATION, METRICS, MODELS, PREDICTED_MASK, VALIDATION
 from stages.common.data.records import ModelRecord, TestMetrics, read_model_record
 from stages.common.data.run_id import RUN_FOLDERS, VARIANTS, Run
 from stages.common.data.tables import FROC, HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
@@ -69,8 +69,13 @@ def remove_leftovers(root: Path, seeds: list[int], folds: list[int]) -> None:
     They are outputs of stages that are no more, and DVC would count them among this stage's inputs, so that its lock
     would differ from that of a fresh clone.
     """
-    asked = {Run(name, *pair).folder for name in VARIANTS for pair in product(seeds, folds)}
+    asked = [Run(name, *pair) for name in VARIANTS for pair in product(seeds, folds)]
+    folders, names = {run.folder for run in asked}, {str(run) for run in asked}
     for parent in (root / MODELS, root / EVALUATION):
         for folder in sorted(parent.glob(RUN_FOLDERS)):
-            if folder.relative_to(parent) not in asked:
+            if folder.relative_to(parent) not in folders:
                 shutil.rmtree(folder)
+    for name in VARIANTS:
+        for record in (root / VALIDATION).glob(f"{name}-*-*.json"):
+            if record.stem not in names:
+                record.unlink()

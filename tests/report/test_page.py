@@ -50,8 +50,12 @@ def test_the_report_is_the_same_bytes_again_and_leftovers_do_not_count(
     before = tree_hash(project / "reports")
     for place in ("models", "reports/evaluation"):
         (project / place / "adaptive/seed-9-fold-1").mkdir()
+    (project / "reports/validation").mkdir(exist_ok=True)
+    for name in ("adaptive-9-1", "notes"):
+        (project / f"reports/validation/{name}.json").write_text("{}")
     assert not list((project / "reports/live").iterdir()), "training wrote its histories there, and the report ended"
     report(project, monkeypatch, toy_params)
+    (project / "reports/validation/notes.json").unlink()  # no run's
     assert tree_hash(project / "reports") == before
     assert not list(project.rglob("seed-9-fold-1"))
 
