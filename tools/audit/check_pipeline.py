@@ -182,7 +182,7 @@ def places(name: str, path: Path, run: Run | None) -> list[str]:
     """The paths that a stage works on for a name of `layout`: those of its run, or of all runs."""
     if name in OF_A_RUN:
         return [str(path / run.folder)] if run else [str(path / variant) for variant in VARIANTS]
-    return [str(path / f"{run}.json" if name == "VALIDATION" else path)]
+    return [str(path / f"{run}.json" if name == "VALIDATION" and run else path)]
 
 
 def stage_outs(room: str, run: Run | None) -> list[str]:
