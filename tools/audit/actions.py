@@ -71,7 +71,7 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
         if others := count - check.rerun:
             summary += f"; only --rerun shows whether the other {others} wrote what is here"
         summary += f"; not covered: {NOT_COVERED}"
-        looked_at = f"{head(project.root)}{check.files} files, {size}"
+        looked_at = f"{head(Path())}{check.files} files, {size}"
         print(f"verify: {looked_at}, {check.rerun} of {count} stages run again, {summary}")
     return check.exit_code
 

@@ -142,18 +142,29 @@ def check_parent(project: Project, check: Check, path: str, md5: str, inside: li
         inside: outputs of stages that lie in it.
     """
     for name in files_below(project.root, path):
-        if not any(f"{path}/{name}".startswith(f"{out}/") for out in inside):
+        if not covered(f"{path}/{name}", inside):
             check.add(f"{path}/{name}", "extra", "no stage wrote it")
-    parts = {out: listing(project.root, project.lock.hashes[out]) for out in inside}
+    parts = {out: part(project.root, out, project.lock.hashes[out]) for out in inside}
     files = {
-        f"{out}/{name}".removeprefix(f"{path}/"): of
-        for out, listed in parts.items()
-        for name, of in (listed or {}).items()
+        name.removeprefix(f"{path}/"): of
+        for listed in parts.values()
+        if listed is not None
+        for name, of in listed.items()
     }
     if None not in parts.values() and folder_md5(files) != md5:
         check.add(
             path, "mismatch", f"a stage read it with md5 {md5}, its parts make {folder_md5(files)}; run `dvc repro`"
         )
+
+
+def part(root: Path, out: str, md5: str) -> dict[str, str] | None:
+    """The files of an output, md5 by path from the root: itself, or those of a folder; None where the cache lacks its
+    list.
+    """
+    if not md5.endswith(".dir"):
+        return {out: md5}
+    listed = listing(root, md5)
+    return None if listed is None else {f"{out}/{name}": of for name, of in listed.items()}
 
 
 def check_folder(project: Project, check: Check, path: str, md5: str, actual: dict[str, str]) -> None:
