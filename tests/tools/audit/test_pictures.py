@@ -191,7 +191,8 @@ def test_a_mask_follows_from_probabilities_of_8_bits_but_for_one_shade_at_most(t
     at = np.float32(min(threshold, 1))
     near = [np.nextafter(at, np.float32(-1)), at, np.nextafter(at, np.float32(2))]
     chances = np.array([*near, *np.linspace(0, 1, 5000)], np.float32).clip(0, 1)[None]
-    shown, mask = np.round(chances * 255).astype(np.uint8), chances >= threshold
+    with np.errstate(over="ignore"):  # where nothing is marked
+        shown, mask = np.round(chances * 255).astype(np.uint8), chances >= threshold
     assert not contradicts(mask, shown, threshold)
     free = {
         int(shown[pixel]) for pixel in np.ndindex(mask.shape) if not contradicts(flip(mask, pixel), shown, threshold)
