@@ -86,7 +86,7 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
     for path in linked_folders(root, tracked):
         check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
-    for path in filter(check.whole, strangers(root, tracked)):
+    for path in filter(check.whole, unlisted(root, tracked)):
         check.add(path, "extra", "no commit has it, and .gitignore does not list it; commit it, or move it elsewhere")
     for path in tracked:
         if path.startswith(tuple(f"{folder}/" for folder in CODE)) and path.endswith(BINARY):
@@ -204,7 +204,7 @@ def shadows(root: Path) -> Iterator[str]:
             yield entry.name
 
 
-def strangers(root: Path, tracked: Iterable[str]) -> list[str]:
+def unlisted(root: Path, tracked: Iterable[str]) -> list[str]:
     """What stands at the root and is neither in the commit nor an output, a cache or the like, which .gitignore lists.
 
     Programs take settings, code and libraries from the folder where they start, by more names than are known here.

@@ -30,13 +30,8 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     if lacking := sorted(then.stages.keys() - here.stages.keys()):
         return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
-    if not different and (changed := changed_since(project)):
-        return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
-    brought = [*brought_along(project, files_at(root, {"HEAD", full})), *cache_elsewhere(root)] if not different else []
-    if brought:
-        return False, f"nothing need have been repeated: {commit} brings results along, {first_few(brought)}"
     if not different:
-        return True, f"the same bytes as committed: {len(here.hashes)} outputs are those of {commit}"
+        return compare_files(project, commit, {"HEAD", full})
     # The first: nothing that it read was made by another of them.
     made = [Path(path) for stage in different for path in stage.outs]
     first = next(
@@ -45,6 +40,21 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     others = f" ({len(different) - 1} stages after it, too)" if len(different) > 1 else ""
     reasons = "; ".join(reasons_of(root, first, then.stages.get(first.name)))
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
+
+
+def compare_files(project: Project, commit: str, revisions: set[str]) -> tuple[bool, str]:
+    """Whether the outputs are as dvc.lock, which is that of the commit, says, and were made here; and a sentence.
+
+    Args:
+        project: whose files are hashed.
+        commit: as the sentence calls it.
+        revisions: the commits that may bring results along.
+    """
+    if changed := changed_since(project):
+        return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
+    if brought := [*brought_along(project, files_at(project.root, revisions)), *cache_elsewhere(project.root)]:
+        return False, f"nothing need have been repeated: {commit} brings results along, {first_few(brought)}"
+    return True, f"the same bytes as committed: {len(project.lock.hashes)} outputs are those of {commit}"
 
 
 def files_at(root: Path, revisions: set[str]) -> set[str]:

@@ -1,5 +1,6 @@
 """What a withdrawal names and does not remove: a user's files below the project, clones of it, queued experiments."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,10 +56,10 @@ def queued(root: Path, patients: set[str]) -> list[str]:
 def knows(root: Path, commit: str, patients: set[str]) -> bool:
     """Whether the list of withdrawals of a commit has all patients."""
     try:
-        rows = git(root, "show", f"{commit}:./{WITHDRAWN_PINS}").splitlines()
+        text = git(root, "show", f"{commit}:./{WITHDRAWN_PINS}")
     except UserError:
         return False
-    return patients <= {row.partition(",")[0] for row in rows}
+    return patients <= {row[0] for row in csv.reader(text.splitlines()) if row}  # as ingest reads it
 
 
 def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bool:
