@@ -28,6 +28,7 @@ def outputs(finished: Path, here: Path) -> Path:
         ("data/dataset/split.csv", "train baseline 1 1"),
         ("data/dataset/split.csv", "evaluate adaptive 1 1"),
         ("reports/evaluation/**/per_image.csv", "report"),
+        ("models/**/history.csv", "report"),
     ],
 )
 def test_a_table_that_was_cut_between_two_lines_is_refused(

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes, write_png
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import dicom_file, image_file
-from stages.common.data.rows import FileRow
+from stages.common.data.rows import Role
 from stages.common.data.shapes import Shape
 from stages.ingest.annotations.film_names import original_of
 from stages.ingest.annotations.labels import FilmLabels, fit_to_film
@@ -60,6 +59,8 @@ def process_film(
         content = read_file(film, film.name, result, "film")
         part = "labels"
         labels = read_labels(film, result)
+        for file in film.shared:
+            enter_file(film, file.role, file.name, file.sha256, result)
         part = "header, pixels or labels" if film.hospital else "pixels or labels"
         if film.hospital and key:
             process_dicom(film, content, labels, settings, key, out, withdrawn, result)
@@ -87,28 +88,34 @@ def leave_out(patient: str, withdrawn: Container[str]) -> None:
         raise Withdrawn
 
 
-def read_file(film: SourceFilm, name: str, result: FilmResult, role: Literal["film", "labels"]) -> bytes:
-    """The bytes of one of a film's files, which is entered in the list of files.
+def enter_file(film: SourceFilm, role: Role, name: str, digest: str, result: FilmResult) -> None:
+    """Enter one of a film's files, by its public name, in the list of files."""
+    result.files.append(
+        {
+            "image_id": film.image_id,
+            "role": role,
+            "source": film.source,
+            "file": name,
+            "sha256": digest,
+            "licence": film.entry.licence,
+        }
+    )
+
+
+def read_file(film: SourceFilm, name: str, result: FilmResult, role: Role) -> bytes:
+    """The bytes of one of a film's own files, which is entered in the list of files.
 
     Args:
         film: whose file it is.
         name: of the file, as `film.files` knows it.
         result: receives the row.
-        role: of the file.
+        role: film or labels.
     Raises:
         Unreadable: it cannot be read, or is not what was pinned.
     """
     content = film.files.read(name)
     digest = hashlib.sha256(content).hexdigest()
-    row: FileRow = {
-        "image_id": film.image_id,
-        "role": role,
-        "source": film.source,
-        "file": film.public_name if role == "film" else film.label_public_name,
-        "sha256": digest,
-        "licence": film.entry.licence,
-    }
-    result.files.append(row)
+    enter_file(film, role, film.public_name if role == "film" else film.label_public_name, digest, result)
     if film.pinned.get(name, digest) != digest:
         raise Unreadable(
             "the bytes that data/pins, or the table of a subset, states", "others", "find out why the data set changed"

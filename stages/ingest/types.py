@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stages.common.data.rows import AnnotationRow, FileRow, ManifestRow
+from stages.common.data.rows import AnnotationRow, FileRow, ManifestRow, Role
 from stages.common.data.shapes import Shape, write_points
 from stages.ingest.annotations.labels import FilmLabels
 from stages.ingest.dicom.pseudonyms import Key
@@ -16,14 +16,23 @@ from stages.ingest.problems import Problem, Refusal
 
 
 @dataclass(frozen=True)
+class SharedFile:
+    """A source file that several films may have; name: its public one."""
+
+    role: Role
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class SourceFilm:
     """One film that is there to be read.
 
     files, name: where it lies. public_name: what messages and tables may call it; a number for hospital films, since
     their file names hold names and dates. entry: of params.yaml, whose film it is. labels: from a file of many films.
-    label_file: a file of its own; without either the film has no annotation. class_names: names of YOLO's numbers
-    or masks' colours. patient: as the source calls it; blank for a hospital's film whose header states it. pinned: the
-    SHA-256 that its files must have, by name.
+    label_file: a file of its own; without either the film has no annotation. class_names: names of YOLO's numbers or
+    masks' colours. shared: the files of the film that others may have, too. patient: as the source calls it; blank for
+    a hospital's film whose header states it. pinned: the SHA-256 that its files must have, by name.
     """
 
     image_id: str
@@ -36,6 +45,7 @@ class SourceFilm:
     label_file: str = ""
     label_public_name: str = ""
     class_names: dict[str, str] = field(default_factory=dict)
+    shared: list[SharedFile] = field(default_factory=list)
     patient: str = ""
     split: str = ""
     pinned: dict[str, str] = field(default_factory=dict)

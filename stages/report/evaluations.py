@@ -12,7 +12,7 @@ from stages.common.core.files import read_json
 from stages.common.data.layout import EVALUATION, METRICS, MODELS, PREDICTED_MASK, VALIDATION
 from stages.common.data.records import ModelRecord, TestMetrics, read_model_record
 from stages.common.data.run_id import RUN_FOLDERS, VARIANTS, Run
-from stages.common.data.tables import FROC, HISTORY, PER_IMAGE, PRECISION_RECALL, RELIABILITY
+from stages.common.data.tables import FROC, HISTORY, HOW_TO_FIX, PER_IMAGE, PRECISION_RECALL, RELIABILITY
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,24 @@ def read_runs(root: Path, seeds: list[int], folds: list[int]) -> dict[str, list[
 
 
 def read_run(root: Path, run: Run) -> Evaluated:
+    """What training and evaluation wrote about a run.
+
+    Raises:
+        UserError: some of it is missing, or a table was cut.
+    """
     model, scores = root / MODELS / run.folder, root / EVALUATION / run.folder
+    record, history = read_model_record(model), HISTORY.read(model)
+    epochs = record["loop"]["epochs"]
+    if list(history["epoch"]) != list(range(1, epochs + 1)):
+        raise UserError(
+            f"{model / HISTORY.name}: expected the epochs 1 to {epochs}, found {len(history)} rows; {HOW_TO_FIX}"
+        )
     return Evaluated(
         run,
         PER_IMAGE.read_films(scores, PREDICTED_MASK),
         read_json(scores / METRICS),
-        read_model_record(model),
-        HISTORY.read(model),
+        record,
+        history,
         PRECISION_RECALL.read(scores),
         RELIABILITY.read(scores),
         FROC.read(scores),

@@ -281,7 +281,7 @@ def test_a_broken_list_of_names_is_passed_over(text: str, inbox: Path) -> None:
     from stages.ingest.file_access import Folder
 
     put(inbox, data_dot_yaml=text)
-    assert class_names(Folder(inbox, settings().limits), "yolo") == ("", {})
+    assert class_names(Folder(inbox, settings().limits), "yolo") == ([], {})
 
 
 def test_classes_are_sorted_and_unknown_ones_named(inbox: Path) -> None:
@@ -566,7 +566,7 @@ def test_a_folder_of_oddities_adds_up(inbox: Path, capsys: pytest.CaptureFixture
         page.index("A person must look at: Refused (2)") < page.index("## Refused: 2") < page.index("## What came in")
     )
     assert set(MANIFEST.read(RAW)["image_id"]) == {"a", "b"}
-    assert list(FILES.read(RAW)["file"]) == ["p1/a.png", "p1/a.xml", "p1/b.png"]
+    assert list(FILES.read(RAW)["file"]) == ["p1/a.png", "p1/a.xml", "t.csv", "p1/b.png", "t.csv"]
     assert len(QUARANTINE.read(RAW)) == 2
 
 

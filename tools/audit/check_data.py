@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, get_args
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from stages.common.data.layout import (
     fold_columns,
     image_file,
 )
+from stages.common.data.rows import Role
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.findings import Check
@@ -104,7 +105,7 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
 
 
 def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None:
-    """The list of source files: each once, those of a film together, the film before its labels.
+    """The list of source files: each once, those of a film together, in the order of their roles.
 
     Args:
         check: gets the findings.
@@ -116,11 +117,14 @@ def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None
         check.add(f"{path}: {image}", "extra", "the manifest has no such film")
     for image in files["image_id"][files.duplicated()]:
         check.add(f"{path}: {image}", "mismatch", "a file stands there twice")
-    for role in sorted({*files["role"]} - {"film", "labels"}):
+    roles = get_args(Role)
+    for role in sorted({*files["role"]} - set(roles)):
         check.add(f"{path}: {role}", "mismatch", "a file has no such role")
-    order = list(zip(files["image_id"], files["role"], strict=True))
-    if check.whole(str(path)) and order != sorted(order):
-        check.add(f"{path}: order", "mismatch", "expected the order of the manifest, each film before its labels")
+    if not check.whole(str(path)):
+        return
+    order = list(zip(files["image_id"], files["role"].map(roles.index), strict=True))
+    if order != sorted(order):
+        check.add(f"{path}: order", "mismatch", f"expected the order of the manifest, of a film {', '.join(roles)}")
 
 
 def check_withdrawn(root: Path, check: Check, patients: set[str]) -> None:

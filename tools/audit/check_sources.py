@@ -45,12 +45,18 @@ def check_sources(project: Project, check: Check) -> None:
         known = known_files(entry, settings, project.root)
         if known is None:
             continue
-        for row in FILES.rows(files[files["source"].isin(entry.names)]):
-            place = known.get(row["file"])
-            found = sha256(place) if isinstance(place, Path) else place
+        own = files[files["source"].isin(entry.names)]
+        here = {name: hash_of(known.get(name)) for name in own["file"].unique()}
+        for row in FILES.rows(own):
+            found = here[row["file"]]
             if row["sha256"] != found:
                 message = f"{row['sha256']} stands there, {found or 'no such file'} is here"
                 check.add(f"{FILES_CSV}: {row['image_id']}/sha256", "mismatch", message)
+
+
+def hash_of(place: Path | str | None) -> str | None:
+    """The SHA-256 of a file, or the pinned one."""
+    return sha256(place) if isinstance(place, Path) else place
 
 
 def ingest_settings(root: Path) -> Any:

@@ -168,20 +168,13 @@ def films_of(crate: Crate, project: Project) -> list[ContextEntity]:
             description=f"{count} source files",
             license=[crate.entity(local_id("licence", text), "CreativeWork", name=text) for text in licences],
         )
-        for name, licences, count in sources(project)
+        for name, licences, count in project.sources
     ]
 
 
 def local_id(kind: str, name: str) -> str:
     """The local identifier of something that is no file."""
     return f"#{kind}/{quote(name, safe='/')}"
-
-
-def sources(project: Project) -> list[tuple[str, list[str], int]]:
-    """Every source of films: name, licences, and number of files."""
-    names = sorted({row["source"] for row in project.files})
-    rows = {name: [row for row in project.files if row["source"] == name] for name in names}
-    return [(name, sorted({row["licence"] for row in rows[name]}), len(rows[name])) for name in names]
 
 
 def wholes(project: Project) -> dict[str, list[str]]:
@@ -217,7 +210,7 @@ def prov(project: Project) -> str:
             document.used(activity, document.entity(path, {"prov:value": f"md5:{md5}"}))
         for path, md5 in stage.outs.items():
             document.wasGeneratedBy(document.entity(path, {"prov:value": f"md5:{md5}"}), activity)
-        for name, licences, count in sources(project) if stage.name == INGEST else ():
+        for name, licences, count in project.sources if stage.name == INGEST else ():
             facts = [("prov:label", f"source {name}, {count} files"), *(("dct:license", item) for item in licences)]
             document.used(activity, document.entity(local_id("source", name)[1:], facts))
     for whole, parts in wholes(project).items():
@@ -268,7 +261,7 @@ def croissant(project: Project) -> str:
     of_sources = [
         mlc.Field(id=f"sources/{name}", name=name, data_types=mlc.DataType.TEXT) for name in ("name", "licence")
     ]
-    licences = {name: of_source for name, of_source, _ in sources(project)}
+    licences = {name: of_source for name, of_source, _ in project.sources}
     table = [{"sources/name": name, "sources/licence": licence} for name in licences for licence in licences[name]]
     metadata = mlc.Metadata(
         name=NAME,

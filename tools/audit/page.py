@@ -128,7 +128,7 @@ def film_of(project: Project, image: str) -> FilmEntry:
     masks = {str(run.folder): map_file(EVALUATION / run.folder, PREDICTED_MASK, image) for run in project.runs}
     tested = {run: mask for run, mask in masks.items() if (project.root / mask).is_file()}
     files = {name: Picture(str(path), project.md5(str(path))) for name, path in (pictures | tested).items()}
-    return FilmEntry(image, row, files, project.sources(image), list(tested))
+    return FilmEntry(image, row, files, project.files_by_film.get(image, []), list(tested))
 
 
 def stage_of(project: Project, name: str) -> StageEntry:

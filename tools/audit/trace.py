@@ -28,7 +28,7 @@ from stages.common.data.layout import (
     map_file,
 )
 from stages.common.data.run_id import VARIANTS, Run
-from stages.common.data.tables import ANNOTATIONS, COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
+from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
 from stages.common.model.metrics import COUNTS
 from stages.report.published import PUBLISHED
 from tools.audit.dvc_cache import listing
@@ -61,7 +61,7 @@ class Project:
 
     @cached_property
     def files(self) -> list[Row]:
-        """Every source file: image_id, role, source, file, sha256, licence."""
+        """Every source file of each film: image_id, role, source, file, sha256, licence."""
         return self.rows(RAW, FILES)
 
     @cached_property
@@ -72,13 +72,15 @@ class Project:
         return rows
 
     @cached_property
-    def label_files(self) -> dict[str, list[str]]:
-        """The annotation files of each film as its shapes name them; a hospital's are not named there."""
-        names: dict[str, list[str]] = {}
-        for row in self.rows(RAW, ANNOTATIONS):
-            files = names.setdefault(row["image_id"], [])
-            files += [row["file"]] if row["file"] and row["file"] not in files else []
-        return names
+    def sources(self) -> list[tuple[str, list[str], int]]:
+        """Every source of films: name, licences, and number of files."""
+        rows: dict[str, list[Row]] = {}
+        for row in self.files:
+            rows.setdefault(row["source"], []).append(row)
+        return [
+            (name, sorted({row["licence"] for row in own}), len({row["file"] for row in own}))
+            for name, own in sorted(rows.items())
+        ]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -100,17 +102,8 @@ class Project:
                 table.parse(file)
             except UserError as error:
                 raise UserError(f"{folder}/{error}") from None
-            except OverflowError:
-                raise UserError(f"{path}: expected whole numbers of at most 64 bits, found a longer one") from None
             file.seek(0)
             return list(csv.DictReader(file, restval=""))
-
-    def sources(self, image: str) -> list[Row]:
-        """A film's rows of `files`, and one for each annotation file of many films, whose hash no table has."""
-        own, film = self.files_by_film.get(image, []), self.films[image]
-        known, facts = {row["file"] for row in own}, {key: film[key] for key in ("image_id", "source", "licence")}
-        shared = [name for name in self.label_files.get(image, []) if name not in known]
-        return own + [{**facts, "role": "labels", "file": name, "sha256": ""} for name in shared]
 
     def scores(self, run: Run) -> list[Row]:
         """The rows of the test films of a run."""
@@ -219,7 +212,6 @@ def images_of(project: Project, what: str) -> list[str]:
         return sorted({what, *of_patient})
     named = {row["image_id"] for row in project.files if what in (row["sha256"], row["file"], Path(row["file"]).name)}
     named |= of_patient
-    named |= {image for image, files in project.label_files.items() if what in (*files, *(Path(f).name for f in files))}
     return sorted(named & set(project.films))
 
 
@@ -331,20 +323,20 @@ def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
     """
     graph.add(dep, "inbox", md5=md5)
     if not Path(dep).is_relative_to(PINS):
-        for name in sorted({row["source"] for row in project.files}):
-            rows = [row for row in project.files if row["source"] == name]
-            licences = ", ".join(sorted({row["licence"] for row in rows}))
-            graph.add(dep, "inbox", graph.add(f"source {name}", "source", files=len(rows), licence=licences))
+        for name, licences, files in project.sources:
+            graph.add(dep, "inbox", graph.add(f"source {name}", "source", files=files, licence=", ".join(licences)))
     return dep
 
 
 def film(project: Project, graph: Graph, image: str) -> None:
     """One film: from its source files, by every picture of it, to the counts and cells that it is part of."""
     row, split = project.films[image], project.split.get(image, {})
-    sources = []
-    for item in project.sources(image):
-        facts = {"role": item["role"], "sha256": item["sha256"], "source": item["source"], "licence": item["licence"]}
-        sources.append(graph.add(f"{item['source']}: {item['file']}", "source file", **facts))
+    roles: dict[str, list[str]] = {}
+    for item in project.files_by_film.get(image, []):
+        facts = {key: item[key] for key in ("sha256", "source", "licence")}
+        name = graph.add(f"{item['source']}: {item['file']}", "source file", **facts)
+        roles.setdefault(name, []).append(item["role"])  # a table of boxes may give patients, too
+    sources = [graph.add(name, "source file", role=", ".join(own)) for name, own in roles.items()]
     facts = {key: row[key] for key in ("patient_id", "modality", "licence", "key_id")}
     graph.add(image, "film", **facts, **{"in the split": split.get("split", "unused")})
 
@@ -352,10 +344,10 @@ def film(project: Project, graph: Graph, image: str) -> None:
         path = str(file)
         return graph.add(path, "picture", *origins, md5=project.md5(path), **project.made(path), **more)
 
-    films = [name for name in sources if graph.nodes[name].facts["role"] != "labels"]
-    labels = [name for name in sources if name not in films]
+    films = [name for name in sources if "film" in roles[name]]
+    labels = [name for name in sources if not {"labels", "classes"}.isdisjoint(roles[name])]
     raw = picture(image_file(RAW, image), *films, sha256=row["file_sha256"])
-    graph.add(image, "film", raw, *labels)
+    graph.add(image, "film", raw, *(name for name in sources if name not in films))
     prepared = picture(image_file(PREPROCESSED, image), raw)
     levels = picture(image_file(LEVELS, image), prepared)
     side = split.get("split", "unused")

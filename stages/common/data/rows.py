@@ -8,6 +8,9 @@ from typing import Literal, TypedDict
 
 from stages.common.data.layout import Side
 
+Role = Literal["film", "labels", "classes", "table"]
+"""Of a source file, in the order of files.csv: the film, its annotations, names of their classes, facts of patients."""
+
 
 class ManifestRow(TypedDict):
     """A film of data/raw.
@@ -57,10 +60,10 @@ class AnnotationRow(TypedDict):
 
 
 class FileRow(TypedDict):
-    """A source file of a film. file: its name; of a hospital's, its number in the export."""
+    """A source file of a film; others may share it. file: its name; of a hospital's, its number in the export."""
 
     image_id: str
-    role: Literal["film", "labels"]
+    role: Role
     source: str
     file: str
     sha256: str

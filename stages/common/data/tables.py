@@ -108,7 +108,7 @@ class Table(Generic[Row]):
         what = source if isinstance(source, Path) else self.name
         try:
             table = self.cells(source)
-        except ValueError:  # as all errors of pandas are, whose texts hold cells
+        except (ValueError, OverflowError):  # of pandas, whose texts hold cells; an int may be of 400 digits
             table = None
         if table is None or not isinstance(table.index, pd.RangeIndex):  # rows that are longer than the header
             raise UserError(f"{what}: expected a table with cells of the pipeline's types, found another; {HOW_TO_FIX}")
@@ -138,7 +138,7 @@ class Table(Generic[Row]):
         """The cells of a file, NaN where they are blank: a film may be called NA or null, or have a \\r in its name.
 
         Raises:
-            ValueError: they are not of the table's types.
+            ValueError, OverflowError: they are not of the table's types.
         """
         return pd.read_csv(source, dtype=self.columns, keep_default_na=False, na_values=[""], lineterminator="\n")
 

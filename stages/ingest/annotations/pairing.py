@@ -345,25 +345,26 @@ def enter(pairs: Pairs, films: list[str], key: str, labels: FilmLabels) -> Probl
     return None
 
 
-def class_names(files: FileAccess, format_: Format) -> tuple[str, dict[str, str]]:
-    """The file with the names of YOLO's class numbers or of masks' colours, and these names; the first file by name.
+def class_names(files: FileAccess, format_: Format) -> tuple[list[str], dict[str, str]]:
+    """The files with names of YOLO's class numbers or of masks' colours, and these names.
 
-    Blank and empty where there is none, or the format names its classes itself.
+    Both are empty where there is none, or the format names its classes itself.
 
     Raises:
         UserError: two files have other names, so that a number or colour is one class here and another there.
     """
     readers = {"yolo": names_of_numbers, "masks": names_of_colours}
-    first, named = "", dict[str, str]()
+    found, named = list[str](), dict[str, str]()
     for name in files.names() if format_ in readers else ():
         names = readers[format_](files, name)
         if any(named.get(key, label) != label for key, label in names.items()):
             raise UserError(
-                f"{files.label or 'the inbox'}: expected one list of the names of classes, found {first} and {name}, "
-                "which differ; correct one, or take it out with `exclude`"
+                f"{files.label or 'the inbox'}: expected one list of the names of classes, found {found[0]} and "
+                f"{name}, which differ; correct one, or take it out with `exclude`"
             )
-        first, named = first or (name if names else ""), named | names
-    return first, named
+        found += [name] if names else []
+        named |= names
+    return found, named
 
 
 def names_of_numbers(files: FileAccess, name: str) -> dict[str, str]:

@@ -50,14 +50,19 @@ class FilmTables:
     """What the tables of a source say of each film, by the film's name in the source.
 
     rows: columns as the tables call them, with `patient_id` and `split` under these names; `patient_id` is blank where
-    it is unknown. problems: (file, problem). notes: how many films each table gave patients or sides. used: the tables
-    that gave some film a row.
+    it is unknown. problems: (file, problem). notes: how many films each table gave patients or sides. of_film: the
+    tables that have a row of each film.
     """
 
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[tuple[str, Problem]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    used: list[str] = field(default_factory=list)
+    of_film: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def used(self) -> set[str]:
+        """The tables that have a row of some film."""
+        return {table for tables in self.of_film.values() for table in tables}
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,9 @@ def read_tables(files: FileAccess, films: list[str], header: Header | None = Non
             for film in named:
                 met += 1
                 given.update(column for column in GIVEN if row.get(column))
+                of_film = tables.of_film.setdefault(film, [])
+                of_film += [] if name in of_film else [name]
                 merge_row(tables, said_by, film, called, row)
-        if met:
-            tables.used.append(name)
         gives = [column for column in GIVEN if any(column in row for row in rows.values())]
         if gives and not met:
             others = f"{len(rows)} others"

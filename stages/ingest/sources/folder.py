@@ -14,6 +14,7 @@ from stages.ingest.params import PictureSource
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Refusal
 from stages.ingest.sources.film_tables import FilmTables, read_tables
+from stages.ingest.sources.shared_files import shared_files
 from stages.ingest.sources.subsets import read_subset
 from stages.ingest.types import SourceFilm, SourcePlan, image_id
 
@@ -48,9 +49,9 @@ def picture_films(
     masks = masks_of(pictures)
     pictures = [name for name in pictures if name not in masks]
     pairs = pair(read, pictures, entry)
-    names_file, names = class_names(read, entry.annotations)
+    class_files, names = class_names(read, entry.annotations)
     tables = read_tables(read, pictures)
-    uses = uses_of(files, pictures, pairs, tables, names_file) | dict.fromkeys(masks, MASKS)
+    uses = uses_of(files, pictures, pairs, tables, class_files) | dict.fromkeys(masks, MASKS)
     uses |= dict.fromkeys(excluded, EXCLUDED)
     pins = pinned or {}
     if entry.subset != "all":
@@ -60,9 +61,11 @@ def picture_films(
         pins = pins | {name: row.sha256 for name, row in subset.items()}
         uses |= dict.fromkeys(set(pictures) - set(subset), NOT_IN_SUBSET)
         included &= set(subset)
-    plan = SourcePlan(source, {public_name(files, name): use for name, use in uses.items()})
+    public = {name: public_name(files, name) for name in uses}
+    plan = SourcePlan(source, {public[name]: use for name, use in uses.items()})
+    shared = shared_files(files, pictures, pairs, tables, public, class_files)
     problems = pairs.problems + tables.problems
-    plan.refusals += [Refusal(source, public_name(files, file), problem) for file, problem in problems]
+    plan.refusals += [Refusal(source, public[file], problem) for file, problem in problems]
     plan.notes += [f"{source}: {note}" for note in tables.notes]
     plan.notes.append(f"{source}: labels are read as {entry.annotations}")
     for name in pictures:
@@ -77,11 +80,12 @@ def picture_films(
             entry=entry,
             files=files,
             name=name,
-            public_name=public_name(files, name),
+            public_name=public[name],
             labels=pairs.labels.get(name),
             label_file=label_file,
-            label_public_name=public_name(files, label_file) if label_file else "",
+            label_public_name=public.get(label_file, ""),
             class_names=names,
+            shared=shared[name],
             patient=stated.get("patient_id") or original_of(name) or without_suffix(printable(path.name)),
             split=stated.get("split", ""),
             pinned={file: pins[file] for file in (name, label_file) if file in pins},
@@ -96,8 +100,8 @@ def picture_films(
             "copies of a film stay on one side of the split"
         )
     if entry.annotations in OF_MANY:
-        shared = sorted({film.label_public_name for film in plan.films if film.label_public_name})
-        plan.notes.append(f"{source}: labels of {len(pairs.labels)} films from {', '.join(shared) or 'no file'}")
+        of_many = sorted({film.label_public_name for film in plan.films if film.label_public_name})
+        plan.notes.append(f"{source}: labels of {len(pairs.labels)} films from {', '.join(of_many) or 'no file'}")
     return plan
 
 
@@ -136,7 +140,7 @@ class Selected(FileAccess):
 
 
 def uses_of(
-    files: FileAccess, pictures: list[str], pairs: Pairs, tables: FilmTables, names_file: str
+    files: FileAccess, pictures: list[str], pairs: Pairs, tables: FilmTables, class_files: list[str]
 ) -> dict[str, str]:
     """Every file of a source by name, with its use or with why it is left out.
 
@@ -145,14 +149,14 @@ def uses_of(
         pictures: names of those that can be films.
         pairs: the labels of films.
         tables: of films.
-        names_file: with the names of classes; blank for none.
+        class_files: with names of classes.
     """
     uses = {name: f"of no use here ({suffix_of(name) or 'no suffix'})" for name in files.names()}
     uses |= dict.fromkeys(files.system_files(), "of an operating system")
     uses |= {name: f"that look like {other} labels" for name, other in pairs.elsewhere.items()}
     uses |= dict.fromkeys(pictures, "that no pattern of `include` takes")
     uses |= dict.fromkeys(tables.used, TABLES)
-    uses |= {names_file: "with names of classes"} if names_file else {}
+    uses |= dict.fromkeys(class_files, "with names of classes")
     return uses | dict.fromkeys(pairs.file_of.values(), LABELS)
 
 

@@ -30,6 +30,7 @@ from stages.ingest.file_access import Folder
 from stages.ingest.params import Hospital, Limits
 from stages.ingest.problems import Problem, Refusal, Unreadable
 from stages.ingest.sources.film_tables import ATTRIBUTES, FilmTables, Header, patient_id, read_tables
+from stages.ingest.sources.shared_files import shared_files
 from stages.ingest.types import SourceFilm, SourcePlan
 
 # How files begin that exports hold beside films: PDF, PNG, JPEG, GIF, TIFF, ZIP and Office, programs, OLE, RTF.
@@ -100,6 +101,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
     plan.notes += [f"{source}: {note}" for note in tables.notes]
     plan.notes.append(f"{source}: labels are read as {entry.annotations}")
     plan.refusals += [Refusal(source, public[name], problem) for name, problem in problems]
+    shared = shared_files(files, chosen, pairs, tables, public)
     for name in chosen:
         label_file = pairs.file_of.get(name, "")
         film = SourceFilm(
@@ -112,6 +114,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
             labels=pairs.labels.get(name),
             label_file=label_file,
             label_public_name=public.get(label_file, ""),
+            shared=shared[name],
             patient=patients.get(name, ""),
         )
         plan.films.append(film)

@@ -85,6 +85,7 @@ def test_an_open_file_is_read_as_one_of_that_name() -> None:
         ("image_id,count\n007,3\n", "the columns size, marked, found none of these names"),
         ("image_id,count,size,marked\n007,few,1,True\n", "cells of the pipeline's types, found another"),
         ("image_id,count,size,marked\n007,,1,True\n", "cells of the pipeline's types, found another"),
+        (f"image_id,count,size,marked\n007,{'3' * 400},1,True\n", "cells of the pipeline's types, found another"),
         ("image_id,count,size,marked\n007,3,1,True,5\n", "cells of the pipeline's types, found another"),
         ("", "cells of the pipeline's types, found another"),
     ],

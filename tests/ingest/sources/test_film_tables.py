@@ -155,7 +155,7 @@ def test_a_row_without_patient_that_may_mean_several_films_is_told() -> None:
 
 def test_a_stray_workbook_is_passed_over_and_a_table_that_meets_no_film_is_not() -> None:
     found = in_workbook(workbook({"rain": [["day", "rain"], [1, 2]]}))
-    assert (found.problems, found.used, found.rows) == ([], [], {})
+    assert (found.problems, found.used, found.rows) == ([], set(), {})
     ((_, problem),) = in_workbook(workbook({"a": [["image", "patient"], ["x", 1]]})).problems
     assert problem.actual == "1 others"
 

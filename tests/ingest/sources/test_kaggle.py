@@ -100,9 +100,11 @@ def test_a_set_is_fetched_pinned_and_read(server: Server) -> None:
     assert manifest.loc["a", "source_file"] == "owner/set/v2/set/train/images/a.png"
     assert list(ANNOTATIONS.read(RAW)["label"]) == ["fracture"]
     files = FILES.read(RAW)
-    assert set(files["role"]) == {"film", "labels"}
-    assert len(files) == 4
+    roles = ("film", "labels", "classes", "table")
+    assert list(zip(files["image_id"], files["role"], strict=True)) == [(film, role) for film in "ab" for role in roles]
     pins = Path("data/pins/owner--set--v2.sha256").read_text()
+    for row in FILES.rows(files):
+        assert f"{row['sha256']}  {row['file'].removeprefix('owner/set/v2/')}\n" in pins
     assert f"{hashlib.sha256(png(3)).hexdigest()}  set/extra/c.png\n" in pins
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET, RAW
-from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, SPLIT
+from stages.common.data.tables import FILES, MANIFEST, SPLIT
 from tests.helpers.commands import wrist
 from tests.helpers.forgeries import forged_tables, replace
 from tests.helpers.params import change_params
@@ -107,22 +107,31 @@ def test_an_output_is_of_the_commit_since_which_it_has_its_hash_and_no_other_one
     assert later == {"train@baseline-1-1", "train@adaptive-1-1"}
 
 
-def test_a_film_leads_to_the_annotation_file_that_many_share(own: Path) -> None:
-    """Such a file stands in `annotations.csv` alone."""
-    shapes, files = (own / RAW / table.name for table in (ANNOTATIONS, FILES))
-    pd.read_csv(shapes).assign(file="set/boxes.json").to_csv(shapes, index=False)
-    pd.read_csv(files).query("role == 'film'").to_csv(files, index=False)
+def test_a_film_leads_to_the_files_that_many_share(own: Path) -> None:
+    """Annotations, lists of classes and tables: the mask follows from two, the patient from a table."""
+    path = own / RAW / FILES.name
+    rows = FILES.rows(FILES.read(own / RAW))
+    films = [row for row in rows if row["role"] == "film"]
+    shared = (("labels", "set/boxes.json"), ("classes", "set/classes.txt"), ("table", "set/boxes.json"))
+    more = [row | {"role": role, "file": file, "sha256": "f" * 64} for row in films for role, file in shared]
+    FILES.write(path.parent, FILES.frame(films + more))  # type: ignore[arg-type]
     found = Project(own)
     image = next(image for image, row in found.films.items() if found.side(image, found.runs[0]) == "test")
     graph, start = trace(found, image)
-    node = f"{found.films[image]['source']}: set/boxes.json"
-    assert node in names(graph, start)
-    assert node in graph.origins[f"data/dataset/test_mask/{image}.png"]
-    assert graph.nodes[node].facts == {
-        "role": "labels", "source": found.films[image]["source"], "licence": found.films[image]["licence"]
-    }  # fmt: skip
-    assert {row["image_id"] for row in found.rows(RAW, ANNOTATIONS)} <= trace(found, "boxes.json")[0].nodes.keys()
-    assert "<li>labels: set/boxes.json (of many films)</li>" in render(found, own / "reports/lineage.html")
+    source, licence = found.films[image]["source"], found.films[image]["licence"]
+    boxes, classes = f"{source}: set/boxes.json", f"{source}: set/classes.txt"
+    assert {boxes, classes} <= names(graph, start)
+    assert {boxes, classes} <= set(graph.origins[f"data/dataset/test_mask/{image}.png"])
+    facts = {"source": source, "licence": licence, "sha256": "f" * 64}
+    assert graph.nodes[boxes].facts == facts | {"role": "labels, table"}
+    assert graph.nodes[classes].facts == facts | {"role": "classes"}
+    for what in ("boxes.json", "f" * 64):
+        assert {row["image_id"] for row in films} <= trace(found, what)[0].nodes.keys()
+    assert f'<li>table: set/boxes.json <span class="hash">sha256 {"f" * 64}' in render(
+        found, own / "reports/lineage.html"
+    )
+    of_source = [row for row in films if row["source"] == source]
+    assert (source, [licence], len(of_source) + 2) in found.sources
 
 
 def test_a_train_film_leads_to_the_models_that_learnt_from_it(project: Path) -> None:
