@@ -14,7 +14,14 @@ from stages.ingest.main import main
 from stages.ingest.params import Params
 from tests.helpers.hospital import bring
 from tests.helpers.hospital import settings as of_hospital
-from tests.ingest.test_main import settings
+from tests.helpers.params import read_yaml
+from tests.helpers.paths import ROOT
+
+
+def settings(annotations: str) -> Params:
+    """The section `ingest` for pictures in the folder `in`."""
+    source = {"source": "folder", "annotations": annotations}
+    return Params.model_validate(read_yaml(ROOT / "params.yaml")["ingest"] | {"sources": [source], "inbox": "in"})
 
 
 def entered(params: Params) -> list[tuple[str, str, str, str]]:
