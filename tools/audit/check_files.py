@@ -127,7 +127,7 @@ def strangers(root: Path, folder: Path, known: set[str]) -> Iterator[str]:
             yield str(path)
         elif any(name.startswith(f"{path}/") for name in known):
             yield from strangers(root, path, known)
-        elif any(files for _, _, files in os.walk(root / path)):
+        elif any(not found.is_dir() or found.is_symlink() for found in (root / path).rglob("*")):
             yield str(path)
 
 
