@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from stages.common.core.errors import UserError, error_list
+from stages.common.core.printed import one_line
 from stages.ingest.params import Limits
 from stages.ingest.problems import Unreadable
 
@@ -163,8 +164,8 @@ def is_system_file(name: str) -> bool:
 
 
 def printable(name: str) -> str:
-    """A file's name, with escapes such as \\udce4 for bytes that are no UTF-8."""
-    return name.encode(errors="backslashreplace").decode()
+    """A file's name, with escapes such as \\udce4 for bytes that are no UTF-8, and for all that a terminal obeys."""
+    return "".join(one if unicodedata.category(one) == "Zs" else one_line(one) for one in name)  # Zs: kinds of blanks
 
 
 def stamp(path: Path) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_bytes, write_png
 from stages.common.core.hashing import sha256
+from stages.common.core.printed import one_line
 from stages.common.data.layout import dicom_file, image_file
 from stages.common.data.rows import Role
 from stages.common.data.shapes import Shape
@@ -139,7 +140,7 @@ def read_labels(film: SourceFilm, result: FilmResult) -> FilmLabels:
     shapes: list[Shape] = []
     unknown: dict[str, int] = {}
     for shape in labels.shapes:
-        name = film.class_names.get(shape.label, shape.label)
+        name = class_of(film, shape.label)
         if name in film.entry.other_classes:
             result.other_labels[name] += 1
         elif name in film.entry.classes:
@@ -150,7 +151,7 @@ def read_labels(film: SourceFilm, result: FilmResult) -> FilmLabels:
         else:
             unknown.setdefault(name, shape.line)
     for label, problem in labels.problems:
-        name = film.class_names.get(label, label)
+        name = class_of(film, label)
         if name in film.entry.other_classes:
             result.other_labels[name] += 1
         else:
@@ -161,6 +162,11 @@ def read_labels(film: SourceFilm, result: FilmResult) -> FilmLabels:
         problem = Problem(expected, f"{name!r:.60}", fix, line, public="another class")
         refuse_labels(film, problem, result)
     return FilmLabels(shapes, labels.size, labels.in_shares, labels.line)
+
+
+def class_of(film: SourceFilm, label: str) -> str:
+    """The class of a label; what a terminal would obey, or a browser turn round, is escaped in every output."""
+    return one_line(film.class_names.get(label, label))
 
 
 def refuse_labels(film: SourceFilm, problem: Problem, result: FilmResult) -> None:

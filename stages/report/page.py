@@ -132,6 +132,7 @@ def contents(
         "recomputed": f"{published['f1_recomputed']:.4f}",
         "charts": charts(runs, results),
         "methods": [weighting_sentence(name, runs[name][0].model["weights"]) for name in VARIANTS],
+        "architecture": first.model["network"]["architecture"],
         "select": first.model["loop"]["select"],
         "steps": steps(films),
         "shown_seed": None if single else first.run.seed,

@@ -743,6 +743,30 @@ def test_pipes_devices_and_odd_names_cost_their_own_film_only(inbox: Path) -> No
     assert "expected a file name of at most 180 characters, found 200; rename it" in reasons
 
 
+OBEYED = "\x1b[2J\u202e\u200b\x07"  # a terminal is cleared, a line turned round, a letter hidden, a bell rung
+
+
+def test_names_of_files_and_classes_command_no_terminal_and_no_page(
+    inbox: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Names that people wrote are shown with escapes; blanks of any kind stay, as in the names of screenshots."""
+    name, blank = f"{OBEYED}a", "b\u202f1"
+    for label in (name, blank):
+        (inbox / f"{label}.png").write_bytes(png(len(label)))
+        (inbox / f"{label}.txt").write_text("0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n")
+    (inbox / f"{OBEYED}patients.csv").write_text(f"file,patient\n{name}.png,{OBEYED}7\n{blank}.png,8\n")
+    (inbox / "data.yaml").write_text(json.dumps({"names": [f"{OBEYED}x\ny", f"{OBEYED}other"]}))
+    said = main(folder("yolo"))
+    files = [path for path in (*RAW.rglob("*.csv"), *RAW.rglob("*.json"), QUALITY) if path.is_file()]
+    written = "".join([said, *capfd.readouterr(), *(path.read_text() for path in files)])
+    assert "\\x1b[2J\\u202e\\u200b\\x07x\\ny" in said
+    assert all(one in "\n\u202f" or one.isprintable() for one in written)
+    assert set(FILES.read(RAW)["file"]) >= {f"{blank}.png", "\\x1b[2J\\u202e\\u200b\\x07a.png"}
+    put(inbox, more__data_dot_yaml="names: [other, x]")
+    for refused in (error_of(folder("yolo")), error_of(folder("coco"))):
+        assert all(one in "\n\u202f" or one.isprintable() for one in refused)
+
+
 def test_a_film_that_arrives_meanwhile_ends_the_stage(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(inbox, a_dot_png=png(1), a_dot_xml=FORMATS["voc"][1])
 

@@ -50,7 +50,9 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
         UserError: the film lacks what a segmentation must refer to, as a CT slice without FrameOfReferenceUID does.
     """
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=f"U-Net, {model}", version=version("wrist-fracture-segmentation"), family=codes.DCM.ArtificialIntelligence
+        name=f"wrist predict, {model}",
+        version=version("wrist-fracture-segmentation"),
+        family=codes.DCM.ArtificialIntelligence,
     )
     segment = SegmentDescription(
         segment_number=1,
@@ -72,7 +74,7 @@ def write_seg(path: Path, header: Dataset, mask: np.ndarray, model: str, warning
         sop_instance_uid=made_from("instance"),
         instance_number=1,
         manufacturer="wrist-fracture-segmentation",
-        manufacturer_model_name="U-Net",
+        manufacturer_model_name="wrist predict",
         software_versions=version("wrist-fracture-segmentation"),
         device_serial_number="0",
         series_description="Fracture segmentation: research only",

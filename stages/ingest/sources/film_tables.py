@@ -21,7 +21,7 @@ from stages.ingest.annotations.film_names import (
     plain_number,
 )
 from stages.ingest.annotations.text_file import text_of
-from stages.ingest.file_access import FileAccess
+from stages.ingest.file_access import FileAccess, printable
 from stages.ingest.problems import Problem, Unreadable
 
 # Headers as people write them, but for case, blanks, hyphens and underscores; the first of several is taken.
@@ -93,7 +93,7 @@ def read_tables(files: FileAccess, films: list[str], header: Header | None = Non
             tables.problems.append((name, problem))
         if not name.lower().endswith((".csv", ".tsv", ".xlsx")):
             continue
-        called = header.public[name] if header else PurePosixPath(name).name
+        called = header.public[name] if header else printable(PurePosixPath(name).name)
         try:
             content = files.read(name)
             rows = (workbook_rows if name.lower().endswith(".xlsx") else table_rows)(content, header is not None)
