@@ -73,3 +73,7 @@ def work() -> int:
             f"expected to write to a database of DVC or MLflow, found: {said}; free some space, make its folder "
             "writable, and rerun the command"
         ) from error
+
+
+if __name__ == "__main__":  # else `python -m tools.wrist` would end well and do nothing
+    main()

@@ -23,7 +23,7 @@ from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.pseudonyms import Key, read_key
 from stages.ingest.file_access import Archive, Folder
 from stages.ingest.params import Folder as FolderSource
-from stages.ingest.params import Hospital, Kaggle, Params, Sample, Source, Url
+from stages.ingest.params import Hospital, InInbox, Kaggle, Params, Sample, Source, Url
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Problem, Refusal
 from stages.ingest.process_film import picture_patient, process_film
@@ -108,6 +108,11 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Con
     """
     if not all(isinstance(entry, Sample) for entry in settings.sources) and not Path(settings.inbox).is_dir():
         raise UserError(f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path")
+    for entry in settings.sources:
+        if isinstance(entry, InInbox) and not entry.folder(Path(settings.inbox)).is_dir():
+            raise UserError(
+                f"{entry.names[0]}: expected the folder {entry.below} in the inbox, found none; correct `below`"
+            )
     plans = [plan for entry in settings.sources for plan in plans_of(entry, settings, scratch, pool)]
     for plan in plans:
         refuse_long_names(plan)
@@ -142,9 +147,9 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
         files = url.obtain(entry, inbox, limits)
         yield picture_films(files, entry.names[0], entry)
     elif isinstance(entry, Hospital):
-        yield hospital_films(inbox, entry.names[0], entry, limits, read_key(), pool)
+        yield hospital_films(entry.folder(inbox), entry.names[0], entry, limits, read_key(), pool)
     else:
-        yield picture_films(Folder(inbox, limits), entry.names[0], entry)
+        yield picture_films(Folder(entry.folder(inbox), limits), entry.names[0], entry)
 
 
 def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:

@@ -1,6 +1,8 @@
 """The section `ingest` of params.yaml."""
 
 from collections import Counter
+from itertools import permutations
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -89,7 +91,25 @@ class PictureSource(AnnotatedSource):
     )
 
 
-class Folder(PictureSource):
+class InInbox(AnnotatedSource):
+    """Films anywhere below the inbox, or below a folder of it."""
+
+    below: str = param("", "the folder of the inbox that it reads; blank for the inbox itself")
+
+    @field_validator("below")
+    @classmethod
+    def check_below(cls, below: str) -> str:
+        path = PurePosixPath(below)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{below} leads out of the inbox; write a folder of it, or set ingest.inbox")
+        return "" if path == PurePosixPath() else str(path)
+
+    def folder(self, inbox: Path) -> Path:
+        """Where its films lie."""
+        return inbox / self.below
+
+
+class Folder(PictureSource, InInbox):
     """Pictures (PNG, JPEG, TIFF, WebP, BMP) with annotations anywhere below the inbox."""
 
     source: Literal["folder"] = "folder"
@@ -114,7 +134,7 @@ class MaskCorners(Alternative):
 BurnedIn = Annotated[RefuseBurnedIn | MaskCorners, Field(discriminator="action"), ByName("action")]
 
 
-class Hospital(AnnotatedSource):
+class Hospital(InInbox):
     """DICOM files anywhere below the inbox, with annotations beside them."""
 
     source: Literal["hospital"] = "hospital"
@@ -245,4 +265,10 @@ class Params(Strict):
         counts = Counter(identity(entry) for entry in self.sources)
         if twice := [name for name, count in counts.items() if count > 1]:
             raise ValueError(f"sources must name {', '.join(twice)} once: its films would be read twice")
+        places = {entry.source: PurePosixPath(entry.below) for entry in self.sources if isinstance(entry, InInbox)}
+        if len(places) == 2 and any(one.is_relative_to(other) for one, other in permutations(places.values())):
+            raise ValueError(
+                "folder and hospital must read folders of their own (`below`): files of an export have the names of "
+                "patients, and those that the source folder sees are written into tables and pages"
+            )
         return self

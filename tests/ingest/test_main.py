@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable
 from io import BytesIO
@@ -30,6 +31,7 @@ from stages.ingest.process_film import process_film
 from stages.ingest.sources.film_tables import table_rows
 from stages.ingest.types import image_id
 from tests.helpers.files import tree_hash
+from tests.helpers.hospital import bring
 from tests.helpers.params import merge, read_yaml
 from tests.helpers.paths import ROOT
 
@@ -741,6 +743,34 @@ def test_pipes_devices_and_odd_names_cost_their_own_film_only(inbox: Path) -> No
     reasons = " ".join(QUARANTINE.read(RAW)["reason"])
     assert reasons.count("found a pipe, socket or device; remove it") == 2
     assert "expected a file name of at most 180 characters, found 200; rename it" in reasons
+
+
+def test_pictures_beside_an_export_are_read_from_a_folder_of_their_own(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source `folder` names the files that it sees, and those of an export are called as patients are."""
+    pictures, export = ({"source": name, "annotations": "voc"} for name in ("folder", "hospital"))
+    base = read_yaml(ROOT / "params.yaml")["ingest"] | {"inbox": "in"}
+    for one, other in (("", ""), ("a", ""), ("", "b"), ("a", "a/b"), ("a/", "./a")):
+        with pytest.raises(ValidationError, match="folder and hospital must read folders of their own"):
+            Params.model_validate(base | {"sources": [pictures | {"below": one}, export | {"below": other}]})
+    for outside in ("..", "/tmp", "a/../../b"):
+        with pytest.raises(ValidationError, match="leads out of the inbox"):
+            folder("voc", below=outside)
+    put(inbox, pictures__a_dot_png=png(), pictures__a_dot_xml=FORMATS["voc"][1])
+    bring(inbox / "export", "DOE_JANE/IM1", 1)
+    put(inbox, export__DOE_JANE__IM2_dot_xml=FORMATS["voc"][1], export__DOE_JANE__preview_dot_png=png(1))
+    monkeypatch.setenv("PSEUDONYM_KEY", "k" * 32)
+    sources = [pictures | {"below": "pictures"}, export | {"below": "export"}]
+    params = Params.model_validate(base | {"sources": sources, "on_error": "quarantine"})
+    said = main(params)
+    assert list(manifest()["source"]) == ["folder", "hospital"]
+    texts = [path.read_text() for path in (*RAW.rglob("*.csv"), *RAW.rglob("*.json"), QUALITY)]
+    assert "DOE" not in "".join([said, *texts])
+    assert set(FILES.read(RAW)["file"]) >= {"a.png", "file 1 of the export (sorted by path)"}
+    shutil.rmtree(inbox / "export")
+    with pytest.raises(UserError, match="hospital: expected the folder export in the inbox, found none"):
+        main(params)
 
 
 OBEYED = "\x1b[2J\u202e\u200b\x07"  # a terminal is cleared, a line turned round, a letter hidden, a bell rung

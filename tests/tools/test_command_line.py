@@ -182,6 +182,11 @@ def test_a_database_on_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPat
         work()
 
 
+def test_the_module_is_the_command() -> None:
+    """Else a job that calls it so would end well and check nothing."""
+    assert "audit" in run(ROOT, sys.executable, "-m", "tools.wrist", "--help")
+
+
 @pytest.mark.parametrize("start", ["tools.wrist; tools.wrist.main()", "stages; stages.run('threshold')"])
 def test_a_command_is_about_the_repository_of_its_folder_whatever_the_environment_names(start: str) -> None:
     """In a hook of another one, predictions and runs had that one's commit, and experiments would go there."""

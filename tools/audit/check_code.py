@@ -22,8 +22,9 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import DamagedObject, commit_files
-from tools.audit.dvc_lock import LOCK, git
+from tools.audit.dvc_lock import LOCK, NoRepository, git
 from tools.audit.findings import Check
+from tools.audit.folders import PARTIAL
 from tools.audit.trace import Project
 
 CODE = ("stages", "tools")  # what the pipeline and this audit import
@@ -68,8 +69,8 @@ def check_code(project: Project, check: Check) -> None:
     except DamagedObject as error:
         check.add("git", "mismatch", str(error))
         return
-    except UserError:
-        check.add("git", "unchecked", "no commit to compare code and params with")
+    except UserError as error:
+        check.add("git", "unchecked", f"no commit to compare code and params with: {error}")
         return
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     if repository_of(top) != repository_of(root):
@@ -216,6 +217,7 @@ def unlisted(root: Path, tracked: Iterable[str]) -> list[str]:
         entry.name
         for entry in root.iterdir()
         if entry.name not in known
+        and not PARTIAL.fullmatch(entry.name)  # named by another check
         and not listed.match_file(f"{entry.name}/" if entry.is_dir() and not entry.is_symlink() else entry.name)
     )
 
@@ -252,6 +254,8 @@ def check_objects(project: Project, check: Check) -> None:
     """git's own objects by their hashes, without which a commit's name says nothing."""
     try:
         git(project.root, "fsck", "--no-dangling", "--no-progress")
+    except NoRepository:
+        return  # named by check_code
     except UserError as error:
         check.add("git", "mismatch", f"its objects are damaged: {str(error).splitlines()[-1]}")
 

@@ -13,10 +13,10 @@ from tools.audit.check_record import covered, overlap
 from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import file_md5, files_below, folder_md5, hash_files, listing, object_path, size
 from tools.audit.findings import Check
+from tools.audit.folders import HALF_WRITTEN, PARTIAL
 from tools.audit.trace import Project
 
 BYTE_CODE = re.compile(r".+\.pyc(\.\d+)?")  # or half-written by Python
-PARTIAL = re.compile(r"\..*-partial-.*")  # as .dvcignore has it
 BY_COMMANDS = tuple(map(str, (AUDIT_PAGE, DATA_DOCS, LIVE, SWEEP_PAGE)))  # in `reports`, no outputs of stages
 
 
@@ -78,7 +78,8 @@ def check_ignored(project: Project, check: Check) -> None:
 
 
 def check_leftovers(project: Project, check: Check) -> None:
-    """What killed programs left half-written beside and in outputs; DVC and the stages pass over it, people do not.
+    """What killed programs left half-written at the root, and beside and in outputs; DVC and the stages pass over it,
+    people do not.
 
     Below source files it is named by another check.
     """
@@ -86,12 +87,12 @@ def check_leftovers(project: Project, check: Check) -> None:
     made = [out for stage in stages for out in stage.outs]
     inputs = [path for stage in stages for path in stage.deps if not any(overlap(path, out) for out in made)]
     found: list[str] = []
-    for folder in (RAW.parent, MODELS, REPORTS):
-        for path in sorted((project.root / folder).rglob(".*-partial-*")):
-            name = path.relative_to(project.root).as_posix()
-            if not covered(name, found) and not covered(name, inputs):
-                found.append(name)
-                check.add(name, "extra", "a program that was killed left it, or one writes it now; else remove it")
+    below = (path for folder in (RAW.parent, MODELS, REPORTS) for path in (project.root / folder).rglob(HALF_WRITTEN))
+    for path in sorted({*project.root.glob(HALF_WRITTEN), *below}):
+        name = path.relative_to(project.root).as_posix()
+        if not covered(name, found) and not covered(name, inputs):
+            found.append(name)
+            check.add(name, "extra", "a program that was killed left it, or one writes it now; else remove it")
 
 
 def check_beside(project: Project, check: Check) -> None:

@@ -1,4 +1,4 @@
-"""The source files of films: their licence against params.yaml, and their SHA-256 against what is here.
+"""What the pipeline starts from: licences of source files against params.yaml, and the SHA-256 of what is here.
 
 The sample's source files are drawn and removed again, so that only a rerun of ingest shows their SHA-256.
 """
@@ -9,9 +9,10 @@ from typing import Any
 from stages import read_params, section_model
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
-from stages.common.data.tables import FILES
+from stages.common.data.tables import FILES, WEIGHT_PINS
 from stages.ingest.dicom.basics import numbered
 from tools.audit.findings import Check
+from tools.audit.recipes import pinned_encoder
 from tools.audit.tables import read_table
 from tools.audit.trace import Project
 
@@ -54,6 +55,15 @@ def check_sources(project: Project, check: Check) -> None:
                 check.add(f"{FILES_CSV}: {row['image_id']}/sha256", "mismatch", message)
 
 
+def check_encoders(project: Project, check: Check) -> None:
+    """The pinned files that encoders start from, where they are here; a training refuses others, and nobody else."""
+    pins = [pinned_encoder(project.root, stage) for stage in project.lock.stages.values()]
+    for file, pinned in sorted({(pin["file"], pin["sha256"]) for pin in pins if pin}):
+        path = project.root / file
+        if path.is_file() and (found := sha256(path)) != pinned:
+            check.add(file, "mismatch", f"{found} is here, {PINS / WEIGHT_PINS.name} has {pinned}")
+
+
 def hash_of(place: Path | str | None) -> str | None:
     """The SHA-256 of a file, or the pinned one."""
     return sha256(place) if isinstance(place, Path) else place
@@ -84,16 +94,15 @@ def known_files(entry: Any, settings: Any, root: Path) -> dict[str, Path | str] 
         root: of the project.
     """
     from stages.ingest.file_access import Folder, printable
-    from stages.ingest.params import Folder as FolderSource
-    from stages.ingest.params import Hospital, Kaggle
+    from stages.ingest.params import Hospital, InInbox, Kaggle
     from stages.ingest.sources.kaggle import read_pins
 
     if isinstance(entry, Kaggle):
         pins = read_pins(entry, root / PINS)
         return {f"{entry.label}/{printable(file)}": digest for file, digest in pins.items()}
-    if not isinstance(entry, FolderSource | Hospital):
+    if not isinstance(entry, InInbox):
         return None
-    inbox = root / settings.inbox
-    names = Folder(inbox, settings.limits).all_names()
+    folder = entry.folder(root / settings.inbox)
+    names = Folder(folder, settings.limits).all_names() if folder.is_dir() else []
     public = numbered(names) if isinstance(entry, Hospital) else {name: printable(name) for name in names}
-    return {public[name]: inbox / name for name in names}
+    return {public[name]: folder / name for name in names}

@@ -11,6 +11,7 @@ from pathlib import Path
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
+from stages.ingest.dicom.pseudonyms import FILE_VARIABLE
 from tools.audit.check_documents import DOCUMENTS
 from tools.audit.check_links import links
 from tools.audit.dvc_cache import cache_folder
@@ -105,6 +106,8 @@ def environment(clone: Path) -> dict[str, str]:
         if key not in ("MLFLOW_TRACKING_URI", "DVC_ROOT") and not key.startswith(("PYTHON", "GIT_"))
     }
     own = {"CHECKPOINT_DIR": str(clone / ".git/checkpoints"), "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
+    if key := inherited.get(FILE_VARIABLE):
+        own[FILE_VARIABLE] = str(Path(key).absolute())
     return inherited | own | {LIBRARY_PATH: absolute(inherited.get(LIBRARY_PATH, ""))}
 
 

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -191,7 +190,9 @@ def commit_of(root: Path, revision: str) -> str:
     Raises:
         UserError: there is no such commit, or a branch or tag has the name of another one's hash, or both have it.
     """
-    commit = git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+    commit = commit_at(root, revision) or experiments(root).get(revision, "")
+    if not commit:
+        raise UserError(f"{revision}: expected a commit, a branch, a tag or an experiment, found none of that name")
     named = re.fullmatch(r"(?:.*-g)?([0-9a-f]{4,})", revision.lower())  # also as `git describe` writes it
     if named and not commit.startswith(named[1]):
         raise UserError(
@@ -206,13 +207,30 @@ def commit_of(root: Path, revision: str) -> str:
     return commit
 
 
+def commit_at(root: Path, revision: str) -> str:
+    """The hash of the commit that git knows by a name; blank where there is none.
+
+    Raises:
+        UserError: the commit is damaged.
+    """
+    try:
+        return git(root, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+    except UserError as error:
+        if str(error).endswith(": fatal: Needed a single revision"):  # and nothing of a damaged object before
+            return ""
+        raise
+
+
+def experiments(root: Path) -> dict[str, str]:
+    """The commits of DVC's experiments by their names."""
+    refs = git(root, "for-each-ref", "refs/exps", "--format=%(refname:lstrip=-1) %(objectname)").splitlines()
+    return dict(ref.split(" ", 1) for ref in refs)
+
+
 def commits_called(root: Path, name: str) -> set[str]:
     """The commits of the branch and of the tag of a name; git takes the tag, and before it a file of that name."""
-    found = set()
-    for kind in ("tags", "heads", "remotes"):
-        with suppress(UserError):
-            found.add(git(root, "rev-parse", "--verify", f"refs/{kind}/{name}^{{commit}}").strip())
-    return found
+    found = {commit_at(root, f"refs/{kind}/{name}") for kind in ("tags", "heads", "remotes")}
+    return (found | {experiments(root).get(name, "")}) - {""}
 
 
 def axis_values(axis: list[Any] | str, params: dict[str, Any]) -> list[Any]:
@@ -237,6 +255,10 @@ def lookup(params: Any, key: str) -> Any:
     return params
 
 
+class NoRepository(UserError):
+    """A folder in no repository of git."""
+
+
 def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
     """What git says of the objects that it has in the repository of a folder.
 
@@ -250,17 +272,21 @@ def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
         stdin: what it reads.
         whole: whether to go beyond where the repository says that its history is cut off.
     Raises:
+        NoRepository: the folder is in none.
         UserError: it fails.
     """
     off = ("core.commitGraph", "core.fsmonitor", "log.showSignature", "advice.graftFileDeprecated")
     settings = [word for setting in off for word in ("-c", f"{setting}=false")]
     command = ["git", "--no-replace-objects", *settings, *words]
     own = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG") or key[:4] != "GIT_"}
-    own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1", LIBRARY_PATH: absolute(own.get(LIBRARY_PATH, ""))}
+    own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}  # else errors are in any language
+    own |= {LIBRARY_PATH: absolute(own.get(LIBRARY_PATH, ""))}
     own |= {"GIT_SHALLOW_FILE": os.devnull} if whole else {}
     done = subprocess.run(command, cwd=root, env=own, input=os.fsencode(stdin), capture_output=True, check=False)
     if done.returncode:
         said = os.fsdecode(done.stderr).strip() or "failed"
+        if "not a git repository" in said:
+            raise NoRepository("git: expected the project in a repository, found none; clone it, or `git init` it")
         if "promisor remote" in said:
             said = "expected a whole clone, found one that was made with --filter; clone without it"
         raise UserError(f"git {' '.join(words)}: {said}")
@@ -288,9 +314,19 @@ def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:
         stream.readline()
 
 
+def in_repository(root: Path) -> bool:
+    """Whether git keeps a history of a folder."""
+    try:
+        return bool(git(root, "rev-parse", "--git-dir"))
+    except NoRepository:
+        return False
+
+
 def commits_of(root: Path, lock: Lock) -> dict[str, str]:
     """The commit that brought each stage's present outputs, by the stage's name; blank while it is not committed."""
     commits = dict.fromkeys(lock.stages, "")
+    if not in_repository(root):
+        return commits
     unchanged = {
         name: {f"- path: {path}\n      hash: md5\n      md5: {md5}\n" for path, md5 in stage.outs.items()}
         for name, stage in lock.stages.items()

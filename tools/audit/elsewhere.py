@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.common.core.errors import UserError
+from stages.common.core.hashing import sha256
 from stages.common.data.layout import INBOX, PINS, WITHDRAWN_PINS
 from tools.audit.check_record import covered
 from tools.audit.dvc_lock import git
@@ -20,15 +21,15 @@ UNREAD = (".git", ".venv", ".dvc")  # of the project's folders, where a user's o
 
 
 def elsewhere(root: Path, files: PatientFiles) -> list[str]:
-    """Paths of files that name the patient, or are named so, and that a user put below the project or linked there, of
-    the patient's predictions, and of clones of the project with such files.
+    """Paths of files that name the patient, or are named so, or are copies of the patient's films, and that a user put
+    below the project or linked there, of the patient's predictions, and of clones of the project with such files.
     """
     found, words = {path for path in files.behind if path.exists()}, files.words
     kept = [root / PINS, root / INBOX, root / inbox_of(root)]
     users, closed = users_files(root, kept, files.outs)
     for path in users:
         try:
-            if names_or_shows(files.images, words, path, path.relative_to(root)):
+            if names_or_shows(files.images, words, path, path.relative_to(root)) or is_copy(path, files.hashes):
                 found.add(path)
             elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
                 found |= set(of_prediction(path.parent, root))
@@ -72,6 +73,11 @@ def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bo
         name: its path from the folder that is looked through.
     """
     return any(is_film(part, images) for part in name.parts) or words.stand_in(path, name.as_posix())
+
+
+def is_copy(path: Path, hashes: set[str]) -> bool:
+    """Whether a file has one of these SHA-256."""
+    return path.is_file() and sha256(path) in hashes
 
 
 def is_prediction(record: Path, hashes: set[str]) -> bool:

@@ -1,9 +1,14 @@
 """What lies below a folder, and what nobody can look into: pathlib passes over such folders without a word."""
 
 import os
+import re
+from fnmatch import translate
 from pathlib import Path
 
 from stages.common.core.errors import error_list
+
+HALF_WRITTEN = ".*-partial-*"  # by a program that was killed, as .dvcignore has it
+PARTIAL = re.compile(translate(HALF_WRITTEN))
 
 
 def look_below(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from stages.common.core.errors import UserError
 from stages.common.data.layout import ENCODERS, PINS
 from stages.common.data.records import PretrainedRecord, read_model_record
+from stages.common.data.rows import WeightPinRow
 from stages.common.data.tables import WEIGHT_PINS
 from stages.recipes import SECTIONS, recipe_name
 from tools.audit.dvc_lock import Lock, Stage
@@ -38,10 +39,10 @@ def put(section: dict[str, Any], key: str, value: Any) -> None:
     section[last] = value
 
 
-def encoder_file(root: Path, stage: Stage) -> str:
-    """The pinned file that the encoder of a training starts from; blank where it starts from none.
+def pinned_encoder(root: Path, stage: Stage) -> WeightPinRow | None:
+    """The pin of the file that the encoder of a training starts from; None where it starts from none.
 
-    It is no dependency of the stage, whose pins have its SHA-256.
+    The file is no dependency of the stage, whose pins have its SHA-256.
 
     Args:
         root: of a project or of its clone, with the pins.
@@ -49,14 +50,19 @@ def encoder_file(root: Path, stage: Stage) -> str:
     """
     network = stage.params.get("train.network")
     if not isinstance(network, dict):
-        return ""
+        return None
     weights, imagenet = str(network.get("weights")), ENCODERS / f"{network.get('encoder')}.safetensors"
     file = str(imagenet) if weights == "imagenet" else weights
     try:
-        pinned = {row["file"] for row in WEIGHT_PINS.rows(WEIGHT_PINS.read(root / PINS))}
+        return {row["file"]: row for row in WEIGHT_PINS.rows(WEIGHT_PINS.read(root / PINS))}.get(file)
     except UserError:  # the stage says so, if it needs them
-        return ""
-    return file if file in pinned else ""
+        return None
+
+
+def encoder_file(root: Path, stage: Stage) -> str:
+    """The file of `pinned_encoder`; blank where there is none."""
+    pin = pinned_encoder(root, stage)
+    return pin["file"] if pin else ""
 
 
 def pretrained_of(folder: Path) -> PretrainedRecord | None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from stages.common.analysis.formatting import device_in_words
 from stages.common.core.busy import busy
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import read_json
 from stages.common.data.layout import DESCRIPTION, METRICS
 from tools.audit.check_record import command_words
+from tools.audit.check_sources import ingest_settings
 from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage
@@ -41,11 +42,50 @@ def rerun(project: Project, stages: list[Stage], check: Check, say: Callable[[st
     with clean_clone(project.root, "HEAD") as clone:
         for stage in stages:
             say(f"{stage.name}: {stage.command.removeprefix('exec ')}")
-            if bring_inputs(project, clone, stage, check) and run(clone, stage, check):
+            if (
+                has_key(project, clone, stage, check)
+                and bring_inputs(project, clone, stage, check)
+                and run(clone, stage, check)
+            ):
                 check.rerun += 1
                 compare(project, clone, stage, check)
             for path in stage.outs:  # the next stage gets what dvc.lock names, and not this
                 remove(clone / path)
+
+
+def may_run(project: Project, clone: Path, stage: Stage, check: Check) -> bool:
+    """Whether all is here that a stage needs, in its clone; else `check` says what is lacking."""
+    return has_key(project, clone, stage, check) and bring_inputs(project, clone, stage, check)
+
+
+def has_key(project: Project, clone: Path, stage: Stage, check: Check) -> bool:
+    """Whether the key is here that gave a hospital's films their pseudonyms; else ingest writes others.
+
+    Args:
+        project: has the films.
+        clone: the root of its clone.
+        stage: only ingest needs a key.
+        check: gets an entry where it is not here.
+    """
+    from stages.ingest.dicom.pseudonyms import read_key
+    from stages.ingest.params import Hospital
+
+    if stage.name != "ingest":
+        return True
+    hospitals = {
+        name for entry in ingest_settings(clone).sources if isinstance(entry, Hospital) for name in entry.names
+    }
+    made_with = {row["key_id"] for row in project.films.values() if row["source"] in hospitals}
+    try:
+        key = read_key(project.root).id if hospitals else ""
+    except UserError as error:
+        check.add(f"rerun {stage.name}", "unchecked", str(error))
+        return False
+    if made_with - {key}:
+        message = f"pseudonyms are of the key {first_few(sorted(made_with))}, here is {key}; set the key of that time"
+        check.add(f"rerun {stage.name}", "unchecked", message)
+        return False
+    return True
 
 
 def bring_inputs(project: Project, clone: Path, stage: Stage, check: Check) -> bool:

@@ -26,7 +26,7 @@ from tools.audit.check_scores import (
     check_report,
     check_scores,
 )
-from tools.audit.check_sources import check_licences, check_sources
+from tools.audit.check_sources import check_encoders, check_licences, check_sources
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -34,6 +34,7 @@ from tools.audit.trace import Project
 TABLES = (check_films, check_licences, check_scores, check_numbers, check_account)  # against one another
 PICTURES = (
     check_sources,
+    check_encoders,
     check_raw,
     check_near_copies,
     check_dataset,

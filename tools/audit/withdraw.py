@@ -42,7 +42,7 @@ from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
-from tools.audit.dvc_lock import git, lookup
+from tools.audit.dvc_lock import experiments, lookup
 from tools.audit.erase import erase_all, remove, remove_from_remotes
 from tools.audit.folders import all_below
 from tools.audit.trace import Project
@@ -117,7 +117,7 @@ def film_files(project: Project, what: str) -> PatientFiles:
         if films is not None
     }
     if not any(images.values()):
-        raise UserError(f"{what}: expected a pseudonym or a film of {KEY}, now or earlier; found none")
+        raise unknown(project.root, what)
     return collected(project.root, versions, images, set())
 
 
@@ -143,7 +143,7 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     if not patients and what in {row["patient_id"] for row in read_withdrawn(project.root / WITHDRAWN_PINS)}:
         patients = {what}
     if not patients:
-        raise UserError(f"{what}: expected a pseudonym or a film of {KEY}, now or earlier; found none")
+        raise unknown(project.root, what)
     patients |= other_pseudonyms(list(rows.values()), patients)
     images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
     known = {raw: ids for raw, ids in images.items() if rows[raw]}
@@ -153,6 +153,16 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     cached = [object_path(project.root, md5) for md5 in files.objects]
     files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
     return files
+
+
+def unknown(root: Path, what: str) -> UserError:
+    """Nothing is called so; a withdrawal removes the manifest, in which the patients stand, in all versions."""
+    if (root / KEY).is_file():
+        return UserError(f"{what}: expected a pseudonym or a film of {KEY}, now or earlier; found none")
+    return UserError(
+        f"{what}: expected {KEY} or an earlier version of it, which have the pseudonyms, found none that has this one; "
+        "`dvc repro ingest` makes it anew after another withdrawal, `dvc checkout` brings back a missing one"
+    )
 
 
 def rows_of(project: Project, versions: list[Version]) -> dict[str, list[dict[str, str]] | None]:
@@ -294,9 +304,8 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
 
 def version_names(project: Project, commits: list[str]) -> list[str]:
     """Commits as a person reads them: those of experiments by the experiment's name."""
-    refs = git(project.root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname:lstrip=-1)").splitlines()
-    experiments = dict(line.split(" ", 1) for line in refs)
-    return [f"experiment {experiments[commit]}" if commit in experiments else commit[:12] for commit in commits]
+    names = {commit: name for name, commit in experiments(project.root).items()}
+    return [f"experiment {names[commit]}" if commit in names else commit[:12] for commit in commits]
 
 
 def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:

@@ -29,7 +29,8 @@ class Words:
         either = b"|".join(re.escape(word.encode()) for word in sorted(plain)) or b"(?!)"
         # `scan` names the film `scan.png`, and neither `scan.2` nor `scan-2`.
         other = rb"(?![\w-]|\.(?!(?i:" + FILES.encode() + rb")\b)\w)"
-        self.pattern = re.compile(rb"(?<![\w.-])(?:" + either + rb")" + other)
+        # `\n` before a word is a letter in JSON, and no part of the word.
+        self.pattern = re.compile(rb"(?:(?<![\w.-])|(?<=\\[bfnrt]))(?:" + either + rb")" + other)
 
     def stand_in(self, path: Path, name: str = "") -> bool:
         """Whether a file has one of the words; False for a picture, for weights, and for a file that is gone.

@@ -596,10 +596,11 @@ def test_a_damaged_lock_in_the_history_stops_no_withdrawal(ward: Path) -> None:
 
 def test_a_users_own_files_in_the_folder_of_data_are_named_and_stay(ward: Path) -> None:
     """An export that an earlier params.yaml read from there, notes, and a link to a disk that is away."""
-    own = ["data/export/notes.txt", "data/export/scan.png", "data/notes.txt"]
+    own = ["data/export/figure", "data/export/notes.txt", "data/export/scan.png", "data/notes.txt"]
     for name in own:
         (ward / name).parent.mkdir(exist_ok=True)
-        (ward / name).write_bytes(FILM if name.endswith(".png") else GONE.encode())
+        (ward / name).write_bytes(GONE.encode() if name.endswith(".txt") else FILM)  # a figure is a copy of the film
+    (ward / "data/export/other").write_bytes(OTHER)
     (ward / "data/disk").symlink_to("/away")
     files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert all((ward / name).is_file() for name in own)
@@ -699,8 +700,21 @@ def test_words_are_found_as_words(tmp_path: Path) -> None:
         f"patient {GONE}.",
         "image_id,n\n12,1\n",
         "n,group\n1,12",
+        '{"source": "\\nscan\\t", "n": 1}',
     ]
-    others = ["Scan", "scan.2", "scan.2.png", "scan-2", "rescan", "x.scan", "12", "", "image_id,n\n1,12\n", "n\n12"]
+    others = [
+        "Scan",
+        "scan.2",
+        "scan.2.png",
+        "scan-2",
+        "rescan",
+        "x.scan",
+        "nscan",
+        "12",
+        "",
+        "image_id,n\n1,12\n",
+        "n\n12",
+    ]
     for content in (*named, *others):
         text.write_text(content)
         assert words.stand_in(text) == (content in named), content

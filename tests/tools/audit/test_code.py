@@ -159,6 +159,29 @@ def commit(folder: Path) -> str:
     return run(folder, "git", "rev-parse", "HEAD").strip()
 
 
+def test_names_of_commits_are_also_those_of_experiments(tmp_path: Path) -> None:
+    """A branch of the same name could lead elsewhere."""
+    committed(tmp_path, a="1")
+    first = run(tmp_path, "git", "rev-parse", "HEAD").strip()
+    run(tmp_path, "git", "update-ref", f"refs/exps/ab/{'c' * 38}/coarse", first)
+    (tmp_path / "a").write_text("2")
+    second = commit(tmp_path)
+    assert (commit_of(tmp_path, "coarse"), commit_of(tmp_path, "HEAD")) == (first, second)
+    with pytest.raises(UserError, match=r"^fine: expected a commit, a branch, a tag or an experiment, found none of"):
+        commit_of(tmp_path, "fine")
+    run(tmp_path, "git", "branch", "coarse")
+    with pytest.raises(UserError, match="coarse: expected one commit of that name"):
+        commit_of(tmp_path, "coarse")
+
+
+def test_a_project_without_git_has_no_commit_to_compare_with(tmp_path: Path) -> None:
+    project = cast("Project", SimpleNamespace(root=tmp_path))
+    check_code(project, check := Check())
+    check_objects(project, check)
+    assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "git")]
+    assert "expected the project in a repository, found none" in check.findings[0].message
+
+
 def named(project: Project) -> list[str]:
     check = Check()
     check_code(project, check)
@@ -427,7 +450,7 @@ def test_a_clone_without_all_objects_is_one_sentence(tmp_path: Path) -> None:
 def test_what_git_refuses_is_one_line(tmp_path: Path) -> None:
     """git would add four lines of advice on the file of grafted parents, which it is told not to read."""
     committed(tmp_path, a="good")
-    with pytest.raises(UserError, match=r"^git rev-parse --verify HEAD\.\.HEAD\^\{commit\}: fatal: .*$") as refusal:
+    with pytest.raises(UserError, match=r"^HEAD\.\.HEAD: expected a commit, .*$") as refusal:
         commit_of(tmp_path, "HEAD..HEAD")
     assert "\n" not in str(refusal.value)
 

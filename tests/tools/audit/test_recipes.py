@@ -8,10 +8,12 @@ import pytest
 
 from stages import read_params
 from stages.common.core.files import write_json, write_text
+from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS
 from stages.common.data.tables import WEIGHT_PINS
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.paths import ROOT
+from tools.audit.check_sources import check_encoders
 from tools.audit.dvc_lock import Lock, Stage
 from tools.audit.findings import Check
 from tools.audit.recipes import encoder_file, recipe_of
@@ -90,5 +92,12 @@ def test_a_training_that_runs_again_gets_the_pinned_weights_of_its_encoder(weigh
     write_text(here / "project" / file, "x")
     assert bring_inputs(found, here / "clone", stage, check)
     assert (here / "clone" / file).read_text() == "x"
+    found.lock = SimpleNamespace(stages={stage.name: stage})  # type: ignore[assignment]
+    check_encoders(found, check := Check())
+    assert [(finding.kind, finding.name) for finding in check.findings] == [("mismatch", file)]
+    row["sha256"] = sha256(here / "project" / file)
+    WEIGHT_PINS.write(here / "project" / PINS, WEIGHT_PINS.frame([row]))  # type: ignore[list-item]
+    check_encoders(found, check := Check())
+    assert not check.findings
     stage.params["train.network"] |= {"weights": "none"}
     assert not encoder_file(here / "project", stage)

@@ -8,9 +8,12 @@ import pytest
 
 from stages.common.core.hashing import sha256
 from stages.common.data.tables import FILES
+from stages.ingest.dicom.pseudonyms import Key
 from tests.helpers.params import merge, write_yaml
 from tools.audit import check_sources
+from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
+from tools.audit.rerun import has_key
 from tools.audit.trace import Project
 
 FOLDER = {"source": "folder", "annotations": "none", "licence": "CC BY 4.0"}
@@ -33,6 +36,14 @@ def project(folder: Path, toy_params: dict[str, Any], entry: dict[str, Any], nam
     row = {"image_id": "b", "role": "film", "source": source, "file": name, "sha256": digest}
     FILES.write(folder / "data/raw", FILES.frame([row | {"licence": entry["licence"]} | change]))  # type: ignore[list-item]
     return cast("Project", SimpleNamespace(root=folder))
+
+
+def test_files_below_a_folder_of_the_inbox_are_known_from_it(toy_params: dict[str, Any], tmp_path: Path) -> None:
+    found = project(tmp_path, toy_params, FOLDER | {"below": "films"}, "b.png")
+    assert named(found) == ["data/raw/files.csv: b/sha256"]
+    (tmp_path / "data/incoming/films").mkdir()
+    (tmp_path / "data/incoming/b.png").rename(tmp_path / "data/incoming/films/b.png")
+    assert named(found) == []
 
 
 def named(found: Project) -> list[str]:
@@ -61,3 +72,33 @@ def test_licence_and_hash_are_those_of_params_inbox_and_pins(
     toy_params: dict[str, Any], tmp_path: Path,
 ) -> None:  # fmt: skip
     assert named(project(tmp_path, toy_params, entry, file, **change)) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "made_with", "said"),
+    [
+        (FOLDER, "", "", ""),
+        (HOSPITAL, "one", "one", ""),
+        (HOSPITAL, "", "one", "PSEUDONYM_KEY_FILE: expected the path of a secret key"),
+        (HOSPITAL, "two", "one", "set the key of that time"),
+    ],
+)
+def test_ingest_runs_again_with_the_key_of_that_time_alone(
+    entry: dict[str, Any], key: str, made_with: str, said: str,
+    toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """With another one it writes other bytes of an honest project."""
+    keys = {name: Key(name.encode() * 16) for name in ("one", "two")}
+    found = project(tmp_path / "project", toy_params, entry, "x")
+    source = cast("str", entry["source"])
+    found.films = {"b": {"source": source, "key_id": keys[made_with].id if made_with else ""}}
+    monkeypatch.delenv("PSEUDONYM_KEY", raising=False)
+    monkeypatch.delenv("PSEUDONYM_KEY_FILE", raising=False)
+    if key:
+        (tmp_path / "key").write_bytes(keys[key].secret)
+        monkeypatch.setenv("PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    check, ingest = Check(), Stage("ingest", "", {}, {}, {})
+    assert has_key(found, found.root, ingest, check) == (not said)
+    assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "rerun ingest")] * bool(said)
+    assert said in "".join(finding.message for finding in check.findings)
+    assert has_key(found, found.root, Stage("preprocess", "", {}, {}, {}), Check())

@@ -185,6 +185,7 @@ def test_results_that_no_stage_wrote_are_named(project: Path) -> None:
         (project / path).parent.mkdir(exist_ok=True)
         (project / path).touch()
     (project / "reports/former/evaluation").unlink()
+    (project / ".evidence.json-partial-1a2b").touch()  # of a killed `sign`
     links = ["reports/shown", "reports/latest/films"]  # the second to a folder, and nothing beside it
     (project / "reports/latest").mkdir()
     (project / links[0]).symlink_to("/proc/self/cwd/predictions")
@@ -192,12 +193,15 @@ def test_results_that_no_stage_wrote_are_named(project: Path) -> None:
     try:
         found = discrepancies(project, deep=False)
     finally:
-        for path in (*forged, *more[:2], *links):
+        for path in (*forged, *more[:2], *links, ".evidence.json-partial-1a2b"):
             (project / path).unlink()
         for path in ("models/best", "reports/latest"):
             (project / path).rmdir()
         (project / "reports/former").rmdir()
-    assert found == [("extra", path) for path in sorted([*forged, "models/best", "reports/latest", links[0]])]
+    assert found == [
+        ("extra", path)
+        for path in sorted([".evidence.json-partial-1a2b", *forged, "models/best", "reports/latest", links[0]])
+    ]
 
 
 def test_an_output_whose_account_does_not_add_up_is_never_accepted(own: Path) -> None:
