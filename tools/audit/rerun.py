@@ -72,9 +72,11 @@ def has_key(project: Project, clone: Path, stage: Stage, check: Check) -> bool:
 
     if stage.name != "ingest":
         return True
-    hospitals = {
-        name for entry in ingest_settings(clone).sources if isinstance(entry, Hospital) for name in entry.names
-    }
+    try:
+        entries = ingest_settings(clone).sources
+    except UserError:  # the stage says so
+        return True
+    hospitals = {name for entry in entries if isinstance(entry, Hospital) for name in entry.names}
     made_with = {row["key_id"] for row in project.films.values() if row["source"] in hospitals}
     try:
         key = read_key(project.root).id if hospitals else ""
