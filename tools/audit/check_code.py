@@ -92,14 +92,25 @@ def check_code(project: Project, check: Check) -> None:
     for path in tracked:
         if path.startswith(tuple(f"{folder}/" for folder in CODE)) and path.endswith(BINARY):
             check.add(path, "extra", "Python would run it, and nobody can read it; remove it")
+    keeps_modes = modes_count(root)
     for path, (mode, blob) in tracked.items():
         here = mode_and_blob(root / path, blob)
+        if here and not keeps_modes and here[0] != LINK:
+            here = (mode, here[1])
         if mode == LINK:
             check.add(path, "mismatch", "the last commit has a link here; what it leads to no commit has")
         elif here is None:
             check.add(path, "missing", "the last commit has it; `git checkout` brings it back")
         elif here != (mode, blob) and path != LOCK and check.whole(path):
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
+
+
+def modes_count(root: Path) -> bool:
+    """Whether the file system keeps which files can be run; git notes that it does not as core.fileMode."""
+    try:
+        return git(root, "config", "--type=bool", "core.fileMode").strip() != "false"
+    except UserError:  # it notes nothing
+        return True
 
 
 def repository_of(folder: Path) -> str:
@@ -116,7 +127,8 @@ def check_lock_committed(project: Project, check: Check) -> None:
         committed = commit_files(project.root, "HEAD").get(LOCK, ("", ""))
     except UserError:
         return  # named by check_code
-    if check.whole(LOCK) and mode_and_blob(project.root / LOCK, committed[1]) != committed:
+    here = mode_and_blob(project.root / LOCK, committed[1])
+    if check.whole(LOCK) and (here is None or here[1] != committed[1]):
         check.add(LOCK, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
 
 

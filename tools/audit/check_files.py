@@ -11,7 +11,7 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, RAW, REPORTS, SWEEP_PAGE
 from tools.audit.check_record import covered, overlap
 from tools.audit.commit_files import commit_files
-from tools.audit.dvc_cache import file_md5, files_below, folder_md5, hash_files, listing, object_path, size
+from tools.audit.dvc_cache import file_md5, files_below, folder_md5, hash_files, joined_md5, listing, object_path, size
 from tools.audit.findings import Check
 from tools.audit.folders import HALF_WRITTEN, PARTIAL
 from tools.audit.trace import Project
@@ -145,27 +145,9 @@ def check_parent(project: Project, check: Check, path: str, md5: str, inside: li
     for name in files_below(project.root, path):
         if not covered(f"{path}/{name}", inside):
             check.add(f"{path}/{name}", "extra", "no stage wrote it")
-    parts = {out: part(project.root, out, project.lock.hashes[out]) for out in inside}
-    files = {
-        name.removeprefix(f"{path}/"): of
-        for listed in parts.values()
-        if listed is not None
-        for name, of in listed.items()
-    }
-    if None not in parts.values() and folder_md5(files) != md5:
-        check.add(
-            path, "mismatch", f"a stage read it with md5 {md5}, its parts make {folder_md5(files)}; run `dvc repro`"
-        )
-
-
-def part(root: Path, out: str, md5: str) -> dict[str, str] | None:
-    """The files of an output, md5 by path from the root: itself, or those of a folder; None where the cache lacks its
-    list.
-    """
-    if not md5.endswith(".dir"):
-        return {out: md5}
-    listed = listing(root, md5)
-    return None if listed is None else {f"{out}/{name}": of for name, of in listed.items()}
+    made = joined_md5(project.root, path, {out: project.lock.hashes[out] for out in inside})
+    if made not in ("", md5):
+        check.add(path, "mismatch", f"a stage read it with md5 {md5}, its parts make {made}; run `dvc repro`")
 
 
 def check_folder(project: Project, check: Check, path: str, md5: str, actual: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from stages import STAGES
 from stages.common.data import layout
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import VARIANTS, Run
+from stages.common.data.tables import WEIGHT_PINS
 from tools.audit.check_record import PIPELINE, covered, list_differences, paths, pipeline
 from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
@@ -26,7 +27,7 @@ RUNS = ("train", "evaluate")  # once for each variant, seed and fold
 # What a stage reads or writes that decides no output of DVC, or that another file pins by its SHA-256.
 NO_FILE_OF_DVC = ("PARAMS", "INBOX", "ENCODERS", "LIVE", "DATA_DOCS")
 OF_A_RUN = ("MODELS", "EVALUATION")  # with a folder for each run
-IN_PARTS = ("PINS", "REPORTS")  # of which a stage has some files
+IN_PARTS = ("REPORTS",)  # of which a stage has some files
 
 OF_A_STAGE = {
     "ingest": [layout.RAW, layout.QUALITY],
@@ -97,9 +98,10 @@ def check_pipeline(project: Project, check: Check) -> None:
         check.add(f"{PIPELINE}: {name}", "mismatch", message)
     for room in STAGES:
         entries = [(runs[name], stage) for name, stage in stages.items() if name in runs and stage_of(name) == room]
-        code = sorted(str(path.relative_to(project.root)) for path in stage_code(project.root, room))
+        modules = stage_code(project.root, room)
+        code = sorted(str(path.relative_to(project.root)) for path in modules | beside(modules, project.root))
         for path in code:
-            if parsed((project.root / path).read_bytes()) is None:
+            if path.endswith(".py") and parsed((project.root / path).read_bytes()) is None:
                 check.add(path, "mismatch", "no Python code: no stage can have run it; restore the committed file")
         used = pipeline_paths(project.root, room)
         if room == "ingest":
@@ -154,7 +156,7 @@ def problems(
         room: the stage.
         run: of a training or evaluation.
         stage: DVC's own.
-        code: modules that it imports.
+        code: modules that it imports, and what lies beside them.
         used: files and folders of the pipeline in its code, by the name in `layout`.
         params: the content of params.yaml.
     """
@@ -165,7 +167,7 @@ def problems(
     deps, named = paths(stage.deps), [*paths(stage.deps), *paths(stage.outs)]
     for path in code:
         if not covered(path, deps):
-            yield path, "the stage imports it, and no dependency holds it: a change would go unnoticed; add it to deps"
+            yield path, "code of the stage, or beside it, that no dependency holds: a change would go unnoticed; add it"
     for name, folder in used.items():
         for place in places(name, folder, run):
             in_parts = name in IN_PARTS and any(item.startswith(f"{place}/") for item in named)
@@ -180,6 +182,8 @@ def problems(
 
 def places(name: str, path: Path, run: Run | None) -> list[str]:
     """The paths that a stage works on for a name of `layout`: those of its run, or of all runs."""
+    if name == "PINS" and run:  # of a training, which reads those of weights
+        return [str(path / WEIGHT_PINS.name)]
     if name in OF_A_RUN:
         return [str(path / run.folder)] if run else [str(path / variant) for variant in VARIANTS]
     return [str(path / f"{run}.json" if name == "VALIDATION" and run else path)]
@@ -216,6 +220,12 @@ def stage_params(room: str, run: Run | None, params: Any) -> list[str]:
 def stage_code(root: Path, room: str) -> set[Path]:
     """The modules whose code a stage runs; an `__init__.py` with nothing but a docstring runs none."""
     return {path for path in import_closure(root, root / "stages" / room) if not runs_nothing(path)}
+
+
+def beside(modules: set[Path], root: Path) -> set[Path]:
+    """Files beside modules that are no modules, such as the templates of pages; at the root all kinds of files lie."""
+    found = {path for folder in {module.parent for module in modules} - {root} for path in folder.iterdir()}
+    return {path for path in found if path.suffix != ".py" and not path.is_dir()}
 
 
 def runs_nothing(path: Path) -> bool:

@@ -79,7 +79,8 @@ def check_prediction(
         check.add(f"{scores_of(run)}: {row['image_id']}", "mismatch", f"{counts} follow from {mask} and {label}")
     for name, (low, high) in (of_mask(tolerance, pred > 0, ref > 0, film) | of_chances(shown, ref > 0, film)).items():
         cell = row[name]
-        if not (same(cell, low) or low - CLOSE <= cell <= high + CLOSE):
+        in_range = cell in (low, high) if name == "pointing" else low - CLOSE <= cell <= high + CLOSE
+        if not (same(cell, low) or in_range):
             message = f"{cell} stands there, {low:.6g} to {high:.6g} follows from its pictures"
             check.add(f"{scores_of(run)}: {row['image_id']}/{name}", "mismatch", message)
     if isinstance(threshold, float) and contradicts(pred > 0, shown, threshold):
@@ -140,7 +141,7 @@ def of_chances(shown: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, tuple
     summits = np.argwhere(shown == shown.max())[:, ::-1] + 0.5  # of which one is the most probable pixel
     hits = within(boxes, summits).any(axis=0) if len(boxes) else np.array([np.nan])
     return {
-        "probability_max": (highest - ROUNDED, highest + ROUNDED),
-        "brier": (brier - off, brier + off),
+        "probability_max": (max(highest - ROUNDED, 0.0), min(highest + ROUNDED, 1.0)),
+        "brier": (max(brier - off, 0.0), min(brier + off, 1.0)),
         "pointing": (float(hits.min()), float(hits.max())),
     }

@@ -1,12 +1,13 @@
 """dvc.lock against dvc.yaml: every stage has the command, inputs, parameters and outputs that the pipeline gives it."""
 
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, first_few
 from stages.common.data.layout import PINS
 from tools.audit.dvc_cache import files_below, size
 from tools.audit.dvc_lock import LOCK, Stage, read_stage, read_yaml
@@ -74,7 +75,7 @@ def check_record(project: Project, check: Check) -> None:
 
 
 def check_sections(project: Project, check: Check) -> None:
-    """What dvc.lock says beside the stages of dvc.yaml.
+    """What dvc.lock says beside the stages of dvc.yaml. Former seeds and folds of a stage may have read what it reads.
 
     DVC would show its data sets (`datasets`), of which the pipeline has none. It keeps the entries of stages that
     dvc.yaml no longer has: whoever looks up a hash by hand must not find two for one output.
@@ -83,10 +84,18 @@ def check_sections(project: Project, check: Check) -> None:
         if name not in SECTIONS:
             check.add(f"{LOCK}: {name}", "extra", "the pipeline has nothing of that name; remove it")
     for name in sorted(project.lock.entries.keys() - project.lock.stages.keys()):
-        outs = read_stage(name, project.lock.entries[name]).outs
-        for path in sorted(outs.keys() & project.lock.hashes.keys()):
-            message = f"{PIPELINE} has no such stage, and {project.lock.makers[path].name} makes it; remove the entry"
-            check.add(f"{LOCK}: {name}: {path}", "extra", message)
+        former = read_stage(name, project.lock.entries[name])
+        read = {dep for stage in project.lock.stages.values() if same_kind(stage.name, name) for dep in stage.deps}
+        for path in sorted({*former.outs, *(former.deps.keys() - read)}):
+            if makers := sorted(project.lock.makers[out].name for out in project.lock.hashes if overlap(path, out)):
+                message = f"{PIPELINE} has no such stage, and {first_few(makers)} makes it; remove the entry"
+                check.add(f"{LOCK}: {name}: {path}", "extra", message)
+
+
+def same_kind(stage: str, former: str) -> bool:
+    """Whether two names are of trainings, or of evaluations, of different variants, seeds or folds."""
+    kinds = {name.partition("@")[0] if "@" in name else name for name in (stage, former)}
+    return len(kinds) == 1
 
 
 def check_lock_form(project: Project, check: Check) -> None:
@@ -174,7 +183,7 @@ def list_differences(found: list[str], expected: list[str], here: str, there: st
 
 
 def check_extent(project: Project, check: Check, where: str, item: LockedFile) -> None:
-    """Size and number of files of an input or output whose hash is right.
+    """Size and number of files of an input or output whose hash is right, and that no output is a program.
 
     Args:
         project: whose files are counted.
@@ -182,12 +191,19 @@ def check_extent(project: Project, check: Check, where: str, item: LockedFile) -
         where: the stage, as a finding names it.
         item: of dvc.lock.
     """
+    if item.isexec and not can_run(project.root / item.path):
+        check.add(f"{where}: {item.path}: isexec", "mismatch", "DVC would make a program of it, and it is none here")
     if not check.whole(item.path):
         return
     for key, value in extent(project.root, item.path, item.md5.endswith(".dir")).items():
         if getattr(item, key) != value:
             message = f"{getattr(item, key)} is recorded, {value} is here"
             check.add(f"{where}: {item.path}: {key}", "mismatch", message)
+
+
+def can_run(path: Path) -> bool:
+    """Whether a file may be run, as every file may on some file systems."""
+    return path.is_file() and bool(path.stat().st_mode & stat.S_IXUSR)
 
 
 def extent(root: Path, path: str, is_folder: bool) -> dict[str, int | None]:

@@ -4,7 +4,7 @@ A stage that DVC finds in its cache it does not run, and a training goes on from
 git, unless somebody forces them into it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from stages.common.core.errors import UserError
@@ -14,7 +14,8 @@ from tools.audit.dvc_cache import cache_folder, committed_cache
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
-OWN_WORK = (".checkpoints", ".dvc/cache")
+CHECKPOINTS, CACHE = ".checkpoints", ".dvc/cache"
+OF_DVC = (".dvc/config", ".dvc/.gitignore")  # all that a commit has of DVC's folder; the rest is of one machine
 
 
 def check_repeatable(project: Project, check: Check) -> None:
@@ -28,17 +29,19 @@ def check_repeatable(project: Project, check: Check) -> None:
         check.add(path, "extra", message)
 
 
-def brought_along(project: Project, tracked: Iterable[str]) -> list[str]:
-    """Outputs, folders of checkpoints and caches of DVC of which a commit has files, sorted.
+def brought_along(project: Project, tracked: Collection[str]) -> list[str]:
+    """Outputs, folders of checkpoints, and caches and settings of DVC of which a commit has files, sorted.
 
     Args:
         project: whose outputs and cache they could be.
-        tracked: paths of the commit's files.
+        tracked: paths of the commit's files, which can be gone through twice.
     """
     cache = cache_folder(project.root).parent.parent
     moved = [cache.relative_to(project.root).as_posix()] if cache.is_relative_to(project.root) else []
-    places = {*OWN_WORK, *moved, *project.lock.hashes}
-    return sorted(place for place in places if any(covered(path, [place]) for path in tracked))
+    places = {CHECKPOINTS, CACHE, *moved, *project.lock.hashes}
+    brought = {place for place in places if any(covered(path, [place]) for path in tracked)}
+    of_one_machine = {path for path in tracked if path.startswith(".dvc/") and path not in OF_DVC}
+    return sorted(brought | {path for path in of_one_machine if not covered(path, places)})
 
 
 def cache_elsewhere(root: Path) -> list[str]:

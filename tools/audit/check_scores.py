@@ -18,11 +18,16 @@ from stages.common.data.layout import (
     DESCRIPTION,
     EVALUATION,
     HEADLINE,
+    LAYERS,
+    LAYERS_SUFFIX,
     METRICS,
     MODELS,
+    ORIGINAL,
+    PAGE_FILMS,
     PARAMS,
     RAW,
     REPORTS,
+    TILES,
     VALIDATION,
     fold_column,
 )
@@ -41,6 +46,7 @@ from stages.common.data.tables import (
 from stages.common.model.metrics import COUNTS, metrics, summarise
 from stages.common.model.metrics import METRICS as METRIC_NAMES
 from tools.audit.check_data import SPLIT_CSV
+from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
 from tools.audit.tables import (
     compare_lists,
@@ -86,18 +92,23 @@ def check_terms(project: Project, check: Check) -> None:
 
 def check_epoch(project: Project, check: Check, run: Run) -> None:
     """The kept epoch follows from the history, and what sweeps choose by follows from the validation films."""
+    from stages.train.weighting import make_weighting
+
     history = read_table(project, check, MODELS / run.folder, HISTORY)
     scores = read_table(project, check, MODELS / run.folder, VALIDATION_SCORES)
     model = read_record(project, check, MODELS / run.folder / DESCRIPTION)
     said = read_record(project, check, VALIDATION / f"{run}.json")
     if history is None or scores is None or model is None or said is None or not check.whole(str(PARAMS)):
         return
-    loop = read_params(project.root / PARAMS)["train"]["loop"]
+    settings = section_model("train").model_validate(read_params(project.root / PARAMS)["train"])
+    loop, weights = settings.loop, getattr(settings, run.variant)
     path = str(MODELS / run.folder / HISTORY.name)
-    if compare_lists(check, path, list(map(str, history["epoch"])), list(map(str, range(1, loop["epochs"] + 1)))):
-        share = history["alpha"] / (history["alpha"] + history["beta"])
-        compare_tables(check, path, history, pd.DataFrame({"epoch": history["epoch"], "ratio": share}))
-        best = len(history) if loop["select"] == "last" else int(history["validation_dice"].argmax()) + 1
+    if compare_lists(check, path, list(map(str, history["epoch"])), list(map(str, range(1, loop.epochs + 1)))):
+        _, by_iteration = make_weighting(weights, loop.epochs, 1, run.seed)
+        if not by_iteration:  # else it is the mean of ratios that differ within an epoch
+            share = history["alpha"] / (history["alpha"] + history["beta"])
+            compare_tables(check, path, history, pd.DataFrame({"epoch": history["epoch"], "ratio": share}))
+        best = len(history) if loop.select == "last" else int(history["validation_dice"].argmax()) + 1
         if not same(model.get("epoch"), best):
             message = f"{model.get('epoch')} stands there, {path} chooses {best}"
             check.add(f"{MODELS / run.folder / DESCRIPTION}: epoch", "mismatch", message)
@@ -159,7 +170,8 @@ def check_models(project: Project, check: Check) -> None:
         expected["machine"] = expected_machine(project, settings, model.get("machine"))
         compare_records(check, str(path), model, json.loads(json.dumps(expected)))
         try:
-            sides = [load_films(project.root / DATASET, side, "image", run.fold) for side in ("train", "validation")]
+            folder, what = project.root / DATASET, settings.network.input
+            sides = [load_films(folder, side, what, run.fold) for side in ("train", "validation")]
             reference = fit_reference(*(films.inputs[:, 0] for films in sides))
         except (UserError, ValueError) as error:
             check.add(str(DATASET), "mismatch", f"its films cannot be loaded: {first_line(error)}")
@@ -174,13 +186,23 @@ def check_models(project: Project, check: Check) -> None:
 
 
 def alike(found: Any, expected: Any) -> bool:
-    """Whether two numbers, or arrays of them, are nearly one."""
-    try:
-        one, other = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
-    except (TypeError, ValueError, OverflowError):
+    """Whether two decimal numbers, vectors or symmetric matrices of them are nearly one, number by number.
+
+    Those of a matrix are held to the size of the two diagonal ones of their row and column.
+    """
+    if not all_decimal(found):
         return False
-    scale = float(np.abs(other).max())
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=NEARLY, atol=NEARLY * scale))
+    try:
+        one, other = np.asarray(found), np.asarray(expected)
+    except ValueError:  # lists of different lengths
+        return False
+    size = np.abs(other) if other.ndim < 2 else np.sqrt(np.outer(other.diagonal(), other.diagonal()))
+    return one.shape == other.shape and bool((np.abs(one - other) <= NEARLY * size).all())
+
+
+def all_decimal(value: Any) -> bool:
+    """Whether a value of a JSON record is a decimal number, or lists of nothing else."""
+    return all(map(all_decimal, value)) if isinstance(value, list) else isinstance(value, float)
 
 
 def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, Any]:
@@ -302,9 +324,31 @@ def check_report(project: Project, check: Check) -> None:
     if said is not None:
         compare_records(check, str(HEADLINE), said, headline(results, runs))
     check_curves(project, check, runs)
+    check_page_films(project, check, runs)
     for path, text in texts.items():
         if check.whole(str(path)) and (project.root / path).read_bytes() != text.encode():
             check.add(str(path), "mismatch", f"it does not print what follows from {EVALUATION}")
+
+
+def check_page_films(project: Project, check: Check, runs: dict[str, list[Any]]) -> None:
+    """The films that the page loads: all of a smaller project, each with its pictures, and nothing else.
+
+    Args:
+        project: whose files are listed.
+        check: gets the findings.
+        runs: of each variant, as the report reads them.
+    """
+    from stages.report.films import read_films
+
+    split, manifest = (table.read(project.root / folder) for table, folder in ((SPLIT, DATASET), (MANIFEST, RAW)))
+    films = read_films(project.root, runs, split.set_index("image_id"), manifest.set_index("image_id")).shown
+    kinds = ((ORIGINAL, ".jpg"), (TILES, ".jpg"), (LAYERS, LAYERS_SUFFIX))
+    expected = {f"{folder}/{film}{suffix}" for folder, suffix in kinds for film in films}
+    if not check.whole(str(PAGE_FILMS)):
+        return
+    for name in sorted(expected ^ set(files_below(project.root, str(PAGE_FILMS)))):
+        kind = "missing" if name in expected else "extra"
+        check.add(f"{PAGE_FILMS}/{name}", kind, "the films that were tested say otherwise; run `dvc repro`")
 
 
 def check_curves(project: Project, check: Check, runs: dict[str, list[Any]]) -> None:

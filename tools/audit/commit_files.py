@@ -85,6 +85,8 @@ def entries(tree: bytes, length: int) -> list[tuple[str, str, str]]:
     Args:
         tree: as git stores it.
         length: of a hash, in bytes.
+    Raises:
+        DamagedObject: names that git would not write, such as one twice, of which each reader finds another.
     """
     found = []
     while tree:
@@ -92,4 +94,13 @@ def entries(tree: bytes, length: int) -> list[tuple[str, str, str]]:
         mode, _, name = head.partition(b" ")
         found.append((mode.decode(), os.fsdecode(name), tree[:length].hex()))
         tree = tree[length:]
+    order = [f"{name}/" if mode == FOLDER else name for mode, name, _ in found]
+    names = [name for _, name, _ in found]
+    if order != sorted(set(order), key=os.fsencode) or len(set(names)) < len(names) or any(map(is_no_name, names)):
+        raise DamagedObject("git: expected folders with each name once and in order, found another; clone anew")
     return found
+
+
+def is_no_name(name: str) -> bool:
+    """Whether nothing in a folder can be called so."""
+    return "/" in name or name.lower() in ("", ".", "..", ".git")

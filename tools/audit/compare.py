@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from stages.common.analysis.formatting import device_in_words
-from stages.common.core.errors import first_few
+from stages.common.core.errors import UserError, first_few
 from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_links import check_links
-from tools.audit.check_record import PIPELINE
+from tools.audit.check_record import PIPELINE, command_words
 from tools.audit.check_repeatable import brought_along, cache_elsewhere
+from tools.audit.clean_clone import refuse_links
 from tools.audit.commit_files import commit_files, committed_texts
 from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
 from tools.audit.findings import Check
@@ -21,14 +22,18 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     """Whether all outputs have the bytes whose hashes dvc.lock has at a commit, and a sentence for the user.
 
     Raises:
-        UserError: there is no such commit, or no dvc.lock in it.
+        UserError: there is no such commit, no dvc.lock in it, or links, behind which there may be results.
     """
     root, here, full = project.root, project.lock, commit_of(project.root, revision)
+    for commit in {"HEAD", full}:
+        refuse_links(root, commit)
     then, commit = lock_at(project, revision), git(root, "rev-parse", "--short", full).strip()
     if lacking := sorted({*here.unrecorded, *then.unrecorded}):
         return False, f"not all outputs can be compared with those of {commit}: {LOCK} lacks {first_few(lacking)}"
     if lacking := sorted(then.stages.keys() - here.stages.keys()):
         return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
+    if other := [stage.name for stage in here.stages.values() if not is_own_command(stage)]:
+        return False, f"nothing need have been repeated: {PIPELINE} runs another program as {first_few(other)}"
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different:
         return compare_files(project, commit, {"HEAD", full})
@@ -40,6 +45,14 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     others = f" ({len(different) - 1} stages after it, too)" if len(different) > 1 else ""
     reasons = "; ".join(reasons_of(root, first, then.stages.get(first.name)))
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
+
+
+def is_own_command(stage: Stage) -> bool:
+    """Whether a stage is a call of its own module, and of nothing else that could bring results along."""
+    try:
+        return bool(command_words(stage))
+    except UserError:
+        return False
 
 
 def compare_files(project: Project, commit: str, revisions: set[str]) -> tuple[bool, str]:

@@ -120,6 +120,23 @@ def folder_md5(files: dict[str, str]) -> str:
     return folder_list(files)[0]
 
 
+def joined_md5(root: Path, folder: str, outs: dict[str, str]) -> str:
+    """DVC's hash of a folder whose parts are outputs of several stages; blank where the cache lacks a list of one.
+
+    Args:
+        root: of the project.
+        folder: from the root.
+        outs: md5 of each output in it, by its path from the root.
+    """
+    files = dict[str, str]()
+    for out, md5 in outs.items():
+        listed = listing(root, md5) if md5.endswith(".dir") else {"": md5}
+        if listed is None:
+            return ""
+        files |= {f"{out}/{name}".rstrip("/").removeprefix(f"{folder}/"): of for name, of in listed.items()}
+    return folder_md5(files)
+
+
 def file_md5(path: Path) -> str:
     """md5 of a file's bytes, hex."""
     with path.open("rb") as file:

@@ -26,7 +26,7 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from stages.common.analysis.templates import VIEWER_LIBRARY
-from stages.common.core.errors import UserError, first_few
+from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIGHTS
@@ -82,13 +82,15 @@ def export(project: Project) -> list[Path]:
     """Write all four documents; returns their paths. The same project gives the same bytes.
 
     Raises:
-        UserError: one of them would replace a file of others, or there are stages that never ran.
+        UserError: one of them would replace a file of others, or there are stages that never ran, or on other data.
     """
     if lacking := project.lock.lacking:
         raise UserError(
             f"{LOCK}: expected all stages of dvc.yaml, found nothing of {first_few(lacking)}; run `dvc repro`, or "
             f"`git checkout {LOCK}`"
         )
+    if project.outdated:
+        raise error_list("export: expected stages that ran on what is here, found others", project.outdated)
     for name, (_, is_own) in WRITERS.items():
         require_own_output(project.root / name, is_own)
     for name, (writer, _) in WRITERS.items():

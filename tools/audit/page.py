@@ -84,6 +84,7 @@ def render(project: Project, target: Path) -> str:
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
         title=TITLE,
+        outdated=project.outdated,
         cells=[row for row in project.rows(REPORTS, COMPARISON) if row["row"] in VARIANTS],
         shown=SHOWN,
         runs=runs,

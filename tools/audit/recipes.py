@@ -11,21 +11,27 @@ from stages.common.data.records import PretrainedRecord, read_model_record
 from stages.common.data.rows import WeightPinRow
 from stages.common.data.tables import WEIGHT_PINS
 from stages.recipes import SECTIONS, recipe_name
-from tools.audit.dvc_lock import Lock, Stage
+from tools.audit.dvc_lock import Lock, Stage, lookup
 
 
 def recipe_of(lock: Lock) -> str:
     """The recipe of the params that the stages ran with; blank where a stage has not run, or had other params."""
     params: dict[str, Any] = {section: {} for section in SECTIONS}
-    for stage in lock.stages.values():
-        for key, value in stage.params.items():
-            section, _, rest = key.partition(".")
-            if section in params:
-                put(params[section], rest, value)
+    ran_with = [item for stage in lock.stages.values() for item in stage.params.items() if in_recipe(item[0])]
+    for key, value in ran_with:
+        section, _, rest = key.partition(".")
+        put(params[section], rest, value)
+    if any(lookup(params, key) != value for key, value in ran_with):  # a stage has run since with others
+        return ""
     try:
         return recipe_name(params) if all(params.values()) else ""
     except ValidationError:
         return ""
+
+
+def in_recipe(key: str) -> bool:
+    """Whether a dotted key of params.yaml lies in a section that recipes set."""
+    return key.partition(".")[0] in SECTIONS
 
 
 def put(section: dict[str, Any], key: str, value: Any) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from stages.common.core.printed import one_line
+from stages.common.core.printed import one_line, plain_lines
 from tools.audit.graph import Graph, Node
 
 SHORT = 12  # digits of a hash in text; JSON has all
@@ -47,7 +47,7 @@ def dot(graph: Graph, start: str) -> str:
     """The graph in the language of Graphviz, arrows from what is made to what it is made of."""
 
     def quoted(word: str) -> str:
-        return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + plain_lines(word).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     lines = ["digraph lineage {", f"  rankdir=RL; node [shape=box]; {quoted(start)} [style=bold];"]
     for node in graph.nodes.values():

@@ -14,7 +14,7 @@ from stages.common.core.files import write_bytes, write_text
 from stages.common.core.hashing import sha256
 from stages.common.core.printed import one_line
 from tools.audit.check_params import differences
-from tools.audit.dvc_cache import files_below
+from tools.audit.dvc_cache import file_md5, files_below
 from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
 from tools.audit.own_output import json_of, require_own_output
@@ -71,8 +71,8 @@ def files_of(project: Project) -> list[FileRecord]:
             raise UserError(f"{out}: expected an output of {stage.name}, found none; run `dvc checkout` or `dvc pull`")
         names = [out] if path.is_file() else [f"{out}/{name}" for name in sorted(files_below(project.root, out))]
         for name in names:
-            digest = sha256(project.root / name)
-            files.append({"path": name, "stage": stage.name, "md5": project.md5(name), "sha256": digest})
+            file = project.root / name
+            files.append({"path": name, "stage": stage.name, "md5": file_md5(file), "sha256": sha256(file)})
     return files
 
 

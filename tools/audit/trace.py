@@ -11,6 +11,7 @@ from typing import Any
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import (
+    CHANNELS,
     DATASET,
     EVALUATION,
     LEVELS,
@@ -31,10 +32,10 @@ from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
 from stages.common.model.metrics import COUNTS
 from stages.report.published import PUBLISHED
-from tools.audit.dvc_cache import listing
-from tools.audit.dvc_lock import Lock, Stage, commits_of, read_lock
+from tools.audit.dvc_cache import joined_md5, listing
+from tools.audit.dvc_lock import Lock, Stage, commits_of, lookup, read_lock
 from tools.audit.graph import Graph
-from tools.audit.recipes import pretrained_of, recipe_of
+from tools.audit.recipes import pretrained_of, put, recipe_of
 
 csv.field_size_limit(2**31 - 1)  # of a cell, in this process: a table of any kind is read, and its fault is named
 REPORT = str(REPORTS / COMPARISON.name)
@@ -87,6 +88,18 @@ class Project:
         """Every evaluation that dvc.lock holds, sorted by its folder."""
         folders = (out for out in sorted(self.lock.hashes) if Path(out).parent.parent == EVALUATION)
         return [Run.of_folder(out) for out in folders]
+
+    @cached_property
+    def outdated(self) -> list[str]:
+        """A sentence for each input of a stage that another one has written anew since: chains mix both versions."""
+        found = []
+        for stage in self.lock.stages.values():
+            for path, md5 in stage.data.items():
+                inside = {out: of for out, of in self.lock.hashes.items() if out.startswith(f"{path}/")}
+                now = self.lock.hashes.get(path) or (inside and joined_md5(self.root, path, inside))
+                if now and now != md5:
+                    found.append(f"{stage.name} ran on {path} {md5}, which is {now} since; run `dvc repro`")
+        return found
 
     def rows(self, folder: Path, table: Table[Any]) -> list[Row]:
         """The rows of a table in a folder, which counts from the root, with its cells as they are printed.
@@ -353,30 +366,44 @@ def film(project: Project, graph: Graph, image: str) -> None:
     side = split.get("split", "unused")
     if side not in USED:
         return
-    stored = picture(dataset_file(DATASET, side, image), prepared)
-    picture(dataset_file(DATASET, side, image, "levels"), levels)
-    mask = picture(dataset_file(DATASET, side, image, "mask"), *labels, prepared)
-    graph.add(stored, "picture", image)
+    seen = {
+        "image": picture(dataset_file(DATASET, side, image), prepared),
+        "levels": picture(dataset_file(DATASET, side, image, "levels"), levels),
+    }
+    on_film = (levels,) if param_of(project, "annotate", "annotate.mask") == "box_levels" else ()
+    mask = picture(dataset_file(DATASET, side, image, "mask"), *labels, prepared, *on_film)
+    graph.add(seen["image"], "picture", image)
     for run in project.runs:
-        used(project, graph, run, image, stored, mask)
+        used(project, graph, run, image, seen, mask)
 
 
-def used(project: Project, graph: Graph, run: Run, image: str, prepared: str, mask: str) -> None:
+def param_of(project: Project, stage: str, key: str) -> Any:
+    """A parameter by its dotted key with which a stage ran; None where it has none of that name."""
+    params: dict[str, Any] = {}
+    for name, value in project.lock.stages[stage].params.items() if stage in project.lock.stages else ():
+        put(params, name, value)
+    return lookup(params, key)
+
+
+def used(project: Project, graph: Graph, run: Run, image: str, seen: dict[str, str], mask: str) -> None:
     """What a run did with a film: learnt from it, chose its epoch by it, or was tested on it.
 
     Args:
-        prepared, mask: the paths of the film and its mask in data/dataset.
+        seen: the paths of the film in data/dataset, by what a network may see.
+        mask: that of its mask.
     """
     side, model = project.side(image, run), str(MODELS / run.folder)
+    what = param_of(project, f"train@{run}", "train.network.input")
+    inputs = [seen[channel] for channel in CHANNELS.get(what, ("image",))]
     if side in ("train", "validation"):
-        graph.add(model, "model", prepared, mask, md5=project.md5(model), **project.made(model))
+        graph.add(model, "model", *inputs, mask, md5=project.md5(model), **project.made(model))
         graph.add(scores_of(run), "counts", model)
     elif side == "test":
         graph.add(model, "model", md5=project.md5(model), **project.made(model))
         predicted = str(map_file(EVALUATION / run.folder, PREDICTED_MASK, image))
-        graph.add(predicted, "prediction", model, prepared, md5=project.md5(predicted), **project.made(predicted))
+        graph.add(predicted, "prediction", model, *inputs, md5=project.md5(predicted), **project.made(predicted))
         chances = str(map_file(EVALUATION / run.folder, PROBABILITY, image))
-        graph.add(chances, "prediction", model, prepared)
+        graph.add(chances, "prediction", model, *inputs)
         path = scores_of(run)
         scores = {row["image_id"]: row for row in project.scores(run)}
         facts: dict[str, Any] = {key.upper(): int(cell(scores, image, key, Path(path))) for key in COUNTS}

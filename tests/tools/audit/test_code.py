@@ -26,7 +26,7 @@ from tools.audit.check_code import (
     shadows,
 )
 from tools.audit.clean_clone import bring, clean_clone, environment
-from tools.audit.commit_files import commit_files, committed_texts
+from tools.audit.commit_files import DamagedObject, commit_files, committed_texts, entries
 from tools.audit.dvc_lock import commit_of, history
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -157,6 +157,38 @@ def commit(folder: Path) -> str:
     run(folder, "git", "add", "-A")
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
     return run(folder, "git", "rev-parse", "HEAD").strip()
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        [b"100644 a", b"100644 a"],
+        [b"100644 b", b"100644 a"],
+        [b"100644 a", b"40000 a"],
+        [b"100644 a/b"],
+        [b"100644 .git"],
+        [b"100644 "],
+    ],
+)
+def test_a_folder_that_git_would_not_write_is_damaged(tree: list[bytes]) -> None:
+    """Of two files of one name `git show` prints the first, and a program that reads all takes the last."""
+    oid = bytes(20)
+    with pytest.raises(DamagedObject, match="each name once and in order"):
+        entries(b"".join(entry + b"\0" + oid for entry in tree), 20)
+    sound = [b"100644 a", b"100644 a.b", b"40000 a", b"100644 a0"]  # a folder is sorted as `a/`
+    assert len(entries(b"".join(entry + b"\0" + oid for entry in [sound[0]]), 20)) == 1
+    assert len(entries(b"".join(entry + b"\0" + oid for entry in sound[1:]), 20)) == 3
+
+
+def test_modes_count_where_the_file_system_keeps_them(tmp_path: Path) -> None:
+    """On one that does not, as of many USB sticks, every file may be run, and git says that nothing was changed."""
+    project = committed(tmp_path, a="good")
+    (tmp_path / "a").chmod(0o755)
+    assert named(project) == ["a"]
+    run(tmp_path, "git", "config", "core.fileMode", "false")
+    assert named(project) == []
+    (tmp_path / "a").write_text("evil")
+    assert named(project) == ["a"]
 
 
 def test_names_of_commits_are_also_those_of_experiments(tmp_path: Path) -> None:

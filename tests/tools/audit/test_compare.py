@@ -102,22 +102,51 @@ def test_a_commit_whose_settings_name_a_cache_outside_of_each_clone_is_not_repea
 
 
 @pytest.mark.parametrize(
-    "path", [".dvc/cache/runs/ab/x", ".checkpoints/x.safetensors", "models/adaptive/seed-1-fold-1/x"]
+    "path",
+    [
+        ".dvc/cache/runs/ab/x",
+        ".dvc/config.local",
+        ".dvc/tmp/rwlock",
+        ".checkpoints/x.safetensors",
+        "models/adaptive/seed-1-fold-1/x",
+    ],
 )
 def test_a_commit_that_brings_results_along_is_not_repeated(path: str, own: Path) -> None:
     """A stage that DVC finds in its cache it does not run, and a training goes on from its checkpoint."""
     (own / path).parent.mkdir(parents=True, exist_ok=True)
-    (own / path).write_text("forged")
+    if path != ".dvc/config.local":  # by which a clone would use any cache
+        (own / path).write_text("forged")
     run(own, "git", "add", "-f", path)
     run(own, "git", "commit", "-qm", "nothing to see here")
-    (own / path).unlink()  # as a training removes its checkpoint when it is done
+    if path != ".dvc/config.local":
+        (own / path).unlink()  # as a training removes its checkpoint when it is done
     same, sentence = compare(Project(own), "HEAD")
-    place = next(place for place in (".dvc/cache", ".checkpoints", "models/adaptive/seed-1-fold-1") if place in path)
+    places = (".dvc/cache", ".checkpoints", "models/adaptive/seed-1-fold-1")
+    place = next((place for place in places if place in path), path)
     assert not same
     assert sentence.endswith(f" brings results along, {place}")
     check = Check()
     check_repeatable(Project(own), check)
     assert [finding.name for finding in check.findings] == [place]
+
+
+def test_a_commit_with_links_or_other_programs_is_not_repeated(own: Path) -> None:
+    """Behind a link there may be a cache; and another program than the stage can copy results from anywhere."""
+    text = (own / "dvc.yaml").read_text()
+    assert "exec python -m stages.report" in text
+    (own / "dvc.yaml").write_text(text.replace("exec python -m stages.report", "cp -r docs/results/. reports"))
+    (own / "dvc.lock").write_text(
+        (own / "dvc.lock").read_text().replace("exec python -m stages.report", "cp -r docs/results/. reports")
+    )
+    run(own, "git", "commit", "-qam", "nothing to see here")
+    assert compare(Project(own), "HEAD") == (
+        False, "nothing need have been repeated: dvc.yaml runs another program as report"
+    )  # fmt: skip
+    (own / "docs/files").symlink_to("assets")
+    run(own, "git", "add", "-A")
+    run(own, "git", "commit", "-qm", "nor here")
+    with pytest.raises(UserError, match=r"found links or repositories \(docs/files\)"):
+        compare(Project(own), "HEAD")
 
 
 def change_lock(own: Path, old: str, new: str) -> None:

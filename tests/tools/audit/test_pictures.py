@@ -12,8 +12,8 @@ from PIL import Image
 
 from stages.common.core.files import read_png, write_png
 from tools.audit.check_data import read_picture
-from tools.audit.check_predictions import contradicts
-from tools.audit.check_scores import choice, expected_device
+from tools.audit.check_predictions import contradicts, of_chances
+from tools.audit.check_scores import alike, choice, expected_device
 from tools.audit.findings import Check
 from tools.audit.tables import compare_records
 
@@ -205,3 +205,24 @@ def flip(mask: np.ndarray, pixel: tuple[int, ...]) -> np.ndarray:
     turned = mask.copy()
     turned[pixel] ^= True
     return turned
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+def test_no_probability_and_no_error_lies_beyond_its_ends(shade: int) -> None:
+    """A map of 8 bits leaves half a shade open, but not beyond 0 and 1."""
+    for label in (np.zeros((4, 4), dtype=bool), np.ones((4, 4), dtype=bool)):
+        bounds = of_chances(np.full((4, 4), shade, dtype=np.uint8), label, {"boxes": "0 0 2 2"})
+        assert bounds["pointing"] == (0, 1)  # and nothing between: the most probable pixel lies in a box or does not
+        assert all(0 <= low <= high <= 1 for low, high in bounds.values())
+
+
+def test_numbers_of_a_matrix_are_held_to_its_diagonal() -> None:
+    """The largest of it says nothing of the small ones."""
+    matrix = [[1e6, 2.0], [2.0, 1e-3]]
+    assert alike([[1e6 + 1e-3, 2.0 + 1e-6], [2.0, 1e-3]], matrix)
+    assert not alike([[1e6, -2.0], [-2.0, 1e-3]], matrix)
+    assert not alike([[1e6, 2.0], [2.0, 1.1e-3]], matrix)
+    assert alike([1e6, 1e-3], [1e6 + 1e-3, 1e-3])
+    assert not alike([1e6, 1.1e-3], [1e6, 1e-3])
+    for other in ([[1e6, 2.0], [2.0]], [1e6, 1e-3], "1.0", ["1e6"], [True], [1], None, [math.nan, 1e-3]):
+        assert not alike(other, matrix[0] if isinstance(other, list) and len(other) == 2 else matrix)

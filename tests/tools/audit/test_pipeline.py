@@ -72,13 +72,23 @@ def test_what_is_taken_from_stages_is_named_and_nothing_else(
             ("report", "deps", "models/baseline"),
             ("report", "outs", "reports/MODEL_CARD.md"),
             ("train", "params", "train.loop"),
+            ("report", "deps", "stages/report"),
+            ("train", "deps", "data/pins/weights.csv"),
         ):
             stages[stage][key].remove(value)
+        stages["report"]["deps"] += [f"stages/report/{path.name}" for path in (root / "stages/report").glob("*.py")]
+        stages["train"]["deps"].append("data/pins/README.md")
         stages["preprocess"]["cmd"] += " ;x"
         stages["evaluate"]["cmd"] = "exec python -m stages.evaluate baseline 1 1"
         stages["train"]["matrix"]["fold"] = [1, 2]
         del stages["threshold"]
 
+    beside_the_code_of_the_report = {
+        str(path.relative_to(root))
+        for path in (root / "stages/report").iterdir()
+        if path.suffix != ".py" and path.is_file()
+    }
+    assert "stages/report/model_card.md" in beside_the_code_of_the_report
     module = root / "stages/annotate/masks.py"
     before = module.read_text()
     changed(loosen)
@@ -91,6 +101,8 @@ def test_what_is_taken_from_stages_is_named_and_nothing_else(
         (root / "helper.py").unlink()
     assert set(found) == {
         "dvc.yaml: report: stages/recipes.py",
+        *(f"dvc.yaml: report: {name}" for name in beside_the_code_of_the_report),
+        "dvc.yaml: train: data/pins/weights.csv",
         "dvc.yaml: ingest: stages/__init__.py",
         "dvc.yaml: ingest: data/incoming",
         "dvc.yaml: annotate: data/levels",

@@ -55,6 +55,16 @@ def test_the_recipe_is_that_of_the_params_that_ran(strong: dict[str, Any]) -> No
     assert recipe_of(lock) == "strong, changed: evaluate.mirror false (true)"
 
 
+def test_stages_that_ran_with_different_params_have_no_recipe(strong: dict[str, Any]) -> None:
+    """The report prints all params of its own time, which need not be those of a training."""
+    lock = lock_of(strong)
+    lock.stages["report"] = Stage("report", "", {}, {"train": strong["train"]}, {})
+    assert recipe_of(lock) == "strong"
+    loop = lock.stages["train@baseline-1-1"].params["train.loop"]
+    lock.stages["train@baseline-1-1"].params["train.loop"] = loop | {"epochs": loop["epochs"] + 1}
+    assert recipe_of(lock) == ""
+
+
 def test_stages_that_have_not_run_or_had_other_params_have_no_recipe(strong: dict[str, Any]) -> None:
     lock = lock_of(strong)
     lock.stages["threshold"].params["threshold"] = {"classes": 4, "an_older_key": 1}

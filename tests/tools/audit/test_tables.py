@@ -68,6 +68,21 @@ def test_rows_that_share_their_first_cell_are_told_apart_by_the_next_ones() -> N
         assert [finding.name for finding in check.findings] == names
 
 
+def test_the_films_of_the_page_are_those_that_were_tested(project: Path) -> None:
+    films = project / "reports/films"
+    gone = sorted(films.glob("layers/*"))[0]
+    content = gone.read_bytes()
+    gone.unlink()
+    (films / "summary.html").write_text("forged")
+    try:
+        check_report(Project(project), check := Check())
+    finally:
+        gone.write_bytes(content)
+        (films / "summary.html").unlink()
+    found = [(finding.kind, finding.name) for finding in check.findings]
+    assert found == [("missing", str(gone.relative_to(project))), ("extra", "reports/films/summary.html")]
+
+
 @pytest.mark.slow
 def test_a_report_of_several_seeds_follows_from_its_runs(two_seeds: Path) -> None:
     check_report(cast("Project", SimpleNamespace(root=two_seeds)), check := Check())

@@ -17,8 +17,9 @@ from tests.helpers.forgeries import forged_tables, replace
 from tests.helpers.params import change_params
 from tests.helpers.processes import run
 from tests.helpers.projects import stages_run
-from tools.audit.dvc_cache import listing, object_path
+from tools.audit.dvc_cache import joined_md5, listing, object_path
 from tools.audit.dvc_lock import history, read_lock
+from tools.audit.export import export
 from tools.audit.graph import Graph
 from tools.audit.page import render
 from tools.audit.render import dot
@@ -105,6 +106,58 @@ def test_an_output_is_of_the_commit_since_which_it_has_its_hash_and_no_other_one
     run(own, "git", "commit", "-qam", "other places")
     later = {name for name, commit in Project(own).commits.items() if commit != before}
     assert later == {"train@baseline-1-1", "train@adaptive-1-1"}
+
+
+def test_a_commit_in_which_another_stage_only_read_the_result_did_not_bring_it(own: Path) -> None:
+    """As where a stage ran alone: the stages after it still name in dvc.lock what they read before."""
+    lock, first = own / "dvc.lock", run(own, "git", "rev-parse", "HEAD").strip()
+    before, md5 = lock.read_text(), read_lock(own).hashes["data/raw"]
+    made = f"    outs:\n    - path: data/raw\n      hash: md5\n      md5: {md5}\n"
+    assert before.count(made) == 1
+    lock.write_text(before.replace(made, made.replace(md5, "0" * 32 + ".dir")))
+    run(own, "git", "commit", "-qam", "ingest alone, on other films")
+    lock.write_text(before)
+    run(own, "git", "commit", "-qam", "the films as they were")
+    last = run(own, "git", "rev-parse", "HEAD").strip()
+    found = Project(own)
+    assert found.commits == dict.fromkeys(found.lock.stages, first) | {"ingest": last}
+
+
+def test_a_stage_that_ran_on_other_data_is_said_and_not_exported(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The chain of a model would lead to data that it never saw."""
+    lock, before = own / "dvc.lock", read_lock(own).hashes
+    text, stage = lock.read_text(), "  train@adaptive-1-1:\n"
+    head, entry = text.split(stage)
+    lock.write_text(head + stage + entry.replace(before["data/dataset"], "1" * 32 + ".dir", 1))
+    sentence = f"train@adaptive-1-1 ran on data/dataset {'1' * 32}.dir, which is {before['data/dataset']} since"
+    assert [said.partition(";")[0] for said in Project(own).outdated] == [sentence]
+    assert wrist("audit", "trace", "adaptive/f1") == 0
+    assert f"trace: {sentence}" in capsys.readouterr().err
+    assert f"<strong>{sentence}" in render(Project(own), own / "reports/lineage.html")
+    with pytest.raises(UserError, match="export: expected stages that ran on what is here"):
+        export(Project(own))
+    whole = joined_md5(
+        own, "models/adaptive", {path: md5 for path, md5 in before.items() if "models/adaptive/" in path}
+    )
+    lock.write_text(text.replace(whole, "2" * 32 + ".dir"))  # of a folder that several stages write
+    assert any(f"report ran on models/adaptive {'2' * 32}.dir" in said for said in Project(own).outdated)
+    lock.write_text(text)
+    assert Project(own).outdated == []
+
+
+def test_what_a_network_saw_is_what_its_params_say(own: Path) -> None:
+    found = Project(own)
+    image = next(image for image, row in found.split.items() if row["split"] == "train")
+    picture, levels, mask = (f"data/dataset/train{kind}/{image}.png" for kind in ("", "_levels", "_mask"))
+    for what, seen in (("image", {picture}), ("levels", {levels}), ("both", {picture, levels})):
+        network = found.lock.stages["train@adaptive-1-1"].params["train.network"]
+        found.lock.stages["train@adaptive-1-1"].params["train.network"] = network | {"input": what}
+        graph, _ = trace(found, image)
+        assert {picture, levels} & set(graph.origins[f"models/adaptive/{RUN}"]) == seen
+    assert f"data/levels/images/{image}.png" not in graph.origins[mask]
+    found.lock.stages["annotate"].params["annotate"] |= {"mask": "box_levels"}
+    graph, _ = trace(found, image)
+    assert f"data/levels/images/{image}.png" in graph.origins[mask]
 
 
 def test_a_film_leads_to_the_files_that_many_share(own: Path) -> None:

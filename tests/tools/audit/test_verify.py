@@ -24,6 +24,7 @@ from stages.ingest.quality.duplicates import pixel_hash
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.forgeries import as_json, cover_up, replace
+from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
 from tools.audit.check_data import check_raw, check_withdrawn
 from tools.audit.check_record import check_record, command_words
@@ -556,6 +557,12 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
     forged = re.sub(r"[0-9a-f]{32}", "a" * 32, entry[0]).replace("report:", "report2:", 1)
     former = "  train@adaptive-9-1:\n    cmd: exec python -m stages.train adaptive 9 1\n    outs:\n"
     former += f"    - path: models/adaptive/seed-9-fold-1\n      hash: md5\n      md5: {'a' * 32}.dir\n"
+    former += "  train@adaptive-8-1:\n    cmd: exec python -m stages.train adaptive 8 1\n    deps:\n"
+    former += "".join(
+        f"    - path: {path}\n      hash: md5\n      md5: {'b' * 32}\n"
+        for path in ("data/dataset", "stages/old.py", "reports/comparison.csv")  # read by all, by none, by none
+    )
+    former += f"    outs:\n    - path: reports/films/x\n      hash: md5\n      md5: {'a' * 32}\n"
     lock.write_text(before + forged + former + "datasets:\n- name: films\n  type: url\n  url: https://example.org\n")
     try:
         check = Check()
@@ -563,8 +570,10 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
         found = [(finding.kind, finding.name) for finding in check.findings]
     finally:
         lock.write_text(before)
-    claimed = [f"report2: {path}" for path in read_lock(project).stages["report"].outs]
-    assert found == [("extra", f"dvc.lock: {name}") for name in ("datasets", *sorted(claimed))]
+    report = read_lock(project).stages["report"]
+    claimed = [f"report2: {path}" for path in (*report.outs, *report.data)]
+    claimed += [f"train@adaptive-8-1: {path}" for path in ("reports/comparison.csv", "reports/films/x")]
+    assert sorted(found) == [("extra", f"dvc.lock: {name}") for name in sorted(["datasets", *claimed])]
 
 
 def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
@@ -579,3 +588,19 @@ def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
     finally:
         list_file.write_bytes(content)
         listing.cache_clear()
+
+
+@pytest.mark.slow
+def test_an_honest_project_of_other_choices_is_called_good(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights that change within an epoch, levels in place of films, masks that follow them, another network."""
+    params = read_yaml(own / "params.yaml")
+    network = {key: value for key, value in params["train"]["network"].items() if key != "channels"}
+    params["train"]["network"] = network | {"architecture": "FPN", "input": "levels"}
+    params["train"] |= {"baseline": {"method": "uncertainty"}, "adaptive": {"method": "linear", "clock": "iteration"}}
+    params["train"]["loop"] |= {"select": "last"}
+    params["annotate"]["mask"] = "box_levels"
+    write_yaml(own / "params.yaml", params)
+    run(own, "dvc", "repro")
+    run(own, "git", "commit", "-qam", "other choices")
+    assert wrist("audit", "verify", "--deep") == 0, capsys.readouterr().out
+    assert "no discrepancy" in capsys.readouterr().out
