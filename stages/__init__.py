@@ -14,6 +14,7 @@ from typing import Any
 from stages.common.core.arithmetic import pin_instructions
 from stages.common.core.git import stay_in_repository
 from stages.common.core.library_path import refuse_own_libraries
+from stages.common.core.printed import plain_lines
 from stages.common.core.shell import run_command
 from stages.common.core.signals import begin_loading, begin_working
 from stages.common.data.layout import PARAMS
@@ -78,7 +79,7 @@ def run(stage: str, add_arguments: Callable[[ArgumentParser], None] = lambda par
         pin_instructions(torch=getattr(settings, "portable", True))
         main = import_module(f"{__name__}.{stage}.main").main
         begin_working()
-        print(f"{stage}: {main(settings, **arguments)}", flush=True)
+        print(plain_lines(f"{stage}: {main(settings, **arguments)}"), flush=True)
         return 0
 
     run_command(stage, work)

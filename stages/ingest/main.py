@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.common.core.errors import UserError, error_list
+from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.files import new_folder, write_json, write_text
 from stages.common.core.parallel import executor, track
 from stages.common.core.validation import validate
 from stages.common.data.layout import CHECKS, DATA_DOCS, INBOX, QUALITY, RAW, WITHDRAWN_PINS
+from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE, WITHDRAWN
 from stages.ingest.account import account_for
 from stages.ingest.annotations.pairing import OF_ONE
@@ -38,7 +39,7 @@ from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.hospital import hospital_films
 from stages.ingest.sources.sample import write_sample
 from stages.ingest.types import FilmResult, SourceFilm, SourcePlan
-from stages.ingest.withdrawn import read_withdrawn
+from stages.ingest.withdrawn import read_withdrawn, under_another_key
 
 LONGEST_ID = 180
 SAMPLE_KEY = Key(b"the embedded sample has no patients to protect")
@@ -48,6 +49,8 @@ def main(settings: Params) -> str:
     before = listing(settings)
     with tempfile.TemporaryDirectory() as scratch, new_folder(RAW) as out, executor() as pool:
         withdrawn = read_withdrawn(WITHDRAWN_PINS)
+        if any(isinstance(entry, Hospital) for entry in settings.sources):
+            refuse_another_key(withdrawn, read_key())
         patients_out = frozenset(row["patient_id"] for row in withdrawn)
         plans = plan_sources(settings, Path(scratch), pool, patients_out)
         results: list[FilmResult] = []
@@ -82,6 +85,22 @@ def main(settings: Params) -> str:
         f"{len(refusals)} files refused, {len(pairs)} pairs of copies -> {RAW}, {QUALITY}"
     )
     return "\n  ".join([summary, *(account.sentence for account in accounts), *labels])
+
+
+def refuse_another_key(withdrawn: list[WithdrawnRow], key: Key) -> None:
+    """Refuse a key under which patients who withdrew would come back; the sample's are nobody.
+
+    Raises:
+        UserError: some withdrew under another key.
+    """
+    others = [row for row in under_another_key(withdrawn, key.id) if row["key_id"] != SAMPLE_KEY.id]
+    if others:
+        keys = first_few(sorted({row["key_id"] for row in others}))
+        raise UserError(
+            f"{WITHDRAWN_PINS}: expected patients who withdrew under the key {key.id}, found {len(others)} of {keys}, "
+            "who would come back under another pseudonym; set that key, or take their films out of the export and "
+            "their rows out of the table"
+        )
 
 
 def listing(settings: Params) -> dict[str, tuple[int, int]]:

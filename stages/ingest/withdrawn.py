@@ -23,4 +23,17 @@ def read_withdrawn(table: Path) -> list[WithdrawnRow]:
         raise UserError(
             f"{table}: expected a table with the columns {', '.join(columns)}, found others; correct the file"
         )
-    return [{"patient_id": patient, "withdrawn": day} for patient, day in rows]
+    return [{"patient_id": patient, "withdrawn": day, "key_id": key} for patient, day, key in rows]
+
+
+def under_another_key(withdrawn: list[WithdrawnRow], key: str) -> list[WithdrawnRow]:
+    """Those who withdrew when another key made the pseudonyms, and have none of this one from the same day.
+
+    Under this key they have another pseudonym, by which nobody would know them.
+
+    Args:
+        withdrawn: of `read_withdrawn`.
+        key: its id.
+    """
+    days = {row["withdrawn"] for row in withdrawn if row["key_id"] == key}
+    return [row for row in withdrawn if row["key_id"] not in ("", key) and row["withdrawn"] not in days]

@@ -823,7 +823,7 @@ def test_a_film_of_a_patient_who_withdrew_is_named_nowhere_though_it_is_refused_
     assert {"a.png", "z.png"} <= set(before["file"])
     WITHDRAWN_PINS.parent.mkdir(parents=True, exist_ok=True)
     patient = PUBLIC.name("patient", f"{before['source'][0]}/p")
-    WITHDRAWN_PINS.write_text(f"patient_id,withdrawn\n{patient},2026-01-01\n")
+    WITHDRAWN_PINS.write_text(f"patient_id,withdrawn,key_id\n{patient},2026-01-01,\n")
     main(quarantine)
     after = QUARANTINE.read(RAW)
     assert "z.png" in set(after["file"])

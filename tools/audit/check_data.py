@@ -32,7 +32,7 @@ from stages.common.data.layout import (
 )
 from stages.common.data.rows import Role
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
-from stages.ingest.withdrawn import read_withdrawn
+from stages.ingest.withdrawn import read_withdrawn, under_another_key
 from tools.audit.findings import Check
 from tools.audit.tables import compare_lists, compare_tables, first_line, read_table
 from tools.audit.trace import Project
@@ -52,7 +52,7 @@ def check_films(project: Project, check: Check) -> None:
     if manifest is not None and files is not None and annotations is not None:
         check_manifest(check, manifest, files, annotations)
     if manifest is not None:
-        check_withdrawn(project.root, check, set(manifest["patient_id"]))
+        check_withdrawn(project.root, check, set(manifest["patient_id"]), set(manifest["key_id"]) - {""})
         for folder, columns in ((PREPROCESSED, PREPARED), (LEVELS, THRESHOLDS)):
             table = read_table(project, check, folder, columns)
             if table is not None and check.whole(MANIFEST_CSV):
@@ -127,13 +127,13 @@ def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None
         check.add(f"{path}: order", "mismatch", f"expected the order of the manifest, of a film {', '.join(roles)}")
 
 
-def check_withdrawn(root: Path, check: Check, patients: set[str]) -> None:
+def check_withdrawn(root: Path, check: Check, patients: set[str], keys: set[str]) -> None:
     """The films without those of patients who withdrew.
 
     Args:
         root: of the project.
         check: gets the findings.
-        patients: of the manifest.
+        patients, keys: of the manifest; the keys made the pseudonyms of the patients.
     """
     copied, pinned = RAW / WITHDRAWN.name, WITHDRAWN_PINS
     if not check.whole(str(copied), str(pinned)):
@@ -151,6 +151,10 @@ def check_withdrawn(root: Path, check: Check, patients: set[str]) -> None:
             check.add(f"{pinned}: {row['patient_id']}", "mismatch", message)
         if row["patient_id"] in patients:
             check.add(f"{MANIFEST_CSV}: {row['patient_id']}", "mismatch", f"{pinned} says that this patient withdrew")
+    for key in sorted(keys):
+        for row in under_another_key(expected, key):
+            message = f"withdrew under the key {row['key_id']}; films here have pseudonyms of {key}, and may be theirs"
+            check.add(f"{pinned}: {row['patient_id']}", "mismatch", message)
 
 
 def check_leaks(check: Check, split: pd.DataFrame, facts: pd.DataFrame) -> None:

@@ -64,17 +64,18 @@ WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/t
 class PatientFiles:
     """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
 
-    patients: pseudonyms; several where versions of the data call the patient otherwise. images: ids. sources: names of
-    source files, without folder and suffix. hashes: SHA-256 of source files, which others may have, too, and of the
-    objects. objects: paths by md5 of cached pictures of this patient only. pages: of cached tables and pages that show
-    or name the patient among others. keys: of the manifests among them. shared: of the patient's files whose bytes
-    others have, too, such as an empty mask; they stay. models: of those that were trained on data with the patient.
-    commits: that hold any of it. unknown: those whose manifest is not in this cache. unlisted: cached files that no
-    list names. here: files outside of the cache. behind: what links among them lead to, which stays. outs: paths of the
-    outputs of all versions.
+    patients: pseudonyms; several where versions of the data call the patient otherwise. made_by: the id of the key of
+    each pseudonym that a table has. images: ids. sources: names of source files, without folder and suffix. hashes:
+    SHA-256 of source files, which others may have, too, and of the objects. objects: paths by md5 of cached pictures of
+    this patient only. pages: of cached tables and pages that show or name the patient among others. keys: of the
+    manifests among them. shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay.
+    models: of those that were trained on data with the patient. commits: that hold any of it. unknown: those whose
+    manifest is not in this cache. unlisted: cached files that no list names. here: files outside of the cache. behind:
+    what links among them lead to, which stays. outs: paths of the outputs of all versions.
     """
 
     patients: set[str] = field(default_factory=set)
+    made_by: dict[str, str] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
     hashes: set[str] = field(default_factory=set)
@@ -150,6 +151,7 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     own = [row for films in rows.values() for row in films if row["patient_id"] in patients]
     sources = {without_suffix(PurePosixPath(row["source_file"]).name) for row in own if row["source_file"]}
     files = collected(project.root, versions, known, patients, sources)
+    files.made_by = {row["patient_id"]: row.get("key_id") or "" for row in own}
     cached = [object_path(project.root, md5) for md5 in files.objects]
     files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
     return files
@@ -322,7 +324,7 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     root = project.root
     remove_abandoned()
     files = patient_files(project, patient)
-    record_withdrawal(root, files.patients, today)
+    record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by, today)
     last = {path for path in files.here if path.as_posix().endswith(KEY)}
     erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
     lists = shortened_lists(root, files)
@@ -445,9 +447,9 @@ def inbox_of(root: Path) -> str:
     return str(lookup(params_of(root), "ingest.inbox") or INBOX)
 
 
-def record_withdrawal(root: Path, patients: set[str], today: date) -> None:
-    """Add pseudonyms and a date to the table by which ingest leaves the patient out from now on."""
+def record_withdrawal(root: Path, patients: dict[str, str], today: date) -> None:
+    """Add pseudonyms, with the ids of their keys, and a date to the table by which ingest leaves the patient out."""
     rows = read_withdrawn(root / WITHDRAWN_PINS)
-    for patient in sorted(patients - {row["patient_id"] for row in rows}):
-        rows.append({"patient_id": patient, "withdrawn": today.isoformat()})
+    for patient in sorted(patients.keys() - {row["patient_id"] for row in rows}):
+        rows.append({"patient_id": patient, "withdrawn": today.isoformat(), "key_id": patients[patient]})
     WITHDRAWN.write(root / PINS, WITHDRAWN.frame(rows))

@@ -80,10 +80,14 @@ class QuarantineRow(TypedDict):
 
 
 class WithdrawnRow(TypedDict):
-    """A patient whose films are left out. withdrawn: the day, YYYY-MM-DD."""
+    """A patient whose films are left out.
+
+    withdrawn: the day, YYYY-MM-DD. key_id: of the key that made the pseudonym; blank for a patient of pictures.
+    """
 
     patient_id: str
     withdrawn: str
+    key_id: str
 
 
 class PreparedRow(TypedDict):

@@ -17,7 +17,7 @@ from stages.common.core.files import read_png
 from stages.common.data.layout import QUALITY, RAW
 from stages.common.data.shapes import read_points
 from stages.common.data.tables import ANNOTATIONS, MANIFEST, QUARANTINE
-from stages.ingest.dicom.pseudonyms import read_key
+from stages.ingest.dicom.pseudonyms import Key, read_key
 from stages.ingest.main import main
 from stages.ingest.params import Hospital
 from stages.ingest.sources.hospital import hospital_films
@@ -449,9 +449,30 @@ def test_a_patient_of_a_table_who_withdrew_is_left_out(inbox: Path) -> None:
     bring(inbox, "DOE/2", 2)
     (inbox / "patients.csv").write_text("file,patient\nDOE/1,7\n")
     Path("data/pins").mkdir(parents=True, exist_ok=True)
-    Path("data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn\n{KEY.name('patient', '7')},2026-01-01\n")
+    Path("data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{KEY.name('patient', '7')},2026-01-01,\n")
     main(settings())
     assert list(manifest()["patient_id"]) == [KEY.name("patient", "MRN700002")]
+
+
+def test_another_key_brings_no_patient_back_who_withdrew(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another key the patient has another pseudonym, by which nobody would know them."""
+    bring(inbox, "DOE/1", 1, 1)
+    bring(inbox, "DOE/2", 2, 2)
+    gone = KEY.name("patient", "MRN700001")
+    table = Path("data/pins/withdrawn.csv")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(f"patient_id,withdrawn,key_id\n{gone},2026-01-01,{KEY.id}\n")
+    main(settings())
+    assert list(manifest()["patient_id"]) == [KEY.name("patient", "MRN700002")]
+    other = Key(b"o" * 32)
+    monkeypatch.delenv("PSEUDONYM_KEY_FILE")
+    monkeypatch.setenv("PSEUDONYM_KEY", "o" * 32)
+    said = refused()
+    assert f"withdrawn.csv: expected patients who withdrew under the key {other.id}, found 1 of {KEY.id}" in said
+    again = f"{other.name('patient', 'MRN700001')},2026-01-01,{other.id}"  # one withdrawal names all that versions have
+    table.write_text(f"{table.read_text()}{again}\n")
+    main(settings())
+    assert list(manifest()["patient_id"]) == [other.name("patient", "MRN700002")]
 
 
 def test_a_file_beyond_the_limit_is_not_opened(inbox: Path) -> None:

@@ -430,7 +430,7 @@ def test_after_a_withdrawal_no_byte_and_no_row_of_the_patient_is_left(what: str,
     assert files.patients == {GONE}
     assert files.images == {"scan"}
     assert names_or_shows(ward) == {}
-    assert (ward / "data/pins/withdrawn.csv").read_text() == f"patient_id,withdrawn\n{GONE},2026-01-02\n"
+    assert (ward / "data/pins/withdrawn.csv").read_text() == f"patient_id,withdrawn,key_id\n{GONE},2026-01-02,\n"
     kept = {path.relative_to(ward).as_posix() for path in ward.rglob("scan.2.png") if "inbox" not in path.parts}
     assert len(kept) == 5
     assert len(list(ward.rglob(".scan.2.png-partial-*"))) == 3

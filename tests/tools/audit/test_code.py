@@ -371,7 +371,7 @@ def test_a_pin_that_no_commit_has_is_named(tmp_path: Path) -> None:
     """A table of withdrawn patients takes films out: who audits must see that in git."""
     project = committed(tmp_path, a="good")
     (tmp_path / "data/pins").mkdir(parents=True)
-    (tmp_path / "data/pins/withdrawn.csv").write_text("patient_id,withdrawn\nworst,2026-01-01\n")
+    (tmp_path / "data/pins/withdrawn.csv").write_text("patient_id,withdrawn,key_id\nworst,2026-01-01,\n")
     (tmp_path / "data/raw.csv").write_text("")
     assert named(project) == ["data/pins/withdrawn.csv"]
 

@@ -395,19 +395,28 @@ def test_near_copies_in_two_groups_are_named(own: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "copied", [f"patient_id,withdrawn\n{PATIENT},2026-11-25\n", "patient_id,withdrawn\n", "x\n", None]
+    "copied", [f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,\n", "patient_id,withdrawn,key_id\n", "x\n", None]
 )
 def test_films_of_a_patient_who_withdrew_are_named(copied: str | None, tmp_path: Path) -> None:
     (tmp_path / "data/pins").mkdir(parents=True)
     (tmp_path / "data/raw").mkdir()
-    (tmp_path / "data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn\n{PATIENT},2026-11-25\n")
+    (tmp_path / "data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,\n")
     if copied is not None:
         (tmp_path / "data/raw/withdrawn.csv").write_text(copied)
     check = Check()
-    check_withdrawn(tmp_path, check, {PATIENT, "p2"})
+    check_withdrawn(tmp_path, check, {PATIENT, "p2"}, set())
     names = [finding.name for finding in check.findings]
     assert (f"data/raw/manifest.csv: {PATIENT}" in names) is (copied != "x\n")
     assert ("data/raw/withdrawn.csv" in names) is (copied is None or "2026" not in copied)
+
+
+def test_films_under_another_key_may_be_of_a_patient_who_withdrew(tmp_path: Path) -> None:
+    for folder in ("data/pins", "data/raw"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,one\n")
+    for keys, names in (({"one"}, []), ({"two"}, [f"data/pins/withdrawn.csv: {PATIENT}"]), (set(), [])):
+        check_withdrawn(tmp_path, check := Check(), {"p2"}, keys)
+        assert [finding.name for finding in check.findings] == names
 
 
 @pytest.mark.parametrize("pseudonym", [PATIENT.upper(), f" {PATIENT}", "1.23457E+15"])
@@ -415,9 +424,9 @@ def test_a_withdrawal_that_takes_no_film_out_is_named(pseudonym: str, tmp_path: 
     """As a hand or a spreadsheet writes a pseudonym: the patient's films would stay, and seem to be gone."""
     for folder in ("data/pins", "data/raw"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn\n{pseudonym},2026-11-25\n")
+        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{pseudonym},2026-11-25,\n")
     check = Check()
-    check_withdrawn(tmp_path, check, {PATIENT})
+    check_withdrawn(tmp_path, check, {PATIENT}, set())
     assert [finding.name for finding in check.findings] == [f"data/pins/withdrawn.csv: {pseudonym}"]
 
 

@@ -91,7 +91,7 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
     assert not any(object_path(own, md5).exists() for md5 in gone)
     for image in images:
         assert not [path for path in own.rglob(f"{image}.*") if ".git/" not in str(path)]
-    assert (own / "data/pins/withdrawn.csv").read_text().startswith(f"patient_id,withdrawn\n{patient},20")
+    assert (own / "data/pins/withdrawn.csv").read_text().startswith(f"patient_id,withdrawn,key_id\n{patient},20")
     assert "ingest, preprocess" in said
     run(own, "git", "add", "-A")
     run(own, "git", "commit", "-qm", "withdrawal")
@@ -140,7 +140,7 @@ def test_queued_experiments_that_would_read_the_films_again_are_named(
     """They start from a commit that knows nothing of the withdrawal."""
     patient, _ = some_patient(own, "train")
     run(own, "dvc", "exp", "run", "--queue", "--name", "early")
-    (own / WITHDRAWN_PINS).write_text(f"patient_id,withdrawn\n{patient},2026-11-30\n")
+    (own / WITHDRAWN_PINS).write_text(f"patient_id,withdrawn,key_id\n{patient},2026-11-30,\n")
     run(own, "git", "add", str(WITHDRAWN_PINS))
     run(own, "git", "commit", "-qm", "withdrawn")
     run(own, "dvc", "exp", "run", "--queue", "--name", "late", "--set-param", "train.loop.epochs=1")
