@@ -1,10 +1,7 @@
-"""Removal of files, of objects of DVC's cache for all workspaces that share them, and of objects of its remotes."""
+"""Removal of files, and of objects of DVC's cache for all workspaces that share them."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from dvc.repo import Repo
 
 from stages.common.core.errors import error_list
 from tools.audit.dvc_cache import object_paths
@@ -44,31 +41,3 @@ def remove(path: Path) -> str:
     except OSError as error:
         return f"{path}: {error.strerror}"
     return ""
-
-
-def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:
-    """Remove objects from every DVC remote; how many there were in each.
-
-    Raises:
-        UserError: a remote cannot be reached or refuses; all others are done.
-    """
-    from stages.common.model.tracking import describe  # with MLflow: seconds, of which removing files has no need
-
-    counts, failures = dict[str, int](), list[str]()
-    with Repo(str(root)) as repo:
-        for name in sorted(repo.config["remote"]):
-            try:
-                counts[name] = remove_from_remote(repo.cloud.get_remote_odb(name), hashes)
-            except Exception as error:  # each kind of remote fails in its own way
-                failures.append(f"remote {name}: {describe(error)}")
-    if failures:
-        raise error_list("the files may still be there; make the remote reachable and withdraw again", failures)
-    return counts
-
-
-def remove_from_remote(remote: Any, hashes: Iterable[str]) -> int:
-    """Remove objects from one remote (an object store of DVC); how many there were."""
-    paths = [path for path in map(remote.oid_to_path, sorted(hashes)) if remote.fs.exists(path)]
-    for path in paths:
-        remote.fs.remove(path)
-    return len(paths)

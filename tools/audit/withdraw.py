@@ -43,8 +43,9 @@ from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
 from tools.audit.dvc_lock import experiments, lookup
-from tools.audit.erase import erase_all, remove, remove_from_remotes
+from tools.audit.erase import erase_all, remove
 from tools.audit.folders import all_below
+from tools.audit.remotes import bring_texts, remove_from_remotes
 from tools.audit.trace import Project
 from tools.audit.versions import Version, cached_rows, table_rows, versions_of
 from tools.audit.words import Words
@@ -129,9 +130,10 @@ def patient_files(project: Project, what: str) -> PatientFiles:
         what: as for `film_files`; a film stands for its patient.
     Raises:
         UserError: no version of the data in this cache has it, and it is not recorded as withdrawn; or films of
-            several patients are called so.
+            several patients are called so; or a remote cannot be asked what else it has.
     """
     versions = versions_of(project)
+    bring_texts(project.root, versions)
     rows = {raw: films or [] for raw, films in rows_of(project, versions).items()}
     called = [patients_called(films, what) for films in rows.values()]
     if several := [found for found in called if len(found) > 1]:
@@ -313,8 +315,8 @@ def version_names(project: Project, commits: list[str]) -> list[str]:
 def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:
     """Record the withdrawal, and remove what holds, shows or names the patient, here, in the cache and in remotes.
 
-    Manifests go last: they say whose films are whose, and so a withdrawal that failed is done again. Before them go the
-    lists that lead to one, and before these all others.
+    Remotes come first: what they have is known by what is here. Manifests go last: they say whose films are whose, and
+    so a withdrawal that failed is done again. Before them go the lists that lead to one, and before these all others.
 
     Returns:
         What was removed, and the number of files that each remote had of it.
@@ -325,10 +327,10 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     remove_abandoned()
     files = patient_files(project, patient)
     record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by, today)
-    last = {path for path in files.here if path.as_posix().endswith(KEY)}
-    erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
     lists = shortened_lists(root, files)
     counts = remove_from_remotes(root, [*files.cached, *lists])
+    last = {path for path in files.here if path.as_posix().endswith(KEY)}
+    erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
     for md5, content in map(folder_list, lists.values()):
         write_bytes(object_path(root, md5), content)
     leads = {md5 for md5 in lists if files.keys.keys() & (listing(root, md5) or {}).values()}

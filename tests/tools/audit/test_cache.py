@@ -29,8 +29,8 @@ from tools.audit.check_files import check_files
 from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing, object_path
 from tools.audit.dvc_lock import declared_outs, read_lock
 from tools.audit.elsewhere import elsewhere
-from tools.audit.erase import remove_from_remotes
 from tools.audit.findings import Check
+from tools.audit.remotes import remove_from_remotes
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
 from tools.audit.withdraw import patient_files, withdraw
@@ -313,16 +313,61 @@ def test_a_remote_that_cannot_be_reached_is_named_and_others_are_done(
     assert len(held(tmp_path / "store", OTHER)) == 1
 
 
+def test_a_remote_that_is_away_is_not_taken_for_an_empty_one(project: Path, tmp_path: Path) -> None:
+    """A disk that is not mounted. What is here stays until it is back: it says what the remote has."""
+    reproduce(project)
+    commit(project)
+    store = tmp_path / "store"
+    with (project / ".dvc/config").open("a") as config:
+        config.write(f"['remote \"disk\"']\nurl = {store}\n")
+    with Repo() as repo:
+        repo.push(remote="disk")
+    (project / "inbox/films/manifest.csv").write_text("image_id,patient_id,sha256,source_file\nw1,p1,1,a\n")
+    (project / "inbox/films/images/w2.png").unlink()
+    reproduce(project)  # a version that the remote lacks
+    store.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"nothing was removed here.*\n  - remote disk: .*it is away"):
+            withdraw(Project(project), "p1", date(2026, 1, 2))
+        assert held(project, FILM) != []
+    (tmp_path / "away").rename(store)
+    _, counts = withdraw(Project(project), "p1", date(2026, 1, 2))
+    assert counts == {"disk": 3}  # the film, the manifest and the list
+    assert held(tmp_path, FILM) == []
+    assert not any(b"p1" in path.read_bytes() for path in store.rglob("*") if path.is_file())
+
+
+def test_a_clone_that_pulled_the_last_version_only_removes_all_that_remotes_have(ward: Path, tmp_path: Path) -> None:
+    """Lists, tables and pages of the earlier ones are brought from there: pictures are known by their names."""
+    store = tmp_path / "store"
+    with (ward / ".dvc/config").open("a") as config:
+        config.write(f"[core]\nremote = store\n['remote \"store\"']\nurl = {store}\n")
+    (ward / "shade").write_bytes(b"another")
+    reproduce(ward)
+    commit(ward)
+    with Repo(str(ward)) as repo:
+        repo.push(all_commits=True)
+    shutil.rmtree(ward / ".dvc/cache")
+    for out in ("data", "reports"):
+        shutil.rmtree(ward / out, ignore_errors=True)
+    listing.cache_clear()
+    with Repo(str(ward)) as repo:
+        repo.pull(["data/raw"])
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert names_or_shows(store) == {}
+    assert names_or_shows(ward) == {}
+
+
 def test_no_secret_of_a_remotes_address_is_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reproduce(project)
     commit(project)
     with (project / ".dvc/config").open("a") as config:
         config.write("['remote \"a\"']\nurl = https://jane:pa/ss@example.org/x?token=hidden\n")
 
-    def fail(remote: object, hashes: object) -> int:
+    def fail(cloud: object, name: str) -> object:
         raise OSError("https://jane:pa/ss@example.org/x?token=hidden does not answer")
 
-    monkeypatch.setattr("tools.audit.erase.remove_from_remote", fail)
+    monkeypatch.setattr("dvc.data_cloud.DataCloud.get_remote_odb", fail)
     with pytest.raises(UserError, match=r"remote a: https://example\.org/x does not answer"):
         remove_from_remotes(project, ["0" * 32])
 

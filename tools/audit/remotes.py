@@ -1,0 +1,102 @@
+"""Objects in DVC's remotes: those that this cache lacks are brought here, those of a patient are removed there."""
+
+import errno
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+
+from stages.common.core.errors import error_list
+from stages.common.core.files import write_bytes
+from tools.audit.dvc_cache import listing, object_path
+from tools.audit.versions import Version
+from tools.audit.words import NO_TEXT
+
+OBJECTS = "/files/md5"  # below the address of a remote
+AWAY = "expected files of DVC, found none: it is away, or nothing was ever pushed there, and `dvc remote remove` is due"
+
+
+def bring_texts(root: Path, versions: list[Version]) -> None:
+    """Bring the lists of folders, tables and pages of all versions, where this cache lacks them and a remote has them.
+
+    In a clone that pulled the last version only, nothing else says what a remote holds of a patient.
+
+    Args:
+        root: of the project.
+        versions: of all outputs.
+    Raises:
+        UserError: a remote cannot be reached.
+    """
+    outs = {md5 for version in versions for md5 in version.outs.values()}
+    bring(root, outs)
+    inside = {md5: name for out in outs if out.endswith(".dir") for name, md5 in (listing(root, out) or {}).items()}
+    bring(root, (md5 for md5, name in inside.items() if not name.lower().endswith(NO_TEXT)))
+
+
+def bring(root: Path, hashes: Iterable[str]) -> None:
+    """Copy objects that the cache lacks from the first remote that has them; others nobody has.
+
+    Raises:
+        UserError: a remote cannot be reached.
+    """
+    lacking = {md5 for md5 in hashes if not object_path(root, md5).is_file()}
+
+    def fetch(remote: Any) -> int:
+        found = [md5 for md5 in sorted(lacking) if remote.fs.exists(remote.oid_to_path(md5))]
+        for md5 in found:
+            write_bytes(object_path(root, md5), remote.fs.cat_file(remote.oid_to_path(md5)))
+        lacking.difference_update(found)
+        return len(found)
+
+    if lacking:
+        for_each_remote(
+            root, fetch, "expected remotes that say what they have of earlier versions; make them reachable"
+        )
+        listing.cache_clear()
+
+
+def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:
+    """Remove objects from every DVC remote; how many there were in each.
+
+    Raises:
+        UserError: a remote cannot be reached or refuses; all others are done.
+    """
+    heading = "the files may still be there, and nothing was removed here; make the remote reachable and withdraw again"
+    return for_each_remote(root, lambda remote: remove_from_remote(remote, hashes), heading)
+
+
+def remove_from_remote(remote: Any, hashes: Iterable[str]) -> int:
+    """Remove objects from one remote (an object store of DVC); how many there were."""
+    paths = [path for path in map(remote.oid_to_path, sorted(hashes)) if remote.fs.exists(path)]
+    for path in paths:
+        remote.fs.remove(path)
+    return len(paths)
+
+
+def for_each_remote(root: Path, work: Callable[[Any], int], heading: str) -> dict[str, int]:
+    """What `work` returns for the object store of each remote, by the remote's name.
+
+    Args:
+        root: of the project.
+        work: gets a store that is there.
+        heading: of the message about those that fail.
+    Raises:
+        UserError: it failed, or a store is not there; all others are done.
+    """
+    from stages.common.model.tracking import describe  # with MLflow: seconds, of which removing files has no need
+
+    counts, failures = dict[str, int](), list[str]()
+    with Repo(str(root)) as repo:
+        for name in sorted(repo.config["remote"]):
+            try:
+                remote = repo.cloud.get_remote_odb(name)
+                # A disk that is not mounted, or a server that does not answer, seems to be empty to some file systems.
+                if not any(map(remote.fs.exists, (remote.path, str(remote.path).removesuffix(OBJECTS)))):
+                    raise FileNotFoundError(errno.ENOENT, AWAY)
+                counts[name] = work(remote)
+            except Exception as error:  # each kind of remote fails in its own way
+                failures.append(f"remote {name}: {describe(error)}")
+    if failures:
+        raise error_list(heading, failures)
+    return counts
