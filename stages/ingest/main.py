@@ -126,7 +126,10 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Con
         UserError: there is no inbox, or no film.
     """
     if not all(isinstance(entry, Sample) for entry in settings.sources) and not Path(settings.inbox).is_dir():
-        raise UserError(f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path")
+        raise UserError(
+            f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path, which must "
+            "be absolute for experiments that run in a folder of their own (--temp, --queue, wrist sweep)"
+        )
     for entry in settings.sources:
         if isinstance(entry, InInbox) and not entry.folder(Path(settings.inbox)).is_dir():
             raise UserError(

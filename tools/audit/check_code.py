@@ -85,6 +85,8 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "extra", f"{READ_AT_THE_ROOT[path]}; remove it")
     for path in plugins(root):
         check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
+    for path in false_versions(root):
+        check.add(path, "extra", "it says which version of a package is installed, and no package is; remove it")
     for path in linked_folders(root, tracked):
         check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
     for path in filter(check.whole, unlisted(root, tracked)):
@@ -254,6 +256,13 @@ def plugins(root: Path) -> Iterator[str]:
                 groups = {""}
             if groups - COMMANDS:
                 yield entry.name
+
+
+def false_versions(root: Path) -> Iterator[str]:
+    """Records of installed packages at the root that are not this project's: programs would take versions from them."""
+    for entry in sorted(root.iterdir()):
+        if entry.name.lower().endswith(METADATA) and not entry.name.startswith("wrist_fracture_segmentation"):
+            yield entry.name
 
 
 def linked_folders(root: Path, tracked: Iterable[str]) -> list[str]:

@@ -4,12 +4,12 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from stages.common.core.errors import UserError
-from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, RAW, REPORTS, SWEEP_PAGE
-from tools.audit.check_record import covered, overlap
+from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, PINS, RAW, REPORTS, SWEEP_PAGE
+from tools.audit.check_record import covered, overlap, pipeline, tracked_inputs
 from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import file_md5, files_below, folder_md5, hash_files, joined_md5, listing, object_path, size
 from tools.audit.findings import Check
@@ -55,6 +55,23 @@ def check_alone(project: Project, check: Check, expected: dict[str, str]) -> Non
             check.add(path, "missing", f"expected md5 {md5}")
         elif actual != md5 and check.whole(path):
             check.add(path, "mismatch", difference(project, path, md5, actual))
+
+
+def is_empty_inbox(project: Project, path: str, files: Collection[str]) -> bool:
+    """Whether a folder of source files has none, as in a clone, beside what the commit has.
+
+    Args:
+        project: whose stages read it.
+        path: of an input, from the root.
+        files: in it, by their paths from it.
+    """
+    if path not in tracked_inputs(pipeline(project.root)) or path == str(PINS):
+        return False
+    try:
+        tracked = commit_files(project.root, "HEAD")
+    except UserError:
+        tracked = {}
+    return all(f"{path}/{name}" in tracked for name in files)
 
 
 def check_ignored(project: Project, check: Check) -> None:
@@ -157,6 +174,9 @@ def check_folder(project: Project, check: Check, path: str, md5: str, actual: di
         path, md5: of the folder, as dvc.lock has them.
         actual: md5 of the files that are there, by relative path.
     """
+    if folder_md5(actual) != md5 and is_empty_inbox(project, path, actual):
+        check.add(path, "unchecked", "the source files are not here, and no remote of DVC has them")
+        return
     if not (project.root / path).is_dir():
         check.add(path, "missing", f"expected a folder with md5 {md5}")
         return

@@ -193,7 +193,7 @@ def check_extent(project: Project, check: Check, where: str, item: LockedFile) -
     """
     if item.isexec and not can_run(project.root / item.path):
         check.add(f"{where}: {item.path}: isexec", "mismatch", "DVC would make a program of it, and it is none here")
-    if not check.whole(item.path):
+    if not check.decided(item.path):
         return
     for key, value in extent(project.root, item.path, item.md5.endswith(".dir")).items():
         if getattr(item, key) != value:

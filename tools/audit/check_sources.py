@@ -40,7 +40,7 @@ def check_sources(project: Project, check: Check) -> None:
     if files is None or not check.whole(str(PARAMS)):
         return
     settings = ingest_settings(project.root)
-    if not check.whole(settings.inbox):
+    if not check.decided(settings.inbox):
         return
     for entry in settings.sources:
         known = known_files(entry, settings, project.root)

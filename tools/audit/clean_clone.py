@@ -1,5 +1,6 @@
 """A clone of the project at a commit, in a temporary folder, with nothing in it that the commit does not have."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -89,6 +90,10 @@ def bring(source: Path, clone: Path, path: str) -> None:
         try:
             shutil.copytree(source / path, target, copy_function=copy, dirs_exist_ok=True)
         except shutil.Error as error:  # all that it could not copy: original, copy, and why
+            if any(os.strerror(errno.ENOSPC) in why for _, _, why in error.args[0]):
+                raise UserError(
+                    f"{clone}: expected room for a copy of {path}, found a full disk; name a folder with more in TMPDIR"
+                ) from None
             failures = [f"{Path(original).relative_to(source)}: {why}" for original, _, why in error.args[0]]
             raise error_list("expected files that can be copied, found these; remove them", failures) from None
     elif (source / path).is_file():

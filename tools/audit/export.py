@@ -82,19 +82,21 @@ def export(project: Project) -> list[Path]:
     """Write all four documents; returns their paths. The same project gives the same bytes.
 
     Raises:
-        UserError: one of them would replace a file of others, or there are stages that never ran, or on other data.
+        UserError: one of them would replace a file of others, or stages never ran, or on other data, or a table was
+            changed.
     """
     if lacking := project.lock.lacking:
         raise UserError(
             f"{LOCK}: expected all stages of dvc.yaml, found nothing of {first_few(lacking)}; run `dvc repro`, or "
             f"`git checkout {LOCK}`"
         )
-    if project.outdated:
-        raise error_list("export: expected stages that ran on what is here, found others", project.outdated)
     for name, (_, is_own) in WRITERS.items():
         require_own_output(project.root / name, is_own)
-    for name, (writer, _) in WRITERS.items():
-        write_text(project.root / name, writer(project))
+    documents = {name: writer(project) for name, (writer, _) in WRITERS.items()}
+    if project.doubts:
+        raise error_list("export: expected what the stages wrote, of what is here, found", project.doubts)
+    for name, text in documents.items():
+        write_text(project.root / name, text)
     return [project.root / name for name in WRITERS]
 
 

@@ -52,6 +52,10 @@ class Check:
         named = [finding.name for finding in self.wrong]
         return not any(name == path or name.startswith((f"{path}/", f"{path}: ")) for name in named for path in paths)
 
+    def decided(self, *paths: str) -> bool:
+        """Whether nothing was found about these files or folders, and none of them is left unchecked."""
+        return self.whole(*paths) and not {finding.name for finding in self.unchecked} & set(paths)
+
     @property
     def wrong(self) -> list[Discrepancy]:
         """The discrepancies."""

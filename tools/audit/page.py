@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.analysis.templates import page_templates
+from stages.common.core.printed import one_line
 from stages.common.data.layout import (
     DATASET,
     EVALUATION,
@@ -80,17 +81,17 @@ def render(project: Project, target: Path) -> str:
     page = page_templates(Path(__file__).parent)
     runs = [run_of(project, run) for run in project.runs]
     names = sorted({row["image_id"] for run in runs for row in run.rows})
-    page.filters["shortened"] = shortened
+    page.filters["shortened"], page.filters["plain"] = shortened, one_line
     page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
     return page.get_template("page.html").render(
         title=TITLE,
-        outdated=project.outdated,
         cells=[row for row in project.rows(REPORTS, COMPARISON) if row["row"] in VARIANTS],
         shown=SHOWN,
         runs=runs,
         films=[film_of(project, name) for name in names],
         stages=[stage_of(project, name) for name in project.lock.stages],
         commit=git(project.root, "rev-parse", "HEAD").strip(),
+        doubts=project.doubts,  # the last: about all that was read
     )
 
 

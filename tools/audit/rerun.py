@@ -102,7 +102,7 @@ def bring_inputs(project: Project, clone: Path, stage: Stage, check: Check) -> b
         Whether all inputs are there.
     """
     for path in stage.data:
-        if not (project.root / path).exists():
+        if path in {finding.name for finding in check.unchecked} or not (project.root / path).exists():
             check.add(f"rerun {stage.name}", "unchecked", f"{path} is not here; `dvc checkout` or `dvc pull`")
             return False
         bring(project.root, clone, path)
@@ -136,7 +136,9 @@ def run(clone: Path, stage: Stage, check: Check) -> bool:
         done = subprocess.run(command, cwd=clone, env=own, capture_output=True, text=True, check=False)
     if done.returncode:
         last = " / ".join(done.stderr.strip().splitlines()[-LINES:])
-        check.add(f"rerun {stage.name}", "mismatch", f"the stage ends with {done.returncode}: {last}")
+        by_itself = done.returncode == 1  # else a signal ended it, as where memory is short
+        kind = "mismatch" if by_itself else "unchecked"
+        check.add(f"rerun {stage.name}", kind, f"the stage ends with {done.returncode}: {last or 'without a word'}")
     return done.returncode == 0
 
 

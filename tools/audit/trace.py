@@ -32,7 +32,7 @@ from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
 from stages.common.model.metrics import COUNTS
 from stages.report.published import PUBLISHED
-from tools.audit.dvc_cache import joined_md5, listing
+from tools.audit.dvc_cache import file_md5, joined_md5, listing
 from tools.audit.dvc_lock import Lock, Stage, commits_of, lookup, read_lock
 from tools.audit.graph import Graph
 from tools.audit.recipes import pretrained_of, put, recipe_of
@@ -101,6 +101,16 @@ class Project:
                     found.append(f"{stage.name} ran on {path} {md5}, which is {now} since; run `dvc repro`")
         return found
 
+    @cached_property
+    def altered(self) -> list[str]:
+        """Tables that were read, and are not as dvc.lock has them."""
+        return []
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why a chain cannot be trusted, a sentence each: stages ran on other data, or tables were changed."""
+        return self.outdated + [f"{path} is not as its stage wrote it: `wrist audit verify`" for path in self.altered]
+
     def rows(self, folder: Path, table: Table[Any]) -> list[Row]:
         """The rows of a table in a folder, which counts from the root, with its cells as they are printed.
 
@@ -110,6 +120,8 @@ class Project:
         path = folder / table.name
         if not (self.root / path).is_file():
             raise UserError(f"{path}: expected a table of the pipeline, found none; run `dvc checkout` or `dvc repro`")
+        if (recorded := self.md5(str(path))) and file_md5(self.root / path) != recorded:
+            self.altered += [] if str(path) in self.altered else [str(path)]
         with (self.root / path).open(newline="", errors="replace") as file:
             try:
                 table.parse(file)

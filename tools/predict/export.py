@@ -11,6 +11,7 @@ from torch import nn
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder, read_json, write_json
+from stages.common.core.hashing import sha256
 from stages.common.data.dataset import load_films
 from stages.common.data.layout import DATASET
 from stages.common.data.records import read_model_record
@@ -76,7 +77,8 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
             verbose=False,
         )
         record = read_model_record(folder)
-        origin = ExportRecord(model.recipe, model.weights, ONNX_OUTPUT, record["seed"], record["fold"])
+        numbers = (record["seed"], record["fold"])
+        origin = ExportRecord(model.recipe, model.weights, sha256(out / MODEL), ONNX_OUTPUT, *numbers)
         write_json(out / RECIPE, origin.as_json())
         exported = from_onnx(out)
         batches = (films[i : i + 8] for i in range(0, len(films), 8))

@@ -22,7 +22,7 @@ from stages.common.model.out_of_distribution import distances
 from stages.preprocess.steps import Frame, prepare
 from stages.threshold.process_film import level_map
 from tools.predict.label_next import disagreement, uncertainty
-from tools.predict.recipe import MODEL, Recipe, read_export, read_recipe
+from tools.predict.recipe import MODEL, RECIPE, Recipe, read_export, read_recipe
 from tools.predict.together import ROOM, Together
 
 if TYPE_CHECKING:  # an exported model runs without it
@@ -212,9 +212,15 @@ def from_onnx(folder: Path, threads: int | None = None, accelerator: "Accelerato
     Args:
         threads: of one forward pass; None: ONNX Runtime chooses.
         accelerator: auto takes a GPU if this onnxruntime can.
+    Raises:
+        UserError: model.onnx is damaged, or not the one that recipe.json is about.
     """
     network, provider = onnx_network(folder, threads, accelerator)
     exported = read_export(folder)
+    if (found := sha256(folder / MODEL)) != exported.onnx:
+        raise UserError(
+            f"{folder / MODEL}: expected the SHA-256 {exported.onnx[:12]} of {RECIPE}, found {found[:12]}; export again"
+        )
     return Model(folder.name, [network], exported.recipe, exported.weights, provider)
 
 

@@ -60,10 +60,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """recipe.json. weights: their SHA-256."""
+    """recipe.json. weights, onnx: the SHA-256 of the weights, and of model.onnx."""
 
     recipe: Recipe
     weights: str
+    onnx: str
     output: str
     seed: int
     fold: int

@@ -20,6 +20,7 @@ from tools.audit.check_code import (
     check_bytecode,
     check_code,
     check_objects,
+    false_versions,
     is_forged,
     linked_folders,
     plugins,
@@ -141,6 +142,13 @@ def test_a_plugin_of_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> No
     (tmp_path / "evil.egg-info").mkdir()
     (tmp_path / "evil.egg-info/entry_points.txt").write_bytes(b"[a]\nno equals sign\xff\n")
     assert list(plugins(tmp_path)) == ["evil.egg-info"]
+
+
+def test_a_record_of_another_package_is_no_version_of_it(tmp_path: Path) -> None:
+    """`.gitignore` lists them, and importlib.metadata takes the one at the root before that of the library."""
+    for name in ("dvc.egg-info", "wrist_fracture_segmentation.egg-info"):
+        (tmp_path / name).mkdir()
+    assert list(false_versions(tmp_path)) == ["dvc.egg-info"]
 
 
 def committed(folder: Path, **files: str) -> Project:

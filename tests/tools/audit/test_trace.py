@@ -134,7 +134,7 @@ def test_a_stage_that_ran_on_other_data_is_said_and_not_exported(own: Path, caps
     assert wrist("audit", "trace", "adaptive/f1") == 0
     assert f"trace: {sentence}" in capsys.readouterr().err
     assert f"<strong>{sentence}" in render(Project(own), own / "reports/lineage.html")
-    with pytest.raises(UserError, match="export: expected stages that ran on what is here"):
+    with pytest.raises(UserError, match="export: expected what the stages wrote"):
         export(Project(own))
     whole = joined_md5(
         own, "models/adaptive", {path: md5 for path, md5 in before.items() if "models/adaptive/" in path}
@@ -143,6 +143,20 @@ def test_a_stage_that_ran_on_other_data_is_said_and_not_exported(own: Path, caps
     assert any(f"report ran on models/adaptive {'2' * 32}.dir" in said for said in Project(own).outdated)
     lock.write_text(text)
     assert Project(own).outdated == []
+
+
+def test_a_number_that_was_changed_is_not_shown_beside_the_genuine_hash_without_a_word(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = own / "reports/comparison.csv"
+    replace(table, re.sub(rb"(?m)^(adaptive(?:,[^,]*){3}),[^,]*", rb"\1,0.9876", table.read_bytes()))
+    said = "reports/comparison.csv is not as its stage wrote it: `wrist audit verify`"
+    assert wrist("audit", "trace", "adaptive/f1") == 0
+    assert f"trace: {said}" in capsys.readouterr().err
+    assert f"<strong>{said}" in render(Project(own), own / "reports/lineage.html").replace("&#34;", '"')
+    with pytest.raises(UserError, match=r"export: expected what the stages wrote.*\n.*comparison.csv is not as its"):
+        export(Project(own))
+    assert not (own / "prov.json").exists()
 
 
 def test_what_a_network_saw_is_what_its_params_say(own: Path) -> None:

@@ -30,8 +30,10 @@ from tools.audit.check_data import check_raw, check_withdrawn
 from tools.audit.check_record import check_record, command_words
 from tools.audit.compare import compare
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
+from tools.audit.dvc_cache import size as size_of
 from tools.audit.dvc_lock import Stage, read_lock
 from tools.audit.findings import Check
+from tools.audit.rerun import rerun
 from tools.audit.trace import Project
 from tools.audit.verify import stages_named, verify
 
@@ -613,3 +615,28 @@ def test_an_honest_project_of_other_choices_is_called_good(own: Path, capsys: py
     run(own, "git", "commit", "-qam", "other choices")
     assert wrist("audit", "verify", "--deep") == 0, capsys.readouterr().out
     assert "no discrepancy" in capsys.readouterr().out
+
+
+def test_source_files_that_a_clone_has_not_are_left_unchecked(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No remote of DVC has them. Some of them, or others, are a discrepancy."""
+    lock, film = own / "dvc.lock", own / "data/incoming/film.png"
+
+    def entry() -> str:
+        files = hash_folder(own, "data/incoming")
+        size = sum(size_of(own / "data/incoming" / name) for name in files)
+        return f"      md5: {folder_md5(files)}\n      size: {size}\n      nfiles: {len(files)}\n"
+
+    empty = entry()
+    film.write_bytes(b"a film")
+    assert lock.read_text().count(empty) == 1
+    lock.write_text(lock.read_text().replace(empty, entry()))
+    run(own, "git", "commit", "-qam", "with a film in the inbox")
+    assert wrist("audit", "verify", "--deep") == 0, capsys.readouterr().out
+    film.unlink()
+    assert wrist("audit", "verify", "--deep") == 3
+    assert "unchecked data/incoming: the source files are not here" in capsys.readouterr().out
+    check = verify(Project(own), deep=True)
+    rerun(Project(own), stages_named(Project(own), "ingest"), check, print)
+    assert [finding.name for finding in check.unchecked] == ["data/incoming", "rerun ingest"]
+    film.with_name("other.png").write_bytes(b"another")
+    assert wrist("audit", "verify") == 1

@@ -71,6 +71,10 @@ def test_a_temperature_of_evaluate_scales_the_probabilities_also_of_an_export(pr
     assert read_json(tmp_path / "onnx/recipe.json")["output"] == "logit"
     assert mild.recipe.sha256 != plain.recipe.sha256 == open_model("adaptive").recipe.sha256
     assert exported.recipe == mild.recipe
+    model = tmp_path / "onnx/model.onnx"
+    model.write_bytes(model.read_bytes() + b"\x7a\x00")  # an empty text that ONNX allows there
+    with pytest.raises(UserError, match=r"model.onnx: expected the SHA-256 .* of recipe.json, found .*; export again"):
+        open_model(str(tmp_path / "onnx"))
 
 
 def test_a_model_that_was_evaluated_with_mirror_images_predicts_with_them_also_as_an_export(
