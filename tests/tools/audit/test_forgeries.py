@@ -235,6 +235,16 @@ def test_each_cell_of_a_table_follows_from_other_files(path: str, project: Path)
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("path", ["data/raw/manifest.csv", "data/dataset/split.csv"])
+def test_each_cell_of_the_last_film_which_is_a_picture_follows_from_other_files(path: str, project: Path) -> None:
+    """Its row has a file name, no key and no spacing."""
+    text = (project / path).read_text()
+    last = len(text.splitlines()) - 2
+    expected = ONLY_A_RERUN.get(path, set()) - {"key_id", "imager_pixel_spacing_mm"}
+    assert undetected(project, path, with_cells(text, row=last)) == expected
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("path", [*TABLES, "data/preprocessed/index.csv", "data/levels/index.csv"])
 def test_each_row_and_column_is_expected_once_and_in_order(path: str, project: Path) -> None:
     assert undetected(project, path, forged_tables((project / path).read_text())) == set()
