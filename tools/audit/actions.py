@@ -158,6 +158,12 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
             f"not known whose, since no list of the cache names them: {len(files.unlisted)} files, such as "
             f"{one_line(str(files.unlisted[0]))}; `dvc gc --workspace --all-commits --all-experiments` removes them"
         )
+    if files.of_no_version:
+        print(
+            f"in remotes, of no version that is known here, and not known whose: {len(files.of_no_version)} files, "
+            f"such as {one_line(files.of_no_version[0])}; where no other project has the remote, `dvc gc --workspace "
+            "--all-commits --all-experiments --cloud` removes them, but for those with names that end in .tmp"
+        )
     if yours := elsewhere(project.root, files):
         print(f"name the patient and are yours to remove: {one_line(', '.join(yours))}")
     if late := queued(project.root, files.patients):
@@ -218,12 +224,14 @@ def write_page(output: Path, known: "Project | None" = None) -> int:
         known: the project here, where it has been read.
     """
     from stages.common.core.files import write_text
+    from tools.audit.compare import changed_since
     from tools.audit.own_output import require_own_output
     from tools.audit.page import is_page, render
     from tools.audit.trace import Project
 
     require_own_output(output, is_page)
+    project = known or Project(Path())
     with busy("page: reads the records"):
-        write_text(output, render(known or Project(Path()), output))
+        write_text(output, render(project, output, changed_since(project)))
     print(f"page: {output}")
     return 0

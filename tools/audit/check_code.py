@@ -21,7 +21,7 @@ from pathspec import GitIgnoreSpec
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.check_record import PIPELINE
-from tools.audit.commit_files import DamagedObject, commit_files
+from tools.audit.commit_files import DamagedObject, commit_files, committed_texts
 from tools.audit.dvc_lock import LOCK, NoRepository, git
 from tools.audit.findings import Check
 from tools.audit.folders import PARTIAL
@@ -224,8 +224,9 @@ def unlisted(root: Path, tracked: Iterable[str]) -> list[str]:
 
     Programs take settings, code and libraries from the folder where they start, by more names than are known here.
     """
-    rules = root / ".gitignore"  # that of the commit, or it is named; git itself is told by other files, too, to ignore
-    listed = GitIgnoreSpec.from_lines(rules.read_text().splitlines() if rules.is_file() else ())
+    # Those of the commit: git itself is told by other files, too, to ignore.
+    rules = committed_texts(root, "HEAD", [".gitignore"]) if ".gitignore" in tracked else [""]
+    listed = GitIgnoreSpec.from_lines(rules[0].splitlines())
     known = {".git", *(PurePosixPath(path).parts[0] for path in tracked)}
     return sorted(
         entry.name

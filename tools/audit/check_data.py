@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeGuard, get_args
+from typing import Any, TypeGuard, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from stages.common.data.layout import (
     fold_columns,
     image_file,
 )
-from stages.common.data.rows import Role
+from stages.common.data.rows import AnnotationRow, Role
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn, under_another_key
 from tools.audit.findings import Check
@@ -86,6 +86,7 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
     check_files_table(check, files, ids)
     for image in sorted(set(annotations["image_id"]) - set(ids)):
         check.add(f"{RAW / ANNOTATIONS.name}: {image}", "extra", "the manifest has no such film")
+    check_annotations(check, annotations, files)
     if not check.whole(str(RAW / FILES.name), str(RAW / ANNOTATIONS.name)):
         return
     shapes = annotations["image_id"].value_counts()
@@ -104,6 +105,24 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
         }
     )
     compare_tables(check, MANIFEST_CSV, manifest, expected)
+
+
+def check_annotations(check: Check, annotations: pd.DataFrame, files: pd.DataFrame) -> None:
+    """The kind of each shape, and the file that has it: one of the film's label files, whose names a hospital's lack.
+
+    Args:
+        check: gets the findings.
+        annotations, files: of data/raw.
+    """
+    labels = files[files["role"] == "labels"].groupby("image_id")["file"].agg(set).to_dict()
+    kinds = get_args(get_type_hints(AnnotationRow)["kind"])
+    for number, row in enumerate(ANNOTATIONS.rows(annotations), start=1):
+        where = f"{RAW / ANNOTATIONS.name}: row {number} ({row['image_id']})"
+        if row["kind"] not in kinds:
+            check.add(f"{where}/kind", "mismatch", f"{row['kind']!r} stands there, expected {' or '.join(kinds)}")
+        if row["file"] and row["file"] not in labels.get(row["image_id"], ()):
+            message = f"{row['file']} stands there, and {FILES.name} has no such label file of the film"
+            check.add(f"{where}/file", "mismatch", message)
 
 
 def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None:

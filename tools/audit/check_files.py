@@ -11,7 +11,17 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, PINS, RAW, REPORTS, SWEEP_PAGE
 from tools.audit.check_record import covered, overlap, pipeline, tracked_inputs
 from tools.audit.commit_files import commit_files
-from tools.audit.dvc_cache import file_md5, files_below, folder_md5, hash_files, joined_md5, listing, object_path, size
+from tools.audit.dvc_cache import (
+    MD5,
+    file_md5,
+    files_below,
+    folder_md5,
+    hash_files,
+    joined_md5,
+    listing,
+    object_path,
+    size,
+)
 from tools.audit.findings import Check
 from tools.audit.folders import HALF_WRITTEN, PARTIAL
 from tools.audit.trace import Project
@@ -87,7 +97,7 @@ def check_ignored(project: Project, check: Check) -> None:
         for file in sorted(top.rglob("*")):
             below = file.relative_to(top).parts
             leftover = (is_made and any(PARTIAL.fullmatch(part) for part in below)) or (
-                (is_made or path.startswith("stages/")) and "__pycache__" in below and BYTE_CODE.fullmatch(file.name)
+                path.startswith("stages/") and "__pycache__" in below and BYTE_CODE.fullmatch(file.name)
             )
             if file not in seen and not leftover and (file.is_symlink() or not file.is_dir()):
                 message = "DVC does not look at it: remove it, or the line of .dvcignore that names it"
@@ -206,7 +216,10 @@ def difference(project: Project, path: str, expected: str, found: str) -> str:
         path: of the file, from the root.
         expected, found: its md5.
     """
-    said, cached = f"expected md5 {expected}, found {found}", object_path(project.root, expected)
+    said = f"expected md5 {expected}, found {found}"
+    if not MD5.fullmatch(expected):
+        return f"{said}: the expected one is none; `git checkout dvc.lock`"
+    cached = object_path(project.root, expected)
     text = (project.root / path).read_bytes().replace(b"\r\n", b"\n")
     if hashlib.md5(text, usedforsecurity=False).hexdigest() == expected:
         return f"{said}: its lines have the ends of Windows; `dvc checkout --force {path}` brings it back"

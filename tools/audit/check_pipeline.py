@@ -17,7 +17,7 @@ from stages.common.data import layout
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import WEIGHT_PINS
-from tools.audit.check_record import PIPELINE, covered, list_differences, paths, pipeline
+from tools.audit.check_record import PIPELINE, covered, list_differences, overlap, paths, pipeline
 from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
 from tools.audit.imports import import_closure, nodes, parsed
@@ -173,6 +173,10 @@ def problems(
             in_parts = name in IN_PARTS and any(item.startswith(f"{place}/") for item in named)
             if not covered(place, named) and not in_parts:
                 yield place, "the stage works on it, and neither deps nor outs hold it; add it"
+    read = [*code, *(place for name, folder in used.items() for place in places(name, folder, run))]
+    for path in deps:
+        if not any(overlap(path, place) for place in read):
+            yield path, "the stage does not read it, and its lineage would say so; remove it"
     yield from list_differences(paths(stage.outs), stage_outs(room, run), PIPELINE, "the pipeline")
     asked = {dep.def_path: sorted(dep.params) for dep in stage.deps if hasattr(dep, "params")}
     found = [key if file == str(PARAMS) else f"{file}: {key}" for file in sorted(asked) for key in asked[file]]

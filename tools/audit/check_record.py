@@ -1,6 +1,8 @@
 """dvc.lock against dvc.yaml: every stage has the command, inputs, parameters and outputs that the pipeline gives it."""
 
+import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +17,8 @@ from tools.audit.findings import Check
 from tools.audit.trace import Project
 
 PIPELINE = "dvc.yaml"
+FORMER = re.compile(r"(train|evaluate)@(baseline|adaptive)-\d+-\d+")  # a run of other seeds or folds
+PATH = re.compile(r"""^\W*path: (.+?)['"]?:?$""", re.MULTILINE)  # of an input or output, as people look for it
 SECTIONS = ("schema", "stages")  # of dvc.lock
 
 
@@ -61,6 +65,7 @@ def check_record(project: Project, check: Check) -> None:
     check_sections(project, check)
     if check.whole(LOCK):
         check_lock_form(project, check)
+        check_lock_paths(project, check)
     stages = pipeline(project.root)
     for name, stage in stages.items():
         if stage.path_in_repo != PIPELINE:
@@ -85,6 +90,9 @@ def check_sections(project: Project, check: Check) -> None:
             check.add(f"{LOCK}: {name}", "extra", "the pipeline has nothing of that name; remove it")
     for name in sorted(project.lock.entries.keys() - project.lock.stages.keys()):
         former = read_stage(name, project.lock.entries[name])
+        if not FORMER.fullmatch(name):
+            check.add(f"{LOCK}: {name}", "extra", f"{PIPELINE} never has such a stage; remove the entry")
+            continue
         read = {dep for stage in project.lock.stages.values() if same_kind(stage.name, name) for dep in stage.deps}
         for path in sorted({*former.outs, *(former.deps.keys() - read)}):
             if makers := sorted(project.lock.makers[out].name for out in project.lock.hashes if overlap(path, out)):
@@ -104,6 +112,16 @@ def check_lock_form(project: Project, check: Check) -> None:
 
     text = (project.root / LOCK).read_bytes().decode(errors="replace")
     check.add_first_line(LOCK, text, dumps_yaml(loads_yaml(text)), "DVC")
+
+
+def check_lock_paths(project: Project, check: Check) -> None:
+    """Where dvc.lock says `path: NAME`, by which people look for a hash: inputs and outputs of its entries alone."""
+    text = project.lock.text
+    entries = [read_stage(name, entry) for name, entry in project.lock.entries.items()]
+    paths_of_stages = Counter(path for stage in entries for path in (*stage.deps, *stage.outs))
+    for path, count in (Counter(PATH.findall(text)) - paths_of_stages).items():
+        message = f"it stands there {count} times more than stages read or write it, where people look for its MD5"
+        check.add(f"{LOCK}: path: {path}", "extra", f"{message}; remove it")
 
 
 def tracked_inputs(stages: dict[str, Any]) -> set[str]:

@@ -214,10 +214,16 @@ def expected_machine(project: Project, settings: Any, said: Any) -> dict[str, An
     return {
         "torch": read_pins(project.root / "stages/train/libraries.lock").get("torch", "").split("+")[0],
         "device": expected_device(said.get("device"), settings.loop.accelerator, portable),
-        "precision": "fp32" if portable or settings.loop.precision == "fp32" else said.get("precision"),
+        "precision": expected_precision(said.get("precision"), settings.loop.precision),
         "threads": settings.loop.threads,
         "processes": processes if is_shared else settings.loop.devices,
     }
+
+
+def expected_precision(said: Any, setting: str) -> str:
+    """What a record can say of the numbers that a training computed with: `auto` is bf16 where a GPU can."""
+    possible = {"bf16": ("bf16",), "auto": ("fp32", "bf16")}.get(setting, ("fp32",))
+    return str(said) if said in possible else possible[0]
 
 
 def expected_device(said: Any, accelerator: str, portable: bool) -> Any:

@@ -36,7 +36,14 @@ def cache_folder(root: Path) -> Path:
         config = Config(str(root / ".dvc"))  # a third of the time that it takes to open a Repo
     except ConfigError as error:
         raise UserError(f"DVC's configuration cannot be read: {error}; correct the file that it names") from None
-    return Path(config["cache"].get("dir", root / ".dvc/cache")) / "files/md5"
+    return Path(cache_in(config) or root / ".dvc/cache") / "files/md5"
+
+
+def cache_in(config: Any) -> str:
+    """The folder of the cache in DVC's settings: the remote that `cache.local` names comes before `cache.dir`."""
+    named = config.get("cache", {}).get("local")
+    place = config.get("remote", {}).get(named, {}).get("url") if named else config.get("cache", {}).get("dir")
+    return str(place or "")
 
 
 def committed_cache(root: Path) -> Path | None:
@@ -46,7 +53,7 @@ def committed_cache(root: Path) -> Path | None:
         UserError: DVC cannot read them.
     """
     try:
-        folder = Config(str(root / ".dvc")).load_one("repo")["cache"].get("dir")
+        folder = cache_in(Config(str(root / ".dvc")).load_one("repo"))
     except ConfigError as error:
         raise UserError(f"DVC's configuration cannot be read: {error}; correct the file that it names") from None
     return Path(folder) if folder else None
@@ -78,6 +85,12 @@ def object_paths(root: Path, md5: str) -> set[Path]:
     return {object_path(root, md5), root / ".dvc/cache/files/md5" / below_objects(md5)}
 
 
+def stored(root: Path, md5: str) -> Path:
+    """Where an object lies: in the cache, unless only the default one has it, from before the cache was moved."""
+    path, former = object_path(root, md5), root / ".dvc/cache/files/md5" / below_objects(md5)
+    return former if former.is_file() and not path.is_file() else path
+
+
 def all_objects(root: Path) -> list[tuple[str, Path]]:
     """Every file in the cache and in the default one, with its md5; what DVC did not finish has another name."""
     folders = sorted({cache_folder(root), root / ".dvc/cache/files/md5"})
@@ -99,7 +112,7 @@ def listing(root: Path, md5: str) -> dict[str, str] | None:
 
     A list with what is no MD5, or with a path out of the folder, was changed and counts as none.
     """
-    path = object_path(root, md5)
+    path = stored(root, md5)
     try:
         files = {str(item["relpath"]): str(item["md5"]) for item in json.loads(path.read_text())}
         sound = all(MD5.fullmatch(of) and ".." not in f"/{name}".split("/") for name, of in files.items())
@@ -120,8 +133,27 @@ def folder_md5(files: dict[str, str]) -> str:
     return folder_list(files)[0]
 
 
+@lru_cache(maxsize=4096)
+def files_of(root: Path, out: str, md5: str) -> dict[str, str] | None:
+    """The files of an output by relative path, md5 each: by its list, or where the cache lacks that, as they are here.
+
+    Args:
+        root: of the project.
+        out: from the root.
+        md5: of the folder.
+    Returns:
+        None where there is neither, or what is here has another hash.
+    """
+    if not MD5.fullmatch(md5):
+        return None
+    listed = listing(root, md5)
+    if listed is None or folder_md5(listed) != md5:
+        listed = hash_folder(root, out)
+    return listed if folder_md5(listed) == md5 else None
+
+
 def joined_md5(root: Path, folder: str, outs: dict[str, str]) -> str:
-    """DVC's hash of a folder whose parts are outputs of several stages; blank where the cache lacks a list of one.
+    """DVC's hash of a folder whose parts are outputs of several stages; blank where one is not here.
 
     Args:
         root: of the project.
@@ -130,7 +162,7 @@ def joined_md5(root: Path, folder: str, outs: dict[str, str]) -> str:
     """
     files = dict[str, str]()
     for out, md5 in outs.items():
-        listed = listing(root, md5) if md5.endswith(".dir") else {"": md5}
+        listed = files_of(root, out, md5) if md5.endswith(".dir") else {"": md5}
         if listed is None:
             return ""
         files |= {f"{out}/{name}".rstrip("/").removeprefix(f"{folder}/"): of for name, of in listed.items()}

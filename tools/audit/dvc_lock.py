@@ -293,17 +293,22 @@ def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
     return os.fsdecode(done.stdout)
 
 
+def log(root: Path, *words: str) -> str:
+    """What `git log` says of dvc.lock."""
+    try:
+        return git(root, "log", *words, "--", LOCK, whole=True)
+    except UserError:  # a clone that has the last commits only
+        return git(root, "log", *words, "--", LOCK)
+
+
 def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:
     """Every version of dvc.lock: commit and text, newest first; `everywhere` takes branches and experiments, too.
 
     The project may be a folder of the repository, from which `./` counts.
     """
-    revisions = ["--all", "--glob=refs/exps/*"] if everywhere else []
-    words = ("log", "--format=%H", *revisions, "--", LOCK)
-    try:
-        commits = git(root, *words, whole=True).split()
-    except UserError:  # a clone that has the last commits only
-        commits = git(root, *words).split()
+    # A merge that took the dvc.lock of one side hides the commits of the other one from a simplified history.
+    revisions = ["--all", "--glob=refs/exps/*", "--full-history"] if everywhere else []
+    commits = log(root, "--format=%H", *revisions).split()
     found = git(root, "cat-file", "--batch", stdin="".join(f"{commit}:./{LOCK}\n" for commit in commits))
     stream = BytesIO(os.fsencode(found))  # git counts bytes
     for commit in commits:
@@ -337,18 +342,20 @@ def commits_of(root: Path, lock: Lock) -> dict[str, str]:
     commits = dict.fromkeys(lock.stages, "")
     if not in_repository(root):
         return commits
-    unchanged = {
-        name: {f"- path: {path}\n      hash: md5\n      md5: {md5}\n" for path, md5 in stage.outs.items()}
-        for name, stage in lock.stages.items()
-    }  # as DVC writes an output, which another one may have had the hash of
-    for commit, text in history(root):
-        text = text.replace("\r\n", "\n")
-        unchanged = {
-            name: entries
-            for name, entries in unchanged.items()
-            if all(entry in outs_in(text, name) for entry in entries)
-        }
-        commits |= dict.fromkeys(unchanged, commit)
-        if not unchanged:
-            break
+    texts = {commit: text.replace("\r\n", "\n") for commit, text in history(root)}
+    lines = [line.split() for line in log(root, "--parents", "--format=%H %P").splitlines()]
+    parents = {commit: those for commit, *those in lines}
+    for name, stage in lock.stages.items():
+        # As DVC writes an output, which another one may have had the hash of.
+        entries = [f"- path: {path}\n      hash: md5\n      md5: {md5}\n" for path, md5 in stage.outs.items()]
+        has = {commit for commit, text in texts.items() if all(entry in outs_in(text, name) for entry in entries)}
+        todo, visited, first = list(texts)[:1], set[str](), set[str]()
+        while todo:  # to the commits that have the result, and no parent that has it; a merge has several parents
+            commit = todo.pop()
+            if commit in has and commit not in visited:
+                visited.add(commit)
+                before = [parent for parent in parents.get(commit, ()) if parent in has]
+                todo += before
+                first |= set() if before else {commit}
+        commits[name] = next((commit for commit in reversed(texts) if commit in first), "")
     return commits

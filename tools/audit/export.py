@@ -32,6 +32,7 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIGHTS
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
+from tools.audit.compare import changed_since
 from tools.audit.dvc_lock import LOCK, Stage, git
 from tools.audit.own_output import json_of, require_own_output
 from tools.audit.trace import GAIN, REPORT, Project, model_facts
@@ -93,8 +94,8 @@ def export(project: Project) -> list[Path]:
     for name, (_, is_own) in WRITERS.items():
         require_own_output(project.root / name, is_own)
     documents = {name: writer(project) for name, (writer, _) in WRITERS.items()}
-    if project.doubts:
-        raise error_list("export: expected what the stages wrote, of what is here, found", project.doubts)
+    if doubts := [*project.outdated, *(f"{name} is not as its stage wrote it" for name in changed_since(project))]:
+        raise error_list("export: expected what the stages wrote, of what is here, found others", doubts)
     for name, text in documents.items():
         write_text(project.root / name, text)
     return [project.root / name for name in WRITERS]

@@ -20,6 +20,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.origins: dict[str, list[str]] = {}
+        self.films: dict[str, list[str]] = {}  # of a patient or a source file that the graph is about
 
     def add(self, name: str, kind: str, *origins: str, **facts: Any) -> str:
         """Add a node made from others, or more facts and origins to one that is there."""

@@ -1,6 +1,7 @@
 """The audit's page: from each number of the report, by clicks, to the pixels that it counts and to their source."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +73,12 @@ class StageEntry:
     outs: dict[str, str]
 
 
-def render(project: Project, target: Path) -> str:
+def render(project: Project, target: Path, altered: Sequence[str] = ()) -> str:
     """The page as HTML; pictures are linked where they lie, so that the page belongs to this folder.
 
     Args:
         target: where the page will be, which its links count from.
+        altered: files that are not as dvc.lock has them.
     """
     page = page_templates(Path(__file__).parent)
     runs = [run_of(project, run) for run in project.runs]
@@ -91,7 +93,7 @@ def render(project: Project, target: Path) -> str:
         films=[film_of(project, name) for name in names],
         stages=[stage_of(project, name) for name in project.lock.stages],
         commit=git(project.root, "rev-parse", "HEAD").strip(),
-        doubts=project.doubts,  # the last: about all that was read
+        doubts=[*project.doubts, *(f"{name} is not as its stage wrote it" for name in altered)],  # read by now
     )
 
 

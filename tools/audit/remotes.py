@@ -13,18 +13,21 @@ from tools.audit.dvc_cache import listing, object_path
 from tools.audit.versions import Version
 from tools.audit.words import NO_TEXT
 
-OBJECTS = "/files/md5"  # below the address of a remote
 AWAY = "expected files of DVC, found none: it is away, or nothing was ever pushed there, and `dvc remote remove` is due"
+UNASKED = "expected remotes that say what they have, found these, and removed nothing; make them reachable"
 
 
-def bring_texts(root: Path, versions: list[Version]) -> None:
-    """Bring the lists of folders, tables and pages of all versions, where this cache lacks them and a remote has them.
+def bring_records(root: Path, versions: list[Version]) -> list[str]:
+    """Bring what says whose the objects of all versions are, where this cache lacks it: lists, tables and pages.
 
-    In a clone that pulled the last version only, nothing else says what a remote holds of a patient.
+    In a clone that pulled the last version only, nothing else does. Pictures are known by their names in lists.
 
     Args:
         root: of the project.
         versions: of all outputs.
+    Returns:
+        What remotes have beside these versions: of runs without a commit, of experiments and commits that are not in
+        this clone, half-written files, and objects of other projects.
     Raises:
         UserError: a remote cannot be reached.
     """
@@ -32,10 +35,19 @@ def bring_texts(root: Path, versions: list[Version]) -> None:
     bring(root, outs)
     inside = {md5: name for out in outs if out.endswith(".dir") for name, md5 in (listing(root, out) or {}).items()}
     bring(root, (md5 for md5, name in inside.items() if not name.lower().endswith(NO_TEXT)))
+    known, others = outs | inside.keys(), list[str]()
+
+    def look(remote: Any) -> int:
+        paths = sorted(map(str, remote.fs.find(remote.path)))
+        others.extend(path for path in paths if "".join(path.split("/")[-2:]) not in known)
+        return len(paths)
+
+    for_each_remote(root, look, UNASKED)
+    return others
 
 
 def bring(root: Path, hashes: Iterable[str]) -> None:
-    """Copy objects that the cache lacks from the first remote that has them; others nobody has.
+    """Copy objects that the cache lacks from the first remote that has them.
 
     Raises:
         UserError: a remote cannot be reached.
@@ -50,9 +62,7 @@ def bring(root: Path, hashes: Iterable[str]) -> None:
         return len(found)
 
     if lacking:
-        for_each_remote(
-            root, fetch, "expected remotes that say what they have of earlier versions; make them reachable"
-        )
+        for_each_remote(root, fetch, UNASKED)
         listing.cache_clear()
 
 
@@ -92,7 +102,7 @@ def for_each_remote(root: Path, work: Callable[[Any], int], heading: str) -> dic
             try:
                 remote = repo.cloud.get_remote_odb(name)
                 # A disk that is not mounted, or a server that does not answer, seems to be empty to some file systems.
-                if not any(map(remote.fs.exists, (remote.path, str(remote.path).removesuffix(OBJECTS)))):
+                if not remote.fs.exists(remote.path):
                     raise FileNotFoundError(errno.ENOENT, AWAY)
                 counts[name] = work(remote)
             except Exception as error:  # each kind of remote fails in its own way

@@ -14,6 +14,9 @@ HASHES = ("md5", "sha256", "commit")
 
 def text(graph: Graph, start: str) -> str:
     """What it is, what it was made from (<-), and what was made from it (->)."""
+    if start in graph.films:
+        head = one_line(f"{start}: {node_line(graph.nodes[start])}, films {', '.join(graph.films[start])}")
+        return "\n\n".join([head, *(text(graph, film) for film in graph.films[start])])
     lines = [f"{start}: {node_line(graph.nodes[start])}" if start in graph.nodes else start]
     for sign, down in (("<-", False), ("->", True)):
         for depth, name, repeated in graph.walk(start, down):

@@ -13,6 +13,7 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import (
     CHANNELS,
     DATASET,
+    DESCRIPTION,
     EVALUATION,
     LEVELS,
     MODELS,
@@ -32,7 +33,7 @@ from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
 from stages.common.model.metrics import COUNTS
 from stages.report.published import PUBLISHED
-from tools.audit.dvc_cache import file_md5, joined_md5, listing
+from tools.audit.dvc_cache import file_md5, files_of, joined_md5, listing
 from tools.audit.dvc_lock import Lock, Stage, commits_of, lookup, read_lock
 from tools.audit.graph import Graph
 from tools.audit.recipes import pretrained_of, put, recipe_of
@@ -103,13 +104,19 @@ class Project:
 
     @cached_property
     def altered(self) -> list[str]:
-        """Tables that were read, and are not as dvc.lock has them."""
+        """Tables and records that were read, and are not as dvc.lock has them."""
         return []
 
     @property
     def doubts(self) -> list[str]:
         """Why a chain cannot be trusted, a sentence each: stages ran on other data, or tables were changed."""
         return self.outdated + [f"{path} is not as its stage wrote it: `wrist audit verify`" for path in self.altered]
+
+    def note(self, path: Path) -> None:
+        """Enter a file that is read in `altered`, if it is of an output, and not as dvc.lock has it."""
+        name = str(path)
+        if self.lock.output_of(name) and name not in self.altered and file_md5(self.root / path) != self.md5(name):
+            self.altered.append(name)
 
     def rows(self, folder: Path, table: Table[Any]) -> list[Row]:
         """The rows of a table in a folder, which counts from the root, with its cells as they are printed.
@@ -120,8 +127,7 @@ class Project:
         path = folder / table.name
         if not (self.root / path).is_file():
             raise UserError(f"{path}: expected a table of the pipeline, found none; run `dvc checkout` or `dvc repro`")
-        if (recorded := self.md5(str(path))) and file_md5(self.root / path) != recorded:
-            self.altered += [] if str(path) in self.altered else [str(path)]
+        self.note(path)
         with (self.root / path).open(newline="", errors="replace") as file:
             try:
                 table.parse(file)
@@ -143,11 +149,11 @@ class Project:
         return cell(self.split, image, fold_column(run.fold), DATASET / SPLIT.name)
 
     def md5(self, path: str) -> str:
-        """md5 that dvc.lock, or its folder list in the cache, records for a path; blank where neither does."""
+        """md5 that dvc.lock records for a path, or of a file of a folder that has its hash; blank where neither is."""
         out = self.lock.output_of(path)
         if out is None or path == out:
             return self.lock.hashes.get(path, "")
-        files = listing(self.root, self.lock.hashes[out]) or {}
+        files = files_of(self.root, out, self.lock.hashes[out]) or {}
         return files.get(path.removeprefix(f"{out}/"), "")
 
     def made(self, path: str) -> dict[str, str]:
@@ -193,9 +199,15 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     compared = project.rows(REPORTS, COMPARISON)
     if lines := [line for line in compared if line["row"] == row and column in line]:
         return graph, number(project, graph, lines[0], column)
-    for image in images_of(project, what):
+    images = images_of(project, what)
+    for image in images:
         film(project, graph, image)
-    if graph.nodes:
+    if images and what not in graph.nodes:
+        graph.films[what] = images
+        graph.add(
+            what, "patient" if what in {project.films[image]["patient_id"] for image in images} else "source file"
+        )
+    if images:
         return graph, what
     path = model_of(what) or normpath(what)
     if is_written(project, path):
@@ -314,6 +326,7 @@ def model_facts(project: Project, path: str) -> dict[str, str]:
     if kind_of(path) != "model":
         return {}
     facts = {"recipe": recipe_of(project.lock)}
+    project.note(Path(path) / DESCRIPTION)
     if pretrained := pretrained_of(project.root / path):
         names = {"source": "encoder from", "licence": "its licence", "sha256": "its sha256"}
         facts |= {words: str(pretrained[key]) for key, words in names.items()}  # type: ignore[literal-required]

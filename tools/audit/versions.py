@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 from stages.common.core.errors import UserError
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
-from tools.audit.dvc_cache import all_objects, cache_folder, listing, object_path
+from tools.audit.dvc_cache import all_objects, cache_folder, listing, stored
 from tools.audit.dvc_lock import Lock, history, read_stage
 from tools.audit.trace import Project
 
@@ -40,8 +40,8 @@ def versions_of(project: Project) -> list[Version]:
     versions = [Version(name, lock.hashes, lock.hashes.get(raw, "")) for name, lock in locks]
     versions += remembered_runs(project.root)
     listed = {md5 for version in versions for md5 in version.outs.values()}
-    own = cache_folder(project.root).is_relative_to(project.root)  # else it may hold folders of other projects
-    for md5, _ in all_objects(project.root):
+    for md5, path in all_objects(project.root):
+        own = path.is_relative_to(project.root)  # else the cache may hold folders of other projects
         if md5.endswith(".dir") and md5 not in listed:
             if MANIFEST.name in (listing(project.root, md5) or {}):
                 versions.append(Version("", {raw: md5}, md5))
@@ -72,7 +72,7 @@ def remembered_runs(root: Path) -> Iterator[Version]:
 def cached_rows(root: Path, folder: str) -> list[dict[str, str]] | None:
     """The manifest in a cached version of data/raw; None where the cache lacks it."""
     md5 = (listing(root, folder) or {}).get(MANIFEST.name, "") if folder else ""
-    path = object_path(root, md5) if md5 else None
+    path = stored(root, md5) if md5 else None
     if path is None or not path.is_file():
         return None
     return table_rows(path)

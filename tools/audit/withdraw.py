@@ -41,11 +41,11 @@ from stages.ingest.annotations.film_names import DICOM_SUFFIXES, without_suffix
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.check_record import covered
-from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, folder_list, listing, object_path, site_cache
+from tools.audit.dvc_cache import all_objects, file_md5, folder_list, listing, object_path, site_cache, stored
 from tools.audit.dvc_lock import experiments, lookup
 from tools.audit.erase import erase_all, remove
 from tools.audit.folders import all_below
-from tools.audit.remotes import bring_texts, remove_from_remotes
+from tools.audit.remotes import bring_records, remove_from_remotes
 from tools.audit.trace import Project
 from tools.audit.versions import Version, cached_rows, table_rows, versions_of
 from tools.audit.words import Words
@@ -71,8 +71,9 @@ class PatientFiles:
     this patient only. pages: of cached tables and pages that show or name the patient among others. keys: of the
     manifests among them. shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay.
     models: of those that were trained on data with the patient. commits: that hold any of it. unknown: those whose
-    manifest is not in this cache. unlisted: cached files that no list names. here: files outside of the cache. behind:
-    what links among them lead to, which stays. outs: paths of the outputs of all versions.
+    manifest is not in this cache. unlisted: cached files that no list names. of_no_version: what remotes have beside
+    the versions that are known here. here: files outside of the cache. behind: what links among them lead to, which
+    stays. outs: paths of the outputs of all versions.
     """
 
     patients: set[str] = field(default_factory=set)
@@ -88,6 +89,7 @@ class PatientFiles:
     commits: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     unlisted: list[Path] = field(default_factory=list)
+    of_no_version: list[str] = field(default_factory=list)
     here: list[Path] = field(default_factory=list)
     behind: set[Path] = field(default_factory=set)
     outs: set[str] = field(default_factory=lambda: {str(out) for out in (RAW, PREPROCESSED, LEVELS, DATASET)})
@@ -133,7 +135,7 @@ def patient_files(project: Project, what: str) -> PatientFiles:
             several patients are called so; or a remote cannot be asked what else it has.
     """
     versions = versions_of(project)
-    bring_texts(project.root, versions)
+    elsewhere = bring_records(project.root, versions)
     rows = {raw: films or [] for raw, films in rows_of(project, versions).items()}
     called = [patients_called(films, what) for films in rows.values()]
     if several := [found for found in called if len(found) > 1]:
@@ -153,8 +155,9 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     own = [row for films in rows.values() for row in films if row["patient_id"] in patients]
     sources = {without_suffix(PurePosixPath(row["source_file"]).name) for row in own if row["source_file"]}
     files = collected(project.root, versions, known, patients, sources)
+    files.of_no_version = elsewhere
     files.made_by = {row["patient_id"]: row.get("key_id") or "" for row in own}
-    cached = [object_path(project.root, md5) for md5 in files.objects]
+    cached = [stored(project.root, md5) for md5 in files.objects]
     files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
     return files
 
@@ -265,7 +268,7 @@ def collect(root: Path, version: Version, images: set[str], files: PatientFiles,
                 files.objects.setdefault(content, set()).add(path)
             elif name == WITHDRAWN.name:
                 others.add(content)
-            elif (path in PAGES and images) or words.stand_in(object_path(root, content), path):
+            elif (path in PAGES and images) or words.stand_in(stored(root, content), path):
                 (files.keys if path == KEY else files.pages).setdefault(content, set()).add(path)
             else:
                 others.add(content)
@@ -294,13 +297,12 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
         versions: that name the others.
         files: receives what names the patient, and the rest as `unlisted`.
     """
-    own = cache_folder(root).is_relative_to(root)
-    words, listed = files.words if own else Words(files.patients), set[str]()
+    words, of_others, listed = files.words, Words(files.patients), set[str]()
     for version in versions:
         for md5 in version.outs.values():
             listed |= {md5, *(listing(root, md5) or {}).values()} if md5.endswith(".dir") else {md5}
     for md5, path in all_objects(root):
-        if md5 not in listed and words.stand_in(path):
+        if md5 not in listed and (words if path.is_relative_to(root) else of_others).stand_in(path):
             files.pages.setdefault(md5, set()).add("in no list of the cache")
         elif md5 not in listed:
             files.unlisted.append(path)
@@ -326,8 +328,9 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     root = project.root
     remove_abandoned()
     files = patient_files(project, patient)
+    known = {md5 for version in versions_of(project) for md5 in version.outs.values()}
     record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by, today)
-    lists = shortened_lists(root, files)
+    lists = shortened_lists(root, files, known)
     counts = remove_from_remotes(root, [*files.cached, *lists])
     last = {path for path in files.here if path.as_posix().endswith(KEY)}
     erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
@@ -341,18 +344,21 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     return files, counts
 
 
-def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]]:
+def shortened_lists(root: Path, files: PatientFiles, known: set[str]) -> dict[str, dict[str, str]]:
     """The cache's lists of folders that name the patient's files, by md5, without these files.
 
     The shorter ones lead a later withdrawal to what else the folders had. A cache outside of the project may belong to
-    other projects, too: its lists stay.
+    other projects, too: lists of no version of this one stay.
 
     Args:
         root: of the project.
         files: the patient's.
+        known: md5 of the outputs of all versions.
     """
     lists = {}
-    for md5, _ in all_objects(root) if cache_folder(root).is_relative_to(root) else ():
+    for md5, path in all_objects(root):
+        if md5 not in known and not path.is_relative_to(root):
+            continue
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
         own = {name for name, content in inside.items() if is_film(name, files.images) and content in files.shared}
         rest = {name: content for name, content in inside.items() if name not in own and content not in files.cached}
@@ -376,7 +382,7 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
         name = finished_name(path.as_posix())
         if is_film(name, files.images):
             files.here.append(path)
-            if path.is_file() and (md5 := file_md5(path)) not in others and object_path(root, md5).is_file():
+            if path.is_file() and (md5 := file_md5(path)) not in others and stored(root, md5).is_file():
                 files.objects.setdefault(md5, set()).add(below(root, path))
         elif shows_many(PurePosixPath(name)) or words.stand_in(path, name):
             files.here.append(path)

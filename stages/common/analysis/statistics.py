@@ -80,12 +80,16 @@ def compare_metric(name: str, first: pd.Series, second: pd.Series, patients: pd.
 
 
 def bca(count: int, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
-    """The bias-corrected and accelerated 95 % bootstrap interval (Efron 1987), by scipy; NaN where all draws agree.
+    """The bias-corrected and accelerated 95 % bootstrap interval (Efron 1987), by scipy; NaN where all draws agree, as
+    those of one patient do.
 
     Args:
         count: of patients.
         statistic: patients int (..., k) to values (...).
     """
+
+    if count < 2:
+        return np.nan, np.nan
 
     def along(drawn: np.ndarray, axis: int) -> np.ndarray:
         return statistic(np.moveaxis(drawn, axis, -1))
@@ -110,7 +114,7 @@ def pooled_f1_interval(first: pd.DataFrame, second: pd.DataFrame | None, patient
     With one seed, patients are drawn (BCa). With several, seeds and patients are drawn anew and independently, the same
     for both models, and the interval is that between the 2.5th and 97.5th percentile (two-level bootstrap, after
     Bouthillier et al. 2021, arXiv 2103.03098): BCa's correction knows one
-    level only. Few seeds say little about others.
+    level only. Few seeds say little about others, and one patient nothing about others: NaN.
 
     Args:
         first, second: counts and the column seed, the same films in the same order for each seed.
@@ -118,7 +122,7 @@ def pooled_f1_interval(first: pd.DataFrame, second: pd.DataFrame | None, patient
     """
     counts = [sums_of(table, patients) for table in (first, second) if table is not None]
     seeds, count = counts[0].shape[:2]
-    if seeds == 1:
+    if seeds == 1 or count < 2:
         return bca(count, lambda drawn: gain(*(pooled_f1(side[0, drawn].sum(axis=-2)) for side in counts)))
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)

@@ -52,6 +52,14 @@ def test_films_of_one_patient_count_once() -> None:
     )
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_patient_has_no_interval(seeds: int) -> None:
+    """All draws are the same: nothing is known of others."""
+    table = pd.concat([pd.DataFrame({"seed": seed, "tp": [3, 4], "fp": 1, "fn": [1, 2]}) for seed in range(seeds)])
+    for second in (None, table.assign(tp=1)):
+        assert np.isnan(pooled_f1_interval(table, second, pd.Series(["p"] * len(table)))).all()
+
+
 def test_an_undefined_value_leaves_its_patient_out() -> None:
     a, b = scores(0, 0.5), scores(1, 0.55)
     a[3] = np.nan

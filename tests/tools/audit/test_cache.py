@@ -327,7 +327,7 @@ def test_a_remote_that_is_away_is_not_taken_for_an_empty_one(project: Path, tmp_
     reproduce(project)  # a version that the remote lacks
     store.rename(tmp_path / "away")
     for _ in range(2):
-        with pytest.raises(UserError, match=r"nothing was removed here.*\n  - remote disk: .*it is away"):
+        with pytest.raises(UserError, match=r"and removed nothing; make .*\n  - remote disk: .*it is away"):
             withdraw(Project(project), "p1", date(2026, 1, 2))
         assert held(project, FILM) != []
     (tmp_path / "away").rename(store)
@@ -356,6 +356,44 @@ def test_a_clone_that_pulled_the_last_version_only_removes_all_that_remotes_have
     withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert names_or_shows(store) == {}
     assert names_or_shows(ward) == {}
+
+
+def test_what_a_remote_has_of_versions_that_a_clone_does_not_know_is_counted(
+    ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run without a commit that was pushed, and what a killed push left; the merged side of a history is known."""
+    store = tmp_path / "store"
+    with (ward / ".dvc/config").open("a") as config:
+        config.write(f"[core]\nremote = store\n['remote \"store\"']\nurl = {store}\n")
+    reproduce(ward)
+    commit(ward)
+    branch = run(ward, "git", "branch", "--show-current").strip()
+    run(ward, "git", "checkout", "-qb", "side")
+    for shade in (b"of the side", b"without a commit"):
+        (ward / "shade").write_bytes(shade)
+        reproduce(ward)
+        if shade == b"of the side":
+            commit(ward)
+        with Repo(str(ward)) as repo:
+            repo.push(all_commits=True)
+            repo.push()
+    run(ward, "git", "checkout", "-qf", branch)
+    run(ward, "git", "-c", "user.name=t", "-c", "user.email=t@x.org", "merge", "-qs", "ours", "-m", "x", "side")
+    run(ward, "git", "branch", "-qD", "side")
+    half = store / "files/md5/ab/.x.tmp"
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(FILM)
+    run(tmp_path, "git", "clone", "-q", str(ward), "clone")
+    clone = tmp_path / "clone"
+    with Repo(str(clone)) as repo:
+        repo.pull()
+    monkeypatch.chdir(clone)
+    assert withdraw_patient("scan", dry_run=False) == 0
+    # Both pictures, their list and the page of the run, and the half file.
+    assert "of no version that is known here, and not known whose: 5 files" in capsys.readouterr().out
+    left = [(store / name).read_bytes() for name in names_or_shows(store)]
+    assert len(left) == 4
+    assert all(b"without a commit" in content or content == FILM or content.startswith(b"[") for content in left)
 
 
 def test_no_secret_of_a_remotes_address_is_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,16 @@ from stages.common.core.errors import UserError
 from stages.common.data import dataset
 from stages.common.data.layout import COMPARISON_MD, COMPARISON_TEX, CURVES, DATASET, HEADLINE, REPORTS
 from stages.common.data.run_id import VARIANTS
-from stages.common.data.tables import HISTORY, IMAGE_LEVEL, PER_IMAGE, PRECISION_RECALL, SPLIT, Table
+from stages.common.data.tables import (
+    ANNOTATIONS,
+    FILES,
+    HISTORY,
+    IMAGE_LEVEL,
+    PER_IMAGE,
+    PRECISION_RECALL,
+    SPLIT,
+    Table,
+)
 from stages.common.model import out_of_distribution
 from stages.report import evaluations
 from stages.report import main as report
@@ -242,6 +251,16 @@ def test_each_cell_of_the_last_film_which_is_a_picture_follows_from_other_files(
     last = len(text.splitlines()) - 2
     expected = ONLY_A_RERUN.get(path, set()) - {"key_id", "imager_pixel_spacing_mm"}
     assert undetected(project, path, with_cells(text, row=last)) == expected
+
+
+def test_a_shape_has_a_kind_that_there_is_and_a_file_of_its_film() -> None:
+    row = {"image_id": "a", "label": "f", "kind": "box", "points": "", "file": "a.xml", "line": 1}
+    shapes = ANNOTATIONS.frame([row, row | {"file": ""}, row | {"kind": "boxx"}, row | {"file": "b.xml"}])  # type: ignore[list-item]
+    facts = {"source": "s", "sha256": "", "licence": ""}
+    files = [{"image_id": film, "role": "labels", "file": f"{film}.xml", **facts} for film in "ab"]
+    check_data.check_annotations(check := Check(), shapes, FILES.frame(files))  # type: ignore[arg-type]
+    rows = "data/raw/annotations.csv: row"
+    assert [finding.name for finding in check.findings] == [f"{rows} 3 (a)/kind", f"{rows} 4 (a)/file"]
 
 
 @pytest.mark.usefixtures("quick")

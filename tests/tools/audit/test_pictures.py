@@ -13,7 +13,7 @@ from PIL import Image
 from stages.common.core.files import read_png, write_png
 from tools.audit.check_data import read_picture
 from tools.audit.check_predictions import contradicts, of_chances
-from tools.audit.check_scores import alike, choice, expected_device
+from tools.audit.check_scores import alike, choice, expected_device, expected_precision
 from tools.audit.findings import Check
 from tools.audit.tables import compare_records
 
@@ -226,3 +226,25 @@ def test_numbers_of_a_matrix_are_held_to_its_diagonal() -> None:
     assert not alike([1e6, 1.1e-3], [1e6, 1e-3])
     for other in ([[1e6, 2.0], [2.0]], [1e6, 1e-3], "1.0", ["1e6"], [True], [1], None, [math.nan, 1e-3]):
         assert not alike(other, matrix[0] if isinstance(other, list) and len(other) == 2 else matrix)
+
+
+@pytest.mark.parametrize(
+    ("said", "setting", "expected"),
+    [
+        ("fp32", "portable", "fp32"),
+        ("bf16", "portable", "fp32"),
+        ("fp32", "bf16", "bf16"),
+        ("bf16", "auto", "bf16"),
+        ("fp32", "auto", "fp32"),
+        ("fp1024, on 10000 patients", "auto", "fp32"),
+        (None, "bf16", "bf16"),
+    ],
+)
+def test_a_record_says_one_of_the_precisions_that_its_setting_allows(said: Any, setting: str, expected: str) -> None:
+    assert expected_precision(said, setting) == expected
+
+
+def test_whole_numbers_are_compared_exactly() -> None:
+    """A seed of ten digits is another one if its last digit is."""
+    compare_records(check := Check(), "model.json", {"seed": 3_000_000_002, "a": 1.0}, {"seed": 3_000_000_000, "a": 1})
+    assert [finding.name for finding in check.findings] == ["model.json: seed"]

@@ -75,7 +75,7 @@ def test_stages_that_have_not_run_or_had_other_params_have_no_recipe(strong: dic
 
 def test_a_model_carries_recipe_source_licence_and_hash_of_its_encoder(strong: dict[str, Any], here: Path) -> None:
     write_json(here / MODEL / "model.json", {"network": {}, "machine": {}, "pretrained": EMBEDDED_RECORD})
-    project: Any = SimpleNamespace(root=here, lock=lock_of(strong))
+    project: Any = SimpleNamespace(root=here, lock=lock_of(strong), note=lambda path: None)
     assert model_facts(project, MODEL) == {
         "recipe": "strong",
         "encoder from": EMBEDDED_RECORD["source"],

@@ -22,7 +22,7 @@ from tools.audit.dvc_lock import history, read_lock
 from tools.audit.export import export
 from tools.audit.graph import Graph
 from tools.audit.page import render
-from tools.audit.render import dot
+from tools.audit.render import dot, text
 from tools.audit.trace import Project, trace
 
 pytestmark = pytest.mark.slow
@@ -123,6 +123,34 @@ def test_a_commit_in_which_another_stage_only_read_the_result_did_not_bring_it(o
     assert found.commits == dict.fromkeys(found.lock.stages, first) | {"ingest": last}
 
 
+def test_a_result_of_one_side_of_a_merge_is_of_the_commit_there(own: Path) -> None:
+    """Newer commits of the other side, which lack the result, say nothing of it."""
+    lock, branch = own / "dvc.lock", run(own, "git", "branch", "--show-current").strip()
+    text, hashes = lock.read_text(), read_lock(own).hashes
+    old, first = dict.fromkeys(("reports/comparison.csv", "reports/comparison.md"), "0" * 32), hashes
+
+    def commit(*paths: str) -> str:
+        """Commit results that are the present ones in these paths alone."""
+        changed = text
+        for path in old.keys() - set(paths):
+            changed = changed.replace(first[path], old[path])
+        lock.write_text(changed)
+        run(own, "git", "commit", "-qam", " ".join(paths) or "none")
+        return run(own, "git", "rev-parse", "HEAD").strip()
+
+    commit()
+    run(own, "git", "checkout", "-qb", "side")
+    brought = commit("reports/comparison.csv", "reports/comparison.md")
+    run(own, "git", "checkout", "-q", branch)
+    (own / "notes.md").write_text("newer")
+    lock.write_text(lock.read_text().replace(first["data/levels"], "1" * 32 + ".dir"))
+    run(own, "git", "commit", "-qam", "newer, on the other side")
+    run(own, "git", "merge", "-q", "--no-commit", "-s", "ours", "side")
+    lock.write_text(text)
+    run(own, "git", "commit", "-qam", "merge")
+    assert Project(own).commits["report"] == brought
+
+
 def test_a_stage_that_ran_on_other_data_is_said_and_not_exported(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The chain of a model would lead to data that it never saw."""
     lock, before = own / "dvc.lock", read_lock(own).hashes
@@ -214,11 +242,17 @@ def test_a_source_file_a_hash_and_a_patient_lead_to_the_same_films(project: Path
     by_name, _ = trace(found, Path(row["file"]).name)
     by_hash, _ = trace(found, row["sha256"])
     assert row["image_id"] in by_name.nodes
-    assert set(by_name.nodes) == set(by_hash.nodes)
+    assert set(by_name.nodes) - {Path(row["file"]).name} == set(by_hash.nodes) - {row["sha256"]}
     patient = found.films[row["image_id"]]["patient_id"]
     all_films = {image for image, film in found.films.items() if film["patient_id"] == patient}
-    by_patient, _ = trace(found, patient)
+    by_patient, start = trace(found, patient)
     assert all_films <= set(by_patient.nodes)
+    printed = text(by_patient, start)
+    assert printed.startswith(f"{patient}: patient, films ")
+    for film in all_films:
+        assert f"\n\n{text(by_patient, film)}" in printed
+    for name in (row["sha256"], Path(row["file"]).name):
+        assert text(*trace(found, name)).splitlines()[0] == f"{name}: source file, films {row['image_id']}"
 
 
 @pytest.mark.parametrize(

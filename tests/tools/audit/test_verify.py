@@ -27,7 +27,7 @@ from tests.helpers.forgeries import as_json, cover_up, replace
 from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
 from tools.audit.check_data import check_raw, check_withdrawn
-from tools.audit.check_record import check_record, command_words
+from tools.audit.check_record import check_lock_paths, check_record, command_words
 from tools.audit.compare import compare
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_cache import size as size_of
@@ -581,10 +581,27 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
         found = [(finding.kind, finding.name) for finding in check.findings]
     finally:
         lock.write_text(before)
-    report = read_lock(project).stages["report"]
-    claimed = [f"report2: {path}" for path in (*report.outs, *report.data)]
-    claimed += [f"train@adaptive-8-1: {path}" for path in ("reports/comparison.csv", "reports/films/x")]
+    claimed = ["report2", *(f"train@adaptive-8-1: {path}" for path in ("reports/comparison.csv", "reports/films/x"))]
     assert sorted(found) == [("extra", f"dvc.lock: {name}") for name in sorted(["datasets", *claimed])]
+
+
+def test_a_parameter_that_reads_like_an_output_is_named(project: Path) -> None:
+    """Who looks up the MD5 of a file by `grep` would find it."""
+    lock = project / "dvc.lock"
+    before = lock.read_text()
+    entry = (
+        "  train@adaptive-9-1:\n    cmd: exec python -m stages.train adaptive 9 1\n    params:\n      params.yaml:\n"
+    )
+    entry += f"        'path: reports/comparison.csv':\n          hash: md5\n          md5: {'0' * 32}\n"
+    entry += f"    outs:\n    - path: models/adaptive/seed-9-fold-1\n      hash: md5\n      md5: {'a' * 32}.dir\n"
+    lock.write_text(before + entry)
+    try:
+        check_lock_paths(Project(project), check := Check())
+        found = [finding.name for finding in check.findings]
+    finally:
+        lock.write_text(before)
+    check_lock_paths(Project(project), check := Check())
+    assert (found, check.findings) == (["dvc.lock: path: reports/comparison.csv"], [])
 
 
 def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:

@@ -273,7 +273,7 @@ def test_limits_are_those_that_ingest_ran_with_also_in_an_export(tmp_path: Path)
     record: Any = {"network": {"input": "image"}, "familiar": {"mean": [], "precision": [], "limit": 2.0}}
     recipe = read_recipe([tmp_path / "models/adaptive/seed-1-fold-1"], record, tmp_path)
     assert (recipe.megapixels, recipe.file_mb) == (70, 600)
-    write_json(tmp_path / "recipe.json", ExportRecord(recipe, "", "logit", 1, 1).as_json())
+    write_json(tmp_path / "recipe.json", ExportRecord(recipe, "", "", "logit", 1, 1).as_json())
     assert read_export(tmp_path).recipe == recipe
 
 
