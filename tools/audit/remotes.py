@@ -1,6 +1,7 @@
 """Objects in DVC's remotes: those that this cache lacks are brought here, those of a patient are removed there."""
 
 import errno
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,10 @@ def bring(root: Path, hashes: Iterable[str]) -> None:
     def fetch(remote: Any) -> int:
         found = [md5 for md5 in sorted(lacking) if remote.fs.exists(remote.oid_to_path(md5))]
         for md5 in found:
-            write_bytes(object_path(root, md5), remote.fs.cat_file(remote.oid_to_path(md5)))
+            content = remote.fs.cat_file(remote.oid_to_path(md5))
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+                raise OSError(errno.EIO, f"its object {md5} is damaged; remove it there")
+            write_bytes(object_path(root, md5), content)
         lacking.difference_update(found)
         return len(found)
 

@@ -103,7 +103,8 @@ def bring_inputs(project: Project, clone: Path, stage: Stage, check: Check) -> b
     """
     for path in stage.data:
         if path in {finding.name for finding in check.unchecked} or not (project.root / path).exists():
-            check.add(f"rerun {stage.name}", "unchecked", f"{path} is not here; `dvc checkout` or `dvc pull`")
+            how = "`dvc checkout` or `dvc pull`" if project.lock.output_of(path) else "bring the source files"
+            check.add(f"rerun {stage.name}", "unchecked", f"{path} is not here; {how}")
             return False
         bring(project.root, clone, path)
     if weights := encoder_file(clone, stage):

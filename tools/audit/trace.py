@@ -397,7 +397,8 @@ def film(project: Project, graph: Graph, image: str) -> None:
     }
     on_film = (levels,) if param_of(project, "annotate", "annotate.mask") == "box_levels" else ()
     mask = picture(dataset_file(DATASET, side, image, "mask"), *labels, prepared, *on_film)
-    graph.add(seen["image"], "picture", image)
+    for path in (*seen.values(), mask):
+        graph.add(path, "picture", image)
     for run in project.runs:
         used(project, graph, run, image, seen, mask)
 

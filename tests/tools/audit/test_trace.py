@@ -196,6 +196,7 @@ def test_what_a_network_saw_is_what_its_params_say(own: Path) -> None:
         found.lock.stages["train@adaptive-1-1"].params["train.network"] = network | {"input": what}
         graph, _ = trace(found, image)
         assert {picture, levels} & set(graph.origins[f"models/adaptive/{RUN}"]) == seen
+        assert f"-> models/adaptive/{RUN}" in text(graph, image)
     assert f"data/levels/images/{image}.png" not in graph.origins[mask]
     found.lock.stages["annotate"].params["annotate"] |= {"mask": "box_levels"}
     graph, _ = trace(found, image)
