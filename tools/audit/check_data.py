@@ -40,6 +40,7 @@ from tools.audit.trace import Project
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
 GREY = ("L", "I;16")  # modes of pictures that stages write
 PLAIN = re.compile(rb"IHDR(IDAT)+IEND")  # the names of all that is in them
+SHA256 = "[0-9a-f]{64}"
 PSEUDONYM = re.compile("[0-9a-f]{16}")  # a spreadsheet makes a number of one without letters
 COPIED = ["image_id", "patient_id", "group", "source", "modality"]
 
@@ -120,6 +121,8 @@ def check_annotations(check: Check, annotations: pd.DataFrame, files: pd.DataFra
         where = f"{RAW / ANNOTATIONS.name}: row {number} ({row['image_id']})"
         if row["kind"] not in kinds:
             check.add(f"{where}/kind", "mismatch", f"{row['kind']!r} stands there, expected {' or '.join(kinds)}")
+        if row["line"] < 0:
+            check.add(f"{where}/line", "mismatch", f"{row['line']} stands there, and lines are counted from 1")
         if row["file"] and row["file"] not in labels.get(row["image_id"], ()):
             message = f"{row['file']} stands there, and {FILES.name} has no such label file of the film"
             check.add(f"{where}/file", "mismatch", message)
@@ -138,6 +141,12 @@ def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None
         check.add(f"{path}: {image}", "extra", "the manifest has no such film")
     for image in files["image_id"][files.duplicated()]:
         check.add(f"{path}: {image}", "mismatch", "a file stands there twice")
+    for image in files["image_id"][~files["sha256"].str.fullmatch(SHA256)]:
+        check.add(f"{path}: {image}/sha256", "mismatch", "it is no SHA-256 (64 of 0-9 and a-f)")
+    by_file, films = ["source", "file"], files[files["role"] == "film"]
+    counts = (files.groupby(by_file)["sha256"].nunique(), films.groupby(by_file)["image_id"].nunique())
+    for source, file in sorted({name for count in counts for name in count.index[count > 1]}):
+        check.add(f"{path}: {source}: {file}", "mismatch", "it has several SHA-256, or is several films")
     roles = get_args(Role)
     for role in sorted({*files["role"]} - set(roles)):
         check.add(f"{path}: {role}", "mismatch", "a file has no such role")

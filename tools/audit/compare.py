@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from stages import read_params
 from stages.common.analysis.formatting import device_in_words
 from stages.common.core.errors import UserError, first_few
 from stages.common.data.layout import PARAMS
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_links import check_links
+from tools.audit.check_pipeline import stage_runs
 from tools.audit.check_record import PIPELINE, command_words
 from tools.audit.check_repeatable import brought_along, cache_elsewhere
 from tools.audit.clean_clone import refuse_links
@@ -30,6 +32,8 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     then, commit = lock_at(project, revision), git(root, "rev-parse", "--short", full).strip()
     if lacking := sorted({*here.unrecorded, *then.unrecorded}):
         return False, f"not all outputs can be compared with those of {commit}: {LOCK} lacks {first_few(lacking)}"
+    if lacking := sorted(stage_runs(read_params(root / PARAMS)).keys() - here.stages.keys()):
+        return False, f"not all stages were repeated: {PIPELINE} lacks {first_few(lacking)}, which {PARAMS} asks for"
     if lacking := sorted(then.stages.keys() - here.stages.keys()):
         return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
     if other := [stage.name for stage in here.stages.values() if not is_own_command(stage)]:

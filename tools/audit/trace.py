@@ -33,7 +33,7 @@ from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SPLIT, Table
 from stages.common.model.metrics import COUNTS
 from stages.report.published import PUBLISHED
-from tools.audit.dvc_cache import file_md5, files_of, joined_md5, listing
+from tools.audit.dvc_cache import file_md5, files_of, joined_md5
 from tools.audit.dvc_lock import Lock, Stage, commits_of, lookup, read_lock
 from tools.audit.graph import Graph
 from tools.audit.recipes import pretrained_of, put, recipe_of
@@ -220,16 +220,11 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
 
 
 def is_written(project: Project, path: str) -> bool:
-    """Whether a path is an output, or a file or folder in one: by DVC's list of its files, or without it on the disk.
-
-    Others that lie there no stage wrote.
-    """
+    """Whether a path is an output, or a file or folder in one, which a stage wrote; other files may lie there."""
     out = project.lock.output_of(path)
     if out is None or path == out:
         return out is not None
-    files = listing(project.root, project.lock.hashes[out])
-    if files is None:
-        return (project.root / path).exists()
+    files = files_of(project.root, out, project.lock.hashes[out]) or {}
     name = path.removeprefix(f"{out}/")
     return any(file == name or file.startswith(f"{name}/") for file in files)
 

@@ -255,12 +255,36 @@ def test_each_cell_of_the_last_film_which_is_a_picture_follows_from_other_files(
 
 def test_a_shape_has_a_kind_that_there_is_and_a_file_of_its_film() -> None:
     row = {"image_id": "a", "label": "f", "kind": "box", "points": "", "file": "a.xml", "line": 1}
-    shapes = ANNOTATIONS.frame([row, row | {"file": ""}, row | {"kind": "boxx"}, row | {"file": "b.xml"}])  # type: ignore[list-item]
+    other = [row | {"kind": "boxx"}, row | {"file": "b.xml"}, row | {"line": -7}]
+    shapes = ANNOTATIONS.frame([row, row | {"file": ""}, *other])  # type: ignore[list-item]
     facts = {"source": "s", "sha256": "", "licence": ""}
     files = [{"image_id": film, "role": "labels", "file": f"{film}.xml", **facts} for film in "ab"]
     check_data.check_annotations(check := Check(), shapes, FILES.frame(files))  # type: ignore[arg-type]
     rows = "data/raw/annotations.csv: row"
-    assert [finding.name for finding in check.findings] == [f"{rows} 3 (a)/kind", f"{rows} 4 (a)/file"]
+    assert [finding.name for finding in check.findings] == [
+        f"{rows} 3 (a)/kind", f"{rows} 4 (a)/file", f"{rows} 5 (a)/line"
+    ]  # fmt: skip
+
+
+def test_a_source_file_has_one_hash_and_is_one_film() -> None:
+    facts = {"source": "s", "licence": ""}
+    one, two = "a" * 64, "b" * 64
+    rows = [
+        ("a", "film", "a.png", one), ("a", "table", "t.csv", one), ("b", "film", "b.png", two),
+        ("b", "table", "t.csv", one),
+    ]  # fmt: skip
+
+    def named(changed: list[tuple[str, str, str, str]]) -> list[str]:
+        keys = ("image_id", "role", "file", "sha256")
+        table = FILES.frame([dict(zip(keys, row, strict=True)) | facts for row in changed])  # type: ignore[misc]
+        check_data.check_files_table(check := Check(), table, ["a", "b"])
+        return [finding.name for finding in check.findings]
+
+    path = "data/raw/files.csv"
+    assert named(rows) == []
+    assert named([*rows[:3], ("b", "table", "t.csv", two)]) == [f"{path}: s: t.csv"]
+    assert named([*rows[:2], ("b", "film", "a.png", one), rows[3]]) == [f"{path}: s: a.png"]
+    assert named([*rows[:2], ("b", "film", "b.png", "NOT-A-SHA256"), rows[3]]) == [f"{path}: b/sha256"]
 
 
 @pytest.mark.usefixtures("quick")
