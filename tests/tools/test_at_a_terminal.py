@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -105,7 +106,7 @@ IN_MEMORY = {
     "tools.sweep.search.Watch": nothing,
 }
 TRACED = {
-    "tools.audit.trace.Project": nothing,
+    "tools.audit.trace.Project": lambda root: SimpleNamespace(doubts=[]),
     "tools.audit.trace.trace": nothing_twice,
     "tools.audit.render.text": nothing,
     "tools.audit.verify.verify": nothing,

@@ -116,7 +116,7 @@ def check_lock_form(project: Project, check: Check) -> None:
 
 def check_lock_paths(project: Project, check: Check) -> None:
     """Where dvc.lock says `path: NAME`, by which people look for a hash: inputs and outputs of its entries alone."""
-    text = project.lock.text
+    text = (project.root / LOCK).read_bytes().decode(errors="replace")
     entries = [read_stage(name, entry) for name, entry in project.lock.entries.items()]
     paths_of_stages = Counter(path for stage in entries for path in (*stage.deps, *stage.outs))
     for path, count in (Counter(PATH.findall(text)) - paths_of_stages).items():
