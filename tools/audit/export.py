@@ -33,7 +33,7 @@ from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIG
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
 from tools.audit.compare import changed_since
-from tools.audit.dvc_lock import LOCK, Stage, git
+from tools.audit.dvc_lock import LOCK, Stage, git, lookup
 from tools.audit.own_output import json_of, require_own_output
 from tools.audit.trace import GAIN, REPORT, Project, model_facts
 from tools.doctor.packages import installed_version, read_pins
@@ -62,17 +62,22 @@ FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence",
 def is_bom(content: bytes) -> bool:
     """Whether a bill of materials is of this project with its models, as a program that lists packages writes none."""
     document = json_of(content)
-    application = document.get("metadata", {}).get("component", {})
-    names = {item.get("type") for item in document.get("components", ())}
-    return application.get("name") == NAME and ComponentType.MACHINE_LEARNING_MODEL.value in names
+    is_ours = lookup(document, "metadata.component.name") == NAME
+    return is_ours and has_item(document, "components", "type", ComponentType.MACHINE_LEARNING_MODEL.value)
 
 
 def is_ro_crate(content: bytes) -> bool:
-    return any(item.get("description") == DESCRIPTION for item in json_of(content).get("@graph", ()))
+    return has_item(json_of(content), "@graph", "description", DESCRIPTION)
+
+
+def has_item(document: dict[str, Any], key: str, name: str, value: str) -> bool:
+    """Whether a list of a document, which may be of others and of any form, has an object with that name and value."""
+    items = document.get(key)
+    return isinstance(items, list) and any(isinstance(item, dict) and item.get(name) == value for item in items)
 
 
 def is_prov(content: bytes) -> bool:
-    return bool(json_of(content).get("prefix", {}).get("default") == f"urn:{NAME}:")
+    return bool(lookup(json_of(content), "prefix.default") == f"urn:{NAME}:")
 
 
 def is_croissant(content: bytes) -> bool:

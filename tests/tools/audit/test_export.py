@@ -23,6 +23,7 @@ from tests.helpers.processes import run
 from tests.helpers.tool_environments import tool_programs
 from tools.audit.check_documents import check_exports, check_page
 from tools.audit.dvc_lock import read_lock
+from tools.audit.export import WRITERS
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 from tools.doctor.packages import read_pins
@@ -55,6 +56,13 @@ def test_a_document_of_others_is_refused_and_nothing_is_written(name: str, conte
         wrist("audit", "export")
     assert json.loads((own / name).read_text()) == content
     assert [path for path in NAMES if (own / path).exists()] == [name]
+
+
+@pytest.mark.parametrize("foreign", [None, "a", ["a"], [None], 3, {}, {"component": None}, [{"type": []}]])
+@pytest.mark.parametrize("key", ["metadata", "components", "@graph", "prefix", "url"])
+def test_a_document_of_another_form_is_none_of_this_command(key: str, foreign: Any) -> None:
+    content = json.dumps({key: foreign}).encode()
+    assert not [name for name, (_, is_own) in WRITERS.items() if is_own(content)]
 
 
 def test_what_a_lock_that_was_cut_off_says_is_not_exported(own: Path) -> None:
