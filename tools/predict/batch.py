@@ -28,7 +28,18 @@ from stages.ingest.problems import EXPORT_AGAIN, Unreadable, in_words
 from stages.ingest.silence import NO_STDERR
 from tools.predict import TOOLS
 from tools.predict.annotations import picture_path, refuse_odd_names, refuse_one_picture, tool_files
-from tools.predict.films import FILES, INDEX, PREDICTION, SUMMARY, WRITTEN, Named, decode, find_films, predicted_below
+from tools.predict.films import (
+    ANNOTATIONS,
+    FILES,
+    INDEX,
+    PREDICTION,
+    SUMMARY,
+    WRITTEN,
+    Named,
+    decode,
+    find_films,
+    predicted_below,
+)
 from tools.predict.index import LEFT_OUT, write_pages
 from tools.predict.label_next import Measure
 from tools.predict.model import Model, Prediction, open_model, predict
@@ -46,6 +57,7 @@ from tools.predict.outputs import (
 from tools.predict.own_files import require_own_files, require_own_folder
 
 SHOWN = 5  # names of files that are left out
+LONGEST = 255  # bytes of a file's name on Linux
 AHEAD = 4  # films in memory for each worker, so that ten thousand need no more than these
 
 
@@ -165,8 +177,9 @@ def refuse_files(output: Path, films: list[Named], formats: list[str]) -> None:
     if file := no_folder(output):
         raise UserError(f"--output {output}: expected a folder, found the file {file}; choose another")
     require_own_files(output, (SUMMARY, INDEX, *tool_files(formats)))
-    for _, name in films:
-        picture, pictured = picture_path(output, name.as_posix()), bool(set(formats) & set(TOOLS))
+    pictured = bool(set(formats) & set(TOOLS))
+    for name in (name for _, name in films if not name_problem(name, pictured)):
+        picture = picture_path(output, name.as_posix())
         if file := no_folder(output / name) or (no_folder(picture.parent) if pictured else None):
             raise UserError(f"--output {output}: the outputs of a film would replace the file {file}; choose another")
         predicted = (output / name / PREDICTION).exists()
@@ -176,6 +189,22 @@ def refuse_files(output: Path, films: list[Named], formats: list[str]) -> None:
                 f"{picture}: expected a new file or one of this command's, found another, which would be replaced; "
                 "move it elsewhere, or choose another --output"
             )
+
+
+def name_problem(name: Path, pictured: bool) -> str:
+    """Why the outputs of a film cannot have its name; blank where they can.
+
+    Args:
+        name: of its folder below the output.
+        pictured: whether annotation tools get a picture of it.
+    """
+    if name.parts[0] in (SUMMARY, INDEX, WRITTEN, ANNOTATIONS) or PREDICTION in name.parts:
+        return "expected another name, since outputs are called so; rename the film"
+    # As `new_folder` and `write_bytes` call what is half-written.
+    longest = [f".{name.name}-partial-1-old"]
+    longest += [f".{picture_path(Path(), name.name).name}-partial-{'0' * 8}"] if pictured else []
+    length, over = len(os.fsencode(name.name)), max(len(os.fsencode(text)) for text in longest) - LONGEST
+    return f"expected a name of at most {length - over} bytes, found {length}; rename the film" if over > 0 else ""
 
 
 def no_folder(place: Path) -> Path | None:
@@ -205,6 +234,8 @@ def predict_film(film: Named, model: Model, output: Path, facts: Facts, formats:
     cv2.setNumThreads(1)
     path, folder = film[0], output / film[1]
     picture = picture_path(output, film[1].as_posix()) if set(formats) & set(TOOLS) else None
+    if problem := name_problem(film[1], picture is not None):
+        return PredictionResult(path, problem, "failed")
     step = "read"
     try:
         content = read_file(path, model.recipe.file_mb, "leave it out")

@@ -362,6 +362,33 @@ def test_a_closed_folder_is_said(tmp_path: Path) -> None:
         find_films([str(tmp_path)])
 
 
+@pytest.mark.parametrize("formats", [["json"], ["json", "coco"]])
+def test_a_film_whose_name_its_outputs_cannot_have_is_refused_and_the_others_go_on(
+    formats: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that is too long for the folder or the picture that becomes the film's, or that a page or table has."""
+    long, taken = ["x" * 251, "ü" * 121], ["index.html", "summary.csv", "written.json", "predicted_annotations"]
+    longest = "y" * (240 if formats == ["json"] else 233)
+    for name in (*long, *taken, "prediction.json", longest, "ward/index.html", "written.json2"):
+        path = tmp_path / ("other/prediction.json" if name == "prediction.json" else f"in/{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(sample_film())
+    names = [str(tmp_path / "in"), str(tmp_path / "other/prediction.json")]
+    for _ in range(2):
+        assert batch.predict_films(names, "stub", tmp_path / "out", formats) == 7
+        said = capsys.readouterr().err
+        for name in long:
+            most = 240 if formats == ["json"] else 233
+            sentence = f"{name}: expected a name of at most {most} bytes, found {len(name.encode())}; rename the film"
+            assert sentence in said
+        for name in (*taken, "prediction.json"):
+            assert f"{name}: expected another name, since outputs are called so; rename the film" in said
+        rows = summary(tmp_path / "out")
+        assert {name for name, row in rows.items() if row["result"] == "refused"} == {*long, *taken, "prediction.json"}
+        assert rows.keys() >= {longest, "ward/index.html", "written.json2"}
+        assert not (tmp_path / "out/prediction.json").exists()
+
+
 def test_a_name_that_is_no_text_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("L", (100, 80)).save(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.png"), "PNG")
     assert run(tmp_path, tmp_path / "out") == 0
