@@ -57,9 +57,9 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         folder: a run below models/.
         films: uint8 (N, C, S, S), to compare on.
     Raises:
-        UserError: the two differ by more than TOLERANCE, or `target` holds something else; nothing is written then.
+        UserError: the two differ by more than TOLERANCE, or of `require_own_export`; nothing is written then.
     """
-    require_own_folder(target, (MODEL, RECIPE), is_export(target))
+    require_own_export(target)
     model, network = from_runs(folder.parent.name, [folder], root), load_model(folder)
     size, channels = model.recipe.preprocess.size, films.shape[1]
     with new_folder(target) as out, warnings.catch_warnings():
@@ -88,6 +88,23 @@ def export(folder: Path, target: Path, films: np.ndarray, root: Path = Path()) -
         if apart > TOLERANCE:
             raise UserError(f"{target}: expected ONNX and torch within {TOLERANCE:g}, found {apart:.3g}; do not use it")
     return apart
+
+
+def require_own_export(folder: Path) -> None:
+    """Refuse to replace a folder that no export wrote, or whose network somebody changed since.
+
+    Raises:
+        UserError: of `require_own_folder`, or the network is not the one of the recipe.
+    """
+    require_own_folder(folder, (MODEL, RECIPE), is_export(folder))
+    model = folder / MODEL
+    if not (model.exists() or model.is_symlink()):
+        return
+    if not (model.is_file() and sha256(model) == read_json(folder / RECIPE).get("onnx")):
+        raise UserError(
+            f"{model}: expected the one that {RECIPE} has, found another, which would be replaced; move it elsewhere, "
+            "or name another folder"
+        )
 
 
 def is_export(folder: Path) -> bool:

@@ -277,6 +277,13 @@ def test_an_export_replaces_an_export_and_nothing_else(project: Path, tmp_path: 
         with pytest.raises(UserError, match="expected a new folder or one of this command's"):
             wrist("export", "--output", target)
     assert (tmp_path / "letter.txt").read_text() == "dear"
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    (changed / "recipe.json").write_text('{"recipe": {}, "weights": "ab", "onnx": "cd"}')
+    (changed / "model.onnx").write_text("quantised")
+    with pytest.raises(UserError, match=r"model\.onnx: expected the one that recipe\.json has"):
+        wrist("export", "--output", str(changed))
+    assert (changed / "model.onnx").read_text() == "quantised"
     assert (project / "models/adaptive").is_dir()
 
 
