@@ -29,9 +29,12 @@ from stages.common.analysis.templates import VIEWER_LIBRARY
 from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, REPORTS, WEIGHTS
+from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, PARAMS, REPORTS, WEIGHTS
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
+from tools.audit.check_code import LINK, mode_and_blob
+from tools.audit.check_record import PIPELINE
+from tools.audit.commit_files import commit_files
 from tools.audit.compare import changed_since
 from tools.audit.dvc_lock import LOCK, Stage, git, lookup
 from tools.audit.own_output import json_of, require_own_output
@@ -56,6 +59,9 @@ TERMS = {"md5": "https://w3id.org/ro/terms/workflow-run#md5"}
 NUMBERS = (*VARIANTS, GAIN)  # the rows of the comparison that are this project's own
 INGEST = "ingest"  # the stage that reads the sources
 DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
+PINS = "requirements.lock"
+VIEWER = VIEWER_LIBRARY.relative_to(Path(__file__).parents[2])  # from a project's root
+COMMITTED = (LOCK, PIPELINE, str(PARAMS), PINS, str(VIEWER))  # what facts are from, beside outputs
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
 
@@ -89,7 +95,7 @@ def export(project: Project) -> list[Path]:
 
     Raises:
         UserError: one of them would replace a file of others, or stages never ran, or on other data, or a table was
-            changed.
+            changed, or no commit has what they say.
     """
     if lacking := project.lock.lacking:
         raise UserError(
@@ -99,11 +105,24 @@ def export(project: Project) -> list[Path]:
     for name, (_, is_own) in WRITERS.items():
         require_own_output(project.root / name, is_own)
     documents = {name: writer(project) for name, (writer, _) in WRITERS.items()}
-    if doubts := [*project.outdated, *(f"{name} is not as its stage wrote it" for name in changed_since(project))]:
+    doubts = [*project.outdated, *(f"{name} is not as its stage wrote it" for name in changed_since(project))]
+    doubts += [
+        f"{name} is not as the last commit, which the documents name, has it; commit it, or `git checkout` it"
+        for name in uncommitted(project.root)
+    ]
+    if doubts:
         raise error_list("export: expected what the stages wrote, of what is here, found others", doubts)
     for name, text in documents.items():
         write_text(project.root / name, text)
     return [project.root / name for name in WRITERS]
+
+
+def uncommitted(root: Path) -> list[str]:
+    """Files with facts that are not as the last commit has them, or links, behind which no commit has anything."""
+    committed = commit_files(root, "HEAD")
+    blobs = {name: committed.get(name, ("", ""))[1] for name in COMMITTED}
+    here = {name: mode_and_blob(root / name, blob) for name, blob in blobs.items()}
+    return [name for name, found in here.items() if not found or found[0] == LINK or found[1] != blobs[name]]
 
 
 def commit_date(project: Project) -> datetime:
@@ -298,10 +317,10 @@ def bom(project: Project) -> str:
     document = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{NAME}/{commit}"))
     application = Component(name=NAME, version=commit, type=ComponentType.APPLICATION, bom_ref=NAME)
     document.metadata = BomMetaData(component=application, timestamp=commit_date(project))
-    for name, version in read_pins(project.root / "requirements.lock").items():
+    for name, version in read_pins(project.root / PINS).items():
         purl = PackageURL("pypi", None, name.lower(), version)
         document.components.add(Component(name=name, version=version, purl=purl, bom_ref=str(purl)))
-    document.components.add(viewer_library())
+    document.components.add(viewer_library(project.root / VIEWER))
     for out, stage in project.lock.makers.items():
         if out.startswith(f"{MODELS}/"):
             weights = HashType(alg=HashAlgorithm.SHA_256, content=sha256(project.root / out / WEIGHTS))
@@ -315,11 +334,11 @@ def bom(project: Project) -> str:
     return make_outputter(document, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=1) + "\n"
 
 
-def viewer_library() -> Component:
+def viewer_library(path: Path) -> Component:
     """OpenSeadragon, which is no package here but a file: its first line says its version."""
-    version = VIEWER_LIBRARY.read_text().split("\n", 1)[0].split()[-1]
+    version = path.read_text().split("\n", 1)[0].split()[-1]
     purl = PackageURL("npm", None, "openseadragon", version)
-    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=sha256(VIEWER_LIBRARY))]
+    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=sha256(path))]
     return Component(name=purl.name, version=version, purl=purl, bom_ref=str(purl), hashes=hashes)
 
 

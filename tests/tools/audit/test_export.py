@@ -74,6 +74,33 @@ def test_what_a_lock_that_was_cut_off_says_is_not_exported(own: Path) -> None:
     assert not [path for path in NAMES if (own / path).exists()]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "requirements.lock",
+        "dvc.yaml",
+        "dvc.lock",
+        "params.yaml",
+        "stages/common/analysis/templates/openseadragon.min.js",
+    ],
+)
+def test_facts_that_no_commit_has_are_not_exported_in_the_name_of_one(
+    name: str, audited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions of packages and of the viewer, commands and parameters stand beside the last commit's hash."""
+    monkeypatch.chdir(audited)
+    path = audited / name
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content.replace(b"\ntorch==", b"\ntorch==9") + b"\n")
+    try:
+        with pytest.raises(UserError, match=rf"{name} is not as the last commit, which the documents name, has it"):
+            wrist("audit", "export")
+    finally:
+        path.unlink()
+        path.write_bytes(content)
+
+
 def test_an_export_replaces_the_former_one(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(exported)
     assert wrist("audit", "export") == 0
