@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -327,18 +327,41 @@ def in_repository(root: Path) -> bool:
         return False
 
 
-def outs_in(text: str, stage: str) -> str:
-    """The outputs of a stage in the text of a dvc.lock, as DVC writes it; blank where it has no such stage.
+def entry_in(text: str, stage: str) -> str:
+    """What the text of a dvc.lock, as DVC writes it, says of a stage; blank where it has no such stage.
 
     To read YAML takes more than a hundred times as long, and a history has hundreds of versions.
     """
     entry = text.partition(f"\n  {stage}:\n")[2]
     following = re.search(r"^ {0,2}\S", entry, re.MULTILINE)
-    return entry[: following.start() if following else None].partition("\n    outs:\n")[2]
+    return entry[: following.start() if following else None]
+
+
+def outs_in(text: str, stage: str) -> str:
+    """The outputs of a stage in the text of a dvc.lock; blank where it has no such stage."""
+    return entry_in(text, stage).partition("\n    outs:\n")[2]
+
+
+def is_committed(lock: Lock, stage: str, texts: Collection[str]) -> bool:
+    """Whether a commit says the same of a stage: its command, inputs, parameters and outputs.
+
+    Args:
+        lock: of the workspace.
+        stage: its name.
+        texts: those of dvc.lock in all commits.
+    """
+    entry = entry_in(lock.text, stage)
+    if not entry or all(entry_in(text, stage) != entry for text in texts):
+        return False
+    # Where no commit has the whole text, programs may read another entry than the one that stands there so.
+    return lock.text in texts or read_entries(f"stages:\n  {stage}:\n{entry}")[stage] == lock.entries[stage]
 
 
 def commits_of(root: Path, lock: Lock) -> dict[str, str]:
-    """The commit that brought each stage's present outputs, by the stage's name; blank while it is not committed."""
+    """The commit that brought each stage's present outputs, by the stage's name.
+
+    Blank where no commit has them, or none what dvc.lock says of how they were made.
+    """
     commits = dict.fromkeys(lock.stages, "")
     if not in_repository(root):
         return commits
@@ -357,5 +380,6 @@ def commits_of(root: Path, lock: Lock) -> dict[str, str]:
                 before = [parent for parent in parents.get(commit, ()) if parent in has]
                 todo += before
                 first |= set() if before else {commit}
-        commits[name] = next((commit for commit in reversed(texts) if commit in first), "")
+        if is_committed(lock, name, texts.values()):
+            commits[name] = next((commit for commit in reversed(texts) if commit in first), "")
     return commits

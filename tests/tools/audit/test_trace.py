@@ -151,6 +151,42 @@ def test_a_result_of_one_side_of_a_merge_is_of_the_commit_there(own: Path) -> No
     assert Project(own).commits["report"] == brought
 
 
+@pytest.mark.parametrize(
+    ("pattern", "change"),
+    [
+        (r"stages\.train adaptive", "stages.better adaptive"),
+        (r"epochs: \d+", "epochs: 200"),
+        (r"(path: stages/train\n      hash: md5\n      md5: )\w+", r"\g<1>" + "0" * 32 + ".dir"),
+    ],
+    ids=["command", "params", "code"],
+)
+def test_what_no_commit_says_of_a_stage_is_not_committed(pattern: str, change: str, own: Path) -> None:
+    """Its outputs are those of a commit; whoever repeats that commit repeats another stage."""
+    lock, stage, first = own / "dvc.lock", "train@adaptive-1-1", run(own, "git", "rev-parse", "HEAD").strip()
+    text = lock.read_text()
+    head, entry, outs = text.partition(f"  {stage}:\n")
+    changed, count = re.subn(pattern, change, outs, count=1)
+    assert count == 1
+    lock.write_text(head + entry + changed)
+    found = Project(own)
+    assert found.commits == dict.fromkeys(found.lock.stages, first) | {stage: ""}
+    run(own, "git", "commit", "-qam", "it ran again, and gave the same")
+    assert set(Project(own).commits.values()) == {first}
+
+
+def test_an_entry_that_only_looks_like_that_of_a_commit_is_not_committed(own: Path) -> None:
+    """YAML has more forms than the one that DVC writes; what counts is what a program reads."""
+    lock, stage = own / "dvc.lock", "train@adaptive-1-1"
+    head, entry, rest = lock.read_text().partition(f"  {stage}:\n")
+    end = re.search(r"(?m)^  \S", rest).start()  # type: ignore[union-attr]
+    decoy = f"note: |\n\n{entry}{rest[:end]}"
+    forged = rest[:end].replace("stages.train adaptive", "stages.better adaptive")
+    lock.write_text(decoy + head + f'  "{stage}":\n{forged}{rest[end:]}')
+    found = Project(own)
+    assert "better" in found.lock.stages[stage].command
+    assert [name for name, commit in found.commits.items() if not commit] == [stage]
+
+
 def test_a_stage_that_ran_on_other_data_is_said_and_not_exported(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The chain of a model would lead to data that it never saw."""
     lock, before = own / "dvc.lock", read_lock(own).hashes
