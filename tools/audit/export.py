@@ -60,7 +60,7 @@ NUMBERS = (*VARIANTS, GAIN)  # the rows of the comparison that are this project'
 INGEST = "ingest"  # the stage that reads the sources
 DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
 PINS = "requirements.lock"
-VIEWER = VIEWER_LIBRARY.relative_to(Path(__file__).parents[2])  # from a project's root
+VIEWER = Path(*VIEWER_LIBRARY.parts[-5:])  # stages/common/analysis/templates/..., from a project's root
 COMMITTED = (LOCK, PIPELINE, str(PARAMS), PINS, str(VIEWER))  # what facts are from, beside outputs
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
