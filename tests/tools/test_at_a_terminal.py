@@ -140,7 +140,7 @@ CASES: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
     "predict: reads all predictions": ("tools.predict.index.predicted_below", pages, {}),
     "predict: writes the table, the page and annotations": ("tools.predict.index.summary_table", pages, {}),
     "trace: looks through all versions": (
-        "tools.audit.withdraw.film_files", lambda: trace_thing("a", "text", True), TRACED),
+        "tools.audit.patient_files.film_files", lambda: trace_thing("a", "text", True), TRACED),
     "verify: compares files with the signed document": (
         "tools.audit.signing.check_evidence", lambda: verify_project(False, "", "text", Path("e"), Path("k")), TRACED),
 }  # fmt: skip

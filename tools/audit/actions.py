@@ -10,8 +10,8 @@ from stages.common.core.busy import busy
 from stages.common.core.printed import one_line
 
 if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
+    from tools.audit.patient_files import PatientFiles
     from tools.audit.trace import Project
-    from tools.audit.withdraw import PatientFiles
 
 # What people may open as well, and no check looks at.
 NOT_COVERED = "MLflow's runs, DVC's page of plots, data_docs, sweep.html, predictions, exported networks, README.md"
@@ -29,7 +29,7 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
     print(forms[form](graph, start))
     if everywhere:
-        from tools.audit.withdraw import film_files
+        from tools.audit.patient_files import film_files
 
         with busy("trace: looks through all versions"):
             files = film_files(project, what)
@@ -136,8 +136,9 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
     from tools.audit.elsewhere import elsewhere, queued
+    from tools.audit.patient_files import below, patient_files
     from tools.audit.trace import Project
-    from tools.audit.withdraw import below, films_left, patient_files, withdraw
+    from tools.audit.withdraw import films_left, withdraw
 
     project = Project(Path())
     with busy("withdraw: looks through all versions"):
@@ -184,7 +185,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
 
 def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
     """What a patient or film left in all versions."""
-    from tools.audit.withdraw import version_names
+    from tools.audit.patient_files import version_names
 
     cached = files.cached
     print(

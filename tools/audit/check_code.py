@@ -9,7 +9,7 @@ import marshal
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
 from importlib.metadata import Distribution
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
@@ -21,7 +21,7 @@ from pathspec import GitIgnoreSpec
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.check_record import PIPELINE
-from tools.audit.commit_files import DamagedObject, commit_files, committed_texts
+from tools.audit.commit_files import DamagedObject, commit_files, read_objects
 from tools.audit.dvc_lock import LOCK, NoRepository, git
 from tools.audit.findings import Check
 from tools.audit.folders import PARTIAL
@@ -94,20 +94,20 @@ def check_code(project: Project, check: Check) -> None:
     for path in tracked:
         if path.startswith(tuple(f"{folder}/" for folder in CODE)) and path.endswith(BINARY):
             check.add(path, "extra", "Python would run it, and nobody can read it; remove it")
-    keeps_modes = modes_count(root)
+    has_modes = keeps_modes(root)
     for path, (mode, blob) in tracked.items():
         here = mode_and_blob(root / path, blob)
-        if here and not keeps_modes and here[0] != LINK:
-            here = (mode, here[1])
         if mode == LINK:
             check.add(path, "mismatch", "the last commit has a link here; what it leads to no commit has")
         elif here is None:
             check.add(path, "missing", "the last commit has it; `git checkout` brings it back")
-        elif here != (mode, blob) and path != LOCK and check.whole(path):
+        elif path == LOCK or not check.whole(path):
+            continue  # named by another check
+        elif here[1] != blob or (here[0] != mode and (has_modes or here[0] == LINK)):
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
 
 
-def modes_count(root: Path) -> bool:
+def keeps_modes(root: Path) -> bool:
     """Whether the file system keeps which files can be run; git notes that it does not as core.fileMode."""
     try:
         return git(root, "config", "--type=bool", "core.fileMode").strip() != "false"
@@ -219,14 +219,15 @@ def shadows(root: Path) -> Iterator[str]:
             yield entry.name
 
 
-def unlisted(root: Path, tracked: Iterable[str]) -> list[str]:
+def unlisted(root: Path, tracked: Mapping[str, tuple[str, str]]) -> list[str]:
     """What stands at the root and is neither in the commit nor an output, a cache or the like, which .gitignore lists.
 
     Programs take settings, code and libraries from the folder where they start, by more names than are known here.
     """
     # Those of the commit: git itself is told by other files, too, to ignore.
-    rules = committed_texts(root, "HEAD", [".gitignore"]) if ".gitignore" in tracked else [""]
-    listed = GitIgnoreSpec.from_lines(rules[0].splitlines())
+    blobs = [tracked[name][1] for name in (".gitignore",) if name in tracked]
+    rules = b"".join(read_objects(root, blobs).values()).decode(errors="replace")
+    listed = GitIgnoreSpec.from_lines(rules.splitlines())
     known = {".git", *(PurePosixPath(path).parts[0] for path in tracked)}
     return sorted(
         entry.name

@@ -1,6 +1,6 @@
 """Scores of test films from their pictures: counts, outlines and regions from masks, and masks from probabilities."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,19 @@ from tools.audit.tables import CLOSE, is_undefined, read_record, read_table, sam
 from tools.audit.trace import Project, scores_of
 
 ROUNDED = 0.5 / 255  # of a probability in 8 bits
+
+
+class Bounds(NamedTuple):
+    """Least and largest value of a score; `between`: whether it may have others than these two."""
+
+    low: float
+    high: float
+    between: bool = True
+
+    def allow(self, value: float) -> bool:
+        """Whether the score can be that; NaN stands for a score that is not defined."""
+        inside = self.low - CLOSE <= value <= self.high + CLOSE if self.between else value in (self.low, self.high)
+        return inside or same(value, self.low)
 
 
 def check_counts(project: Project, check: Check) -> None:
@@ -77,11 +90,10 @@ def check_prediction(
     counts = count_pixels(mask_pred=pred > 0, mask_ref=ref > 0)
     if any(int(row[key]) != counts[key] for key in COUNTS):
         check.add(f"{scores_of(run)}: {row['image_id']}", "mismatch", f"{counts} follow from {mask} and {label}")
-    for name, (low, high) in (of_mask(tolerance, pred > 0, ref > 0, film) | of_chances(shown, ref > 0, film)).items():
+    for name, bounds in (of_mask(tolerance, pred > 0, ref > 0, film) | of_chances(shown, ref > 0, film)).items():
         cell = row[name]
-        in_range = cell in (low, high) if name == "pointing" else low - CLOSE <= cell <= high + CLOSE
-        if not (same(cell, low) or in_range):
-            message = f"{cell} stands there, {low:.6g} to {high:.6g} follows from its pictures"
+        if not bounds.allow(cell):
+            message = f"{cell} stands there, {bounds.low:.6g} to {bounds.high:.6g} follows from its pictures"
             check.add(f"{scores_of(run)}: {row['image_id']}/{name}", "mismatch", message)
     if isinstance(threshold, float) and contradicts(pred > 0, shown, threshold):
         check.add(str(mask), "mismatch", f"it is not {chances} at the threshold {threshold}")
@@ -105,8 +117,8 @@ def contradicts(pred: np.ndarray, shown: np.ndarray, threshold: float) -> bool:
     return bool(((shown > highest_unmarked) & ~pred).any() or ((shown < lowest_marked) & pred).any())
 
 
-def of_mask(tolerance: float, pred: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, tuple[float, float]]:
-    """Least and largest value of each score that follows from a predicted mask: they are one.
+def of_mask(tolerance: float, pred: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, Bounds]:
+    """Each score that follows from a predicted mask, with one value.
 
     Args:
         tolerance: of outlines, in pixels.
@@ -120,11 +132,11 @@ def of_mask(tolerance: float, pred: np.ndarray, ref: np.ndarray, film: Any) -> d
     spacing = None if is_undefined(film["row_mm"]) else (film["row_mm"], film["column_mm"])
     scores = boundary(mask_pred=pred, mask_ref=ref, tolerance=tolerance, spacing=spacing)
     scores |= detection(pred.astype(float), 0.5, boxes_of(film))
-    return {name: (value, value) for name, value in scores.items() if name != "pointing"}
+    return {name: Bounds(value, value) for name, value in scores.items() if name != "pointing"}
 
 
-def of_chances(shown: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, tuple[float, float]]:
-    """Least and largest value of each score that follows from a probability map, which is rounded to 8 bits.
+def of_chances(shown: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, Bounds]:
+    """The bounds of each score that follows from a probability map, which is rounded to 8 bits.
 
     Args:
         shown: the map, uint8 (H, W).
@@ -141,7 +153,7 @@ def of_chances(shown: np.ndarray, ref: np.ndarray, film: Any) -> dict[str, tuple
     summits = np.argwhere(shown == shown.max())[:, ::-1] + 0.5  # of which one is the most probable pixel
     hits = within(boxes, summits).any(axis=0) if len(boxes) else np.array([np.nan])
     return {
-        "probability_max": (max(highest - ROUNDED, 0.0), min(highest + ROUNDED, 1.0)),
-        "brier": (max(brier - off, 0.0), min(brier + off, 1.0)),
-        "pointing": (float(hits.min()), float(hits.max())),
+        "probability_max": Bounds(max(highest - ROUNDED, 0.0), min(highest + ROUNDED, 1.0)),
+        "brier": Bounds(max(brier - off, 0.0), min(brier + off, 1.0)),
+        "pointing": Bounds(float(hits.min()), float(hits.max()), between=False),
     }

@@ -87,8 +87,8 @@ def object_paths(root: Path, md5: str) -> set[Path]:
 
 def stored(root: Path, md5: str) -> Path:
     """Where an object lies: in the cache, unless only the default one has it, from before the cache was moved."""
-    path, former = object_path(root, md5), root / ".dvc/cache/files/md5" / below_objects(md5)
-    return former if former.is_file() and not path.is_file() else path
+    path = object_path(root, md5)
+    return path if path.is_file() else next(filter(Path.is_file, object_paths(root, md5)), path)
 
 
 def all_objects(root: Path) -> list[tuple[str, Path]]:

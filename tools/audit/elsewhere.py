@@ -11,7 +11,7 @@ from tools.audit.check_record import covered
 from tools.audit.dvc_lock import git
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
-from tools.audit.withdraw import PatientFiles, below, inbox_of, is_film, is_written
+from tools.audit.patient_files import PatientFiles, below, inbox_of, is_film, is_written
 from tools.audit.words import Words
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders

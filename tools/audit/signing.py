@@ -55,10 +55,10 @@ def evidence(project: Project) -> Evidence:
         stage.name: {"command": stage.command, "params": stage.params, "deps": stage.deps, "outs": stage.outs}
         for stage in project.lock.stages.values()
     }
-    return {"commit": git(project.root, "rev-parse", "HEAD").strip(), "stages": stages, "files": files_of(project)}
+    return {"commit": git(project.root, "rev-parse", "HEAD").strip(), "stages": stages, "files": output_files(project)}
 
 
-def files_of(project: Project) -> list[FileRecord]:
+def output_files(project: Project) -> list[FileRecord]:
     """Every file of every output.
 
     Raises:

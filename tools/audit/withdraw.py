@@ -1,317 +1,33 @@
-"""A patient withdraws consent: what must go, everywhere, and what has to be run again.
+"""A patient withdraws consent: what must go is removed everywhere, and what has to be run again is said."""
 
-Pixels live in more places than data/raw: in every later picture of the film, in maps and masks that networks made of
-it, in pages that show it, in every version that DVC's cache and remotes ever kept, committed or not, and in what killed
-runs left behind. Rows live in tables, pages and logs. Weights were fitted to it.
-"""
-
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import write_bytes
-from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
-    AUDIT_PAGE,
-    DATASET,
-    INBOX,
-    LABEL_SHEET,
-    LAYERS_SUFFIX,
-    LEVELS,
-    MODELS,
-    PAGE,
-    PAGE_TO_MAIL,
     PARAMS,
     PINS,
-    PREDICTION_SHEET,
-    PREPROCESSED,
-    QUALITY,
     RAW,
-    REPORTS,
     WITHDRAWN_PINS,
 )
-from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
-from stages.ingest.annotations.film_names import DICOM_SUFFIXES, without_suffix
-from stages.ingest.pictures import SUFFIXES
+from stages.common.data.tables import WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
-from tools.audit.check_record import covered
-from tools.audit.dvc_cache import all_objects, file_md5, folder_list, listing, object_path, site_cache, stored
-from tools.audit.dvc_lock import experiments, lookup
+from tools.audit.dvc_cache import all_objects, folder_list, listing, object_path
+from tools.audit.dvc_lock import lookup
 from tools.audit.erase import erase_all, remove
-from tools.audit.folders import all_below
-from tools.audit.remotes import bring_records, remove_from_remotes
-from tools.audit.trace import Project
-from tools.audit.versions import Version, cached_rows, table_rows, versions_of
-from tools.audit.words import Words
-from tools.temporary import remove_abandoned
-
-PAGES = tuple(
-    map(str, (PAGE, PAGE_TO_MAIL, PREDICTION_SHEET, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE))
+from tools.audit.patient_files import (
+    KEY,
+    PatientFiles,
+    is_film,
+    params_of,
+    patient_files,
+    patients_called,
+    written_files,
 )
-KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that a withdrawal can be resumed
-PLOTS = "dvc_plots"  # where `dvc plots show` puts its page, with copies of the pictures that dvc.yaml calls plots
-PARTIAL = re.compile(r"\.(.+)-partial-[^/]*")  # what a killed program left half-written; a part of a path
-# By this project and DVC; a project that was moved or copied has DVC's notes on its former folder, too.
-WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/tmp", ".dvc/site-cache")
-
-
-@dataclass
-class PatientFiles:
-    """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
-
-    patients: pseudonyms; several where versions of the data call the patient otherwise. made_by: the id of the key of
-    each pseudonym that a table has. images: ids. sources: names of source files, without folder and suffix. hashes:
-    SHA-256 of source files, which others may have, too, and of the objects. objects: paths by md5 of cached pictures of
-    this patient only. pages: of cached tables and pages that show or name the patient among others. keys: of the
-    manifests among them. shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay.
-    models: of those that were trained on data with the patient. commits: that hold any of it. unknown: those whose
-    manifest is not in this cache. unlisted: cached files that no list names. of_no_version: what remotes have beside
-    the versions that are known here. here: files outside of the cache. behind: what links among them lead to, which
-    stays. outs: paths of the outputs of all versions.
-    """
-
-    patients: set[str] = field(default_factory=set)
-    made_by: dict[str, str] = field(default_factory=dict)
-    images: set[str] = field(default_factory=set)
-    sources: set[str] = field(default_factory=set)
-    hashes: set[str] = field(default_factory=set)
-    objects: dict[str, set[str]] = field(default_factory=dict)
-    pages: dict[str, set[str]] = field(default_factory=dict)
-    keys: dict[str, set[str]] = field(default_factory=dict)
-    shared: dict[str, set[str]] = field(default_factory=dict)
-    models: dict[str, str] = field(default_factory=dict)
-    commits: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    unlisted: list[Path] = field(default_factory=list)
-    of_no_version: list[str] = field(default_factory=list)
-    here: list[Path] = field(default_factory=list)
-    behind: set[Path] = field(default_factory=set)
-    outs: set[str] = field(default_factory=lambda: {str(out) for out in (RAW, PREPROCESSED, LEVELS, DATASET)})
-
-    @property
-    def words(self) -> Words:
-        """By which a text names the patient."""
-        return Words(self.images | self.patients | self.sources)
-
-    @property
-    def cached(self) -> dict[str, set[str]]:
-        """Paths by md5 of all that goes from caches and remotes."""
-        return self.objects | self.pages | self.keys
-
-
-def film_files(project: Project, what: str) -> PatientFiles:
-    """The cached files of a film, or of all films of a patient.
-
-    Args:
-        what: a pseudonym, an image id, or a source file's name or SHA-256.
-    Raises:
-        UserError: no version of the data in this cache has it.
-    """
-    versions = versions_of(project)
-    rows = rows_of(project, versions)
-    images = {
-        raw: {row["image_id"] for row in films if what in names_of(row)}
-        for raw, films in rows.items()
-        if films is not None
-    }
-    if not any(images.values()):
-        raise unknown(project.root, what)
-    return collected(project.root, versions, images, set())
-
-
-def patient_files(project: Project, what: str) -> PatientFiles:
-    """The cached files of a patient.
-
-    Args:
-        what: as for `film_files`; a film stands for its patient.
-    Raises:
-        UserError: no version of the data in this cache has it, and it is not recorded as withdrawn; or films of
-            several patients are called so; or a remote cannot be asked what else it has.
-    """
-    versions = versions_of(project)
-    elsewhere = bring_records(project.root, versions)
-    rows = {raw: films or [] for raw, films in rows_of(project, versions).items()}
-    called = [patients_called(films, what) for films in rows.values()]
-    if several := [found for found in called if len(found) > 1]:
-        raise UserError(
-            f"{what}: expected the name of one patient's film, found films of {first_few(sorted(several[0]))} that are "
-            "called so; name one of these pseudonyms"
-        )
-    patients = {patient for found in called for patient in found}
-    patients = {what} if what in patients else patients
-    if not patients and what in {row["patient_id"] for row in read_withdrawn(project.root / WITHDRAWN_PINS)}:
-        patients = {what}
-    if not patients:
-        raise unknown(project.root, what)
-    patients |= other_pseudonyms(list(rows.values()), patients)
-    images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
-    known = {raw: ids for raw, ids in images.items() if rows[raw]}
-    own = [row for films in rows.values() for row in films if row["patient_id"] in patients]
-    sources = {without_suffix(PurePosixPath(row["source_file"]).name) for row in own if row["source_file"]}
-    files = collected(project.root, versions, known, patients, sources)
-    files.of_no_version = elsewhere
-    files.made_by = {row["patient_id"]: row.get("key_id") or "" for row in own}
-    cached = [stored(project.root, md5) for md5 in files.objects]
-    files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
-    return files
-
-
-def unknown(root: Path, what: str) -> UserError:
-    """Nothing is called so; a withdrawal removes the manifest, in which the patients stand, in all versions."""
-    if (root / KEY).is_file():
-        return UserError(f"{what}: expected a pseudonym or a film of {KEY}, now or earlier; found none")
-    return UserError(
-        f"{what}: expected {KEY} or an earlier version of it, which have the pseudonyms, found none that has this one; "
-        "`dvc repro ingest` makes it anew after another withdrawal, `dvc checkout` brings back a missing one"
-    )
-
-
-def rows_of(project: Project, versions: list[Version]) -> dict[str, list[dict[str, str]] | None]:
-    """The manifest of each version by the md5 of its data/raw; None where it is lost.
-
-    That of the workspace is read there where the cache lacks it: somebody removed it, or a withdrawal was killed.
-    """
-    rows = {version.raw: cached_rows(project.root, version.raw) for version in versions}
-    here, file = project.lock.hashes.get(str(RAW), ""), project.root / KEY
-    if rows.get(here) is None and file.is_file():
-        rows[here] = table_rows(file)
-    return rows
-
-
-def patients_called(films: list[dict[str, str]], what: str) -> set[str]:
-    """The patients of one version whose pseudonym that is; if it is none, those with a film of that name."""
-    found = {row["patient_id"] for row in films if what in names_of(row)}
-    return {what} if what in found else found
-
-
-def names_of(row: dict[str, str]) -> tuple[str, ...]:
-    """The words by which a user can name a film of the manifest."""
-    return row["patient_id"], row["image_id"], row["sha256"], row["source_file"] or row["image_id"]
-
-
-def other_pseudonyms(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
-    """Pseudonyms that versions without the patients give to the source files of theirs.
-
-    They come from another key, another name of the source, or a table of patients that was added. A pseudonym that
-    stands beside the patients' in any version is another patient's, who has a copy of the file.
-
-    Args:
-        manifests: rows of every version.
-        patients: pseudonyms.
-    """
-    films = {row["sha256"] for rows in manifests for row in rows if row["patient_id"] in patients}
-    others, beside = set[str](), set[str]()
-    for rows in manifests:
-        pseudonyms = {row["patient_id"] for row in rows}
-        if pseudonyms & patients:
-            beside |= pseudonyms
-        else:
-            others |= {row["patient_id"] for row in rows if row["sha256"] in films}
-    return others - beside
-
-
-def collected(
-    root: Path,
-    versions: list[Version],
-    images: dict[str, set[str]],
-    patients: set[str],
-    sources: frozenset[str] | set[str] = frozenset(),
-) -> PatientFiles:
-    """What the versions hold of films, and of a patient also what lies outside of them.
-
-    Args:
-        root: of the project.
-        versions: of all outputs.
-        images: ids by the md5 of the data/raw that has them; where that is not known, all of them are looked for.
-        patients: whose films they are all; empty where only films are meant.
-        sources: names of the patients' source files, without suffix.
-    """
-    files, others = PatientFiles(patients=patients, sources=set(sources)), set[str]()
-    files.images = {image for ids in images.values() for image in ids}
-    for version in versions:
-        files.outs |= version.outs.keys()
-        if version.name and version.raw not in images:
-            files.unknown.append(version.name)
-        if version.name and images.get(version.raw):
-            files.commits.append(version.name)
-        collect(root, version, images.get(version.raw, files.images), files, others)
-    if patients:
-        search_unlisted(root, versions, files)
-        find_here(root, files, others)
-    for md5 in others & files.objects.keys():  # an empty mask is the same file for many films
-        files.shared[md5] = files.objects.pop(md5)
-    return files
-
-
-def collect(root: Path, version: Version, images: set[str], files: PatientFiles, others: set[str]) -> None:
-    """Add what one version has.
-
-    Args:
-        root: of the project.
-        version: whose outputs are looked through.
-        images: the patient's, in this version.
-        files: receives what is the patient's.
-        others: receives the md5 of what is not.
-    """
-    words = Words(images | files.patients | files.sources)
-    for out, md5 in version.outs.items():
-        inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {"": md5}
-        for name, content in inside.items():
-            path = f"{out}/{name}".rstrip("/")
-            if is_film(name, images):
-                files.objects.setdefault(content, set()).add(path)
-            elif name == WITHDRAWN.name:
-                others.add(content)
-            elif (path in PAGES and images) or words.stand_in(stored(root, content), path):
-                (files.keys if path == KEY else files.pages).setdefault(content, set()).add(path)
-            else:
-                others.add(content)
-        if images and out.startswith(f"{MODELS}/"):
-            files.models[md5] = out
-
-
-def is_film(name: str, images: set[str]) -> bool:
-    """Whether a path is that of a picture of one of the films; `model.json` is none of the film `model`."""
-    path = PurePosixPath(finished_name(name))
-    return path.stem in images and path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES, LAYERS_SUFFIX)
-
-
-def finished_name(name: str) -> str:
-    """A path with the names that half-written files and folders would have got, had their writer not been killed."""
-    return "/".join(PARTIAL.sub(r"\1", part) for part in name.split("/"))
-
-
-def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) -> None:
-    """Look into the cached files that no list names: DVC was stopped before it wrote the list, or lost it.
-
-    In a cache outside of the project they may be another project's, whose films may have the same names.
-
-    Args:
-        root: of the project.
-        versions: that name the others.
-        files: receives what names the patient, and the rest as `unlisted`.
-    """
-    words, of_others, listed = files.words, Words(files.patients), set[str]()
-    for version in versions:
-        for md5 in version.outs.values():
-            listed |= {md5, *(listing(root, md5) or {}).values()} if md5.endswith(".dir") else {md5}
-    for md5, path in all_objects(root):
-        if md5 not in listed and (words if path.is_relative_to(root) else of_others).stand_in(path):
-            files.pages.setdefault(md5, set()).add("in no list of the cache")
-        elif md5 not in listed:
-            files.unlisted.append(path)
-
-
-def version_names(project: Project, commits: list[str]) -> list[str]:
-    """Commits as a person reads them: those of experiments by the experiment's name."""
-    names = {commit: name for name, commit in experiments(project.root).items()}
-    return [f"experiment {names[commit]}" if commit in names else commit[:12] for commit in commits]
+from tools.audit.remotes import remove_from_remotes
+from tools.audit.trace import Project
+from tools.audit.versions import cached_rows
+from tools.temporary import remove_abandoned
 
 
 def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:
@@ -328,9 +44,8 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     root = project.root
     remove_abandoned()
     files = patient_files(project, patient)
-    known = {md5 for version in versions_of(project) for md5 in version.outs.values()}
     record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by, today)
-    lists = shortened_lists(root, files, known)
+    lists = shortened_lists(root, files)
     counts = remove_from_remotes(root, [*files.cached, *lists])
     last = {path for path in files.here if path.as_posix().endswith(KEY)}
     erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
@@ -344,7 +59,7 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     return files, counts
 
 
-def shortened_lists(root: Path, files: PatientFiles, known: set[str]) -> dict[str, dict[str, str]]:
+def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]]:
     """The cache's lists of folders that name the patient's files, by md5, without these files.
 
     The shorter ones lead a later withdrawal to what else the folders had. A cache outside of the project may belong to
@@ -353,11 +68,10 @@ def shortened_lists(root: Path, files: PatientFiles, known: set[str]) -> dict[st
     Args:
         root: of the project.
         files: the patient's.
-        known: md5 of the outputs of all versions.
     """
     lists = {}
     for md5, path in all_objects(root):
-        if md5 not in known and not path.is_relative_to(root):
+        if md5 not in files.listed and not path.is_relative_to(root):
             continue
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
         own = {name for name, content in inside.items() if is_film(name, files.images) and content in files.shared}
@@ -365,66 +79,6 @@ def shortened_lists(root: Path, files: PatientFiles, known: set[str]) -> dict[st
         if len(rest) < len(inside):
             lists[md5] = rest
     return lists
-
-
-def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
-    """Add the patient's files outside of the cache to `files`.
-
-    DVC may have been stopped before it wrote a list: what the cache has of their bytes is known by the bytes.
-
-    Args:
-        root: of the project.
-        files: with images and patients; receives `here` and objects.
-        others: md5 of what is not the patient's.
-    """
-    words = files.words
-    for path in written_files(root, files.outs):
-        name = finished_name(path.as_posix())
-        if is_film(name, files.images):
-            files.here.append(path)
-            if path.is_file() and (md5 := file_md5(path)) not in others and stored(root, md5).is_file():
-                files.objects.setdefault(md5, set()).add(below(root, path))
-        elif shows_many(PurePosixPath(name)) or words.stand_in(path, name):
-            files.here.append(path)
-    cached = {path.resolve() for _, path in all_objects(root)}
-    files.behind = {path.resolve() for path in files.here if path.is_symlink() and path.is_file()} - cached
-
-
-def below(root: Path, path: Path) -> str:
-    """A path from the root; the whole of one that lies elsewhere, as DVC's notes do by default."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def shows_many(path: PurePosixPath) -> bool:
-    """Whether a file is a page or picture of many films, or a copy of one that DVC made for its plots."""
-    in_plots = PLOTS in path.parts and path.suffix == ".png"
-    return in_plots or path.as_posix().endswith(tuple(f"/{page}" for page in PAGES))
-
-
-def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
-    """Files and links in the folders that this project and DVC write, without sources and the record of withdrawals.
-
-    Killed runs left some, below hidden names, and in the workspaces of experiments.
-
-    Args:
-        root: of the project.
-        outs: paths of outputs; what else lies in `data` is a user's.
-    """
-    kept = [root / PINS, root / INBOX, root / inbox_of(root)]
-    places, notes = [root / name for name in WRITTEN], site_cache(root)
-    for folder in (*places, *([] if any(notes.is_relative_to(place) for place in places) else [notes])):
-        for path in all_below(folder):
-            own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
-            users = path.is_relative_to(root) and not is_written(path.relative_to(root).as_posix(), outs)
-            if own and not users and (path.is_symlink() or not path.is_dir()):
-                yield path
-
-
-def is_written(name: str, outs: set[str]) -> bool:
-    """Whether this project or DVC wrote a file, by its path from the root; in `data` users have files of their own."""
-    if name.startswith(f"{RAW.parent}/"):
-        return covered(finished_name(name), outs)
-    return covered(name, WRITTEN) or name.startswith(".dvc/")
 
 
 def films_left(project: Project, patient: str) -> str:
@@ -444,15 +98,6 @@ def films_left(project: Project, patient: str) -> str:
         f"{left} films are left, and annotate.split in {PARAMS} asks for {need}: lower `train` or `test` by "
         f"{need - left} before `dvc repro`"
     )
-
-
-def params_of(root: Path) -> Any:
-    return YAML(typ="safe").load((root / PARAMS).read_text())
-
-
-def inbox_of(root: Path) -> str:
-    """The folder of sources; the default one where params.yaml names none."""
-    return str(lookup(params_of(root), "ingest.inbox") or INBOX)
 
 
 def record_withdrawal(root: Path, patients: dict[str, str], today: date) -> None:

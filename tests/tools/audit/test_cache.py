@@ -30,10 +30,11 @@ from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import declared_outs, read_lock
 from tools.audit.elsewhere import elsewhere
 from tools.audit.findings import Check
+from tools.audit.patient_files import patient_files
 from tools.audit.remotes import remove_from_remotes
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
-from tools.audit.withdraw import patient_files, withdraw
+from tools.audit.withdraw import withdraw
 from tools.audit.words import Words
 
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"

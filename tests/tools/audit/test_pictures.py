@@ -212,8 +212,9 @@ def test_no_probability_and_no_error_lies_beyond_its_ends(shade: int) -> None:
     """A map of 8 bits leaves half a shade open, but not beyond 0 and 1."""
     for label in (np.zeros((4, 4), dtype=bool), np.ones((4, 4), dtype=bool)):
         bounds = of_chances(np.full((4, 4), shade, dtype=np.uint8), label, {"boxes": "0 0 2 2"})
-        assert bounds["pointing"] == (0, 1)  # and nothing between: the most probable pixel lies in a box or does not
-        assert all(0 <= low <= high <= 1 for low, high in bounds.values())
+        pointing = bounds.pop("pointing")  # the most probable pixel lies in a box or does not
+        assert [pointing.allow(value) for value in (0, 0.5, 1)] == [True, False, True]
+        assert all(0 <= low <= high <= 1 for low, high, _ in bounds.values())
 
 
 def test_numbers_of_a_matrix_are_held_to_its_diagonal() -> None:

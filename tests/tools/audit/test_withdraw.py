@@ -13,8 +13,8 @@ from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
 from tests.helpers.processes import run
 from tools.audit.dvc_cache import object_path
+from tools.audit.patient_files import patient_files
 from tools.audit.trace import Project
-from tools.audit.withdraw import patient_files
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ def test_a_name_that_films_of_two_patients_have_removes_neither(project: Path, m
         {"image_id": film, "patient_id": patient, "source_file": "images/1.png", "sha256": film}
         for film, patient in (("1", "p1"), ("p1", "p2"))
     ]
-    monkeypatch.setattr("tools.audit.withdraw.rows_of", lambda *_: {"a": films, "b": films[:1]})
+    monkeypatch.setattr("tools.audit.patient_files.rows_of", lambda *_: {"a": films, "b": films[:1]})
     with pytest.raises(UserError, match=r"found films of p1, p2 that are called so; name one"):
         patient_files(Project(project), "images/1.png")
     for name in ("p1", "1"):
