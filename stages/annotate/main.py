@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from stages import read_params
 from stages.annotate.expectations import dataset_facts, dataset_suite
 from stages.annotate.masks import contact_sheet, draw_mask
 from stages.annotate.params import Params
-from stages.annotate.split import assign, further_folds, require_fractures
+from stages.annotate.split import assign, further_folds, require_sides
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import new_folder, read_png, write_json, write_png
 from stages.common.core.validation import validate
@@ -25,6 +26,7 @@ from stages.common.data.layout import (
     DATASET_FOLDERS,
     LABEL_SHEET,
     LEVELS,
+    PARAMS,
     PREPROCESSED,
     RAW,
     Side,
@@ -45,8 +47,8 @@ def main(settings: Params) -> str:
     films["fracture"] = films["fractures"] > 0
     sides = assign(films, settings.split)
     folds = further_folds(films, sides, settings.split)
-    if settings.need_fractures:
-        require_fractures(films["fracture"], sides.to_frame().join(folds))
+    evaluated = read_params(PARAMS)["evaluate"]["folds"]
+    require_sides(sides.to_frame().join(folds), evaluated, films["fracture"] if settings.need_fractures else None)
     shapes = shapes_by_film(ANNOTATIONS.rows(ANNOTATIONS.read(RAW)))
     require_shapes(films, shapes)
     rows: list[SplitRow] = []

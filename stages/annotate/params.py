@@ -60,5 +60,7 @@ class Params(Strict):
     )
     split: Split = param(Drawn(), "how films are dealt to train, validation and test")
     need_fractures: bool = param(
-        True, "whether a train, validation or test side of any fold without a fracture is an error; false: it is meant"
+        True,
+        "whether a train, validation or test side without a fracture, of a fold of evaluate.folds, is an error; false: "
+        "it is meant",
     )

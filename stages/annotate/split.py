@@ -56,26 +56,39 @@ def assign(films: pd.DataFrame, settings: Split) -> pd.Series:
     return chosen.reindex(films.index)
 
 
-def require_fractures(fracture: pd.Series, folds: pd.DataFrame) -> None:
-    """Refuse folds with which nothing can be learnt, chosen or tested.
+def require_sides(folds: pd.DataFrame, evaluated: list[int], fracture: pd.Series | None = None) -> None:
+    """Refuse folds that are evaluated, and with which nothing can be learnt, chosen or tested.
 
     Args:
-        fracture: bool, of each film.
-        folds: a column per fold, the first first, with train, validation, test or unused; indexed like `fracture`.
+        folds: a column per fold, the first first, with train, validation, test or unused.
+        evaluated: evaluate.folds, counted from 1.
+        fracture: bool, of each film, indexed like `folds`; None where sides without a fracture are meant.
     Raises:
-        UserError: names each side of a fold that has no fracture.
+        UserError: names folds that are not there, and each side that has no film or no fracture.
     """
+    columns = dict(enumerate(folds, start=1))
+    if unknown := [str(number) for number in evaluated if number not in columns]:
+        raise UserError(
+            f"evaluate.folds: expected folds from 1 to {len(columns)}, as many as the split makes, found "
+            f"{first_few(unknown)}; correct it in params.yaml"
+        )
+    sides = [(number, side) for number in evaluated for side in ("train", "validation", "test")]
+    films = {(number, side): folds[columns[number]] == side for number, side in sides}
+    if empty := [f"as {side} in fold {number}" for number, side in sides if not films[number, side].any()]:
+        raise UserError(
+            f"annotate: expected films on every side of each fold of evaluate.folds, found none {first_few(empty)}, "
+            "since patients stay whole; change annotate.split, or leave the fold out of evaluate.folds"
+        )
     bare = [
-        f"the {(folds[column] == side).sum()} {side} films of fold {number}"
-        for number, column in enumerate(folds, start=1)
-        for side in ("train", "validation", "test")
-        if not fracture[folds[column] == side].any()
+        f"the {films[number, side].sum()} {side} films of fold {number}"
+        for number, side in sides
+        if fracture is not None and not fracture[films[number, side]].any()
     ]
     if bare:
         raise UserError(
-            f"annotate: expected fractures on every side of each fold, found none on {first_few(bare)}; see in "
-            "reports/data_quality.md whether labels met their films, change annotate.split, or set "
-            "annotate.need_fractures to false if this is meant"
+            "annotate: expected fractures on every side of each fold of evaluate.folds, found none on "
+            f"{first_few(bare)}; see in reports/data_quality.md whether labels met their films, change annotate.split, "
+            "leave the fold out of evaluate.folds, or set annotate.need_fractures to false if this is meant"
         )
 
 

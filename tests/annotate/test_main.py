@@ -1,5 +1,6 @@
 """The stage as a whole: the mask is what was drawn, on the preprocessed grid."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from stages.annotate.params import Drawn, Params
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_png
 from stages.common.data.tables import MANIFEST, PREPARED, SPLIT, write_table
+from tests.helpers.paths import ROOT
 from tests.helpers.tables import filled
 
 TRIANGLE = "0 0 40 0 0 40"
@@ -19,6 +21,7 @@ TRIANGLE = "0 0 40 0 0 40"
 @pytest.fixture
 def data(here: Path) -> Path:
     """Six films of 40 x 40 pixels on a grid of 20 x 20; the first has a triangle, the third a box."""
+    shutil.copy(ROOT / "params.yaml", here)  # whose evaluate.folds are read
     names = [f"f{i}" for i in range(6)]
     for name in names:
         for kind, level in (("preprocessed", 10), ("levels", 20)):

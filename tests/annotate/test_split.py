@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stages.annotate.params import Drawn, Given
-from stages.annotate.split import assign, fill, further_folds, require_fractures
+from stages.annotate.split import assign, fill, further_folds, require_sides
 from stages.common.core.errors import UserError
 
 
@@ -119,9 +119,29 @@ TWO_FOLDS = {
 def test_a_side_of_a_fold_without_a_fracture_is_refused(fold: int, column: str, side: str) -> None:
     folds = pd.DataFrame(TWO_FOLDS)
     said = f"found none on the 2 {side} films of fold {fold}; .* set annotate.need_fractures to false"
+    fracture = folds[column] != side
     with pytest.raises(UserError, match=said):
-        require_fractures(folds[column] != side, folds)
-    require_fractures(pd.Series([True] * 6), folds)
+        require_sides(folds, [1, 2], fracture)
+    require_sides(folds, [1, 2], pd.Series([True] * 6))
+    require_sides(folds, [1, 2])
+
+
+@pytest.mark.parametrize("side", ["train", "validation", "test"])
+def test_a_side_without_films_of_a_fold_that_is_evaluated_is_refused(side: str) -> None:
+    folds = pd.DataFrame(TWO_FOLDS).replace({"fold_2": {side: "unused"}})
+    with pytest.raises(UserError, match=f"found none as {side} in fold 2, .* leave the fold out of evaluate.folds"):
+        require_sides(folds, [1, 2])
+    require_sides(folds, [1])
+
+
+def test_a_fold_that_the_split_does_not_make_is_refused() -> None:
+    with pytest.raises(UserError, match=r"evaluate.folds: expected folds from 1 to 2, .* found 3; correct"):
+        require_sides(pd.DataFrame(TWO_FOLDS), [1, 3])
+
+
+def test_a_fold_that_nothing_evaluates_may_lack_fractures() -> None:
+    folds = pd.DataFrame(TWO_FOLDS)
+    require_sides(folds, [1], folds["fold_2"] != "validation")
 
 
 def test_few_fractures_stand_on_each_side_where_whole_patients_allow() -> None:

@@ -212,11 +212,12 @@ def stage_params(room: str, run: Run | None, params: Any) -> list[str]:
     """The keys of params.yaml by which a stage depends on it, sorted.
 
     The report prints all of them. Seeds and folds name the runs, and each training has the loss of one variant.
+    Folds that cannot be evaluated are refused by annotate.
     """
     if room == "report":
         return sorted(STAGES)
     if run is None:
-        return [room]
+        return [room, "evaluate.folds"] if room == "annotate" else [room]
     kept = set(params[room]) - {"seeds", "folds", *VARIANTS} | ({run.variant} if room == "train" else set())
     return sorted(f"{room}.{key}" for key in kept)
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from stages import read_params
 from stages.common.analysis.formatting import device_in_words
-from stages.common.core.errors import UserError, first_few
+from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
+from tools.audit.check_code import further_pipelines
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_links import check_links
-from tools.audit.check_pipeline import stage_runs
-from tools.audit.check_record import PIPELINE, command_words
+from tools.audit.check_pipeline import check_pipeline, stage_runs
+from tools.audit.check_record import PIPELINE
 from tools.audit.check_repeatable import brought_along, cache_elsewhere
 from tools.audit.clean_clone import refuse_links
 from tools.audit.commit_files import commit_files, committed_texts
@@ -36,8 +37,6 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
         return False, f"not all stages were repeated: {PIPELINE} lacks {first_few(lacking)}, which {PARAMS} asks for"
     if lacking := sorted(then.stages.keys() - here.stages.keys()):
         return False, f"other stages than those of {commit}: {PIPELINE} lacks {first_few(lacking)}"
-    if other := [stage.name for stage in here.stages.values() if not is_own_command(stage)]:
-        return False, f"nothing need have been repeated: {PIPELINE} runs another program as {first_few(other)}"
     different = [stage for name, stage in here.stages.items() if not same_outputs(stage, then.stages.get(name))]
     if not different:
         return compare_files(project, commit, {"HEAD", full})
@@ -51,12 +50,13 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
 
 
-def is_own_command(stage: Stage) -> bool:
-    """Whether a stage is a call of its own module, and of nothing else that could bring results along."""
-    try:
-        return bool(command_words(stage))
-    except UserError:
-        return False
+def other_pipeline(project: Project) -> list[str]:
+    """What dvc.yaml asks for beside the pipeline's own stages, and pipelines beside it: a program of their own could
+    bring results along, into the cache of DVC or in a stage's place.
+    """
+    check = Check()
+    check_pipeline(project, check)
+    return [*(finding.name for finding in check.wrong), *further_pipelines(project.root)]
 
 
 def compare_files(project: Project, commit: str, revisions: set[str]) -> tuple[bool, str]:
@@ -67,6 +67,8 @@ def compare_files(project: Project, commit: str, revisions: set[str]) -> tuple[b
         commit: as the sentence calls it.
         revisions: the commits that may bring results along.
     """
+    if found := other_pipeline(project):
+        return False, f"nothing need have been repeated: DVC runs other stages than the pipeline's, {first_few(found)}"
     if changed := changed_since(project):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
     if brought := [*brought_along(project, files_at(project.root, revisions)), *cache_elsewhere(project.root)]:

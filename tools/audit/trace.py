@@ -371,7 +371,7 @@ def film(project: Project, graph: Graph, image: str) -> None:
         roles.setdefault(name, []).append(item["role"])  # a table of boxes may give patients, too
     sources = [graph.add(name, "source file", role=", ".join(own)) for name, own in roles.items()]
     facts = {key: row[key] for key in ("patient_id", "modality", "licence", "key_id")}
-    graph.add(image, "film", **facts, **{"in the split": split.get("split", "unused")})
+    graph.add(image, "film", **facts, **sides_of(project, image))
 
     def picture(file: Path, *origins: str, **more: Any) -> str:
         path = str(file)
@@ -396,6 +396,15 @@ def film(project: Project, graph: Graph, image: str) -> None:
         graph.add(path, "picture", image)
     for run in project.runs:
         used(project, graph, run, image, seen, mask)
+
+
+def sides_of(project: Project, image: str) -> dict[str, str]:
+    """On which side a film stands in the split, and in each further fold that is evaluated."""
+    row = project.split.get(image, {})
+    folds = sorted({run.fold for run in project.runs} - {1})
+    return {"in the split": row.get("split", "unused")} | {
+        f"in fold {fold}": cell(project.split, image, fold_column(fold), DATASET / SPLIT.name) for fold in folds if row
+    }
 
 
 def param_of(project: Project, stage: str, key: str) -> Any:

@@ -130,6 +130,36 @@ def test_a_commit_that_brings_results_along_is_not_repeated(path: str, own: Path
     assert [finding.name for finding in check.findings] == [place]
 
 
+OTHER_STAGES = "nothing need have been repeated: DVC runs other stages than the pipeline's, "
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "named"),
+    [
+        (
+            "dvc.yaml", "stages:\n", "stages:\n  seed:\n    cmd: exec python -m stages.seed\n    outs: []\n",
+            "dvc.yaml: seed",
+        ),
+        ("tests/seed/dvc.yaml", "", "stages:\n  seed:\n    cmd: tar -xf a.tar\n", "tests/seed/dvc.yaml"),
+        (
+            "dvc.yaml", "    cmd: exec python -m stages.report\n",
+            "    cmd: exec python -m stages.report\n    wdir: docs\n", "dvc.yaml: stages.report.wdir",
+        ),
+    ],
+    ids=["a further stage", "a further pipeline", "another folder"],
+)  # fmt: skip
+def test_a_commit_with_stages_that_are_not_the_pipelines_is_not_repeated(
+    path: str, old: str, new: str, named: str, own: Path
+) -> None:
+    """They could unpack results into DVC's cache, or run in a folder with code of its own."""
+    file = own / path
+    file.parent.mkdir(exist_ok=True)
+    before = file.read_text() if old else ""
+    assert before.count(old) == 1
+    file.write_text(before.replace(old, new, 1))
+    assert compare(Project(own), "HEAD") == (False, f"{OTHER_STAGES}{named}")
+
+
 def test_a_commit_with_links_or_other_programs_is_not_repeated(own: Path) -> None:
     """Behind a link there may be a cache; and another program than the stage can copy results from anywhere."""
     text = (own / "dvc.yaml").read_text()
@@ -139,9 +169,7 @@ def test_a_commit_with_links_or_other_programs_is_not_repeated(own: Path) -> Non
         (own / "dvc.lock").read_text().replace("exec python -m stages.report", "cp -r docs/results/. reports")
     )
     run(own, "git", "commit", "-qam", "nothing to see here")
-    assert compare(Project(own), "HEAD") == (
-        False, "nothing need have been repeated: dvc.yaml runs another program as report"
-    )  # fmt: skip
+    assert compare(Project(own), "HEAD") == (False, f"{OTHER_STAGES}dvc.yaml: report: cmd")
     (own / "docs/files").symlink_to("assets")
     run(own, "git", "add", "-A")
     run(own, "git", "commit", "-qm", "nor here")

@@ -11,6 +11,7 @@ import pytest
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import DATASET, RAW
+from stages.common.data.run_id import Run
 from stages.common.data.tables import FILES, MANIFEST, SPLIT
 from tests.helpers.commands import wrist
 from tests.helpers.forgeries import forged_tables, replace
@@ -23,7 +24,7 @@ from tools.audit.export import export
 from tools.audit.graph import Graph
 from tools.audit.page import render
 from tools.audit.render import dot, text
-from tools.audit.trace import Project, trace
+from tools.audit.trace import Project, sides_of, trace
 
 pytestmark = pytest.mark.slow
 RUN = "seed-1-fold-1"
@@ -271,6 +272,15 @@ def test_a_train_film_leads_to_the_models_that_learnt_from_it(project: Path) -> 
     image = split.index[split["split"] == "train"][0]
     graph, start = trace(Project(project), image)
     assert names(graph, start, down=True) >= {f"models/adaptive/{RUN}", f"models/baseline/{RUN}", "adaptive/*"}
+
+
+def test_a_film_says_its_side_in_every_fold_that_is_evaluated(project: Path) -> None:
+    """With evaluate.folds [2] its side of the split alone was said, which no network follows."""
+    known = Project(project)
+    known.runs = [Run("baseline", 1, 2), Run("adaptive", 1, 2)]
+    image = next(name for name, row in known.split.items() if row["split"] != row["fold_2"] != "unused")
+    row = known.split[image]
+    assert sides_of(known, image) == {"in the split": row["split"], "in fold 2": row["fold_2"]}
 
 
 def test_a_source_file_a_hash_and_a_patient_lead_to_the_same_films(project: Path) -> None:
