@@ -423,6 +423,20 @@ def trace(
     raise typer.Exit(trace_thing(what, format_, everywhere))
 
 
+@audit.command("original")
+def original_file(
+    number: Annotated[int, typer.Argument(min=1, help="12 of `file 12 of the export`.")],
+    source: Annotated[
+        str, typer.Option(help="The export, by its name in data/raw/files.csv, where there are several.")
+    ] = "",
+) -> None:
+    """Print the path of a file of a hospital's export, which may name a patient."""
+    from tools.audit.actions import print_original
+
+    begin_working()
+    raise typer.Exit(print_original(number, source))
+
+
 @audit.command()
 def verify(
     deep: Annotated[

@@ -183,6 +183,17 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     return 0
 
 
+def print_original(number: int, source: str) -> int:
+    """Print the path of a file of a hospital's export; returns the exit code."""
+    from tools.audit.original import original
+    from tools.audit.trace import Project
+
+    project = Project(Path())
+    path = original(project, number, source)
+    print(one_line(str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)))
+    return 0
+
+
 def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
     """What a patient or film left in all versions."""
     from tools.audit.patient_files import version_names

@@ -1,7 +1,7 @@
 """A hospital's export: any tree of DICOM files, with annotations beside them.
 
 File and folder names of an export hold names and dates. Outside this module a film is known by a keyed pseudonym,
-and in messages by its number in the list of the export's files, sorted by path as `find -type f | LC_ALL=C sort` does.
+and in messages by its number in the list of the export's files, sorted by path; `wrist audit original` leads back.
 Where headers state no PatientID, tables may (`film_tables`).
 """
 

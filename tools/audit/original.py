@@ -1,0 +1,53 @@
+"""Which file of a hospital's export a number in messages and tables stands for."""
+
+from pathlib import Path
+
+from stages.common.core.errors import UserError, first_few
+from stages.common.core.hashing import sha256
+from stages.common.data.layout import RAW
+from stages.common.data.tables import FILES
+from tools.audit.check_sources import ingest_settings, known_files
+from tools.audit.trace import Project
+
+
+def original(project: Project, number: int, source: str = "") -> Path:
+    """The file of an export that ingest called `file NUMBER of the export`.
+
+    Where data/raw/files.csv has its SHA-256, the file is known by that: since ingest ran, the numbers may have changed.
+
+    Args:
+        project: whose params.yaml names the inbox.
+        number: counted from 1.
+        source: its name in data/raw/files.csv; needed where there are several exports.
+    Raises:
+        UserError: there is no such export, no such number in it, or no file any more that has the SHA-256.
+    """
+    settings = ingest_settings(project.root)
+    entries = {name: entry for entry in settings.sources if entry.source == "hospital" for name in entry.names}
+    chosen = [source] if source else list(entries)
+    if len(chosen) != 1 or chosen[0] not in entries:
+        raise UserError(
+            f"--source: expected one hospital's export of params.yaml, found {source or f'{len(entries)} of them'}; "
+            + (f"name one of {first_few(sorted(entries))}" if entries else "only their files have numbers")
+        )
+    files = known_files(entries[chosen[0]], settings, project.root) or {}
+    if not 1 <= number <= len(files):
+        raise UserError(f"{number}: expected the number of a file of the export, found {len(files)} files in it")
+    public = list(files)[number - 1]
+    rows = project.files if (project.root / RAW / FILES.name).is_file() else []
+    recorded = {row["sha256"] for row in rows if (row["source"], row["file"]) == (chosen[0], public)}
+    by_number = Path(files[public])
+    if not recorded or is_recorded(by_number, recorded):
+        return by_number
+    for path in map(Path, files.values()):
+        if is_recorded(path, recorded):
+            return path
+    raise UserError(
+        f"{number}: expected the file with the SHA-256 of {RAW / FILES.name} in the export, found none; the export was "
+        "changed since `ingest` read it"
+    )
+
+
+def is_recorded(path: Path, hashes: set[str]) -> bool:
+    """Whether a file has one of these SHA-256."""
+    return path.is_file() and sha256(path) in hashes
