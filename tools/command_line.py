@@ -417,6 +417,8 @@ def trace(
     ] = False,
 ) -> None:
     """Print what a thing was made from, and what was made of it."""
+    if everywhere and format_ != "text":
+        raise typer.BadParameter("it has no other form than text", param_hint="--everywhere")
     from tools.audit.actions import trace_thing
 
     begin_working()

@@ -6,6 +6,7 @@ import stat
 import unicodedata
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -44,12 +45,22 @@ class FileAccess(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of one file; raises Unreadable when it is damaged or too large."""
 
+    def called(self, name: str) -> str:
+        """What messages call a file."""
+        return printable(name)
+
 
 @dataclass(frozen=True)
 class Folder(FileAccess):
+    """label: what messages call it. of_hospital: whether names of its files may be a patient's."""
+
     path: Path
     limits: Limits
     label: str = ""
+    of_hospital: bool = False
+
+    def called(self, name: str) -> str:
+        return numbered(self.all_names())[name] if self.of_hospital else printable(name)
 
     def all_names(self) -> list[str]:
         names = []
@@ -161,6 +172,15 @@ def is_system_file(name: str) -> bool:
         or path.name.startswith(("._", "~$"))
         or not SYSTEM_FOLDERS.isdisjoint(path.parts[:-1])
     )
+
+
+def numbered(names: Iterable[str]) -> dict[str, str]:
+    """What messages and tables call the files of a hospital's export, by their names, which may hold a patient's.
+
+    Args:
+        names: of all files, sorted.
+    """
+    return {name: f"file {number} of the export (sorted by path)" for number, name in enumerate(names, start=1)}
 
 
 def printable(name: str) -> str:

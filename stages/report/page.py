@@ -31,6 +31,7 @@ from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
+from stages.report.public_params import public_params
 from stages.report.published import PUBLISHED
 from stages.report.tables import FEW, GAIN, HEAD, SUBGROUP_HEAD, cells_of, name_of, published_note, subgroup_cells
 
@@ -142,7 +143,7 @@ def contents(
         "quality": (root / QUALITY).read_text(),
         "checks": checks(root),
         "machine": machine_in_words(first.model["machine"], first.metrics["device"]),
-        "params": as_yaml(params),
+        "params": as_yaml(public_params(params)),
         "recipe": recipe_name(params),
         "size": params["preprocess"]["size"],
     }

@@ -37,6 +37,9 @@ class MemoryFiles:
     def names(self) -> list[str]:
         return sorted(self.content)
 
+    def called(self, name: str) -> str:
+        return name
+
     def read(self, name: str) -> bytes:
         content = self.content[name]
         return content.encode() if isinstance(content, str) else content

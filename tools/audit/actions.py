@@ -151,7 +151,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
         print(f"  {one_line(path)}")
     if files.shared:
         same = sorted(path for paths in files.shared.values() for path in paths)
-        print(one_line(f"stay in the cache, since films of others have the same bytes: {', '.join(same)}"))
+        print(one_line(f"stay in the cache, since others have the same bytes: {', '.join(same)}"))
     for name, count in counts.items():
         print(f"remote {name}: {count} files removed")
     if files.unlisted:

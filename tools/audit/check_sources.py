@@ -10,7 +10,6 @@ from stages import read_params, section_model
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
 from stages.common.data.tables import FILES, WEIGHT_PINS
-from stages.ingest.dicom.basics import numbered
 from tools.audit.findings import Check
 from tools.audit.recipes import pinned_encoder
 from tools.audit.tables import read_table
@@ -93,7 +92,7 @@ def known_files(entry: Any, settings: Any, root: Path) -> dict[str, Path | str] 
         settings: for the inbox and limits.
         root: of the project.
     """
-    from stages.ingest.file_access import Folder, printable
+    from stages.ingest.file_access import Folder, numbered, printable
     from stages.ingest.params import Hospital, InInbox, Kaggle
     from stages.ingest.sources.kaggle import read_pins
 

@@ -59,6 +59,11 @@ def committed_cache(root: Path) -> Path | None:
     return Path(folder) if folder else None
 
 
+def cache_folders(root: Path) -> set[Path]:
+    """The folders of objects: of the cache, and of the default one, which keeps what was made before it was moved."""
+    return {cache_folder(root), root / ".dvc/cache/files/md5"}
+
+
 def object_path(root: Path, md5: str) -> Path:
     return cache_folder(root) / below_objects(md5)
 
@@ -81,8 +86,8 @@ def below_objects(md5: str) -> Path:
 
 
 def object_paths(root: Path, md5: str) -> set[Path]:
-    """Where an object may lie: in the cache, and in the default one, which keeps what was made before it was moved."""
-    return {object_path(root, md5), root / ".dvc/cache/files/md5" / below_objects(md5)}
+    """Where an object may lie."""
+    return {folder / below_objects(md5) for folder in cache_folders(root)}
 
 
 def stored(root: Path, md5: str) -> Path:
@@ -93,8 +98,7 @@ def stored(root: Path, md5: str) -> Path:
 
 def all_objects(root: Path) -> list[tuple[str, Path]]:
     """Every file in the cache and in the default one, with its md5; what DVC did not finish has another name."""
-    folders = sorted({cache_folder(root), root / ".dvc/cache/files/md5"})
-    paths = [path for folder in folders for path in all_below(folder) if path.is_file()]
+    paths = [path for folder in sorted(cache_folders(root)) for path in all_below(folder) if path.is_file()]
     return [(path.parent.name + path.name, path) for path in paths]
 
 

@@ -293,12 +293,12 @@ def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
     return os.fsdecode(done.stdout)
 
 
-def log(root: Path, *words: str) -> str:
-    """What `git log` says of dvc.lock."""
+def log(root: Path, *words: str, paths: tuple[str, ...] = (LOCK,)) -> str:
+    """What `git log` says of dvc.lock, or of other files."""
     try:
-        return git(root, "log", *words, "--", LOCK, whole=True)
+        return git(root, "log", *words, "--", *paths, whole=True)
     except UserError:  # a clone that has the last commits only
-        return git(root, "log", *words, "--", LOCK)
+        return git(root, "log", *words, "--", *paths)
 
 
 def history(root: Path, everywhere: bool = False) -> Iterator[tuple[str, str]]:

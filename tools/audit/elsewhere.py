@@ -8,6 +8,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import INBOX, PINS, WITHDRAWN_PINS
 from tools.audit.check_record import covered
+from tools.audit.dvc_cache import cache_folders, stored
 from tools.audit.dvc_lock import git
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
@@ -17,7 +18,7 @@ from tools.predict import films as predicted
 from tools.temporary import temporary_folders
 
 QUEUED = "refs/exps/celery/stash"  # where DVC keeps experiments that are queued or run
-UNREAD = (".git", ".venv", ".dvc")  # of the project's folders, where a user's own files are looked for
+UNREAD = (".git", ".venv")  # of the project's folders, where files of users are looked for
 
 
 def elsewhere(root: Path, files: PatientFiles) -> list[str]:
@@ -25,11 +26,13 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     below the project or linked there, of the patient's predictions, and of clones of the project with such files.
     """
     found, words = {path for path in files.behind if path.exists()}, files.words
-    kept = [root / PINS, root / INBOX, root / inbox_of(root)]
-    users, closed = users_files(root, kept, files.outs)
-    for path in users:
+    kept = [root / PINS, root / INBOX, root / inbox_of(root), *(path.parents[1] for path in cache_folders(root))]
+    users, closed = users_files(root, kept)
+    for path in sorted(users - set(files.here)):
+        name = path.relative_to(root)
+        is_own = not is_written(name.as_posix(), files.outs)  # else the withdrawal removes what names the patient
         try:
-            if names_or_shows(files.images, words, path, path.relative_to(root)) or is_copy(path, files.hashes):
+            if (is_own and names_or_shows(files.images, words, path, name)) or is_copy(path, files.hashes):
                 found.add(path)
             elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
                 found |= set(of_prediction(path.parent, root))
@@ -39,7 +42,18 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     for folder in temporary_folders():
         if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in folder.rglob("*")):
             outside.append(str(folder))
-    return [*sorted(below(root, path) for path in found), *outside]
+    return [*sorted(below(root, path) for path in found), *outside, *tracked(root, files)]
+
+
+def tracked(root: Path, files: PatientFiles) -> Iterator[str]:
+    """What users track with DVC beside the pipeline that names or shows the patient, and folders whose list is away."""
+    words = files.words
+    for md5, paths in sorted(files.users.items(), key=lambda item: sorted(item[1])):
+        path, content = min(paths), stored(root, md5)
+        if md5.endswith(".dir") and not content.is_file():
+            yield f"{path} (DVC tracks it, and this cache lacks its list: look for yourself)"
+        elif names_or_shows(files.images, words, content, Path(path)) or is_copy(content, files.hashes):
+            yield f"{path} (DVC tracks it: in its cache and remotes, too)"
 
 
 def queued(root: Path, patients: set[str]) -> list[str]:
@@ -72,7 +86,8 @@ def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bo
         path: of the file.
         name: its path from the folder that is looked through.
     """
-    return any(is_film(part, images) for part in name.parts) or words.stand_in(path, name.as_posix())
+    stands_in_name = words.pattern.search(name.as_posix().encode(errors="replace"))
+    return bool(stands_in_name) or any(is_film(part, images) for part in name.parts) or words.stand_in(path, str(name))
 
 
 def is_copy(path: Path, hashes: set[str]) -> bool:
@@ -103,26 +118,28 @@ def of_prediction(folder: Path, root: Path) -> Iterator[Path]:
         yield from (above / name for name in names if (above / name).is_file())
 
 
-def users_files(root: Path, kept: list[Path], outs: set[str]) -> tuple[list[Path], list[Path]]:
-    """Files below the project that neither it nor DVC wrote, and those behind links to folders, wherever these are.
+def users_files(root: Path, kept: list[Path]) -> tuple[set[Path], list[Path]]:
+    """Files below the project, and those behind links to folders, wherever these are.
 
     Args:
         root: of the project.
-        kept: folders of sources, and of the record of withdrawals, which are left out.
-        outs: paths of outputs.
+        kept: folders of sources, of the record of withdrawals, and of DVC's cache, which are left out.
     Returns:
         These files, and folders that cannot be opened.
     """
-    users = list[Path]()
-    found, closed = look_below(root)
-    for path in found:
-        name = path.relative_to(root).as_posix()
-        if any(map(path.is_relative_to, kept)) or name.startswith((".git/", ".venv/")):
+    users, closed, seen, todo = set[Path](), list[Path](), set[Path](), [root]
+    while todo:
+        folder = todo.pop()
+        if folder.resolve() in seen:  # links can lead in circles
             continue
-        if path.is_symlink() and path.is_dir():
-            behind, shut = look_below(path)
-            users += [file for file in behind if not file.is_dir()]
-            closed += shut
-        elif not covered(name, UNREAD) and not is_written(name, outs) and not path.is_dir():
-            users.append(path)
+        seen.add(folder.resolve())
+        found, shut = look_below(folder)
+        closed += shut
+        for path in found:
+            if any(map(path.is_relative_to, kept)) or covered(path.relative_to(root).as_posix(), UNREAD):
+                continue
+            if not path.is_dir():
+                users.add(path)
+            elif path.is_symlink():
+                todo.append(path)
     return users, closed

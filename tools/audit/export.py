@@ -35,6 +35,7 @@ from stages.common.data.tables import COMPARISON, SPLIT
 from tools.audit.check_code import LINK, mode_and_blob
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import commit_files
+from stages.report.public_params import public_params, public_path
 from tools.audit.compare import changed_since
 from tools.audit.dvc_lock import LOCK, Stage, git, lookup
 from tools.audit.own_output import json_of, require_own_output
@@ -164,7 +165,9 @@ def ro_crate(project: Project) -> str:
     actions, parts = [], [workflow]
     for stage in project.lock.stages.values():
         action = crate.entity(f"#{stage.name}", "CreateAction", name=stage.name, description=stage.command)
-        inputs, outputs = ([crate.thing(*item) for item in paths.items()] for paths in (stage.deps, stage.outs))
+        inputs, outputs = (
+            [crate.thing(public_path(path), md5) for path, md5 in paths.items()] for paths in (stage.deps, stage.outs)
+        )
         action["instrument"], action["result"] = workflow, outputs
         action["object"] = inputs + params_of(crate, stage) + (films_of(crate, project) if stage.name == INGEST else [])
         actions.append(action)
@@ -223,7 +226,7 @@ def params_of(crate: Crate, stage: Stage) -> list[ContextEntity]:
     """Params of a stage as property values."""
     return [
         crate.entity(f"#{stage.name}/{key}", "PropertyValue", name=key, value=json.dumps(value))
-        for key, value in stage.params.items()
+        for key, value in public_params(stage.params).items()
     ]
 
 
@@ -236,7 +239,7 @@ def prov(project: Project) -> str:
     for stage in project.lock.stages.values():
         activity = document.activity(stage.name, other_attributes={"prov:label": stage.command})
         for path, md5 in stage.deps.items():
-            document.used(activity, document.entity(path, {"prov:value": f"md5:{md5}"}))
+            document.used(activity, document.entity(public_path(path), {"prov:value": f"md5:{md5}"}))
         for path, md5 in stage.outs.items():
             document.wasGeneratedBy(document.entity(path, {"prov:value": f"md5:{md5}"}), activity)
         for name, licences, count in project.sources if stage.name == INGEST else ():

@@ -38,12 +38,14 @@ from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, without_suffix
 from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import read_withdrawn
+from tools.audit.check_files import BY_COMMANDS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, file_md5, listing, site_cache, stored
 from tools.audit.dvc_lock import experiments, lookup
 from tools.audit.folders import all_below
 from tools.audit.remotes import bring_records
 from tools.audit.trace import Project
+from tools.audit.users_data import users_objects, users_outputs
 from tools.audit.versions import Version, cached_rows, table_rows, versions_of
 from tools.audit.words import Words
 
@@ -67,9 +69,10 @@ class PatientFiles:
     this patient only. pages: of cached tables and pages that show or name the patient among others. keys: of the
     manifests among them. shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay.
     models: of those that were trained on data with the patient. commits: that hold any of it. unknown: those whose
-    manifest is not in this cache. listed: md5 of all objects of all versions. unlisted: the other cached files.
-    of_no_version: what remotes have beside the versions that are known here. here: files outside of the cache. behind:
-    what links among them lead to, which stays. outs: paths of the outputs of all versions.
+    manifest is not in this cache. listed: md5 of all objects of all versions. users: paths, by md5, of what users track
+    with DVC beside the pipeline. unlisted: the other cached files. of_no_version: what remotes have beside the versions
+    that are known here. here: files outside of the cache. behind: what links among them lead to, which stays. outs:
+    paths of the outputs of all versions.
     """
 
     patients: set[str] = field(default_factory=set)
@@ -85,6 +88,7 @@ class PatientFiles:
     commits: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
+    users: dict[str, set[str]] = field(default_factory=dict)
     unlisted: list[Path] = field(default_factory=list)
     of_no_version: list[str] = field(default_factory=list)
     here: list[Path] = field(default_factory=list)
@@ -189,7 +193,8 @@ def patients_called(films: list[dict[str, str]], what: str) -> set[str]:
 
 def names_of(row: dict[str, str]) -> tuple[str, ...]:
     """The words by which a user can name a film of the manifest."""
-    return row["patient_id"], row["image_id"], row["sha256"], row["source_file"] or row["image_id"]
+    file = row["source_file"] or row["image_id"]
+    return row["patient_id"], row["image_id"], row["sha256"], file, PurePosixPath(file).name
 
 
 def other_pseudonyms(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
@@ -243,6 +248,9 @@ def collected(
         find_here(root, files, others)
     for md5 in others & files.objects.keys():  # an empty mask is the same file for many films
         files.shared[md5] = files.objects.pop(md5)
+    for own in (files.objects, files.pages, files.keys):
+        for md5 in files.users.keys() & own.keys():
+            files.shared[md5] = own.pop(md5)
     return files
 
 
@@ -295,6 +303,8 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
         files: receives what names the patient, and the rest as `listed` and `unlisted`.
     """
     words, of_others = files.words, Words(files.patients)
+    files.users = users_objects(root, users_outputs(root))
+    files.listed |= files.users.keys()
     for version in versions:
         for md5 in version.outs.values():
             files.listed |= {md5, *(listing(root, md5) or {}).values()} if md5.endswith(".dir") else {md5}
@@ -352,7 +362,7 @@ def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
 
     Args:
         root: of the project.
-        outs: paths of outputs; what else lies in `data` is a user's.
+        outs: paths of outputs; what else lies beside them is a user's.
     """
     kept = [root / PINS, root / INBOX, root / inbox_of(root)]
     places, notes = [root / name for name in WRITTEN], site_cache(root)
@@ -365,9 +375,9 @@ def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
 
 
 def is_written(name: str, outs: set[str]) -> bool:
-    """Whether this project or DVC wrote a file, by its path from the root; in `data` users have files of their own."""
-    if name.startswith(f"{RAW.parent}/"):
-        return covered(finished_name(name), outs)
+    """Whether this project or DVC wrote a file, by its path from the root; beside outputs users have their own."""
+    if name.startswith(tuple(f"{folder}/" for folder in (RAW.parent, MODELS, REPORTS))):
+        return covered(finished_name(name), {*outs, *BY_COMMANDS, *PAGES})
     return covered(name, WRITTEN) or name.startswith(".dvc/")
 
 

@@ -15,6 +15,7 @@ from stages.common.data.tables import MANIFEST
 from tools.audit.dvc_cache import all_objects, cache_folder, listing, stored
 from tools.audit.dvc_lock import Lock, history, read_stage
 from tools.audit.trace import Project
+from tools.audit.users_data import users_outputs
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def versions_of(project: Project) -> list[Version]:
     ]
     versions = [Version(name, lock.hashes, lock.hashes.get(raw, "")) for name, lock in locks]
     versions += remembered_runs(project.root)
-    listed = {md5 for version in versions for md5 in version.outs.values()}
+    listed = {md5 for version in versions for md5 in version.outs.values()} | users_outputs(project.root).keys()
     for md5, path in all_objects(project.root):
         own = path.is_relative_to(project.root)  # else the cache may hold folders of other projects
         if md5.endswith(".dir") and md5 not in listed:

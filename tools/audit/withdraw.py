@@ -71,7 +71,7 @@ def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]
     """
     lists = {}
     for md5, path in all_objects(root):
-        if md5 not in files.listed and not path.is_relative_to(root):
+        if md5 in files.users or (md5 not in files.listed and not path.is_relative_to(root)):
             continue
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
         own = {name for name, content in inside.items() if is_film(name, files.images) and content in files.shared}

@@ -32,7 +32,7 @@ from stages.ingest.annotations.text_file import text_of
 from stages.ingest.annotations.via import read_via
 from stages.ingest.annotations.voc import read_voc
 from stages.ingest.annotations.yolo import read_yolo
-from stages.ingest.file_access import FileAccess, printable
+from stages.ingest.file_access import FileAccess
 from stages.ingest.params import AnnotatedSource, Format
 from stages.ingest.problems import Problem, Unreadable
 
@@ -360,7 +360,8 @@ def class_names(files: FileAccess, format_: Format) -> tuple[list[str], dict[str
         if any(named.get(key, label) != label for key, label in names.items()):
             raise UserError(
                 f"{files.label or 'the inbox'}: expected one list of the names of classes, found "
-                f"{printable(found[0])} and {printable(name)}, which differ; correct one, or take it out with `exclude`"
+                f"{files.called(found[0])} and {files.called(name)}, which differ; correct one, or take it out with "
+                "`exclude`"
             )
         found += [name] if names else []
         named |= names
@@ -412,6 +413,6 @@ def refuse_pose(files: FileAccess) -> None:
     for name in files.names():
         if "kpt_shape" in data_yaml(files, name):
             raise UserError(
-                f"{printable(PurePosixPath(name).name)}: expected YOLO labels of boxes or polygons, found `kpt_shape`, "
-                "which says that they are key points (YOLO pose); export detection or segmentation labels"
+                f"{files.called(name)}: expected YOLO labels of boxes or polygons, found `kpt_shape`, which says that "
+                "they are key points (YOLO pose); export detection or segmentation labels"
             )

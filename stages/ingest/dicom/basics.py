@@ -1,22 +1,11 @@
 """What is told of a DICOM film, and done to one, without pydicom, which takes a quarter of a second to load."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 
 def is_dicom(head: bytes) -> bool:
     """Whether a file's first 132 bytes are those of DICOM Part 10, whatever its name."""
     return head[128:132] == b"DICM"
-
-
-def numbered(names: Iterable[str]) -> dict[str, str]:
-    """What messages and tables call the files of a hospital's export, by their names, which may hold a patient's.
-
-    Args:
-        names: of all files, sorted.
-    """
-    return {name: f"file {number} of the export (sorted by path)" for number, name in enumerate(names, start=1)}
 
 
 def flip(picture: np.ndarray, flips: tuple[bool, bool]) -> np.ndarray:

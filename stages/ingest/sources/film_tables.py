@@ -39,6 +39,9 @@ DELIMITERS = ",;\t|"
 UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "-"}
 WORKBOOKS = (".xls", ".ods", ".numbers")  # which nothing here reads
 LARGEST = 100 * 2**20  # bytes that a workbook may unpack to
+MOST_CELLS = 2_000_000  # of a sheet
+# Where a cell or a merged area of an XLSX sheet begins and ends.
+CELLS = re.compile(rb"<(?:\w+:)?(?:c|mergeCell)\b[^>]*?\br(?:ef)?=[\"']([A-Z]+\d+)(?::([A-Z]+\d+))?[\"']")
 
 
 Rows = dict[tuple[str, str], dict[str, str]]
@@ -243,16 +246,18 @@ def sheets_of(content: bytes) -> dict[str, str]:
     """The sheets of an XLSX workbook as comma-separated values, by name; merged cells have one value all.
 
     Raises:
-        Unreadable: it is none, or unpacks to more than LARGEST.
+        Unreadable: it is none, unpacks to more than LARGEST, or has a sheet of more than MOST_CELLS.
     """
     from openpyxl import load_workbook  # half a second, of which a source without a workbook has no need
 
     try:
         with ZipFile(BytesIO(content)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
+            cells_most = count_cells(archive) if unpacked <= LARGEST else 0
         sheets = {}
         with warnings.catch_warnings(action="ignore"):  # of what openpyxl leaves out, such as colours
-            book = load_workbook(BytesIO(content), data_only=True) if unpacked <= LARGEST else None
+            fits = unpacked <= LARGEST and cells_most <= MOST_CELLS
+            book = load_workbook(BytesIO(content), data_only=True) if fits else None
         for sheet in book.worksheets if book else ():
             cells = [list(row) for row in sheet.iter_rows(values_only=True)]
             for area in sheet.merged_cells.ranges:  # a patient's number beside all of its films
@@ -264,9 +269,25 @@ def sheets_of(content: bytes) -> dict[str, str]:
             sheets[sheet.title] = text.getvalue()
     except Exception:  # openpyxl raises a dozen types on files that are no workbook, or a damaged one
         raise Unreadable("an XLSX workbook", "a damaged or locked one", "save it as CSV, or remove it") from None
+    if cells_most > MOST_CELLS:
+        fix = "delete cells and merged areas far below or beside the table, or save it as CSV"
+        raise Unreadable(f"a sheet of at most {MOST_CELLS} cells", f"one of {cells_most}", fix)
     if book is None:
         raise Unreadable(f"a workbook of at most {LARGEST >> 20} MB unpacked", f"{unpacked >> 20} MB", "save it as CSV")
     return sheets
+
+
+def count_cells(archive: ZipFile) -> int:
+    """The cells of the largest sheet of an XLSX workbook, empty ones included: openpyxl makes each of them."""
+    from openpyxl.utils.cell import coordinate_to_tuple
+
+    most = 0
+    for member in archive.infolist():
+        if member.filename.startswith("xl/worksheets/"):
+            ends = {end.decode() for ends in CELLS.findall(archive.read(member)) for end in ends if end}
+            rows, columns = zip((0, 0), *map(coordinate_to_tuple, ends), strict=True)
+            most = max(most, max(rows) * max(columns))
+    return most
 
 
 def delimiter_of(text: str) -> str:

@@ -21,12 +21,12 @@ from stages.common.core.parallel import track
 from stages.ingest.account import LABELS, REFUSED, TABLES
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
 from stages.ingest.annotations.pairing import pair, with_format
-from stages.ingest.dicom.basics import is_dicom, numbered
+from stages.ingest.dicom.basics import is_dicom
 from stages.ingest.dicom.deidentify import plain_id
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import check_syntax, depth, read_header
 from stages.ingest.dicom.values import HOW_TO_FIX, multi
-from stages.ingest.file_access import Folder
+from stages.ingest.file_access import Folder, numbered
 from stages.ingest.params import Hospital, Limits
 from stages.ingest.problems import Problem, Refusal, Unreadable
 from stages.ingest.sources.film_tables import ATTRIBUTES, FilmTables, Header, patient_id, read_tables
@@ -78,7 +78,7 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
         key: makes the pseudonyms.
         pool: looks through the files.
     """
-    files = Folder(folder, limits)
+    files = Folder(folder, limits, of_hospital=True)
     names, every = files.names(), files.all_names()
     public = numbered(every)
     looks = track(pool, partial(look, files, key), names, "look through the export")

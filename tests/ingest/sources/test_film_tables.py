@@ -8,6 +8,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pandas as pd
 import pytest
 from openpyxl import load_workbook
+from openpyxl.worksheet.cell_range import CellRange
 
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.film_tables import LARGEST, FilmTables, patient_id, read_tables, table_rows
@@ -111,6 +112,19 @@ def test_a_cell_that_is_merged_over_films_is_the_patient_of_all(tmp_path: Path) 
     book["a"].merge_cells("A2:A3")
     book.save(tmp_path / "t.xlsx")
     assert patients(in_workbook((tmp_path / "t.xlsx").read_bytes())) == dict.fromkeys(FILMS, "7")
+
+
+@pytest.mark.parametrize(("cell", "area"), [("A1048576", ""), ("XFD200", ""), ("", "D4:CV1048576")])
+def test_a_sheet_whose_cells_would_fill_the_memory_is_refused(cell: str, area: str, tmp_path: Path) -> None:
+    """A cell with a format alone, or a merged area, makes a library write out all empty ones before it."""
+    book = load_workbook(BytesIO(workbook({"a": [["patient", "image"], [7, "p_01"]]})))
+    if cell:
+        book["a"][cell] = " "
+    else:  # as a file has it, without the cells that openpyxl would make of it
+        book["a"].merged_cells.ranges.add(CellRange(area))
+    book.save(tmp_path / "t.xlsx")
+    [(_, problem)] = in_workbook((tmp_path / "t.xlsx").read_bytes()).problems
+    assert problem.expected == "a sheet of at most 2000000 cells"
 
 
 @pytest.mark.parametrize("cell", ["12", "012", "12.0", "12.png", "x/12"])

@@ -444,6 +444,24 @@ def test_tables_of_a_hospital_without_patients_are_left_out(inbox: Path) -> None
     assert "DOE" not in QUALITY.read_text() + (RAW / "manifest.csv").read_text()
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"DOE_JANE.yaml": "kpt_shape: [2, 2]\n"},
+        {"DOE_JANE.yaml": "names: [a]\n", "DOE/classes.txt": "b\n"},
+    ],
+    ids=["key points", "classes that differ"],
+)
+def test_files_of_labels_that_cannot_be_read_are_called_by_their_numbers(files: dict[str, str], inbox: Path) -> None:
+    """Their names may be a patient's."""
+    bring(inbox, "DOE/1", 1)
+    for name, content in files.items():
+        (inbox / name).write_text(content)
+    with pytest.raises(UserError, match=r"file \d of the export") as failed:
+        main(settings({"annotations": "yolo"}))
+    assert "DOE" not in str(failed.value)
+
+
 def test_a_patient_of_a_table_who_withdrew_is_left_out(inbox: Path) -> None:
     bring(inbox, "DOE/1", 1, change=nobody())
     bring(inbox, "DOE/2", 2)
