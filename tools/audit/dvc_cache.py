@@ -102,6 +102,16 @@ def all_objects(root: Path) -> list[tuple[str, Path]]:
     return [(path.parent.name + path.name, path) for path in paths]
 
 
+def is_own(root: Path, path: Path) -> bool:
+    """Whether an object lies in a cache of this project alone; one outside of it may be shared, also behind a link."""
+    return lies_in(root, path.parents[1])
+
+
+@cache
+def lies_in(root: Path, folder: Path) -> bool:
+    return folder.resolve().is_relative_to(root.resolve())
+
+
 def site_cache(root: Path) -> Path:
     """Where DVC keeps what it knows of this project's files, names included; it is made again when it is gone."""
     from dvc.repo import Repo  # half a second, of which a trace has no need

@@ -50,8 +50,9 @@ def tracked(root: Path, files: PatientFiles) -> Iterator[str]:
     words = files.words
     for md5, paths in sorted(files.users.items(), key=lambda item: sorted(item[1])):
         path, content = min(paths), stored(root, md5)
-        if md5.endswith(".dir") and not content.is_file():
-            yield f"{path} (DVC tracks it, and this cache lacks its list: look for yourself)"
+        if md5.endswith(".dir"):  # its files are listed by themselves
+            if not content.is_file():
+                yield f"{path} (DVC tracks it, and this cache lacks its list: look for yourself)"
         elif names_or_shows(files.images, words, content, Path(path)) or is_copy(content, files.hashes):
             yield f"{path} (DVC tracks it: in its cache and remotes, too)"
 

@@ -8,6 +8,7 @@ runs left behind. Rows live in tables, pages and logs. Weights were fitted to it
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,7 +41,7 @@ from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.check_files import BY_COMMANDS
 from tools.audit.check_record import covered
-from tools.audit.dvc_cache import all_objects, file_md5, listing, site_cache, stored
+from tools.audit.dvc_cache import all_objects, file_md5, is_own, listing, site_cache, stored
 from tools.audit.dvc_lock import experiments, lookup
 from tools.audit.folders import all_below
 from tools.audit.remotes import bring_records
@@ -240,9 +241,10 @@ def collected(
         files.outs |= version.outs.keys()
         if version.name and version.raw not in images:
             files.unknown.append(version.name)
-        if version.name and images.get(version.raw):
+        own = {out: images.get(version.raws.get(out, ""), files.images) for out in version.outs}
+        if version.name and any(images.get(raw) for raw in (version.raw, *version.raws.values())):
             files.commits.append(version.name)
-        collect(root, version, images.get(version.raw, files.images), files, others)
+        collect(root, version, own, files, others)
     if patients:
         search_unlisted(root, versions, files)
         find_here(root, files, others)
@@ -254,18 +256,19 @@ def collected(
     return files
 
 
-def collect(root: Path, version: Version, images: set[str], files: PatientFiles, others: set[str]) -> None:
+def collect(root: Path, version: Version, own: dict[str, set[str]], files: PatientFiles, others: set[str]) -> None:
     """Add what one version has.
 
     Args:
         root: of the project.
         version: whose outputs are looked through.
-        images: the patient's, in this version.
+        own: ids of the patient's films in each output.
         files: receives what is the patient's.
         others: receives the md5 of what is not.
     """
-    words = Words(images | files.patients | files.sources)
     for out, md5 in version.outs.items():
+        images = own[out]
+        words = words_of(frozenset(images | files.patients | files.sources))
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {"": md5}
         for name, content in inside.items():
             path = f"{out}/{name}".rstrip("/")
@@ -279,6 +282,11 @@ def collect(root: Path, version: Version, images: set[str], files: PatientFiles,
                 others.add(content)
         if images and out.startswith(f"{MODELS}/"):
             files.models[md5] = out
+
+
+@lru_cache(maxsize=64)
+def words_of(words: frozenset[str]) -> Words:
+    return Words(words)
 
 
 def is_film(name: str, images: set[str]) -> bool:
@@ -309,7 +317,7 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
         for md5 in version.outs.values():
             files.listed |= {md5, *(listing(root, md5) or {}).values()} if md5.endswith(".dir") else {md5}
     for md5, path in all_objects(root):
-        if md5 not in files.listed and (words if path.is_relative_to(root) else of_others).stand_in(path):
+        if md5 not in files.listed and (words if is_own(root, path) else of_others).stand_in(path):
             files.pages.setdefault(md5, set()).add("in no list of the cache")
         elif md5 not in files.listed:
             files.unlisted.append(path)
@@ -338,7 +346,7 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
             files.here.append(path)
             if path.is_file() and (md5 := file_md5(path)) not in others and stored(root, md5).is_file():
                 files.objects.setdefault(md5, set()).add(below(root, path))
-        elif shows_many(PurePosixPath(name)) or words.stand_in(path, name):
+        elif shows_many(PurePosixPath(name)) or (path.suffix != ".py" and words.stand_in(path, name)):
             files.here.append(path)
     cached = {path.resolve() for _, path in all_objects(root)}
     files.behind = {path.resolve() for path in files.here if path.is_symlink() and path.is_file()} - cached
@@ -375,7 +383,9 @@ def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
 
 
 def is_written(name: str, outs: set[str]) -> bool:
-    """Whether this project or DVC wrote a file, by its path from the root; beside outputs users have their own."""
+    """Whether this project, DVC or MLflow wrote a file, by its path from the root; beside outputs users have theirs."""
+    if name.startswith("mlruns/"):
+        return "/artifacts/" in name
     if name.startswith(tuple(f"{folder}/" for folder in (RAW.parent, MODELS, REPORTS))):
         return covered(finished_name(name), {*outs, *BY_COMMANDS, *PAGES})
     return covered(name, WRITTEN) or name.startswith(".dvc/")

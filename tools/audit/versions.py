@@ -12,8 +12,8 @@ from ruamel.yaml.error import YAMLError
 from stages.common.core.errors import UserError
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
-from tools.audit.dvc_cache import all_objects, cache_folder, listing, stored
-from tools.audit.dvc_lock import Lock, history, read_stage
+from tools.audit.dvc_cache import all_objects, cache_folder, is_own, joined_md5, listing, stored
+from tools.audit.dvc_lock import Lock, Stage, history, read_stage
 from tools.audit.trace import Project
 from tools.audit.users_data import users_outputs
 
@@ -22,13 +22,14 @@ from tools.audit.users_data import users_outputs
 class Version:
     """Outputs that belong together.
 
-    name: `workspace` or a commit; blank where nothing was committed. outs: md5 by path. raw: md5 of the data/raw that
-    they were made from; blank where that is not known.
+    name: `workspace` or a commit; blank where nothing was committed. outs: md5 by path. raw: md5 of its data/raw; blank
+    where that is not known. raws: of the data/raw that each output was made from, which can be an older one.
     """
 
     name: str
     outs: dict[str, str]
     raw: str
+    raws: dict[str, str]
 
 
 def versions_of(project: Project) -> list[Version]:
@@ -38,17 +39,52 @@ def versions_of(project: Project) -> list[Version]:
         ("workspace", project.lock),
         *((name, lock_of(text)) for name, text in history(project.root, everywhere=True)),
     ]
-    versions = [Version(name, lock.hashes, lock.hashes.get(raw, "")) for name, lock in locks]
+    versions = [
+        Version(name, lock.hashes, lock.hashes.get(raw, ""), raws_of(project.root, lock)) for name, lock in locks
+    ]
     versions += remembered_runs(project.root)
     listed = {md5 for version in versions for md5 in version.outs.values()} | users_outputs(project.root).keys()
     for md5, path in all_objects(project.root):
-        own = path.is_relative_to(project.root)  # else the cache may hold folders of other projects
+        own = is_own(project.root, path)  # else the cache may hold folders of other projects
         if md5.endswith(".dir") and md5 not in listed:
             if MANIFEST.name in (listing(project.root, md5) or {}):
-                versions.append(Version("", {raw: md5}, md5))
+                versions.append(Version("", {raw: md5}, md5, {raw: md5}))
             elif own:
-                versions.append(Version("", {"a folder that nothing refers to": md5}, ""))
+                versions.append(Version("", {"a folder that nothing refers to": md5}, "", {}))
     return versions
+
+
+def raws_of(root: Path, lock: Lock) -> dict[str, str]:
+    """md5 of the data/raw that each output was made from, by the records of the stages between; blank where unknown.
+
+    A stage that was not run again since another one wrote anew what it reads keeps an older data/raw.
+    """
+    found = {str(RAW): lock.hashes.get(str(RAW), "")}
+    for stage in lock.stages.values():  # DVC writes the stages in any order
+        trace_raw(root, lock, stage, found)
+    return found
+
+
+def trace_raw(root: Path, lock: Lock, stage: Stage, found: dict[str, str]) -> str:
+    """The data/raw of a stage's outputs, which are entered in `found`."""
+    if known := {found[out] for out in stage.outs if out in found}:
+        found |= dict.fromkeys(stage.outs, raw := known.pop())
+        return raw
+    found |= dict.fromkeys(stage.outs, "")  # a circle, which DVC refuses, ends here
+    raws = set[str]()
+    for path, md5 in stage.data.items():
+        inside = {out: of for out, of in lock.hashes.items() if out.startswith(f"{path}/")}
+        if path == str(RAW):
+            raws.add(md5)
+        elif path in lock.makers and lock.hashes[path] == md5:
+            raws.add(trace_raw(root, lock, lock.makers[path], found))
+        elif inside and joined_md5(root, path, inside) == md5:
+            raws |= {trace_raw(root, lock, lock.makers[out], found) for out in inside}
+        elif path in lock.makers or inside:
+            raws.add("")  # made by a run of which the lock says nothing more
+    raw = raws.pop() if len(raws) == 1 else ""
+    found |= dict.fromkeys(stage.outs, raw)
+    return raw
 
 
 def lock_of(text: str) -> Lock:
@@ -66,8 +102,8 @@ def remembered_runs(root: Path) -> Iterator[Version]:
             stage = read_stage("", YAML(typ="safe").load(path.read_text()))
         except (YAMLError, OSError, KeyError, TypeError, AttributeError):  # half a file of a run that was killed
             continue
-        known = stage.deps | stage.outs
-        yield Version("", stage.outs, known.get(str(RAW), ""))
+        raw = (stage.deps | stage.outs).get(str(RAW), "")
+        yield Version("", stage.outs, raw, dict.fromkeys(stage.outs, raw))
 
 
 def cached_rows(root: Path, folder: str) -> list[dict[str, str]] | None:

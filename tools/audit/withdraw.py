@@ -12,7 +12,7 @@ from stages.common.data.layout import (
 )
 from stages.common.data.tables import WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
-from tools.audit.dvc_cache import all_objects, folder_list, listing, object_path
+from tools.audit.dvc_cache import all_objects, folder_list, is_own, listing, object_path
 from tools.audit.dvc_lock import lookup
 from tools.audit.erase import erase_all, remove
 from tools.audit.patient_files import (
@@ -71,7 +71,7 @@ def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]
     """
     lists = {}
     for md5, path in all_objects(root):
-        if md5 in files.users or (md5 not in files.listed and not path.is_relative_to(root)):
+        if md5 in files.users or (md5 not in files.listed and not is_own(root, path)):
             continue
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
         own = {name for name, content in inside.items() if is_film(name, files.images) and content in files.shared}

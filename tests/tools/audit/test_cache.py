@@ -803,3 +803,86 @@ def test_words_are_found_as_words(tmp_path: Path) -> None:
         text.write_text(content)
         assert words.stand_in(text) == (content in named), content
     assert not Words(set()).stand_in(text)
+
+
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_what_users_track_with_dvc_is_named_and_stays(link: str, ward: Path, tmp_path: Path) -> None:
+    """A table of all patients, and a film of another data set that has the name of this one, are not the pipeline's."""
+    remote = tmp_path / "remote"
+    run(ward, "dvc", "remote", "add", "-d", "store", str(remote))
+    run(ward, "dvc", "config", "cache.type", link)
+    (ward / "ages.csv").write_text("patient,age\nscan,44\nscan.2,51\n")
+    (ward / "other").mkdir()
+    (ward / "other/scan.png").write_bytes(b"pixels of another film")
+    run(ward, "dvc", "add", "ages.csv", "other")
+    commit(ward)
+    (ward / "ages.csv").unlink()
+    (ward / "ages.csv").write_text("patient,age\nscan.2,51\n")  # the former version is in a commit alone
+    run(ward, "dvc", "add", "ages.csv")
+    commit(ward)
+    run(ward, "dvc", "push", "--all-commits")
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    tracked = "(DVC tracks it: in its cache and remotes, too)"
+    assert elsewhere(ward, files) == ["other/scan.png", f"ages.csv {tracked}", f"other/scan.png {tracked}"]
+    assert (ward / "other/scan.png").read_bytes() == b"pixels of another film"
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "-q", str(ward), str(clone))
+    use_own_site_cache(clone)
+    run(clone, "dvc", "pull", "ages.csv.dvc", "other.dvc")
+    run(clone, "git", "checkout", "-q", "HEAD~1")
+    run(clone, "dvc", "pull", "ages.csv.dvc")
+    assert (clone / "ages.csv").read_text() == "patient,age\nscan,44\nscan.2,51\n"
+
+
+def test_users_files_beside_outputs_and_code_of_logged_models_stay_and_are_named(ward: Path) -> None:
+    """A film called `wrist` would have taken every module with that word."""
+    named = {
+        "reports/thesis/chapter.md": b"Figure 3 shows scan, which is a hard one",
+        "reports/talk/figure1.png": FILM,
+        "models/notes.md": b"scan",
+        "mlruns/mine/book.txt": b"scan",
+        ".checkpoints/copy": FILM,
+        ".dvc/figure": FILM,
+        f"studies/{GONE}/film.tif": b"a name of the folder",
+        "notes/scan/zoom.tif": b"a name of the folder",
+    }
+    code = {"mlruns/1/r/artifacts/code/stages/x.py": b"scan = 1", "reports/thesis/scan.2.md": b"another"}
+    for name, content in (named | code).items():
+        (ward / name).parent.mkdir(parents=True, exist_ok=True)
+        (ward / name).write_bytes(content)
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert all((ward / name).is_file() for name in named | code)
+    assert elsewhere(ward, files) == sorted(named)
+
+
+def test_films_behind_links_to_folders_with_links_are_named(ward: Path, tmp_path: Path) -> None:
+    near, far = tmp_path / "near", tmp_path / "far"
+    near.mkdir()
+    far.mkdir()
+    (far / "figure").write_bytes(FILM)
+    (near / "more").symlink_to(far)
+    (near / "round").symlink_to(ward)
+    (ward / "disk").symlink_to(near)
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert elsewhere(ward, files) == ["disk/more/figure"]
+
+
+def test_pictures_of_an_older_version_of_the_data_go_too(ward: Path) -> None:
+    """The hospital takes the film out of the inbox, `ingest` alone runs, and then the patient is withdrawn."""
+    (ward / "inbox/films/images/scan.png").unlink()
+    (ward / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\nscan.2,{STAYS},2,b\n")
+    run(ward, "dvc", "repro", "-s", "ingest")
+    assert held(ward, FILM)
+    files, _ = withdraw(Project(ward), GONE, date(2026, 1, 2))
+    assert files.shared == {}
+    assert held(ward, FILM) == []
+
+
+def test_a_link_to_a_cache_that_projects_share_is_no_cache_of_ones_own(ward: Path, tmp_path: Path) -> None:
+    shutil.move(ward / ".dvc/cache", tmp_path / "shared")
+    (ward / ".dvc/cache").symlink_to(tmp_path / "shared")
+    of_another = tmp_path / "shared/files/md5/ab/cdef0123456789abcdef0123456789"
+    of_another.parent.mkdir(exist_ok=True)
+    of_another.write_text("image_id\nscan\n")
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert of_another.is_file()
