@@ -30,9 +30,9 @@ $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	  || { echo "uv cannot install the packages ($$(tail -n 1 $(VENV)/uv.log)); pip takes over"; \
 	       $(PIP) --no-deps --requirement requirements-dev.lock 2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }; }
 	@$(PIP) --no-deps --no-build-isolation --editable .
-	@$(VENV)/bin/python scripts/stage_locks.py
-	@$(VENV)/bin/python scripts/site_cache.py
-	@$(VENV)/bin/python scripts/plots_page.py
+	@$(VENV)/bin/python -P scripts/stage_locks.py
+	@$(VENV)/bin/python -P scripts/site_cache.py
+	@$(VENV)/bin/python -P scripts/plots_page.py
 	@touch $@
 
 repro: $(READY) ## run the pipeline and print the comparison
@@ -66,13 +66,13 @@ $(VENV)/bin/uv:
 	@$(MAKE) --no-print-directory setup
 
 locks: $(READY) ## pin the libraries of each stage after a change of imports
-	@python scripts/stage_locks.py
+	@python -P scripts/stage_locks.py
 
 reference: $(READY) ## write comments, schema and docs page of params.yaml from the models
-	@python scripts/params_reference.py
+	@python -P scripts/params_reference.py
 
 readme: $(READY) ## put the table and the picture of the last run into README.md
-	@python scripts/readme.py
+	@python -P scripts/readme.py
 
 clean: ## remove .venv, caches and checkpoints; outputs and the DVC cache stay
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .checkpoints build *.egg-info

@@ -54,6 +54,8 @@ READ_AT_THE_ROOT = {  # by programs that nobody told to
 SUFFIXES = tuple(all_suffixes())
 LIBRARY = re.compile(r".+\.so(\.\d[\w.]*)?")  # the name of one that programs load, such as libc.so.6
 BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
+# Byte code of a source, of any Python and level of optimisation, also half-written.
+CACHED = re.compile(r"\w+\.\w+-\w+(\.opt-\w+)?\.pyc(\.\d+)?")
 METADATA = (".dist-info", "egg-info")  # `EGG-INFO` counts in a folder that is called x.egg
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 LINK = "120000"  # git's mode
@@ -75,25 +77,14 @@ def check_code(project: Project, check: Check) -> None:
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     if repository_of(top) != repository_of(root):
         check.add("git", "mismatch", f"core.worktree says that the repository's files lie in {top}; unset it")
-    for path in further_pipelines(root):
-        check.add(path, "extra", "DVC takes stages, metrics and plots from it beside those of dvc.yaml; remove it")
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
-    for path in shadows(root):
-        check.add(path, "extra", "it could be loaded in place of a library; move it into `scripts`, or remove it")
-    for path in (name for name in READ_AT_THE_ROOT if (root / name).exists()):
-        check.add(path, "extra", f"{READ_AT_THE_ROOT[path]}; remove it")
-    for path in plugins(root):
-        check.add(path, "extra", "libraries would run code that it names as their plugin; remove it")
-    for path in false_versions(root):
-        check.add(path, "extra", "it says which version of a package is installed, and no package is; remove it")
+    for path, message in foreign_code(root, tracked):
+        check.add(path, "extra", message)
     for path in linked_folders(root, tracked):
         check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
     for path in filter(check.whole, unlisted(root, tracked)):
         check.add(path, "extra", "no commit has it, and .gitignore does not list it; commit it, or move it elsewhere")
-    for path in tracked:
-        if path.startswith(tuple(f"{folder}/" for folder in CODE)) and path.endswith(BINARY):
-            check.add(path, "extra", "Python would run it, and nobody can read it; remove it")
     has_modes = keeps_modes(root)
     for path, (mode, blob) in tracked.items():
         here = mode_and_blob(root / path, blob)
@@ -105,6 +96,28 @@ def check_code(project: Project, check: Check) -> None:
             continue  # named by another check
         elif here[1] != blob or (here[0] != mode and (has_modes or here[0] == LINK)):
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
+
+
+def foreign_code(root: Path, tracked: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What programs would run beside the pipeline's own code, committed or not, each with a sentence.
+
+    Args:
+        root: of the project.
+        tracked: paths of the commit's files.
+    """
+    for path in further_pipelines(root):
+        yield path, "DVC takes stages, metrics and plots from it beside those of dvc.yaml; remove it"
+    for path in shadows(root):
+        yield path, "it could be loaded in place of a library; move it into `scripts`, or remove it"
+    for path in (name for name in READ_AT_THE_ROOT if (root / name).exists()):
+        yield path, f"{READ_AT_THE_ROOT[path]}; remove it"
+    for path in plugins(root):
+        yield path, "libraries would run code that it names as their plugin; remove it"
+    for path in false_versions(root):
+        yield path, "it says which version of a package is installed, and no package is; remove it"
+    for path in tracked:
+        if path.startswith(tuple(f"{folder}/" for folder in CODE)) and path.endswith(BINARY):
+            yield path, "Python would run it, and nobody can read it; remove it"
 
 
 def keeps_modes(root: Path) -> bool:
@@ -186,14 +199,12 @@ def belongs_to_code(place: Path, name: str) -> bool:
 
     A page's template runs what it says, and Jinja takes one beside the code before one that all pages share.
 
-    Byte code has two dots in its name in `__pycache__`, where Python looks for what a source compiles to; a module
-    without them can be imported from there as from any folder.
+    In `__pycache__` Python looks for what a source compiles to by a name of its own form; whatever else lies there can
+    be imported as from any folder.
     """
     if not place.parts or place.parts[0] not in CODE:
         return False
-    if "__pycache__" in place.parts:
-        return name.endswith(SUFFIXES) and name.count(".") == 1
-    return True
+    return "__pycache__" not in place.parts or not CACHED.fullmatch(name)
 
 
 def shadows(root: Path) -> Iterator[str]:

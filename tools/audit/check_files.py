@@ -5,11 +5,13 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from os.path import normpath
 from pathlib import Path
 
 from stages.common.core.errors import UserError
-from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, PINS, RAW, REPORTS, SWEEP_PAGE
-from tools.audit.check_record import covered, overlap, pipeline, tracked_inputs
+from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, INBOX, LIVE, MODELS, PARAMS, RAW, REPORTS, SWEEP_PAGE
+from tools.audit.check_code import CODE
+from tools.audit.check_record import covered, overlap
 from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import (
     MD5,
@@ -22,6 +24,7 @@ from tools.audit.dvc_cache import (
     object_path,
     size,
 )
+from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
 from tools.audit.folders import HALF_WRITTEN, PARTIAL
 from tools.audit.trace import Project
@@ -68,20 +71,17 @@ def check_alone(project: Project, check: Check, expected: dict[str, str]) -> Non
 
 
 def is_empty_inbox(project: Project, path: str, files: Collection[str]) -> bool:
-    """Whether a folder of source files has none, as in a clone, beside what the commit has.
+    """Whether a folder of source files has none, as in a clone, beside the page that says what belongs there.
 
     Args:
         project: whose stages read it.
         path: of an input, from the root.
         files: in it, by their paths from it.
     """
-    if path not in tracked_inputs(pipeline(project.root)) or path == str(PINS):
+    params = read_yaml(str(PARAMS), (project.root / PARAMS).read_text())
+    if path != normpath(lookup(params, "ingest.inbox") or INBOX) or covered(path, CODE):
         return False
-    try:
-        tracked = commit_files(project.root, "HEAD")
-    except UserError:
-        tracked = {}
-    return all(f"{path}/{name}" in tracked for name in files)
+    return set(files) <= {"README.md", ".gitignore"}
 
 
 def check_ignored(project: Project, check: Check) -> None:

@@ -4,6 +4,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from os.path import normpath
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -141,7 +142,7 @@ def overlap(path: str, other: str) -> bool:
 
 def paths(items: list[Any]) -> list[str]:
     """The paths of DVC's inputs or outputs as dvc.yaml writes them, sorted; parameters have none."""
-    return sorted(str(item.def_path) for item in items if not hasattr(item, "params"))
+    return sorted(normpath(item.def_path) for item in items if not hasattr(item, "params"))
 
 
 def check_entry(project: Project, check: Check, name: str, stage: Any) -> None:

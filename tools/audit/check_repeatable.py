@@ -5,6 +5,7 @@ git, unless somebody forces them into it.
 """
 
 from collections.abc import Collection
+from os.path import normpath
 from pathlib import Path
 
 from stages.common.core.errors import UserError
@@ -37,7 +38,8 @@ def brought_along(project: Project, tracked: Collection[str]) -> list[str]:
         tracked: paths of the commit's files, which can be gone through twice.
     """
     cache = cache_folder(project.root).parent.parent
-    moved = [cache.relative_to(project.root).as_posix()] if cache.is_relative_to(project.root) else []
+    ways = {cache, cache.resolve()}  # a path such as /proc/self/cwd leads each reader elsewhere
+    moved = [way.relative_to(project.root).as_posix() for way in ways if way.is_relative_to(project.root)]
     places = {CHECKPOINTS, CACHE, *moved, *project.lock.hashes}
     brought = {place for place in places if any(covered(path, [place]) for path in tracked)}
     of_one_machine = {path for path in tracked if path.startswith(".dvc/") and path not in OF_DVC}
@@ -51,4 +53,6 @@ def cache_elsewhere(root: Path) -> list[str]:
         root: of the project.
     """
     cache = committed_cache(root)
-    return [f"by .dvc/config the cache {cache}"] if cache and not cache.resolve().is_relative_to(root.resolve()) else []
+    if cache is None or all(way.is_relative_to(root.resolve()) for way in (Path(normpath(cache)), cache.resolve())):
+        return []
+    return [f"by .dvc/config the cache {cache}"]

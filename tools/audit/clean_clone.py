@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from configobj import ConfigObj
+
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
@@ -44,7 +46,7 @@ def clean_clone(root: Path, revision: str) -> Iterator[Path]:
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     with temporary_folder() as folder:
         clone = folder.resolve()
-        git(clone, "init", "-q")
+        git(clone, "init", "-q", f"--object-format={'sha256' if len(commit) == 64 else 'sha1'}")
         (clone / ".git/info").mkdir(exist_ok=True)
         (clone / ".git/info/attributes").write_text(AS_COMMITTED)
         with busy("verify: clones the commit"):
@@ -138,7 +140,8 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
             for path in (*sorted(inputs_and_outputs | encoders), *DOCUMENTS):
                 bring(root, clone, path)
         cache = cache_folder(root).parent.parent
-        settings = f"[core]\n    site_cache_dir = {clone / '.dvc/site-cache'}\n[cache]\n    dir = {cache}\n"
-        (clone / ".dvc/config.local").write_text(settings)
+        settings = ConfigObj()  # which quotes what must be
+        settings["core"], settings["cache"] = {"site_cache_dir": str(clone / ".dvc/site-cache")}, {"dir": str(cache)}
+        (clone / ".dvc/config.local").write_text("\n".join(settings.write()) + "\n")
         command = [sys.executable, "-c", START, "audit", "verify", *words]
         return subprocess.run(command, cwd=clone, env=environment(clone), check=False).returncode

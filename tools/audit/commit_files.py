@@ -10,6 +10,7 @@ from stages.common.core.errors import UserError
 from tools.audit.dvc_lock import commit_of, git
 
 FOLDER = "40000"  # git's mode
+MODES = (FOLDER, "100644", "100755", "120000", "160000")  # all that git writes; it reads others, such as 040000
 
 
 class DamagedObject(UserError):
@@ -98,6 +99,8 @@ def entries(tree: bytes, length: int) -> list[tuple[str, str, str]]:
     names = [name for _, name, _ in found]
     if order != sorted(set(order), key=os.fsencode) or len(set(names)) < len(names) or any(map(is_no_name, names)):
         raise DamagedObject("git: expected folders with each name once and in order, found another; clone anew")
+    if others := {mode for mode, _, _ in found}.difference(MODES):
+        raise DamagedObject(f"git: expected files and folders of the modes that it writes, found {min(others)}")
     return found
 
 

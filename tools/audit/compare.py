@@ -6,7 +6,7 @@ from stages import read_params
 from stages.common.analysis.formatting import device_in_words
 from stages.common.core.errors import first_few
 from stages.common.data.layout import PARAMS
-from tools.audit.check_code import further_pipelines
+from tools.audit.check_code import foreign_code
 from tools.audit.check_files import check_files, check_ignored
 from tools.audit.check_links import check_links
 from tools.audit.check_pipeline import check_pipeline, stage_runs
@@ -50,13 +50,15 @@ def compare(project: Project, revision: str) -> tuple[bool, str]:
     return False, f"other bytes than those of {commit}: {first.name} is the first to differ{others}. {reasons}"
 
 
-def other_pipeline(project: Project) -> list[str]:
-    """What dvc.yaml asks for beside the pipeline's own stages, and pipelines beside it: a program of their own could
-    bring results along, into the cache of DVC or in a stage's place.
+def other_code(project: Project) -> list[str]:
+    """What dvc.yaml asks for beside the pipeline's own stages, and what programs would run beside the pipeline's code:
+    either could bring results along, into the cache of DVC or in a stage's place.
     """
     check = Check()
     check_pipeline(project, check)
-    return [*(finding.name for finding in check.wrong), *further_pipelines(project.root)]
+    foreign = [path for path, _ in foreign_code(project.root, files_at(project.root, {"HEAD"}))]
+    elsewhere = [] if (project.root / ".dvc/config").is_file() else [".dvc of another folder"]
+    return [*elsewhere, *(finding.name for finding in check.wrong), *foreign]
 
 
 def compare_files(project: Project, commit: str, revisions: set[str]) -> tuple[bool, str]:
@@ -67,8 +69,8 @@ def compare_files(project: Project, commit: str, revisions: set[str]) -> tuple[b
         commit: as the sentence calls it.
         revisions: the commits that may bring results along.
     """
-    if found := other_pipeline(project):
-        return False, f"nothing need have been repeated: DVC runs other stages than the pipeline's, {first_few(found)}"
+    if found := other_code(project):
+        return False, f"nothing need have been repeated: more runs than the pipeline's own stages, {first_few(found)}"
     if changed := changed_since(project):
         return False, f"other bytes than those of {commit}: changed since they were made are {first_few(changed)}"
     if brought := [*brought_along(project, files_at(project.root, revisions)), *cache_elsewhere(project.root)]:

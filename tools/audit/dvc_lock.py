@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from itertools import product
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,9 @@ def leads_out(path: str) -> bool:
 
 
 def read_stage(name: str, entry: dict[str, Any]) -> Stage:
-    deps, outs = ({str(item["path"]): str(item["md5"]) for item in entry.get(key, [])} for key in ("deps", "outs"))
+    deps, outs = (
+        {normpath(str(item["path"])): str(item["md5"]) for item in entry.get(key, [])} for key in ("deps", "outs")
+    )
     params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
     return Stage(name, str(entry["cmd"]), deps, params, outs)
 

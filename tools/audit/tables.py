@@ -171,8 +171,8 @@ def same(found: Any, expected: Any, close: float = CLOSE) -> bool:
         return False  # `true` is no 1 for a reader
     if isinstance(found, str | bool | list | dict) or isinstance(expected, str | bool | list | dict):
         return bool(found == expected)
-    if isinstance(found, int | np.integer) and isinstance(expected, int | np.integer):
-        return bool(found == expected)
+    if isinstance(expected, int | np.integer):
+        return isinstance(found, int | np.integer) and bool(found == expected)
     try:
         return math.isclose(float(found), float(expected), rel_tol=close, abs_tol=1e-12)
     except OverflowError:  # a whole number beyond all decimal ones

@@ -1,8 +1,12 @@
 """A patient withdraws consent: what must go is removed everywhere, and what has to be run again is said."""
 
+import json
 from datetime import date
 from pathlib import Path
 
+import psutil
+
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import write_bytes
 from stages.common.data.layout import (
     PARAMS,
@@ -39,9 +43,11 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     Returns:
         What was removed, and the number of files that each remote had of it.
     Raises:
-        UserError: no version of the data has the patient, or a file cannot be removed; all others are.
+        UserError: no version of the data has the patient, DVC runs a stage, or a file cannot be removed; all others
+            are.
     """
     root = project.root
+    refuse_while_dvc_runs(root)
     remove_abandoned()
     files = patient_files(project, patient)
     record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by, today)
@@ -57,6 +63,36 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
         if path.is_symlink() and not path.exists():
             remove(path)
     return files, counts
+
+
+def refuse_while_dvc_runs(root: Path) -> None:
+    """Refuse to withdraw while a stage runs: what it has read of the patient it would write later.
+
+    Raises:
+        UserError: names the processes of DVC that hold files of the project.
+    """
+    running = {pid for file in (root / ".dvc/tmp").rglob("rwlock") for pid in holders(file) if is_running(pid)}
+    if running:
+        found = first_few([f"process {pid}" for pid in sorted(running)])
+        raise UserError(f"withdraw: expected a project in which DVC runs nothing, found {found}; wait until it ends")
+
+
+def holders(file: Path) -> set[int]:
+    """The processes that a lock file of DVC names, in a project or in the folder of an experiment; some may be gone."""
+    try:
+        held = json.loads(file.read_text())
+        reading = [holder for those in held.get("read", {}).values() for holder in those]
+        return {int(holder["pid"]) for holder in (*reading, *held.get("write", {}).values())}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # one that was cut off
+        return set()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is one of Python; a system gives the number of one that was killed to another."""
+    try:
+        return any("python" in Path(word).name or "dvc" in word for word in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]]:

@@ -11,7 +11,9 @@ from stages.ingest.annotations.film_names import FILM_SUFFIXES
 
 COLUMNS = ("image_id", "patient_id", "group")
 LEAST = 4  # characters of a word that is looked for outside of these columns; `1` and `a` stand in every text
-FILES = "|".join(suffix[1:] for suffix in (*FILM_SUFFIXES, ".txt", ".xml", ".json"))  # of films and of their labels
+KEYED = re.compile(r"(h-)?[0-9a-f]{16}")  # a pseudonym, or a hospital's image id: nothing else contains it
+FURTHER = (".txt", ".xml", ".json", ".csv", ".tsv", ".npy", ".npz", ".nii", ".nrrd", ".pdf", ".svg", ".html", ".zip")
+FILES = "|".join(suffix[1:] for suffix in (*FILM_SUFFIXES, *FURTHER))  # of films and of what people keep of them
 NO_TEXT = (".png", ".jpg", ".dcm", ".safetensors", ".onnx", ".pt")  # pictures are known by their names
 
 
@@ -25,12 +27,15 @@ class Words:
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = set(words)
-        plain = [word for word in self.words if len(word) >= LEAST and not word.isdigit()]
+        plain = [word for word in self.words if len(word) >= LEAST and not word.isdigit() and not KEYED.fullmatch(word)]
+        keyed = b"|".join(re.escape(word.encode()) for word in sorted(self.words) if KEYED.fullmatch(word)) or b"(?!)"
         either = b"|".join(re.escape(word.encode()) for word in sorted(plain)) or b"(?!)"
         # `scan` names the film `scan.png`, and neither `scan.2` nor `scan-2`.
         other = rb"(?![\w-]|\.(?!(?i:" + FILES.encode() + rb")\b)\w)"
         # `\n` before a word is a letter in JSON, and no part of the word.
-        self.pattern = re.compile(rb"(?:(?<![\w.-])|(?<=\\[bfnrt]))(?:" + either + rb")" + other)
+        # So is `%2F` before it in an address.
+        before = rb"(?:(?<![\w.-])|(?<=\\[bfnrt])|(?<=%2[Ff]))"
+        self.pattern = re.compile(before + rb"(?:" + either + rb")" + other + rb"|(?:" + keyed + rb")")
 
     def stand_in(self, path: Path, name: str = "") -> bool:
         """Whether a file has one of the words; False for a picture, for weights, and for a file that is gone.

@@ -784,6 +784,11 @@ def test_words_are_found_as_words(tmp_path: Path) -> None:
         f"patient {GONE}.",
         "image_id,n\n12,1\n",
         "n,group\n1,12",
+        f"pat-{GONE}",
+        f"{GONE}_a.csv",
+        "scan.npy",
+        "a/scan.nii.gz",
+        "data%2Fraw%2Fscan.png",
         '{"source": "\\nscan\\t", "n": 1}',
     ]
     others = [
@@ -791,6 +796,7 @@ def test_words_are_found_as_words(tmp_path: Path) -> None:
         "scan.2",
         "scan.2.png",
         "scan-2",
+        "scan.c",
         "rescan",
         "x.scan",
         "nscan",
@@ -886,3 +892,16 @@ def test_a_link_to_a_cache_that_projects_share_is_no_cache_of_ones_own(ward: Pat
     of_another.write_text("image_id\nscan\n")
     withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert of_another.is_file()
+
+
+@pytest.mark.parametrize("place", [".dvc/tmp/rwlock", ".dvc/tmp/exps/standalone/t1/.dvc/tmp/rwlock"])
+def test_a_withdrawal_waits_until_dvc_runs_no_stage(place: str, ward: Path) -> None:
+    """What a training has read of the patient it would write after the withdrawal."""
+    held = {"read": {"data/dataset": [{"pid": os.getpid(), "cmd": "dvc repro"}]}, "write": {}}
+    (ward / place).parent.mkdir(parents=True, exist_ok=True)
+    (ward / place).write_text(json.dumps(held))
+    with pytest.raises(UserError, match=f"DVC runs nothing, found process {os.getpid()}; wait until it ends"):
+        withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert (ward / "data/raw/images/scan.png").is_file()
+    (ward / place).write_text('{"write": {"data/raw": {"pid": 99999999, "cmd": "dvc repro"}}}')  # it was killed
+    withdraw(Project(ward), "scan", date(2026, 1, 2))

@@ -183,6 +183,9 @@ def test_a_folder_that_git_would_not_write_is_damaged(tree: list[bytes]) -> None
     oid = bytes(20)
     with pytest.raises(DamagedObject, match="each name once and in order"):
         entries(b"".join(entry + b"\0" + oid for entry in tree), 20)
+    for mode in (b"040000", b"40755", b"100664"):  # git takes the first two for folders
+        with pytest.raises(DamagedObject, match="modes that it writes"):
+            entries(mode + b" a\0" + oid, 20)
     sound = [b"100644 a", b"100644 a.b", b"40000 a", b"100644 a0"]  # a folder is sorted as `a/`
     assert len(entries(b"".join(entry + b"\0" + oid for entry in [sound[0]]), 20)) == 1
     assert len(entries(b"".join(entry + b"\0" + oid for entry in sound[1:]), 20)) == 3
@@ -358,12 +361,21 @@ def test_a_module_among_byte_code_and_files_beside_code_are_named(tmp_path: Path
     project = committed(tmp_path, **{"tools/a.py": ""})
     cached = tmp_path / "stages/train/__pycache__"
     cached.mkdir(parents=True)
-    for name in ("evil.py", "loop.cpython-311.pyc", "loop.cpython-311.opt-1.pyc", "loop.cpython-311.pyc.13981"):
+    for name in (
+        "evil.py",
+        "evil.abi3.so",
+        "evil.cpython-311-x86_64-linux-gnu.so",
+        "loop.cpython-311.pyc",
+        "loop.cpython-311.opt-1.pyc",
+        "loop.cpython-311.pyc.13981",
+    ):
         (cached / name).write_text("")
     (tmp_path / "stages/train/weights.json").write_text("{}")
     (tmp_path / "tools/audit/head.html").write_text("{{ cycler.__init__.__globals__.os.remove('/tmp/x') }}")
     assert named(project) == [
-        "stages/train/weights.json", "stages/train/__pycache__/evil.py", "tools/audit/head.html"
+        "stages/train/weights.json", "stages/train/__pycache__/evil.abi3.so",
+        "stages/train/__pycache__/evil.cpython-311-x86_64-linux-gnu.so", "stages/train/__pycache__/evil.py",
+        "tools/audit/head.html",
     ]  # fmt: skip
 
 

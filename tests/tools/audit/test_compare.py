@@ -16,7 +16,7 @@ from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.processes import run
 from tools.audit.check_repeatable import check_repeatable
-from tools.audit.compare import compare
+from tools.audit.compare import compare, other_code
 from tools.audit.dvc_cache import ignores
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
@@ -101,6 +101,29 @@ def test_a_commit_whose_settings_name_a_cache_outside_of_each_clone_is_not_repea
     assert sentence.endswith(f" brings results along, by .dvc/config the cache {tmp_path / 'cache'}")
 
 
+def test_a_cache_that_a_commit_names_by_a_path_that_is_another_one_for_each_reader_is_named(own: Path) -> None:
+    """It lies in the clone, and no comparison of paths says so."""
+    shutil.move(own / ".dvc/cache", own / "docs/assets/store")
+    run(own, "dvc", "config", "cache.dir", "/proc/self/cwd/docs/assets/store")
+    run(own, "git", "add", "-A", "docs")
+    run(own, "git", "commit", "-qam", "nothing to see here")
+    same, sentence = compare(Project(own), "HEAD")
+    assert not same
+    assert sentence.endswith("docs/assets/store, by .dvc/config the cache /proc/self/cwd/docs/assets/store")
+    check = Check()
+    check_repeatable(Project(own), check)
+    assert [finding.name for finding in check.findings] == ["docs/assets/store"]
+
+
+def test_a_project_without_a_folder_of_dvc_of_its_own_is_not_repeated(own: Path) -> None:
+    """DVC looks for one above, whose cache a commit may bring along."""
+    shutil.copytree(own / ".dvc", own.parent / ".dvc")
+    assert other_code(Project(own)) == []
+    shutil.move(own / ".dvc", own.parent / "away")
+    (own.parent / ".git").write_text(f"gitdir: {own / '.git'}")
+    assert ".dvc of another folder" in other_code(Project(own))
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -130,7 +153,7 @@ def test_a_commit_that_brings_results_along_is_not_repeated(path: str, own: Path
     assert [finding.name for finding in check.findings] == [place]
 
 
-OTHER_STAGES = "nothing need have been repeated: DVC runs other stages than the pipeline's, "
+OTHER_STAGES = "nothing need have been repeated: more runs than the pipeline's own stages, "
 
 
 @pytest.mark.parametrize(
@@ -141,12 +164,13 @@ OTHER_STAGES = "nothing need have been repeated: DVC runs other stages than the 
             "dvc.yaml: seed",
         ),
         ("tests/seed/dvc.yaml", "", "stages:\n  seed:\n    cmd: tar -xf a.tar\n", "tests/seed/dvc.yaml"),
+        ("numexpr.py", "", "", "numexpr.py"),
         (
             "dvc.yaml", "    cmd: exec python -m stages.report\n",
             "    cmd: exec python -m stages.report\n    wdir: docs\n", "dvc.yaml: stages.report.wdir",
         ),
     ],
-    ids=["a further stage", "a further pipeline", "another folder"],
+    ids=["a further stage", "a further pipeline", "a library that is asked for", "another folder"],
 )  # fmt: skip
 def test_a_commit_with_stages_that_are_not_the_pipelines_is_not_repeated(
     path: str, old: str, new: str, named: str, own: Path

@@ -38,7 +38,8 @@ def test_what_is_no_lock_is_one_sentence(text: str) -> None:
 @pytest.mark.parametrize("path", ["/home/me/thesis", "../thesis", "data/../../thesis"])
 def test_an_output_that_lies_elsewhere_is_refused_since_a_rerun_would_remove_it(path: str) -> None:
     entry = {"cmd": "x", "outs": [{"path": path, "md5": "0" * 32}]}
-    with pytest.raises(UserError, match=rf"dvc\.lock: expected outputs of ingest in the project, found '{path}'"):
+    said = r"dvc\.lock: expected outputs of ingest in the project, found '(/home/me|\.\.)/thesis'"
+    with pytest.raises(UserError, match=said):
         read_stages({"ingest": entry})
 
 
