@@ -12,6 +12,7 @@ from stages.common.core.errors import UserError
 from tools.audit.check_record import covered
 from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import cache_folder, committed_cache
+from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -28,6 +29,12 @@ def check_repeatable(project: Project, check: Check) -> None:
     for path in brought_along(project, tracked):
         message = "who repeats the last commit would get this, and not what the stages make; `git rm --cached` it"
         check.add(path, "extra", message)
+    cache = committed_cache(project.root)
+    top = Path(git(project.root, "rev-parse", "--show-toplevel").strip())
+    if cache and cache.resolve().is_relative_to(top) and not cache.resolve().is_relative_to(project.root):
+        check.add(
+            ".dvc/config", "mismatch", f"the cache {cache} lies in the repository beside the project; move it out"
+        )
 
 
 def brought_along(project: Project, tracked: Collection[str]) -> list[str]:

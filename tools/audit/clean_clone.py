@@ -15,8 +15,10 @@ from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.library_path import LIBRARY_PATH, absolute
 from stages.ingest.dicom.pseudonyms import FILE_VARIABLE
+from tools.audit.check_code import CODE, LIBRARY, METADATA, SUFFIXES
 from tools.audit.check_documents import DOCUMENTS
 from tools.audit.check_links import links
+from tools.audit.check_record import covered
 from tools.audit.dvc_cache import cache_folder
 from tools.audit.dvc_lock import commit_of, git, leads_out, read_lock
 from tools.audit.recipes import encoder_file
@@ -76,12 +78,18 @@ def bring(source: Path, clone: Path, path: str) -> None:
         clone: of its clone.
         path: from the root.
     Raises:
-        UserError: it would be copied out of the clone, and stay there, or something in it cannot be copied.
+        UserError: it would be copied out of the clone, and stay there, or programs there would run it, or something in
+            it cannot be copied.
     """
     if Path(path).is_absolute():
         return
     if leads_out(path):
         raise UserError(f"{path}: expected an absolute path or one in the project, found neither; write it in full")
+    if found := code_in(source, path):
+        raise UserError(
+            f"{path}: expected data, of which a clean clone gets a copy, found code ({first_few(found)}), which would "
+            "run there; `git checkout` dvc.lock and params.yaml, or take the code out of the source files"
+        )
 
     def copy(original: str, target: str) -> str:
         return target if Path(target).exists() else str(shutil.copy2(original, target))
@@ -100,6 +108,20 @@ def bring(source: Path, clone: Path, path: str) -> None:
             raise error_list("expected files that can be copied, found these; remove them", failures) from None
     elif (source / path).is_file():
         copy(str(source / path), str(target))
+
+
+def code_in(root: Path, path: str) -> list[str]:
+    """What programs could run of a file or folder that dvc.lock calls data.
+
+    Args:
+        root: of the project.
+        path: from the root.
+    """
+    top = root / path
+    if covered(path, CODE):
+        return [path]
+    files = (file.relative_to(root) for file in (top, *top.rglob("*")))
+    return [str(file) for file in files if file.name.endswith((*SUFFIXES, *METADATA)) or LIBRARY.fullmatch(file.name)]
 
 
 def environment(clone: Path) -> dict[str, str]:

@@ -619,6 +619,24 @@ def test_what_a_clone_is_given_stays_in_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*.png")] == ["a.png"]
 
 
+@pytest.mark.parametrize(
+    "path", ["sitecustomize.py", "tools/audit/__pycache__/verify.cpython-311.pyc", "tools", "films/x.so", "films"]
+)
+def test_a_clone_is_given_no_code_that_dvc_lock_calls_data(path: str, tmp_path: Path) -> None:
+    """Python would run it in place of the commit's, and the audit by the commit's own code would find all as it is."""
+    project, clone = tmp_path / "project", tmp_path / "clone"
+    (project / path).parent.mkdir(parents=True)
+    clone.mkdir()
+    if path in ("tools", "films"):
+        (project / path / "deep").mkdir(parents=True)
+        (project / path / "deep/a.py").touch()
+    else:
+        (project / path).touch()
+    with pytest.raises(UserError, match=r"expected data, of which a clean clone gets a copy, found code \("):
+        bring(project, clone, path)
+    assert list(clone.iterdir()) == []
+
+
 def test_what_cannot_be_copied_into_a_clone_is_named(tmp_path: Path) -> None:
     """A pipe or a link to nothing in an output."""
     (tmp_path / "project/out").mkdir(parents=True)
