@@ -65,7 +65,7 @@ class Folder(FileAccess):
     def all_names(self) -> list[str]:
         names = []
         for folder, folders, files in os.walk(self.path, onerror=self.refuse):
-            if any((Path(folder) / name).is_symlink() for name in folders):
+            if any(self.is_link(Path(folder) / name) for name in folders):
                 raise UserError(
                     f"{self.label or 'the inbox'}: expected folders, found a link to one, whose films neither ingest "
                     "nor DVC looks for; put the folder itself in its place"
@@ -73,12 +73,19 @@ class Folder(FileAccess):
             names += [(Path(folder) / file).relative_to(self.path).as_posix() for file in files]
         return sorted(names)
 
+    def is_link(self, path: Path) -> bool:
+        try:
+            return path.is_symlink()
+        except OSError as error:
+            self.refuse(error)
+            raise
+
     def refuse(self, error: OSError) -> None:
-        """A folder that cannot be listed would lose its films without a word. Its name may be a patient's."""
+        """What cannot be looked at would lose its films without a word. Its name may be a patient's."""
         raise UserError(
-            f"{self.label or 'the inbox'}: expected folders that can be read, found one that cannot "
+            f"{self.label or 'the inbox'}: expected files and folders that can be read, found one that cannot "
             f"({error.strerror}); make it readable"
-        )
+        ) from None
 
     def read(self, name: str) -> bytes:
         return self.head(name, -1)

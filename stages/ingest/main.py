@@ -3,6 +3,7 @@
 Run: python -m stages.ingest     (dvc repro ingest)
 """
 
+import errno
 import hashlib
 import tempfile
 from collections.abc import Container, Iterator
@@ -39,9 +40,10 @@ from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.hospital import hospital_films
 from stages.ingest.sources.sample import write_sample
 from stages.ingest.types import FilmResult, SourceFilm, SourcePlan
-from stages.ingest.withdrawn import read_withdrawn, under_another_key
+from stages.ingest.withdrawn import NUMBERS, NumberRow, read_withdrawn, under_another_key
 
 LONGEST_ID = 180
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a link to nothing, or a file that was removed
 SAMPLE_KEY = Key(b"the embedded sample has no patients to protect")
 
 
@@ -111,8 +113,16 @@ def listing(settings: Params) -> dict[str, tuple[int, int]]:
     if all(isinstance(entry, Sample) for entry in settings.sources) or not Path(settings.inbox).is_dir():
         return {}
     files = Folder(Path(settings.inbox), settings.limits)
-    stats = {name: (files.path / name).stat() for name in files.names() if (files.path / name).exists()}
-    return {name: (facts.st_size, facts.st_mtime_ns) for name, facts in stats.items()}
+    found = {}
+    for name in files.names():
+        try:
+            facts = (files.path / name).stat()
+        except OSError as error:
+            if error.errno not in GONE:
+                files.refuse(error)
+        else:
+            found[name] = (facts.st_size, facts.st_mtime_ns)
+    return found
 
 
 def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Container[str] = ()) -> list[SourcePlan]:
@@ -197,13 +207,11 @@ def refuse_long_names(plan: SourcePlan) -> None:
 
 
 def forget_refusals(plan: SourcePlan, withdrawn: Container[str]) -> None:
-    """Films of patients who withdrew, and the labels that no other film has, are not named among the refused.
-
-    A hospital's are named by their number alone.
-    """
+    """Films of patients who withdrew, and the labels that no other film has, are not named among the refused."""
     own, others = set[str](), set[str]()
     for film in plan.films:
-        is_out = not film.hospital and picture_patient(film) in withdrawn
+        pseudonyms = film.pseudonyms if film.hospital else {picture_patient(film)}
+        is_out = any(pseudonym in withdrawn for pseudonym in pseudonyms)
         (own if is_out else others).update((film.public_name, film.label_public_name))
     plan.refusals = [refusal for refusal in plan.refusals if refusal.file not in own - others]
 
@@ -240,7 +248,7 @@ def leave_one_of_each_id(plans: list[SourcePlan]) -> None:
 def write_tables(
     taken: list[FilmResult], pairs: list[tuple[int, int]], refusals: list[Refusal], out: Path
 ) -> pd.DataFrame:
-    """Write manifest, annotations, files, quarantine and checks; returns the manifest.
+    """Write manifest, annotations, files, quarantine, numbers and checks; returns the manifest.
 
     Args:
         taken: films in the order of the manifest.
@@ -257,6 +265,8 @@ def write_tables(
     ANNOTATIONS.write(out, annotations)
     FILES.write(out, FILES.frame([row for result in taken for row in result.files]))
     QUARANTINE.write(out, QUARANTINE.frame([refusal.row for refusal in refusals]))
+    if numbers := {(result.row["patient_id"], result.number_id) for result in taken if result.row and result.number_id}:
+        NUMBERS.write(out, NUMBERS.frame([NumberRow(patient_id=one, number_id=of) for one, of in sorted(numbers)]))
     facts = manifest_facts(manifest, annotations, out)
     write_json(out / CHECKS, validate("raw manifest", facts, manifest_suite(), "image_id", DATA_DOCS))
     return manifest

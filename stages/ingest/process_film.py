@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from stages.ingest.annotations.film_names import original_of
 from stages.ingest.annotations.labels import FilmLabels, fit_to_film
 from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.basics import flip
-from stages.ingest.dicom.deidentify import deidentified, patient_of, plain_number, to_bytes
+from stages.ingest.dicom.deidentify import deidentified, number_id, patient_of, plain_number, stated_patient, to_bytes
 from stages.ingest.dicom.pseudonyms import PUBLIC, Key
 from stages.ingest.dicom.read import DicomFilm, read_film, refuse_damaged
 from stages.ingest.params import Params
@@ -55,8 +55,7 @@ def process_film(
     warnings.simplefilter("ignore")  # pydicom's and Pillow's quote values of the file; none may reach a log
     part = "file"
     try:
-        if not film.hospital:
-            leave_out(picture_patient(film), withdrawn)
+        leave_out(film.pseudonyms if film.hospital else {picture_patient(film)}, withdrawn)
         content = read_file(film, film.name, result, "film")
         part = "labels"
         labels = read_labels(film, result)
@@ -83,9 +82,9 @@ def picture_patient(film: SourceFilm) -> str:
     return PUBLIC.name("patient", f"{film.source}/{film.patient}")
 
 
-def leave_out(patient: str, withdrawn: Container[str]) -> None:
+def leave_out(pseudonyms: Iterable[str], withdrawn: Container[str]) -> None:
     """Raise Withdrawn for a patient who withdrew, before anything of a film is written."""
-    if patient in withdrawn:
+    if any(pseudonym in withdrawn for pseudonym in pseudonyms):
         raise Withdrawn
 
 
@@ -235,11 +234,13 @@ def process_dicom(
     with refuse_damaged("a header with values that DICOM does not allow"):
         deidentified_file = to_bytes(deidentified(dicom.header, dicom.stored, key, dicom.masked))
         facts = dicom_facts(dicom, key)
-        number, issuer = plain_number(dicom.header)
+        stated = stated_patient(dicom.header)
+        number, issuer = plain_number(*stated)
+        result.number_id = number_id(*stated, key)
         result.number = (key.name("number", number) if number else "", key.name("issuer", issuer) if issuer else "")
         study = str(dicom.header.get("StudyInstanceUID") or "")
         result.study = key.name("study", study) if study else ""
-    leave_out(facts.patient_id, withdrawn)
+    leave_out({facts.patient_id, result.number_id}, withdrawn)
     if dicom.masked:
         result.notes.append("text is burned in; corners were masked")
     elif "BurnedInAnnotation" not in dicom.header:
@@ -295,7 +296,7 @@ class FilmFacts:
 def dicom_facts(dicom: DicomFilm, key: Key) -> FilmFacts:
     """What the header of a hospital's film says, its patient by the key's pseudonym."""
     return FilmFacts(
-        patient_id=key.name("patient", patient_of(dicom.header)),
+        patient_id=key.name("patient", patient_of(*stated_patient(dicom.header))),
         modality=str(dicom.header.Modality),
         photometric_interpretation=str(dicom.header.PhotometricInterpretation),
         pixel_spacing_mm=" ".join(f"{side:.10g}" for side in dicom.pixel_spacing or ()),

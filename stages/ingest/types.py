@@ -32,7 +32,8 @@ class SourceFilm:
     their file names hold names and dates. entry: of params.yaml, whose film it is. labels: from a file of many films.
     label_file: a file of its own; without either the film has no annotation. class_names: names of YOLO's numbers or
     masks' colours. shared: the files of the film that others may have, too. patient: as the source calls it; blank for
-    a hospital's film whose header states it. pinned: the SHA-256 that its files must have, by name.
+    a hospital's film whose header states it. pseudonyms: of the patient of a hospital's film, and of the patient's
+    number. pinned: the SHA-256 that its files must have, by name.
     """
 
     image_id: str
@@ -47,6 +48,7 @@ class SourceFilm:
     class_names: dict[str, str] = field(default_factory=dict)
     shared: list[SharedFile] = field(default_factory=list)
     patient: str = ""
+    pseudonyms: frozenset[str] = frozenset()
     split: str = ""
     pinned: dict[str, str] = field(default_factory=dict)
 
@@ -61,8 +63,9 @@ class FilmResult:
     """A film that was taken, with its rows for the tables, or the reasons why it was not.
 
     other_labels: how many of its shapes were left out, by class. number, study: pseudonyms of the patient's number and
-    its issuer without punctuation, and of the study; blank where a film states none. original: the film that this one
-    is an augmented copy of. withdrawn: nothing of the film is here, since its patient withdrew.
+    its issuer without punctuation, and of the study; blank where a film states none. number_id: of number and issuer as
+    one. original: the film that this one is an augmented copy of. withdrawn: nothing of the film is here, since its
+    patient withdrew.
     """
 
     image_id: str
@@ -78,6 +81,7 @@ class FilmResult:
     notes: list[str] = field(default_factory=list)
     number: tuple[str, str] = ("", "")
     study: str = ""
+    number_id: str = ""
     original: str = ""
     withdrawn: bool = False
 

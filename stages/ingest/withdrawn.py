@@ -1,11 +1,25 @@
-"""Patients who withdrew their consent, of whom ingest writes nothing."""
+"""Patients who withdrew their consent, of whom ingest writes nothing, and by which pseudonyms they are known again."""
 
 import csv
 from pathlib import Path
+from typing import TypedDict
 
 from stages.common.core.errors import UserError
 from stages.common.data.rows import WithdrawnRow
-from stages.common.data.tables import WITHDRAWN
+from stages.common.data.tables import WITHDRAWN, Table
+
+
+class NumberRow(TypedDict):
+    """A hospital's patient, and the pseudonym of number and issuer however they are spelled, in headers and tables.
+
+    Two patients of one number are one. A withdrawal records it, too.
+    """
+
+    patient_id: str
+    number_id: str
+
+
+NUMBERS = Table("numbers.csv", NumberRow)  # of data/raw
 
 
 def read_withdrawn(table: Path) -> list[WithdrawnRow]:

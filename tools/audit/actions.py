@@ -152,6 +152,13 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     if files.shared:
         same = sorted(path for paths in files.shared.values() for path in paths)
         print(one_line(f"stay in the cache, since others have the same bytes: {', '.join(same)}"))
+    if files.kin:
+        print(
+            one_line(
+                "of other patients, and in one group with these films, as copies, of one study, or since they are one "
+                f"person: films of {', '.join(sorted(files.kin))}; withdraw these patients, too, if so"
+            )
+        )
     for name, count in counts.items():
         print(f"remote {name}: {count} files removed")
     if files.unlisted:

@@ -56,6 +56,7 @@ from stages.common.data.tables import (
     Table,
 )
 from stages.ingest.quality.expectations import manifest_suite
+from stages.ingest.withdrawn import NUMBERS
 from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
 from tools.audit.tables import compare_tables, read_table
@@ -134,7 +135,7 @@ def files_of_raw(root: Path, manifest: pd.DataFrame) -> set[str]:
         manifest: a film of a hospital, which has no name of a source file, has its de-identified DICOM as well.
     """
     files = {table.name for table in (MANIFEST, ANNOTATIONS, FILES, QUARANTINE)} | {CHECKS}
-    files |= {WITHDRAWN.name} if (root / RAW / WITHDRAWN.name).is_file() else set()
+    files |= {table.name for table in (WITHDRAWN, NUMBERS) if (root / RAW / table.name).is_file()}
     images, of_hospitals = manifest["image_id"], manifest["image_id"][manifest["source_file"] == ""]
     files |= {image_file(NOWHERE, image).as_posix() for image in images}
     return files | {dicom_file(NOWHERE, image).as_posix() for image in of_hospitals}

@@ -32,7 +32,7 @@ from stages.common.data.layout import (
 )
 from stages.common.data.rows import AnnotationRow, Role
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
-from stages.ingest.withdrawn import read_withdrawn, under_another_key
+from stages.ingest.withdrawn import NUMBERS, read_withdrawn, under_another_key
 from tools.audit.findings import Check
 from tools.audit.tables import compare_lists, compare_tables, first_line, read_table
 from tools.audit.trace import Project
@@ -53,7 +53,8 @@ def check_films(project: Project, check: Check) -> None:
     if manifest is not None and files is not None and annotations is not None:
         check_manifest(check, manifest, files, annotations)
     if manifest is not None:
-        check_withdrawn(project.root, check, set(manifest["patient_id"]), set(manifest["key_id"]) - {""})
+        numbers = read_numbers(project, check, manifest)
+        check_withdrawn(project.root, check, {*manifest["patient_id"], *numbers}, set(manifest["key_id"]) - {""})
         for folder, columns in ((PREPROCESSED, PREPARED), (LEVELS, THRESHOLDS)):
             table = read_table(project, check, folder, columns)
             if table is not None and check.whole(MANIFEST_CSV):
@@ -157,13 +158,38 @@ def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None
         check.add(f"{path}: order", "mismatch", f"expected the order of the manifest, of a film {', '.join(roles)}")
 
 
+def read_numbers(project: Project, check: Check, manifest: pd.DataFrame) -> set[str]:
+    """The pseudonyms of the numbers of a hospital's patients, by a table that has one of each patient at most.
+
+    Args:
+        project: that has the table, where it has films of a hospital.
+        check: gets the findings.
+        manifest: of data/raw.
+    """
+    if not (project.root / RAW / NUMBERS.name).is_file():
+        return set()
+    table = read_table(project, check, RAW, NUMBERS)
+    if table is None:
+        return set()
+    known = set(manifest["patient_id"][manifest["key_id"] != ""])
+    for patient, number in zip(table["patient_id"], table["number_id"], strict=True):
+        if patient not in known:
+            check.add(f"{RAW / NUMBERS.name}: {patient}", "extra", "the manifest has no such patient of a hospital")
+        elif not PSEUDONYM.fullmatch(number):
+            check.add(f"{RAW / NUMBERS.name}: {patient}/number_id", "mismatch", f"{number!r:.40} is no pseudonym")
+    patients = list(table["patient_id"])
+    compare_lists(check, str(RAW / NUMBERS.name), patients, sorted(set(patients)))
+    return set(table["number_id"])
+
+
 def check_withdrawn(root: Path, check: Check, patients: set[str], keys: set[str]) -> None:
     """The films without those of patients who withdrew.
 
     Args:
         root: of the project.
         check: gets the findings.
-        patients, keys: of the manifest; the keys made the pseudonyms of the patients.
+        patients: pseudonyms of patients and of their numbers.
+        keys: that made them.
     """
     copied, pinned = RAW / WITHDRAWN.name, WITHDRAWN_PINS
     if not check.whole(str(copied), str(pinned)):

@@ -6,7 +6,7 @@ runs left behind. Rows live in tables, pages and logs. Weights were fitted to it
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -38,7 +38,7 @@ from stages.common.data.layout import (
 from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, without_suffix
 from stages.ingest.pictures import SUFFIXES
-from stages.ingest.withdrawn import read_withdrawn
+from stages.ingest.withdrawn import NUMBERS, read_withdrawn
 from tools.audit.check_files import BY_COMMANDS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, file_md5, is_own, listing, site_cache, stored
@@ -64,19 +64,22 @@ WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/t
 class PatientFiles:
     """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
 
-    patients: pseudonyms; several where versions of the data call the patient otherwise. made_by: the id of the key of
-    each pseudonym that a table has. images: ids. sources: names of source files, without folder and suffix. hashes:
-    SHA-256 of source files, which others may have, too, and of the objects. objects: paths by md5 of cached pictures of
-    this patient only. pages: of cached tables and pages that show or name the patient among others. keys: of the
-    manifests among them. shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay.
-    models: of those that were trained on data with the patient. commits: that hold any of it. unknown: those whose
-    manifest is not in this cache. listed: md5 of all objects of all versions. users: paths, by md5, of what users track
-    with DVC beside the pipeline. unlisted: the other cached files. of_no_version: what remotes have beside the versions
-    that are known here. here: files outside of the cache. behind: what links among them lead to, which stays. outs:
-    paths of the outputs of all versions.
+    patients: pseudonyms; several where versions of the data call the patient otherwise. numbers: pseudonyms of their
+    numbers. kin: other patients with a film in a group of theirs. made_by: the id of the key of each pseudonym that a
+    table has. images: ids. sources: names of source files, without folder and suffix. hashes: SHA-256 of source files,
+    which others may have, too, and of the objects. objects: paths by md5 of cached pictures of this patient only.
+    pages: of cached tables and pages that show or name the patient among others. keys: of the manifests among them.
+    shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay. models: of those that
+    were trained on data with the patient. commits: that hold any of it. unknown: those whose manifest is not in this
+    cache. listed: md5 of all objects of all versions. users: paths, by md5, of what users track with DVC beside the
+    pipeline. unlisted: the other cached files. of_no_version: what remotes have beside the versions that are known
+    here. here: files outside of the cache. behind: what links among them lead to, which stays. outs: paths of the
+    outputs of all versions.
     """
 
     patients: set[str] = field(default_factory=set)
+    numbers: set[str] = field(default_factory=set)
+    kin: set[str] = field(default_factory=set)
     made_by: dict[str, str] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
@@ -152,6 +155,7 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     if not patients:
         raise unknown(project.root, what)
     patients |= other_pseudonyms(list(rows.values()), patients)
+    patients, numbers = of_same_numbers(numbers_of(project, rows), patients)
     images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
     known = {raw: ids for raw, ids in images.items() if rows[raw]}
     own = [row for films in rows.values() for row in films if row["patient_id"] in patients]
@@ -159,6 +163,8 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     files = collected(project.root, versions, known, patients, sources)
     files.of_no_version = elsewhere
     files.made_by = {row["patient_id"]: row.get("key_id") or "" for row in own}
+    files.numbers = numbers
+    files.kin = kin(list(rows.values()), patients)
     cached = [stored(project.root, md5) for md5 in files.objects]
     files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
     return files
@@ -217,6 +223,37 @@ def other_pseudonyms(manifests: list[list[dict[str, str]]], patients: set[str]) 
         else:
             others |= {row["patient_id"] for row in rows if row["sha256"] in films}
     return others - beside
+
+
+def numbers_of(project: Project, raws: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of numbers.csv of all versions of data/raw that are here.
+
+    Args:
+        raws: md5 of the versions.
+    """
+    found = [row for raw in raws for row in cached_rows(project.root, raw, NUMBERS.name) or []]
+    here = project.root / RAW / NUMBERS.name
+    return found + (table_rows(here) if here.is_file() else [])
+
+
+def of_same_numbers(numbers: list[dict[str, str]], patients: set[str]) -> tuple[set[str], set[str]]:
+    """The patients whose numbers are those of some, in another spelling perhaps, and the pseudonyms of the numbers."""
+    of = {row["number_id"] for row in numbers if row["patient_id"] in patients}
+    return patients | {row["patient_id"] for row in numbers if row["number_id"] in of}, of
+
+
+def kin(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
+    """Other patients with a film in a group of theirs: a copy, one study, or one patient under two numbers.
+
+    Args:
+        manifests: rows of every version.
+        patients: pseudonyms.
+    """
+    found = set[str]()
+    for rows in manifests:
+        groups = {row.get("group") for row in rows if row["patient_id"] in patients} - {None, ""}
+        found |= {row["patient_id"] for row in rows if row.get("group") in groups}
+    return found - patients
 
 
 def collected(

@@ -106,9 +106,9 @@ def remembered_runs(root: Path) -> Iterator[Version]:
         yield Version("", stage.outs, raw, dict.fromkeys(stage.outs, raw))
 
 
-def cached_rows(root: Path, folder: str) -> list[dict[str, str]] | None:
-    """The manifest in a cached version of data/raw; None where the cache lacks it."""
-    md5 = (listing(root, folder) or {}).get(MANIFEST.name, "") if folder else ""
+def cached_rows(root: Path, folder: str, table: str = MANIFEST.name) -> list[dict[str, str]] | None:
+    """The manifest, or another table, in a cached version of data/raw; None where the cache lacks it."""
+    md5 = (listing(root, folder) or {}).get(table, "") if folder else ""
     path = stored(root, md5) if md5 else None
     if path is None or not path.is_file():
         return None

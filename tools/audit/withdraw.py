@@ -50,7 +50,8 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     refuse_while_dvc_runs(root)
     remove_abandoned()
     files = patient_files(project, patient)
-    record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by, today)
+    numbers = dict.fromkeys(files.numbers, max(files.made_by.values(), default=""))
+    record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by | numbers, today)
     lists = shortened_lists(root, files)
     counts = remove_from_remotes(root, [*files.cached, *lists])
     last = {path for path in files.here if path.as_posix().endswith(KEY)}

@@ -75,16 +75,26 @@ PROFILE = [
 CLEAN_PIXELS = ("113101", "Clean Pixel Data Option")
 
 
-def patient_of(header: Dataset) -> str:
-    """What names a patient in a hospital: issuer and number, stripped."""
-    issuer, number = (str(header.get(name) or "").strip() for name in ("IssuerOfPatientID", "PatientID"))
+def stated_patient(header: Dataset) -> tuple[str, str]:
+    """Number and issuer of the patient, stripped; blank where the header states none."""
+    number, issuer = (str(header.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
+    return number, issuer
+
+
+def patient_of(number: str, issuer: str) -> str:
+    """What names a patient in a hospital."""
     return f"{issuer}|{number}" if issuer and number else number
 
 
-def plain_number(header: Dataset) -> tuple[str, str]:
+def plain_number(number: str, issuer: str) -> tuple[str, str]:
     """The patient's number without punctuation, case and leading zeros, and its issuer: 00-12-34 and 001234 are one."""
-    issuer, number = (str(header.get(name) or "").strip() for name in ("IssuerOfPatientID", "PatientID"))
     return plain_id(number), issuer.casefold()
+
+
+def number_id(number: str, issuer: str, key: Key) -> str:
+    """The pseudonym of a patient's number however it is spelled; blank without a number."""
+    plain, of = plain_number(number, issuer)
+    return key.name("number of an issuer", f"{plain}|{of}") if plain else ""
 
 
 def plain_id(number: str) -> str:
@@ -98,7 +108,7 @@ def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) ->
     Args:
         stored: int32 (Rows, Columns), corners already masked where `masked` says so.
     """
-    patient = patient_of(header)
+    patient = patient_of(*stated_patient(header))
     data = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=bytes(128))
     data.SOPClassUID = header.SOPClassUID
     for name in UIDS:

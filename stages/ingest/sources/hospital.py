@@ -22,7 +22,7 @@ from stages.ingest.account import LABELS, REFUSED, TABLES
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, suffix_of
 from stages.ingest.annotations.pairing import pair, with_format
 from stages.ingest.dicom.basics import is_dicom
-from stages.ingest.dicom.deidentify import plain_id
+from stages.ingest.dicom.deidentify import number_id, patient_of, plain_id, stated_patient
 from stages.ingest.dicom.pseudonyms import Key
 from stages.ingest.dicom.read import check_syntax, depth, read_header
 from stages.ingest.dicom.values import HOW_TO_FIX, multi
@@ -54,7 +54,8 @@ class HeaderFacts:
     """What a look at one file's header shows; ids in pseudonyms.
 
     problem: why it is refused. references: the files that a DICOMDIR lists. depth: of a CT slice in its series, mm.
-    patient: its PatientID, blank where it states none. attributes: values by which tables may name the film.
+    patient, issuer: its PatientID and IssuerOfPatientID, blank where it states none. attributes: values by which tables
+    may name the film.
     """
 
     kind: Literal["film", "directory", "other", "refused"]
@@ -63,6 +64,7 @@ class HeaderFacts:
     series: str = ""
     depth: float = 0.0
     patient: str = ""
+    issuer: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
     references: list[str] = field(default_factory=list)
 
@@ -116,9 +118,15 @@ def hospital_films(folder: Path, source: str, entry: Hospital, limits: Limits, k
             label_public_name=public.get(label_file, ""),
             shared=shared[name],
             patient=patients.get(name, ""),
+            pseudonyms=pseudonyms(patients.get(name) or headers[name].patient, headers[name].issuer, key),
         )
         plan.films.append(film)
     return plan
+
+
+def pseudonyms(number: str, issuer: str, key: Key) -> frozenset[str]:
+    """By which a patient may have withdrawn: of number and issuer as they are spelled, and of any spelling."""
+    return frozenset({key.name("patient", patient_of(number, issuer)), number_id(number, issuer, key)} - {""})
 
 
 def by_attribute(headers: dict[str, HeaderFacts], films: list[str]) -> dict[tuple[str, str], list[str]]:
@@ -188,7 +196,8 @@ def look(files: Folder, key: Key, name: str) -> HeaderFacts:
             image_id=f"h-{key.name('film', attributes['SOPInstanceUID'])}",
             series=key.name("series", series) if is_slice and series else "",
             depth=depth(header) if is_slice else 0.0,
-            patient=str(header.get("PatientID") or "").strip(),
+            patient=stated_patient(header)[0],
+            issuer=stated_patient(header)[1],
             attributes=attributes,
         )
     except Unreadable as error:

@@ -1,5 +1,6 @@
 """The hospital's door: any tree of DICOM files, and nothing of it in a message."""
 
+import errno
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from stages.ingest.main import main
 from stages.ingest.params import Hospital
 from stages.ingest.sources.hospital import hospital_films
 from stages.ingest.sources.sample import SampleFilm, draw, voc_file
+from stages.ingest.withdrawn import NUMBERS
 from tests.helpers.hospital import KEY, SAMPLE, bring, refused, settings
 
 
@@ -470,6 +472,63 @@ def test_a_patient_of_a_table_who_withdrew_is_left_out(inbox: Path) -> None:
     Path("data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{KEY.name('patient', '7')},2026-01-01,\n")
     main(settings())
     assert list(manifest()["patient_id"]) == [KEY.name("patient", "MRN700002")]
+
+
+def test_a_patient_who_withdrew_is_known_by_any_spelling_of_the_number(inbox: Path) -> None:
+    """The header that gave a table's number its spelling leaves the export; the patient must not come back."""
+    bring(inbox, "DOE/1", 1, change=lambda data: setattr(data, "PatientID", "00-07"))
+    bring(inbox, "DOE/2", 2, change=nobody())
+    bring(inbox, "DOE/3", 3, patient=5)
+    (inbox / "patients.csv").write_text("file,patient\nDOE/2,7\n")
+    main(settings())
+    numbers = NUMBERS.read(RAW).set_index("patient_id")["number_id"]
+    gone = KEY.name("patient", "00-07")
+    assert set(numbers.index) == set(manifest()["patient_id"]) == {gone, KEY.name("patient", "MRN700005")}
+    (inbox / "DOE/1").unlink()
+    (inbox / "DOE/1.xml").unlink()
+    main(settings())
+    assert KEY.name("patient", "7") in set(manifest()["patient_id"])  # another pseudonym, of the same number
+    withdraw_from_ingest(gone, numbers[gone])
+    main(settings())
+    assert list(manifest()["patient_id"]) == [KEY.name("patient", "MRN700005")]
+
+
+def withdraw_from_ingest(*pseudonyms: str) -> None:
+    """As `wrist audit withdraw` records a patient and the patient's number."""
+    Path("data/pins").mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"{pseudonym},2026-01-01,{KEY.id}\n" for pseudonym in pseudonyms)
+    Path("data/pins/withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{rows}")
+
+
+def test_films_of_a_patient_who_withdrew_are_not_among_the_refused(inbox: Path) -> None:
+    """One with text in its pixels and one without labels: neither ends the stage, and no table has them."""
+    bring(inbox, "DOE/1", 1, patient=5)
+    bring(inbox, "DOE/2", 2, patient=2, change=lambda data: setattr(data, "BurnedInAnnotation", "YES"))
+    bring(inbox, "DOE/3", 3, patient=2, label=False)
+    withdraw_from_ingest(KEY.name("patient", "MRN700002"))
+    text = main(settings({"unlabelled": "refuse"}))
+    assert "0 refused" in text
+    assert len(QUARANTINE.read(RAW)) == 0
+    assert list(manifest()["patient_id"]) == [KEY.name("patient", "MRN700005")]
+
+
+@pytest.mark.parametrize("asks", ["stat", "is_symlink"])
+def test_a_file_that_cannot_be_looked_at_is_not_called_by_its_name(
+    asks: str, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one in a folder that may be listed and not entered, or on a share that went away."""
+    bring(inbox, "DOE/1", 1)
+    whole = getattr(Path, asks)
+
+    def closed(path: Path, **options: Any) -> Any:
+        if "DOE" in path.parts or path.name == "DOE":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return whole(path, **options)
+
+    monkeypatch.setattr(Path, asks, closed)
+    with pytest.raises(UserError, match="found one that cannot \\(Permission denied\\)") as failed:
+        main(settings())
+    assert "DOE" not in str(failed.value)
 
 
 def test_another_key_brings_no_patient_back_who_withdrew(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -757,6 +757,21 @@ def test_an_older_pseudonym_goes_too_unless_it_is_another_patients(second: str, 
     assert patient_files(Project(ward), GONE).patients == patients
 
 
+def test_a_patient_under_two_spellings_of_a_number_goes_whole_and_others_of_the_group_are_named(ward: Path) -> None:
+    films = ward / "inbox/films"
+    rows = f"scan,{GONE},1,a,scan\nscan.2,{STAYS},2,b,scan.2\nother,{'a' * 16},3,c,scan\n"
+    (films / "manifest.csv").write_text(f"image_id,patient_id,sha256,source_file,group\n{rows}")
+    number = "e" * 16
+    (films / "numbers.csv").write_text(f"patient_id,number_id\n{GONE},{number}\n{STAYS},{number}\n")
+    reproduce(ward)
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert files.patients == {GONE, STAYS}
+    assert files.kin == {"a" * 16}
+    assert held(ward, FILM) == held(ward, OTHER) == []
+    text = (ward / "data/pins/withdrawn.csv").read_text()
+    assert all(f"\n{pseudonym},2026-01-02," in text for pseudonym in (GONE, STAYS, number))
+
+
 def test_a_film_that_is_called_as_a_file_of_the_project_takes_no_such_file_with_it(ward: Path) -> None:
     (ward / "inbox/films/images/scan.png").unlink()
     for name in ("model", "index"):
