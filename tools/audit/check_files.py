@@ -11,6 +11,7 @@ from pathlib import Path
 from stages.common.core.errors import UserError
 from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, INBOX, LIVE, MODELS, PARAMS, RAW, REPORTS, SWEEP_PAGE
 from tools.audit.check_code import CODE
+from tools.audit.check_links import public_name
 from tools.audit.check_record import covered, overlap
 from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import (
@@ -101,7 +102,7 @@ def check_ignored(project: Project, check: Check) -> None:
             )
             if file not in seen and not leftover and (file.is_symlink() or not file.is_dir()):
                 message = "DVC does not look at it: remove it, or the line of .dvcignore that names it"
-                check.add("/".join((path, *below)), "extra", message)
+                check.add(public_name(project.root, "/".join((path, *below))), "extra", message)
 
 
 def check_leftovers(project: Project, check: Check) -> None:

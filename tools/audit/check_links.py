@@ -6,11 +6,13 @@ makes links where it is told to, into its cache.
 
 import os
 from collections.abc import Iterator
+from os.path import normpath
 from pathlib import Path
 
+from stages.common.data.layout import INBOX, PARAMS
 from tools.audit.check_documents import DOCUMENTS
 from tools.audit.dvc_cache import cache_folder, files_below
-from tools.audit.dvc_lock import Lock
+from tools.audit.dvc_lock import Lock, lookup, read_yaml
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
@@ -21,7 +23,20 @@ OWN_OF_A_READER = "/proc"  # where a path is another file for each program; /dev
 def check_links(project: Project, check: Check) -> None:
     """Name each link in an output that does not lead into DVC's cache, and in an input that has no one end."""
     for name, message in links(project.root, project.lock):
-        check.add(name, "mismatch", message)
+        check.add(public_name(project.root, name), "mismatch", message)
+
+
+def public_name(root: Path, path: str) -> str:
+    """What findings call a file: the inbox for one of a hospital's export, whose name may be a patient's.
+
+    Args:
+        root: of the project.
+        path: from the root.
+    """
+    params = read_yaml(str(PARAMS), (root / PARAMS).read_text())
+    inbox, entries = normpath(lookup(params, "ingest.inbox") or INBOX), lookup(params, "ingest.sources") or []
+    kinds = {entry.get("source") if isinstance(entry, dict) else entry for entry in entries}
+    return f"{inbox}: a file in it" if "hospital" in kinds and path.startswith(f"{inbox}/") else path
 
 
 def links(root: Path, lock: Lock) -> Iterator[tuple[str, str]]:
