@@ -32,10 +32,10 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, PARAMS, REPORTS, WEIGHTS
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
+from stages.report.public_params import public_params, public_path
 from tools.audit.check_code import LINK, mode_and_blob
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import commit_files
-from stages.report.public_params import public_params, public_path
 from tools.audit.compare import changed_since
 from tools.audit.dvc_lock import LOCK, Stage, git, lookup
 from tools.audit.own_output import json_of, require_own_output

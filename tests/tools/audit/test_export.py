@@ -16,6 +16,7 @@ from prov.model import ProvDocument, ProvEntity, ProvGeneration, ProvMembership,
 from rocrate.rocrate import ROCrate
 
 from stages.common.core.errors import UserError
+from stages.report.public_params import OUTSIDE
 from tests.helpers.commands import wrist
 from tests.helpers.long_tests import long_test
 from tests.helpers.paths import ROOT
@@ -23,7 +24,7 @@ from tests.helpers.processes import run
 from tests.helpers.tool_environments import tool_programs
 from tools.audit.check_documents import check_exports, check_page
 from tools.audit.dvc_lock import read_lock
-from tools.audit.export import WRITERS
+from tools.audit.export import WRITERS, prov, ro_crate
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 from tools.doctor.packages import read_pins
@@ -151,6 +152,20 @@ def test_the_same_project_gives_the_same_bytes_and_no_path_of_the_machine(
     assert [(exported / name).read_bytes() for name in NAMES] == before
     assert not any(str(exported).encode() in content for content in before)
     assert not any(str(Path.home()).encode() in content for content in before)
+
+
+def test_no_document_has_the_path_of_an_export_outside_of_the_project(exported: Path, tmp_path: Path) -> None:
+    """It can name persons; and the library of the crates reads no absolute path."""
+    project = Project(exported)
+    stage = project.lock.stages["ingest"]
+    stage.deps["/exports/DOE_JANE"] = "0" * 32 + ".dir"
+    stage.params["ingest"]["inbox"] = "/exports/DOE_JANE"
+    crate, graph = ro_crate(project), prov(project)
+    assert "DOE" not in crate + graph
+    assert OUTSIDE in crate
+    assert OUTSIDE in graph
+    (tmp_path / "ro-crate-metadata.json").write_text(crate)
+    assert ROCrate(tmp_path).dereference(f"{OUTSIDE}/")
 
 
 def test_the_crate_is_read_by_its_library_and_has_an_action_per_stage(exported: Path) -> None:

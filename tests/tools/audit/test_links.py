@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from stages.common.core.errors import UserError
+from tests.helpers.params import change_params
 from tests.helpers.processes import run
-from tools.audit.check_links import check_links, way_of
+from tools.audit.check_files import check_ignored
+from tools.audit.check_links import check_links, public_name, way_of
 from tools.audit.clean_clone import verify_commit
 from tools.audit.compare import compare
 from tools.audit.findings import Check
@@ -27,6 +29,18 @@ def test_a_link_that_is_another_file_for_a_reader_who_stands_elsewhere_is_named(
     assert sentence.endswith("changed since they were made are reports/comparison.csv")
     with pytest.raises(UserError, match="found these links"):  # of which a clone has copies
         verify_commit(own, "HEAD", [])
+
+
+def test_a_file_of_a_hospitals_export_is_not_called_by_its_name(own: Path) -> None:
+    change_params(own, {"ingest": {"sources": [{"source": "hospital", "annotations": "none"}]}})
+    (own / "data/incoming/DOE_JANE").mkdir()
+    (own / "data/incoming/DOE_JANE/IM1").symlink_to("/proc/self/cwd/x")
+    assert public_name(own, "data/incoming/DOE_JANE/IM1") == "data/incoming: a file in it"
+    assert public_name(own, "data/raw/manifest.csv") == "data/raw/manifest.csv"
+    check = Check()
+    check_ignored(Project(own), check)
+    check_links(Project(own), check)
+    assert not any("DOE" in finding.name + finding.message for finding in check.findings)
 
 
 def test_links_on_the_way_to_an_output_and_of_documents_are_named(own: Path, tmp_path: Path) -> None:
