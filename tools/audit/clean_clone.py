@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from configobj import ConfigObj
+from dvc.config import Config
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, error_list, first_few
@@ -162,8 +162,8 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
             for path in (*sorted(inputs_and_outputs | encoders), *DOCUMENTS):
                 bring(root, clone, path)
         cache = cache_folder(root).parent.parent
-        settings = ConfigObj()  # which quotes what must be
-        settings["core"], settings["cache"] = {"site_cache_dir": str(clone / ".dvc/site-cache")}, {"dir": str(cache)}
-        (clone / ".dvc/config.local").write_text("\n".join(settings.write()) + "\n")
+        with Config(str(clone / ".dvc")).edit("local") as settings:  # which quotes what must be
+            settings["core"]["site_cache_dir"] = str(clone / ".dvc/site-cache")
+            settings["cache"]["dir"] = str(cache)
         command = [sys.executable, "-c", START, "audit", "verify", *words]
         return subprocess.run(command, cwd=clone, env=environment(clone), check=False).returncode

@@ -28,6 +28,7 @@ from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
 from tools.audit.check_data import check_raw, check_withdrawn
 from tools.audit.check_record import check_lock_paths, check_record, command_words
+from tools.audit.clean_clone import verify_commit
 from tools.audit.compare import compare
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
 from tools.audit.dvc_cache import size as size_of
@@ -632,6 +633,11 @@ def test_an_honest_project_of_other_choices_is_called_good(own: Path, capsys: py
     run(own, "git", "commit", "-qam", "other choices")
     assert wrist("audit", "verify", "--deep") == 0, capsys.readouterr().out
     assert "no discrepancy" in capsys.readouterr().out
+
+
+def test_a_commit_is_checked_in_a_folder_whose_name_settings_must_quote(own: Path, tmp_path: Path) -> None:
+    own.rename(tmp_path / "a, b")
+    assert verify_commit(tmp_path / "a, b", "HEAD", []) == 0
 
 
 def test_source_files_that_a_clone_has_not_are_left_unchecked(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
