@@ -39,19 +39,11 @@ from stages.common.data.layout import (
 )
 from stages.common.data.tables import (
     ANNOTATIONS,
-    CLAIMS,
     COMPARISON,
     HISTORY,
-    IMAGE_LEVEL,
     MANIFEST,
-    PAPER_AUDIT,
-    PATIENTS,
     PRECISION_RECALL,
-    RANKING,
-    RUNS,
     SPLIT,
-    STATISTICS,
-    SUBGROUPS,
     is_synthetic,
 )
 from stages.report.cards import write_cards
@@ -62,10 +54,10 @@ from stages.report.montage import montage
 from stages.report.page import contents, render
 from stages.report.params import Params
 from stages.report.published import audit
+from stages.report.results import RESULTS
 from stages.report.tables import (
     GAIN,
     PAIRED,
-    PREDICTORS,
     by_patient,
     compare,
     latex,
@@ -77,7 +69,6 @@ from stages.report.tables import (
     verdict,
 )
 
-RESULTS = (COMPARISON, PREDICTORS, IMAGE_LEVEL, STATISTICS, SUBGROUPS, PATIENTS, RANKING, RUNS, CLAIMS, PAPER_AUDIT)
 SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
 

@@ -11,7 +11,6 @@ from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import LEVEL, pooled_f1_interval
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.data.run_id import VARIANTS
-from stages.common.data.tables import COMPARISON
 from stages.common.model.metrics import METRICS, summarise
 from stages.report.evaluations import Evaluated
 from stages.report.published import PUBLISHED
@@ -51,7 +50,6 @@ UNPADDED = TableFormat(
 UNDECIDED: Literal["cannot be told apart from"] = "cannot be told apart from"
 Conclusion = Literal["beats", "loses to", "cannot be told apart from"]
 MANY = 10_000  # patients, beyond which a number says no more
-PREDICTORS = COMPARISON.named("predictors.csv")  # of `predictors`
 NAMES = {
     "f1": "F1",
     "iou": "IoU",

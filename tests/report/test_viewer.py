@@ -25,8 +25,8 @@ from stages.common.data.tables import MANIFEST, PER_IMAGE, PREPARED, SPLIT
 from stages.report import films as report_films
 from stages.report.evaluations import read_runs
 from stages.report.films import cards, read_films, to_mail
-from stages.report.main import RESULTS
 from stages.report.page import contents, render
+from stages.report.results import RESULTS
 from tests.helpers.pages import settled
 from tests.helpers.pictures import pixels
 

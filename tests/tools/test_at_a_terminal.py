@@ -106,7 +106,7 @@ IN_MEMORY = {
     "tools.sweep.search.Watch": nothing,
 }
 TRACED = {
-    "tools.audit.trace.Project": lambda root: SimpleNamespace(doubts=[]),
+    "tools.audit.trace.Project": lambda root: SimpleNamespace(doubts=[], lacking_history=[]),
     "tools.audit.trace.trace": nothing_twice,
     "tools.audit.render.text": nothing,
     "tools.audit.verify.verify": nothing,

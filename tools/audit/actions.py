@@ -24,7 +24,7 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     project = trace.Project(Path())
     with busy("trace: reads the records"):
         graph, start = trace.trace(project, what)
-    for sentence in project.doubts:
+    for sentence in [*project.doubts, *project.lacking_history]:
         print(one_line(f"trace: {sentence}"), file=sys.stderr)
     forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
     print(forms[form](graph, start))

@@ -17,6 +17,7 @@ from stages.common.data import layout
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import WEIGHT_PINS
+from stages.report.results import RESULTS
 from tools.audit.check_record import PIPELINE, covered, list_differences, overlap, paths, pipeline
 from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
@@ -195,8 +196,6 @@ def places(name: str, path: Path, run: Run | None) -> list[str]:
 
 def stage_outs(room: str, run: Run | None) -> list[str]:
     """What a stage writes, sorted: nothing else is a result, though dvc.yaml and dvc.lock agree on it."""
-    from stages.report.main import RESULTS
-
     if run and room == "train":
         outs = [layout.MODELS / run.folder, layout.VALIDATION / f"{run}.json"]
     elif run:

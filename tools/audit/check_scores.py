@@ -303,7 +303,8 @@ def choice(said: Any, setting: Any, origin: str) -> dict[str, Any]:
 def check_report(project: Project, check: Check) -> None:
     """Every table of the report, the headline and the printed comparison, made anew from the runs."""
     from stages.report.evaluations import read_runs, together
-    from stages.report.main import RESULTS, compared, headline, printed
+    from stages.report.main import compared, headline, printed
+    from stages.report.results import RESULTS
     from stages.report.tables import verdict
 
     before = (str(folder) for folder in (PARAMS, RAW, DATASET, MODELS, EVALUATION))

@@ -49,7 +49,13 @@ class Graph:
                 visited.add(name)
                 todo += [(depth + 1, after) for after in reversed(follow.get(name, []))]
 
+    def edges(self) -> Iterator[tuple[str, str]]:
+        """What each node was made from; films, also the patient or source file that the graph is about."""
+        for name, origins in self.origins.items():
+            yield from ((name, origin) for origin in origins)
+        for what, films in self.films.items():
+            yield from ((film, what) for film in films)
+
     def as_dict(self) -> dict[str, Any]:
         nodes = [{"name": node.name, "kind": node.kind, **node.facts} for node in self.nodes.values()]
-        edges = [{"of": name, "from": origin} for name, origins in self.origins.items() for origin in origins]
-        return {"nodes": nodes, "edges": edges}
+        return {"nodes": nodes, "edges": [{"of": name, "from": origin} for name, origin in self.edges()]}

@@ -56,7 +56,7 @@ def dot(graph: Graph, start: str) -> str:
     for node in graph.nodes.values():
         label = quoted(f"{node.name}\n{node.kind} {shortened(str(node.facts.get('md5', '')))}".strip())
         lines.append(f"  {quoted(node.name)} [label={label}];")
-    lines += [f"  {quoted(name)} -> {quoted(origin)};" for name, origins in graph.origins.items() for origin in origins]
+    lines += [f"  {quoted(name)} -> {quoted(origin)};" for name, origin in graph.edges()]
     return "\n".join([*lines, "}"])
 
 

@@ -34,7 +34,7 @@ from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SP
 from stages.common.model.metrics import COUNTS
 from stages.report.published import PUBLISHED
 from tools.audit.dvc_cache import file_md5, files_of, joined_md5
-from tools.audit.dvc_lock import Lock, Stage, commits_of, lookup, read_lock
+from tools.audit.dvc_lock import Lock, Stage, commits_of, git, in_repository, lookup, read_lock
 from tools.audit.graph import Graph
 from tools.audit.recipes import pretrained_of, put, recipe_of
 
@@ -111,6 +111,14 @@ class Project:
     def doubts(self) -> list[str]:
         """Why a chain cannot be trusted, a sentence each: stages ran on other data, or tables were changed."""
         return self.outdated + [f"{path} is not as its stage wrote it: `wrist audit verify`" for path in self.altered]
+
+    @property
+    def lacking_history(self) -> list[str]:
+        """A sentence where git has the last commits only, as a clone with `--depth`: what they have may be older."""
+        cut = in_repository(self.root) and git(self.root, "rev-parse", "--is-shallow-repository").strip() == "true"
+        return (
+            ["this clone lacks earlier commits, which may be those of results; `git fetch --unshallow`"] if cut else []
+        )
 
     def note(self, path: Path) -> None:
         """Enter a file that is read in `altered`, if it is of an output, and not as dvc.lock has it."""

@@ -54,6 +54,7 @@ OF_MANY: dict[Format, tuple[str, tuple[bytes, ...], Reader]] = {
     "cvat": (".xml", (b"<annotations",), read_cvat),
     "csv": (".csv", (b"xmin",), read_csv),
 }
+LARGEST_YAML = 2**20  # characters of a data.yaml
 LOOKS = 20  # files that are opened to find out their format
 
 
@@ -401,8 +402,11 @@ def data_yaml(files: FileAccess, name: str) -> dict[str, Any]:
     """The mapping in a file such as YOLO's data.yaml; empty where the file is none."""
     if not name.lower().endswith((".yaml", ".yml")):
         return {}
+    text = text_or_nothing(files, name)
+    if len(text) > LARGEST_YAML:
+        return {}
     try:
-        content = YAML(typ="safe").load(text_or_nothing(files, name))
+        content = YAML(typ="safe", pure=True).load(text)  # the faster reader dies of ten thousand brackets
     except (YAMLError, ValueError, TypeError, RecursionError):  # of dates that are none, keys that are lists, nesting
         return {}
     return content if isinstance(content, dict) else {}

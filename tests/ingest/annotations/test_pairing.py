@@ -8,7 +8,7 @@ import pytest
 from stages.common.core.errors import UserError
 from stages.ingest.annotations.film_names import steps_between
 from stages.ingest.annotations.mask import masks_of
-from stages.ingest.annotations.pairing import Pairs, pair
+from stages.ingest.annotations.pairing import Pairs, data_yaml, pair
 from stages.ingest.params import Folder
 from tests.helpers.files import MemoryFiles
 
@@ -118,6 +118,12 @@ def test_a_number_before_a_name_is_an_exporters_only_among_others() -> None:
     assert "missing image" in own.problems[0][1].actual
     exported = f"{head}20230412-a.png,1,1,9,9\n8c5f0a1b-b.png,1,1,9,9\n"
     assert list(paired("a.png b.png", {"boxes.csv": exported}, "csv").labels) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "- " * 200_000, "a: b\n" * 300_000], ids=["[", "- ", "large"])
+def test_a_yaml_file_that_no_program_can_read_is_no_data_yaml(text: str) -> None:
+    """A reader in C dies of it, and the stage with it."""
+    assert data_yaml(MemoryFiles({"data.yaml": text}), "data.yaml") == {}  # type: ignore[arg-type]
 
 
 def test_labels_that_data_yaml_calls_key_points_are_refused() -> None:

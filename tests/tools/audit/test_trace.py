@@ -400,6 +400,22 @@ def test_json_and_dot_say_the_same(project: Path, capsys: pytest.CaptureFixture[
     assert drawn.count(" -> ") == len(said["edges"])
 
 
+def test_a_patient_leads_to_the_films_in_each_form(project: Path) -> None:
+    known = Project(project)
+    patient = known.films["wrist_0001"]["patient_id"]
+    graph, start = trace(known, patient)
+    films = {edge["of"] for edge in graph.as_dict()["edges"] if edge["from"] == start}
+    assert films == {name for name, row in known.films.items() if row["patient_id"] == patient} != set()
+    assert f'"wrist_0001" -> "{patient}"' in dot(graph, start)
+
+
+def test_a_clone_without_earlier_commits_says_so(own: Path, tmp_path: Path) -> None:
+    run(own, "git", "commit", "-q", "--allow-empty", "-m", "later")
+    run(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{own}", "shallow")
+    assert Project(own).lacking_history == []
+    assert len(Project(tmp_path / "shallow").lacking_history) == 1
+
+
 def test_a_stage_keeps_the_commit_that_brought_its_result(own: Path) -> None:
     first = run(own, "git", "rev-parse", "HEAD").strip()
     change_params(own, {"report": {"tolerance": {"score": 0.1}}})
