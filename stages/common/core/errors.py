@@ -61,6 +61,9 @@ def describe_os_error(error: OSError) -> str:
     fixes = {
         errno.ENOSPC: "the disk is full; free some space and rerun the command",
         errno.EDQUOT: "the disk quota is used up; free some space and rerun the command",
+        errno.EFBIG: "the file is larger than this user may write; raise the limit (`ulimit -f`)",
+        errno.EIO: "the disk or share does not answer as it should; look at its messages and rerun the command",
+        errno.ESTALE: "the share went away and came back; mount it again and rerun the command",
         errno.EACCES: "permission denied; make it readable and its folder writable",
         errno.EROFS: "the file system is read-only; run on a writable one",
         errno.ENOENT: "no such file or folder; run from the project's root, or `dvc repro` to make it",

@@ -50,7 +50,10 @@ def load_films(folder: Path, side: Side, what: Input = "image", fold: int = 1) -
         )
     chosen = films[films[fold_column(fold)] == side].sort_values("image_id")
     if chosen.empty:
-        raise UserError(f"{table}: expected films marked {side} in fold {fold}, found none; run `dvc repro annotate`")
+        raise UserError(
+            f"{table}: expected films marked {side} in fold {fold}, found none; change annotate.split in params.yaml, "
+            "or leave the fold out of evaluate.folds"
+        )
     require_dataset(table, films)
     ids = list(chosen["image_id"])
     paths = [

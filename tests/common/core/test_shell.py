@@ -68,6 +68,21 @@ def test_a_memory_limit_that_stops_an_import_is_one_sentence(body: str, tmp_path
     assert "Traceback" not in done.stderr
 
 
+def test_a_limit_of_the_size_of_files_is_one_sentence(tmp_path: Path) -> None:
+    limit = "import pathlib, resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, -1)); "
+    done = run_body(f"{limit}pathlib.Path('{tmp_path}/large').write_text('x' * 100)", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        "the file is larger than this user may write; raise the limit (`ulimit -f`)"
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_share_that_does_not_answer_is_one_sentence(number: int) -> None:
+    assert describe_os_error(OSError(number, "text", "data/raw")).startswith("data/raw: the ")
+
+
 def test_an_end_without_teardown_loses_nothing_that_waits_for_the_end(tmp_path: Path) -> None:
     waiting = """
     import atexit, gc, threading
@@ -93,7 +108,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
 
 def test_unknown_machine_errors_are_not_swallowed() -> None:
     with pytest.raises(OSError, match="strange"):
-        describe_os_error(OSError(errno.EIO, "strange"))
+        describe_os_error(OSError(errno.EDOM, "strange"))
 
 
 HEAVY = {"torch", "mlflow", "pandas", "pydicom", "dvc", "cv2", "great_expectations", "optuna", "pydantic"}
