@@ -316,7 +316,9 @@ def is_forged(content: bytes, source: Path, level: int = 0) -> bool:
     text, facts = source.read_bytes(), source.stat()
     flags = int.from_bytes(content[4:8], "little")
     stamp = b"".join((int(number) % 2**32).to_bytes(4, "little") for number in (facts.st_mtime, facts.st_size))
-    is_taken = {0: content[8:16] == stamp, 1: True, 3: content[8:16] == source_hash(text)}.get(flags, False)
+    # As Python reads the flags: of the first bit alone it takes a hash for what follows, and else a time and a size.
+    by_hash = content[8:16] == source_hash(text) if flags == 0b11 else True
+    is_taken = not flags & ~0b11 and (by_hash if flags & 0b1 else content[8:16] == stamp)
     if content[:4] != MAGIC_NUMBER or not is_taken:
         return False
     try:

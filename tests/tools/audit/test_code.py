@@ -1,5 +1,6 @@
 """Byte code and git's objects, forged where nobody looks."""
 
+import marshal
 import os
 import py_compile
 import shutil
@@ -58,6 +59,20 @@ def test_byte_code_of_another_source_that_python_would_run_is_forged(mode: MODES
     os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert is_forged(honest[:16] + evil[16:], source)
     assert is_forged(honest[:16] + b"no code", source)
+
+
+def test_byte_code_is_forged_by_what_python_makes_of_its_flags(tmp_path: Path) -> None:
+    """Python takes 2 for 0, and byte code of other flags for none."""
+    source = tmp_path / "module.py"
+    source.write_text("value = 1\n")
+    content = bytearray(Path(py_compile.compile(str(source)) or "").read_bytes())
+    forged = compile("value = 2\n", str(source), "exec")
+    content[16:] = marshal.dumps(forged)
+    for flags in range(6):
+        content[4:8] = flags.to_bytes(4, "little")
+        Path(cache_from_source(str(source))).write_bytes(content)
+        said = run(tmp_path, sys.executable, "-c", "import module; print(module.value)").strip()
+        assert is_forged(bytes(content), source) == (said == "2"), flags
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
