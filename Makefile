@@ -21,6 +21,7 @@ $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "expected Python 3.11 or newer as '$(PYTHON)', found none; install it or run: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"expected Python 3.11 or newer, found {sys.version.split()[0]}; run: make PYTHON=/path/to/python")'
 	@echo "setting up $(VENV), once: 3 GB to download, 8 GB on disk; minutes"
+	@! git ls-files --error-unmatch $(VENV) >/dev/null 2>&1 || { echo "expected no files of $(VENV) in the commit, found some, which would run beside the packages; git rm -r --cached $(VENV)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 # uv takes half of pip's time. It trusts the certificates of the system, as pip does: a hospital's proxy has its own. It
 # does not read pip's configuration, so that pip steps in where packages come from elsewhere. The lock is complete: pip

@@ -305,6 +305,18 @@ def check_bytecode(project: Project, check: Check) -> None:
                     check.add(path, "mismatch", f"it is not what {source.name} compiles to; remove it")
 
 
+def parts(code: CodeType) -> Iterator[tuple[bytes, bytes]]:
+    """All that byte code and the functions in it hold, but for the name of the file, and what Python would run of it.
+
+    Python takes two for equal where instructions differ that it has specialised, and that do something else.
+    """
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    rest = tuple(None if isinstance(const, CodeType) else const for const in code.co_consts)
+    yield marshal.dumps(code.replace(co_filename="", co_consts=rest), 2), getattr(code, "_co_code_adaptive", b"")
+    for const in inner:
+        yield from parts(const)
+
+
 def is_forged(content: bytes, source: Path, level: int = 0) -> bool:
     """Whether Python would take byte code for that of a source (PEP 552) that compiles to something else.
 
@@ -323,10 +335,11 @@ def is_forged(content: bytes, source: Path, level: int = 0) -> bool:
         return False
     try:
         code = marshal.loads(content[16:])  # reads values, and runs none of them
-        return not isinstance(code, CodeType) or code != compile(
-            text, str(source), "exec", dont_inherit=True, optimize=level
+        compiled = compile(text, str(source), "exec", dont_inherit=True, optimize=level)
+        return not isinstance(code, CodeType) or list(parts(code)) != list(
+            parts(marshal.loads(marshal.dumps(compiled)))
         )
-    except (ValueError, EOFError, TypeError):
-        return True
     except SyntaxError:  # of the source, which is not the committed one
         return False
+    except Exception:  # damaged byte code fails in many ways
+        return True

@@ -16,7 +16,7 @@ from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
-CHECKPOINTS, CACHE = ".checkpoints", ".dvc/cache"
+CHECKPOINTS, CACHE, ENVIRONMENT = ".checkpoints", ".dvc/cache", ".venv"
 OF_DVC = (".dvc/config", ".dvc/.gitignore")  # all that a commit has of DVC's folder; the rest is of one machine
 
 
@@ -38,7 +38,7 @@ def check_repeatable(project: Project, check: Check) -> None:
 
 
 def brought_along(project: Project, tracked: Collection[str]) -> list[str]:
-    """Outputs, folders of checkpoints, and caches and settings of DVC of which a commit has files, sorted.
+    """Outputs, folders of checkpoints and of packages, caches and settings of DVC of which a commit has files, sorted.
 
     Args:
         project: whose outputs and cache they could be.
@@ -47,7 +47,7 @@ def brought_along(project: Project, tracked: Collection[str]) -> list[str]:
     cache = cache_folder(project.root).parent.parent
     ways = {cache, cache.resolve()}  # a path such as /proc/self/cwd leads each reader elsewhere
     moved = [way.relative_to(project.root).as_posix() for way in ways if way.is_relative_to(project.root)]
-    places = {CHECKPOINTS, CACHE, *moved, *project.lock.hashes}
+    places = {CHECKPOINTS, CACHE, ENVIRONMENT, *moved, *project.lock.hashes}
     brought = {place for place in places if any(covered(path, [place]) for path in tracked)}
     of_one_machine = {path for path in tracked if path.startswith(".dvc/") and path not in OF_DVC}
     return sorted(brought | {path for path in of_one_machine if not covered(path, places)})

@@ -32,6 +32,12 @@ AS_COMMITTED = "* -text -ident !eol !filter !working-tree-encoding\n"
 LINKS = ("120000", "160000")  # git's modes of a link and of another repository
 
 
+CODE_AS_DATA = (
+    "{path}: expected data, of which a clean clone gets a copy, found code ({found}), which would run there; `git "
+    "checkout` dvc.lock and params.yaml, or take the code out of the source files"
+)
+
+
 @contextmanager
 def clean_clone(root: Path, revision: str) -> Iterator[Path]:
     """The root of the clone, which goes when the block ends.
@@ -85,11 +91,8 @@ def bring(source: Path, clone: Path, path: str) -> None:
         return
     if leads_out(path):
         raise UserError(f"{path}: expected an absolute path or one in the project, found neither; write it in full")
-    if found := code_in(source, path):
-        raise UserError(
-            f"{path}: expected data, of which a clean clone gets a copy, found code ({first_few(found)}), which would "
-            "run there; `git checkout` dvc.lock and params.yaml, or take the code out of the source files"
-        )
+    if covered(path, CODE):
+        raise UserError(CODE_AS_DATA.format(path=path, found=path))
 
     def copy(original: str, target: str) -> str:
         return target if Path(target).exists() else str(shutil.copy2(original, target))
@@ -108,20 +111,23 @@ def bring(source: Path, clone: Path, path: str) -> None:
             raise error_list("expected files that can be copied, found these; remove them", failures) from None
     elif (source / path).is_file():
         copy(str(source / path), str(target))
+    if found := code_in(clone, path):  # of the copy: links to folders were followed
+        raise UserError(CODE_AS_DATA.format(path=path, found=first_few(found)))
 
 
 def code_in(root: Path, path: str) -> list[str]:
     """What programs could run of a file or folder that dvc.lock calls data.
 
     Args:
-        root: of the project.
+        root: of the clone.
         path: from the root.
     """
-    top = root / path
-    if covered(path, CODE):
-        return [path]
-    files = (file.relative_to(root) for file in (top, *top.rglob("*")))
-    return [str(file) for file in files if file.name.endswith((*SUFFIXES, *METADATA)) or LIBRARY.fullmatch(file.name)]
+    files = (file.relative_to(root) for file in (root / path, *(root / path).rglob("*")))
+    return [
+        str(file)
+        for file in files
+        if file.name.lower().endswith((*SUFFIXES, *METADATA, ".pkg")) or LIBRARY.fullmatch(file.name)
+    ]
 
 
 def environment(clone: Path) -> dict[str, str]:

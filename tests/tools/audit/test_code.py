@@ -6,9 +6,10 @@ import py_compile
 import shutil
 import sys
 import zlib
+from dis import get_instructions
 from importlib.util import cache_from_source
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import cast
 
 import pytest
@@ -73,6 +74,21 @@ def test_byte_code_is_forged_by_what_python_makes_of_its_flags(tmp_path: Path) -
         Path(cache_from_source(str(source))).write_bytes(content)
         said = run(tmp_path, sys.executable, "-c", "import module; print(module.value)").strip()
         assert is_forged(bytes(content), source) == (said == "2"), flags
+
+
+def test_byte_code_that_python_calls_equal_and_runs_otherwise_is_forged(tmp_path: Path) -> None:
+    """An instruction of a function is one that Python would only write while it runs: every comparison holds."""
+    source = tmp_path / "module.py"
+    source.write_text("def same(a, b):\n    if a == b:\n        return 1\n    return 2\n")
+    cached = Path(py_compile.compile(str(source)) or "")
+    honest = cached.read_bytes()
+    assert not is_forged(honest, source)
+    [function] = [const for const in marshal.loads(honest[16:]).co_consts if isinstance(const, CodeType)]
+    start = honest.index(function.co_code)
+    comparison = start + next(item.offset for item in get_instructions(function) if item.opname == "COMPARE_OP")
+    for opcode in range(256):
+        forged = honest[:comparison] + bytes([opcode]) + honest[comparison + 1 :]
+        assert is_forged(forged, source) == (forged != honest), opcode
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -649,7 +665,16 @@ def test_a_clone_is_given_no_code_that_dvc_lock_calls_data(path: str, tmp_path: 
         (project / path).touch()
     with pytest.raises(UserError, match=r"expected data, of which a clean clone gets a copy, found code \("):
         bring(project, clone, path)
-    assert list(clone.iterdir()) == []
+
+
+def test_a_clone_is_given_no_code_behind_a_link(tmp_path: Path) -> None:
+    """A folder joins those of a library's namespace."""
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away/__init__.py").touch()
+    (tmp_path / "project/ruamel").mkdir(parents=True)
+    (tmp_path / "project/ruamel/yaml").symlink_to(tmp_path / "away")
+    with pytest.raises(UserError, match=r"found code \(ruamel/yaml/__init__.py\)"):
+        bring(tmp_path / "project", tmp_path / "clone", "ruamel")
 
 
 def test_what_cannot_be_copied_into_a_clone_is_named(tmp_path: Path) -> None:

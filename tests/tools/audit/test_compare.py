@@ -131,6 +131,7 @@ def test_a_project_without_a_folder_of_dvc_of_its_own_is_not_repeated(own: Path)
         ".dvc/config.local",
         ".dvc/tmp/rwlock",
         ".checkpoints/x.safetensors",
+        ".venv/lib/python3.11/site-packages/x.pth",
         "models/adaptive/seed-1-fold-1/x",
     ],
 )
@@ -144,7 +145,7 @@ def test_a_commit_that_brings_results_along_is_not_repeated(path: str, own: Path
     if path != ".dvc/config.local":
         (own / path).unlink()  # as a training removes its checkpoint when it is done
     same, sentence = compare(Project(own), "HEAD")
-    places = (".dvc/cache", ".checkpoints", "models/adaptive/seed-1-fold-1")
+    places = (".dvc/cache", ".checkpoints", ".venv", "models/adaptive/seed-1-fold-1")
     place = next((place for place in places if place in path), path)
     assert not same
     assert sentence.endswith(f" brings results along, {place}")
