@@ -432,7 +432,7 @@ def original_file(
         str, typer.Option(help="The export, by its name in data/raw/files.csv, where there are several.")
     ] = "",
 ) -> None:
-    """Print the path of a file of a hospital's export, which may name a patient."""
+    """Print the path of a file of a hospital's export."""
     from tools.audit.actions import print_original
 
     begin_working()

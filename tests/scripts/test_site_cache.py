@@ -47,6 +47,6 @@ def test_make_sets_up_and_runs_in_a_folder_with_a_space_and_an_umlaut(tmp_path: 
     )
     assert (done.returncode, done.stderr) == (0, "")
     calls = (root / "calls").read_text()
-    for call in ("uv pip install", "python scripts/site_cache.py", "dvc repro", "wrist report --lineage"):
+    for call in ("uv pip install", "python -P scripts/site_cache.py", "dvc repro", "wrist report --lineage"):
         assert f"\n{call}" in calls
     assert (root / ".venv/.ready").is_file()

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
 from importlib.metadata import Distribution
-from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
+from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path, PurePosixPath
 from types import CodeType
 
@@ -297,12 +297,16 @@ def check_objects(project: Project, check: Check) -> None:
 def check_bytecode(project: Project, check: Check) -> None:
     """Byte code that Python would run in place of a source, against the source."""
     for package in CODE:
-        for source in sorted((project.root / package).rglob("*.py")):
-            for level in (0, 1, 2):  # of `python -O` and PYTHONOPTIMIZE
-                cached = Path(cache_from_source(str(source), optimization=level or ""))
-                if cached.is_file() and is_forged(cached.read_bytes(), source, level):
-                    path = os.path.relpath(cached, project.root)
-                    check.add(path, "mismatch", f"it is not what {source.name} compiles to; remove it")
+        for cached in sorted((project.root / package).rglob("__pycache__/*.pyc")):
+            name, tag, *level = cached.name.removesuffix(".pyc").split(".")
+            source = cached.parent.parent / f"{name}.py"
+            if tag != sys.implementation.cache_tag or not source.is_file():
+                continue  # of another Python, or run by none
+            # Of `python -O` and PYTHONOPTIMIZE, which takes any number for 2 that is larger.
+            number = min(int("".join(re.findall(r"\d", "".join(level))) or 0), 2)
+            if is_forged(cached.read_bytes(), source, number):
+                path = os.path.relpath(cached, project.root)
+                check.add(path, "mismatch", f"it is not what {source.name} compiles to; remove it")
 
 
 def parts(code: CodeType) -> Iterator[tuple[bytes, bytes]]:
@@ -339,7 +343,5 @@ def is_forged(content: bytes, source: Path, level: int = 0) -> bool:
         return not isinstance(code, CodeType) or list(parts(code)) != list(
             parts(marshal.loads(marshal.dumps(compiled)))
         )
-    except SyntaxError:  # of the source, which is not the committed one
-        return False
-    except Exception:  # damaged byte code fails in many ways
+    except Exception:  # damaged byte code fails in many ways, and a source that does not compile has none
         return True

@@ -21,7 +21,7 @@ from stages.report.results import RESULTS
 from tools.audit.check_record import PIPELINE, covered, list_differences, overlap, paths, pipeline
 from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
-from tools.audit.imports import import_closure, nodes, parsed
+from tools.audit.imports import compiles, import_closure, nodes, parsed
 from tools.audit.trace import Project
 
 RUNS = ("train", "evaluate")  # once for each variant, seed and fold
@@ -102,7 +102,7 @@ def check_pipeline(project: Project, check: Check) -> None:
         modules = stage_code(project.root, room)
         code = sorted(str(path.relative_to(project.root)) for path in modules | beside(modules, project.root))
         for path in code:
-            if path.endswith(".py") and parsed((project.root / path).read_bytes()) is None:
+            if path.endswith(".py") and not compiles((project.root / path).read_bytes()):
                 check.add(path, "mismatch", "no Python code: no stage can have run it; restore the committed file")
         used = pipeline_paths(project.root, room)
         if room == "ingest":

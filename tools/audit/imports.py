@@ -62,6 +62,16 @@ def parsed(code: bytes) -> ast.Module | None:
         return None
 
 
+@cache
+def compiles(code: bytes) -> bool:
+    """Whether Python can run code: a tree may have a `return` outside of each function."""
+    tree = parsed(code)
+    try:
+        return tree is not None and bool(compile(tree, "module", "exec", dont_inherit=True))
+    except (SyntaxError, ValueError):
+        return False
+
+
 def project_modules(root: Path, names: Iterable[str]) -> set[Path]:
     """The project's files among imported names, with the `__init__.py` of every package on the way, which run first."""
     files = set()

@@ -32,6 +32,7 @@ from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.commit_files import DamagedObject, commit_files, committed_texts, entries
 from tools.audit.dvc_lock import commit_of, history
 from tools.audit.findings import Check
+from tools.audit.imports import compiles
 from tools.audit.trace import Project
 
 SIGN = """#!/bin/sh
@@ -91,13 +92,23 @@ def test_byte_code_that_python_calls_equal_and_runs_otherwise_is_forged(tmp_path
         assert is_forged(forged, source) == (forged != honest), opcode
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
+def test_byte_code_of_a_source_that_does_not_compile_is_forged(tmp_path: Path) -> None:
+    source = tmp_path / "module.py"
+    source.write_text("value = 1\n")
+    cached = Path(py_compile.compile(str(source), invalidation_mode=MODES.UNCHECKED_HASH) or "")
+    source.write_text("return 1\n")
+    assert is_forged(cached.read_bytes(), source)
+    assert not compiles(source.read_bytes())
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_byte_code_of_each_level_of_optimisation_is_looked_at(level: int, tmp_path: Path) -> None:
-    """PYTHONOPTIMIZE chooses among the three."""
+    """PYTHONOPTIMIZE chooses among them; what is larger than 2 is 2, with a name of its own."""
     project, source = cast("Project", SimpleNamespace(root=tmp_path)), tmp_path / "stages/a.py"
     source.parent.mkdir()
     source.write_text('"""Text."""\nassert True\n')
-    cached = Path(py_compile.compile(str(source), optimize=level))
+    made = Path(py_compile.compile(str(source), optimize=min(level, 2)) or "")
+    cached = made.rename(made.with_name(made.name.replace("opt-2", f"opt-{level}")))
     check = Check()
     check_bytecode(project, check)
     assert check.findings == []
