@@ -9,6 +9,7 @@ import marshal
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
 from importlib.metadata import Distribution
@@ -22,9 +23,10 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import DamagedObject, commit_files, read_objects
-from tools.audit.dvc_lock import LOCK, NoRepository, git
+from tools.audit.dvc_lock import LOCK, NoRepository, git, lookup
 from tools.audit.findings import Check
 from tools.audit.folders import PARTIAL
+from tools.audit.imports import closure_of
 from tools.audit.trace import Project
 
 CODE = ("stages", "tools")  # what the pipeline and this audit import
@@ -58,6 +60,7 @@ BINARY = tuple(suffix for suffix in SUFFIXES if suffix not in SOURCE_SUFFIXES)
 CACHED = re.compile(r"\w+\.\w+-\w+(\.opt-\w+)?\.pyc(\.\d+)?")
 METADATA = (".dist-info", "egg-info")  # `EGG-INFO` counts in a folder that is called x.egg
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
+PROJECT = "pyproject.toml"
 LINK = "120000"  # git's mode
 NEVER_DATA = {".git", ".dvc"}  # in which DVC looks for no data, wherever they are
 UNSEEN = {*NEVER_DATA, ".venv"}  # at the root: neither a stage nor DVC looks for data there
@@ -79,6 +82,8 @@ def check_code(project: Project, check: Check) -> None:
         check.add("git", "mismatch", f"core.worktree says that the repository's files lie in {top}; unset it")
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
+    for path in imported_uncommitted(root, tracked):
+        check.add(path, "extra", "a module of `tools` imports it, and no commit has it; remove or commit it")
     for path, message in foreign_code(root, tracked):
         check.add(path, "extra", message)
     for path in linked_folders(root, tracked):
@@ -98,6 +103,13 @@ def check_code(project: Project, check: Check) -> None:
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
 
 
+def imported_uncommitted(root: Path, tracked: Iterable[str]) -> list[str]:
+    """Modules anywhere in the project that those of `tools` import, and no commit has; stages' are inputs of DVC."""
+    tools = {path for path in tracked if path.startswith("tools/") and path.endswith(".py")}
+    closure = closure_of(root, (root / path for path in tools if (root / path).is_file()))
+    return sorted({str(path.relative_to(root)) for path in closure}.difference(tracked))
+
+
 def foreign_code(root: Path, tracked: Iterable[str]) -> Iterator[tuple[str, str]]:
     """What programs would run beside the pipeline's own code, committed or not, each with a sentence.
 
@@ -113,6 +125,8 @@ def foreign_code(root: Path, tracked: Iterable[str]) -> Iterator[tuple[str, str]
         yield path, f"{READ_AT_THE_ROOT[path]}; remove it"
     for path in plugins(root):
         yield path, "libraries would run code that it names as their plugin; remove it"
+    for key in run_by_setup(root):
+        yield f"{PROJECT}: {key}", "libraries, or `make setup`, would run the code that it names; remove it"
     for path in false_versions(root):
         yield path, "it says which version of a package is installed, and no package is; remove it"
     for path in tracked:
@@ -269,6 +283,16 @@ def plugins(root: Path) -> Iterator[str]:
                 groups = {""}
             if groups - COMMANDS:
                 yield entry.name
+
+
+def run_by_setup(root: Path) -> list[str]:
+    """Keys of pyproject.toml by which an installed project is a library's plugin, or is built by code of its own."""
+    try:
+        content = tomllib.loads((root / PROJECT).read_text())
+    except (OSError, ValueError):  # none, or one that `make setup` cannot read
+        return []
+    keys = (("project", "entry-points"), ("build-system", "backend-path"), ("tool", "setuptools", "cmdclass"))
+    return [".".join(key) for key in keys if lookup(content, ".".join(key))]
 
 
 def false_versions(root: Path) -> Iterator[str]:

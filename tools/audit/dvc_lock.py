@@ -280,6 +280,7 @@ def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
     """
     off = ("core.commitGraph", "core.fsmonitor", "log.showSignature", "advice.graftFileDeprecated")
     settings = [word for setting in off for word in ("-c", f"{setting}=false")]
+    settings += ["-c", f"core.hooksPath={os.devnull}"]
     command = ["git", "--no-replace-objects", *settings, *words]
     own = {key: value for key, value in os.environ.items() if key.startswith("GIT_CONFIG") or key[:4] != "GIT_"}
     own |= {"GIT_GRAFT_FILE": os.devnull, "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}  # else errors are in any language
@@ -290,6 +291,11 @@ def git(root: Path, *words: str, stdin: str = "", whole: bool = False) -> str:
         said = os.fsdecode(done.stderr).strip() or "failed"
         if "not a git repository" in said:
             raise NoRepository("git: expected the project in a repository, found none; clone it, or `git init` it")
+        if "dubious ownership" in said:
+            raise UserError(
+                f"git: expected a repository of this user, found another one's; `git config --global --add "
+                f"safe.directory {root}` if you trust it"
+            )
         if "promisor remote" in said:
             said = "expected a whole clone, found one that was made with --filter; clone without it"
         raise UserError(f"git {' '.join(words)}: {said}")

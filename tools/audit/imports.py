@@ -14,7 +14,12 @@ ENTRIES = ("__main__", "main", "params")
 
 def import_closure(root: Path, stage: Path) -> set[Path]:
     """Every module of the project that running a stage can import."""
-    modules, todo = set[Path](), [stage / f"{name}.py" for name in ENTRIES]
+    return closure_of(root, [stage / f"{name}.py" for name in ENTRIES])
+
+
+def closure_of(root: Path, starts: Iterable[Path]) -> set[Path]:
+    """Some modules, and every module of the project that these can import."""
+    modules, todo = set[Path](), list(starts)
     while todo:
         path = todo.pop()
         if path not in modules:

@@ -34,6 +34,9 @@ class StageRecord(TypedDict):
     outs: dict[str, str]
 
 
+EVIDENCE = "evidence.json"  # which .gitignore lists
+
+
 class FileRecord(TypedDict):
     path: str
     stage: str
@@ -87,6 +90,8 @@ def sign(project: Project, key: Path, target: Path) -> int:
     assert isinstance(private, Ed25519PrivateKey)
     require_own_output(target, is_evidence)
     require_own_output(signature_of(target), is_signature)
+    if target.resolve().is_relative_to(project.root) and target.resolve() != project.root / EVIDENCE:
+        raise UserError(f"{target}: expected {EVIDENCE}, or a file outside of the project; verify would name another")
     if wrong := verify(project, deep=True).wrong:
         raise error_list(
             "sign: expected a project without discrepancies, found these; correct them first",

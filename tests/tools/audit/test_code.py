@@ -4,6 +4,7 @@ import marshal
 import os
 import py_compile
 import shutil
+import subprocess
 import sys
 import zlib
 from dis import get_instructions
@@ -23,6 +24,7 @@ from tools.audit.check_code import (
     check_code,
     check_objects,
     false_versions,
+    foreign_code,
     is_forged,
     linked_folders,
     plugins,
@@ -733,3 +735,51 @@ def test_a_name_that_a_branch_shares_with_another_commit_is_not_taken(place: str
     with pytest.raises(UserError, match="expected one commit of that name"):
         commit_of(tmp_path, "release")
     assert commit_of(tmp_path, "refs/heads/release") == commit_of(tmp_path, f"{evil}~1")
+
+
+def test_a_clean_clone_runs_no_hook_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed(tmp_path, a="good")
+    hook = tmp_path / "hooks/post-checkout"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    settings = tmp_path / "settings"
+    settings.write_text(f"[core]\n    hooksPath = {hook.parent}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    with clean_clone(tmp_path, "HEAD") as clone:
+        assert (clone / "a").is_file()
+
+
+def test_a_repository_of_another_user_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = b"fatal: detected dubious ownership in repository at '/x'\nTo add an exception ...\n"
+    refused = subprocess.CompletedProcess([], 128, b"", said)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(UserError, match=rf"^git: expected a repository of this user, .*safe.directory {tmp_path}` if"):
+        commit_of(tmp_path, "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ('[project.entry-points.pydantic]\nunits = "scripts.units"\n', ["pyproject.toml: project.entry-points"]),
+        ('[build-system]\nbackend-path = ["scripts"]\n', ["pyproject.toml: build-system.backend-path"]),
+        ('[project.scripts]\nwrist = "tools.wrist:main"\n', []),
+        ("[project", []),
+    ],
+)
+def test_code_that_libraries_or_the_set_up_would_run_for_pyproject_is_named(
+    text: str, keys: list[str], tmp_path: Path
+) -> None:
+    """Once it is installed, pydantic loads its plugins in each stage."""
+    (tmp_path / "pyproject.toml").write_text(text)
+    assert [name for name, _ in foreign_code(tmp_path, [])] == keys
+
+
+def test_a_module_that_tools_import_and_no_commit_has_is_named(tmp_path: Path) -> None:
+    """Untracked scripts are a user's own, unless the commit runs them."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "scripts").mkdir()
+    project = committed(tmp_path, **{"tools/a.py": "from scripts.units import x\n", "tools/__init__.py": ""})
+    for name in ("units.py", "own.py"):
+        (tmp_path / "scripts" / name).write_text("x = 1\n")
+    assert named(project) == ["scripts/units.py"]

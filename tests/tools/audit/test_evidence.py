@@ -158,6 +158,13 @@ def test_a_signed_file_that_no_program_can_read_is_named_and_a_folder_refused(
         signing.check_evidence(found, tmp_path, keys / "public.pem", Check())
 
 
+def test_evidence_in_the_project_has_the_one_name_that_verify_knows(own: Path, keys: Path) -> None:
+    for name in ("evidence-2026.json", "reports/evidence.json"):
+        with pytest.raises(UserError, match=rf"{name}: expected evidence.json, or a file outside of the project"):
+            wrist("audit", "sign", "--key", str(keys / "private.pem"), "--output", name)
+        assert not (own / name).exists()
+
+
 def test_another_key_is_refused(project: Path, keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrist("audit", "sign", "--key", str(keys / "private.pem"))
     run(tmp_path, "openssl", "genpkey", "-algorithm", "ed25519", "-out", "private.pem")
