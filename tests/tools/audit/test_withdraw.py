@@ -91,7 +91,7 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
     assert not any(object_path(own, md5).exists() for md5 in gone)
     for image in images:
         assert not [path for path in own.rglob(f"{image}.*") if ".git/" not in str(path)]
-    assert (own / "data/pins/withdrawn.csv").read_text().startswith(f"patient_id,withdrawn,key_id\n{patient},20")
+    assert f"\n{patient},20" in (own / "data/pins/withdrawn.csv").read_text()
     assert "ingest, preprocess" in said
     run(own, "git", "add", "-A")
     run(own, "git", "commit", "-qm", "withdrawal")
