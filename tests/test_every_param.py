@@ -13,7 +13,7 @@ from stages.common.data.dataset import load_films
 from stages.common.data.tables import HISTORY
 from stages.train.params import Params
 from tests.helpers.files import tree_hash
-from tests.helpers.params import SAMPLE, merge, read_yaml
+from tests.helpers.params import SAMPLE, merge, read_yaml, write_yaml
 from tests.helpers.paths import ROOT
 from tests.helpers.training import run
 
@@ -120,6 +120,7 @@ def run_stage(stage: str, params: dict[str, Any]) -> str:
     settings = section_model(stage).model_validate(params[stage])
     if stage == "train":
         return computed(pd.DataFrame(train_in_memory(settings)))
+    write_yaml(Path("params.yaml"), params)  # whose folds annotate reads
     importlib.import_module(f"stages.{stage}.main").main(settings, *(["adaptive"] if stage == "evaluate" else []))
     return result(stage)
 
