@@ -81,7 +81,7 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
 def head(root: Path) -> str:
     """The last commit, which decides what should be here, at the start of a sentence; blank without one."""
     from stages.common.core.errors import UserError
-    from tools.audit.dvc_lock import commit_of
+    from tools.audit.repository import commit_of
 
     try:
         return f"commit {commit_of(root, 'HEAD')[:12]}, "

@@ -23,11 +23,13 @@ from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import DamagedObject, commit_files, read_objects
-from tools.audit.dvc_lock import LOCK, NoRepository, git, lookup
+from tools.audit.dvc_lock import LOCK
 from tools.audit.findings import Check
 from tools.audit.folders import PARTIAL
 from tools.audit.imports import closure_of
+from tools.audit.repository import NoRepository, git
 from tools.audit.trace import Project
+from tools.audit.yaml_files import lookup
 
 CODE = ("stages", "tools")  # what the pipeline and this audit import
 # Folders at the root that may hold code, and no library is called so.

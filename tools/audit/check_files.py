@@ -5,11 +5,10 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from os.path import normpath
 from pathlib import Path
 
 from stages.common.core.errors import UserError
-from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, INBOX, LIVE, MODELS, PARAMS, RAW, REPORTS, SWEEP_PAGE
+from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, RAW, REPORTS, SWEEP_PAGE
 from tools.audit.check_code import CODE
 from tools.audit.check_links import public_name
 from tools.audit.check_record import covered, overlap
@@ -25,10 +24,10 @@ from tools.audit.dvc_cache import (
     object_path,
     size,
 )
-from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
 from tools.audit.folders import HALF_WRITTEN, PARTIAL
 from tools.audit.trace import Project
+from tools.audit.yaml_files import inbox_of, params_here
 
 BYTE_CODE = re.compile(r".+\.pyc(\.\d+)?")  # or half-written by Python
 BY_COMMANDS = tuple(map(str, (AUDIT_PAGE, DATA_DOCS, LIVE, SWEEP_PAGE)))  # in `reports`, no outputs of stages
@@ -79,8 +78,7 @@ def is_empty_inbox(project: Project, path: str, files: Collection[str]) -> bool:
         path: of an input, from the root.
         files: in it, by their paths from it.
     """
-    params = read_yaml(str(PARAMS), (project.root / PARAMS).read_text())
-    if path != normpath(lookup(params, "ingest.inbox") or INBOX) or covered(path, CODE):
+    if path != inbox_of(params_here(project.root)) or covered(path, CODE):
         return False
     return set(files) <= {"README.md", ".gitignore"}
 

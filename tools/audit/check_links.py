@@ -6,15 +6,14 @@ makes links where it is told to, into its cache.
 
 import os
 from collections.abc import Iterator
-from os.path import normpath
 from pathlib import Path
 
-from stages.common.data.layout import INBOX, PARAMS
 from tools.audit.check_documents import DOCUMENTS
 from tools.audit.dvc_cache import cache_folder, files_below
-from tools.audit.dvc_lock import Lock, lookup, read_yaml
+from tools.audit.dvc_lock import Lock
 from tools.audit.findings import Check
 from tools.audit.trace import Project
+from tools.audit.yaml_files import inbox_of, lookup, params_here
 
 MOST = 40  # links on a way, as Linux follows
 OWN_OF_A_READER = "/proc"  # where a path is another file for each program; /dev/fd leads there
@@ -33,8 +32,8 @@ def public_name(root: Path, path: str) -> str:
         root: of the project.
         path: from the root.
     """
-    params = read_yaml(str(PARAMS), (root / PARAMS).read_text())
-    inbox, entries = normpath(lookup(params, "ingest.inbox") or INBOX), lookup(params, "ingest.sources") or []
+    params = params_here(root)
+    inbox, entries = inbox_of(params), lookup(params, "ingest.sources") or []
     kinds = {entry.get("source") if isinstance(entry, dict) else entry for entry in entries}
     return f"{inbox}: a file in it" if "hospital" in kinds and path.startswith(f"{inbox}/") else path
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
-from tools.audit.dvc_lock import git, lookup, read_yaml
 from tools.audit.findings import Check
+from tools.audit.repository import git
 from tools.audit.trace import Project
+from tools.audit.yaml_files import lookup, params_here, read_yaml
 
 
 def check_params(project: Project, check: Check) -> None:
@@ -16,7 +17,7 @@ def check_params(project: Project, check: Check) -> None:
     Stages read one param by keys of several depths (train.optimiser, train): it is named once, by the shortest.
     """
     text = (project.root / PARAMS).read_text()
-    here = read_yaml(str(PARAMS), text)
+    here = params_here(project.root)
     try:
         last = git(project.root, "show", f"HEAD:./{PARAMS}")
         committed = here if last == text else read_yaml(f"{PARAMS} of the last commit", last)

@@ -19,10 +19,10 @@ from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import WEIGHT_PINS
 from stages.report.results import RESULTS
 from tools.audit.check_record import PIPELINE, covered, list_differences, overlap, paths, pipeline
-from tools.audit.dvc_lock import lookup, read_yaml
 from tools.audit.findings import Check
 from tools.audit.imports import compiles, import_closure, nodes, parsed
 from tools.audit.trace import Project
+from tools.audit.yaml_files import inbox_of, lookup, params_here, read_yaml
 
 RUNS = ("train", "evaluate")  # once for each variant, seed and fold
 # What a stage reads or writes that decides no output of DVC, or that another file pins by its SHA-256.
@@ -91,7 +91,7 @@ def check_pipeline(project: Project, check: Check) -> None:
             key = ".".join(str(part) for part in problem["loc"])
             check.add(f"{PIPELINE}: {key}", "mismatch", f"{problem['msg']}; the audit knows no such key, remove it")
         return
-    content = read_yaml(str(PARAMS), (project.root / PARAMS).read_text())
+    content = params_here(project.root)
     stages = {name: stage for name, stage in pipeline(project.root).items() if stage.path_in_repo == PIPELINE}
     check_shown(project, check, whole, [out for stage in stages.values() for out in paths(stage.outs)])
     runs = stage_runs(content)
@@ -106,7 +106,7 @@ def check_pipeline(project: Project, check: Check) -> None:
                 check.add(path, "mismatch", "no Python code: no stage can have run it; restore the committed file")
         used = pipeline_paths(project.root, room)
         if room == "ingest":
-            used["INBOX"] = Path(lookup(content, "ingest.inbox") or layout.INBOX)
+            used["INBOX"] = Path(inbox_of(content))
         for run, stage in entries:
             for what, message in problems(room, run, stage, code, used, content):
                 check.add(f"{PIPELINE}: {room}: {what}", "mismatch", message)

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stages.common.core.errors import UserError, first_few
 from stages.common.data.layout import PINS
 from tools.audit.dvc_cache import files_below, size
-from tools.audit.dvc_lock import LOCK, Stage, read_stage, read_yaml
+from tools.audit.dvc_lock import LOCK, Stage, read_stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project
+from tools.audit.yaml_files import read_yaml
 
 PIPELINE = "dvc.yaml"
 FORMER = re.compile(r"(train|evaluate)@(baseline|adaptive)-\d+-\d+")  # a run of other seeds or folds

@@ -12,8 +12,8 @@ from stages.common.core.errors import UserError
 from tools.audit.check_record import covered
 from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import cache_folder, committed_cache
-from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
+from tools.audit.repository import git
 from tools.audit.trace import Project
 
 CHECKPOINTS, CACHE, ENVIRONMENT = ".checkpoints", ".dvc/cache", ".venv"

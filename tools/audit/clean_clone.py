@@ -20,11 +20,20 @@ from tools.audit.check_documents import DOCUMENTS
 from tools.audit.check_links import links
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import cache_folder
-from tools.audit.dvc_lock import commit_of, git, leads_out, read_lock
+from tools.audit.dvc_lock import leads_out, read_lock
 from tools.audit.recipes import encoder_file
+from tools.audit.repository import commit_of, git
 from tools.temporary import temporary_folder
 
-START = "import sys; sys.argv[0] = 'wrist'; from tools.wrist import main; main()"
+START = """
+import sys
+sys.argv[0] = "wrist"
+try:
+    from tools.wrist import main
+    main()
+except ImportError as error:
+    sys.exit(f"wrist: expected a commit with all code that it imports: {error}")
+"""
 # git sends a commit that no branch has, too: an experiment, or one that was checked out by its hash.
 ANY_COMMIT = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
 # Stands above all .gitattributes of the commit: files are written as the commit has them, without filters.

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 from stages.common.core.errors import UserError
-from tools.audit.dvc_lock import commit_of, git
+from tools.audit.repository import commit_of, git
 
 FOLDER = "40000"  # git's mode
 MODES = (FOLDER, "100644", "100755", "120000", "160000")  # all that git writes; it reads others, such as 040000

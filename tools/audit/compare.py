@@ -14,10 +14,12 @@ from tools.audit.check_record import PIPELINE
 from tools.audit.check_repeatable import brought_along, cache_elsewhere
 from tools.audit.clean_clone import refuse_links
 from tools.audit.commit_files import commit_files, committed_texts
-from tools.audit.dvc_lock import LOCK, Lock, Stage, commit_of, declared_outs, git, read_yaml
+from tools.audit.dvc_lock import LOCK, Lock, Stage, declared_outs
 from tools.audit.findings import Check
+from tools.audit.repository import commit_of, git
 from tools.audit.rerun import device
 from tools.audit.trace import Project
+from tools.audit.yaml_files import read_yaml
 from tools.doctor.packages import differences
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import INBOX, PINS, WITHDRAWN_PINS
+from stages.common.data.layout import WITHDRAWN_PINS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import cache_folders, stored
-from tools.audit.dvc_lock import git
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
-from tools.audit.patient_files import PatientFiles, below, inbox_of, is_film, is_written
+from tools.audit.patient_files import PatientFiles, below, is_film, is_written, sources_and_pins
+from tools.audit.repository import git
 from tools.audit.words import Words
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders
@@ -26,7 +26,7 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     below the project or linked there, of the patient's predictions, and of clones of the project with such files.
     """
     found, words = {path for path in files.behind if path.exists()}, files.words
-    kept = [root / PINS, root / INBOX, root / inbox_of(root), *(path.parents[1] for path in cache_folders(root))]
+    kept = [*sources_and_pins(root), *(path.parents[1] for path in cache_folders(root))]
     users, closed = users_files(root, kept)
     for path in sorted(users - set(files.here)):
         name = path.relative_to(root)

@@ -37,9 +37,11 @@ from tools.audit.check_code import LINK, mode_and_blob
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import commit_files
 from tools.audit.compare import changed_since
-from tools.audit.dvc_lock import LOCK, Stage, git, lookup
+from tools.audit.dvc_lock import LOCK, Stage
 from tools.audit.own_output import json_of, require_own_output
+from tools.audit.repository import git
 from tools.audit.trace import GAIN, REPORT, Project, model_facts
+from tools.audit.yaml_files import lookup
 from tools.doctor.packages import installed_version, read_pins
 
 NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"

@@ -23,8 +23,8 @@ from stages.common.data.layout import (
 from stages.common.data.run_id import VARIANTS, Run
 from stages.common.data.tables import COMPARISON, MANIFEST, SPLIT
 from stages.common.model.metrics import COUNTS
-from tools.audit.dvc_lock import git
 from tools.audit.render import HASHES, shortened
+from tools.audit.repository import git
 from tools.audit.trace import Project, Row, cell
 
 TITLE = "Lineage: from the number to the pixels"

@@ -10,9 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.hashing import sha256
@@ -26,7 +23,6 @@ from stages.common.data.layout import (
     MODELS,
     PAGE,
     PAGE_TO_MAIL,
-    PARAMS,
     PINS,
     PREDICTION_SHEET,
     PREPROCESSED,
@@ -42,13 +38,14 @@ from stages.ingest.withdrawn import NUMBERS, read_withdrawn
 from tools.audit.check_files import BY_COMMANDS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, file_md5, is_own, listing, site_cache, stored
-from tools.audit.dvc_lock import experiments, lookup
 from tools.audit.folders import all_below
 from tools.audit.remotes import bring_records
+from tools.audit.repository import experiments
 from tools.audit.trace import Project
 from tools.audit.users_data import users_objects, users_outputs
 from tools.audit.versions import Version, cached_rows, table_rows, versions_of
 from tools.audit.words import Words
+from tools.audit.yaml_files import inbox_of, params_here
 
 PAGES = tuple(
     map(str, (PAGE, PAGE_TO_MAIL, PREDICTION_SHEET, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE))
@@ -409,14 +406,18 @@ def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
         root: of the project.
         outs: paths of outputs; what else lies beside them is a user's.
     """
-    kept = [root / PINS, root / INBOX, root / inbox_of(root)]
-    places, notes = [root / name for name in WRITTEN], site_cache(root)
+    places, notes, kept = [root / name for name in WRITTEN], site_cache(root), sources_and_pins(root)
     for folder in (*places, *([] if any(notes.is_relative_to(place) for place in places) else [notes])):
         for path in all_below(folder):
             own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
             users = path.is_relative_to(root) and not is_written(path.relative_to(root).as_posix(), outs)
             if own and not users and (path.is_symlink() or not path.is_dir()):
                 yield path
+
+
+def sources_and_pins(root: Path) -> list[Path]:
+    """The folders of source files and of pins, from which a withdrawal takes nothing."""
+    return [root / PINS, root / INBOX, root / inbox_of(params_here(root))]
 
 
 def is_written(name: str, outs: set[str]) -> bool:
@@ -426,12 +427,3 @@ def is_written(name: str, outs: set[str]) -> bool:
     if name.startswith(tuple(f"{folder}/" for folder in (RAW.parent, MODELS, REPORTS))):
         return covered(finished_name(name), {*outs, *BY_COMMANDS, *PAGES})
     return covered(name, WRITTEN) or name.startswith(".dvc/")
-
-
-def params_of(root: Path) -> Any:
-    return YAML(typ="safe").load((root / PARAMS).read_text())
-
-
-def inbox_of(root: Path) -> str:
-    """The folder of sources; the default one where params.yaml names none."""
-    return str(lookup(params_of(root), "ingest.inbox") or INBOX)

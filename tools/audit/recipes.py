@@ -11,7 +11,8 @@ from stages.common.data.records import PretrainedRecord, read_model_record
 from stages.common.data.rows import WeightPinRow
 from stages.common.data.tables import WEIGHT_PINS
 from stages.recipes import SECTIONS, recipe_name
-from tools.audit.dvc_lock import Lock, Stage, lookup
+from tools.audit.dvc_lock import Lock, Stage
+from tools.audit.yaml_files import lookup
 
 
 def recipe_of(lock: Lock) -> str:

@@ -15,9 +15,9 @@ from stages.common.core.hashing import sha256
 from stages.common.core.printed import one_line
 from tools.audit.check_params import differences
 from tools.audit.dvc_cache import file_md5, files_below
-from tools.audit.dvc_lock import git
 from tools.audit.findings import Check
 from tools.audit.own_output import json_of, require_own_output
+from tools.audit.repository import git
 from tools.audit.trace import Project
 from tools.audit.verify import verify
 

@@ -34,9 +34,11 @@ from stages.common.data.tables import COMPARISON, FILES, MANIFEST, PER_IMAGE, SP
 from stages.common.model.metrics import COUNTS
 from stages.report.published import PUBLISHED
 from tools.audit.dvc_cache import file_md5, files_of, joined_md5
-from tools.audit.dvc_lock import Lock, Stage, commits_of, git, in_repository, lookup, read_lock
+from tools.audit.dvc_lock import Lock, Stage, commits_of, read_lock
 from tools.audit.graph import Graph
 from tools.audit.recipes import pretrained_of, put, recipe_of
+from tools.audit.repository import git, in_repository
+from tools.audit.yaml_files import lookup
 
 csv.field_size_limit(2**31 - 1)  # of a cell, in this process: a table of any kind is read, and its fault is named
 REPORT = str(REPORTS / COMPARISON.name)

@@ -13,7 +13,8 @@ from ruamel.yaml.error import YAMLError
 
 from tools.audit.commit_files import commit_files, read_objects
 from tools.audit.dvc_cache import MD5, listing
-from tools.audit.dvc_lock import LOCK, in_repository, log
+from tools.audit.dvc_lock import LOCK
+from tools.audit.repository import in_repository, log
 
 UNREAD = {".git", ".venv", ".dvc"}
 

@@ -8,22 +8,15 @@ import psutil
 
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import write_bytes
-from stages.common.data.layout import (
-    PARAMS,
-    PINS,
-    RAW,
-    WITHDRAWN_PINS,
-)
+from stages.common.data.layout import PARAMS, PINS, RAW, WITHDRAWN_PINS
 from stages.common.data.tables import WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.dvc_cache import all_objects, folder_list, is_own, listing, object_path
-from tools.audit.dvc_lock import lookup
 from tools.audit.erase import erase_all, remove
 from tools.audit.patient_files import (
     KEY,
     PatientFiles,
     is_film,
-    params_of,
     patient_files,
     patients_called,
     written_files,
@@ -31,6 +24,7 @@ from tools.audit.patient_files import (
 from tools.audit.remotes import remove_from_remotes
 from tools.audit.trace import Project
 from tools.audit.versions import cached_rows
+from tools.audit.yaml_files import lookup, params_here
 from tools.temporary import remove_abandoned
 
 
@@ -127,7 +121,7 @@ def films_left(project: Project, patient: str) -> str:
     rows = cached_rows(project.root, project.lock.hashes.get(str(RAW), "")) or []
     patients = patients_called(rows, patient)
     left = sum(row["patient_id"] not in patients for row in rows)
-    split = lookup(params_of(project.root), "annotate.split") or {}
+    split = lookup(params_here(project.root), "annotate.split") or {}
     need = split.get("train", 0) + split.get("test", 0)
     if not patients or left >= need:
         return ""

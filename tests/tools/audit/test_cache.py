@@ -827,6 +827,7 @@ def test_words_are_found_as_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+@pytest.mark.slow
 def test_what_users_track_with_dvc_is_named_and_stays(link: str, ward: Path, tmp_path: Path) -> None:
     """A table of all patients, and a film of another data set that has the name of this one, are not the pipeline's."""
     remote = tmp_path / "remote"

@@ -32,9 +32,10 @@ from tools.audit.check_code import (
 )
 from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.commit_files import DamagedObject, commit_files, committed_texts, entries
-from tools.audit.dvc_lock import commit_of, history
+from tools.audit.dvc_lock import history
 from tools.audit.findings import Check
 from tools.audit.imports import compiles
+from tools.audit.repository import commit_of
 from tools.audit.trace import Project
 
 SIGN = """#!/bin/sh

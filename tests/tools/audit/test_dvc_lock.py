@@ -10,9 +10,10 @@ from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
 from tools.audit.check_params import differences
 from tools.audit.check_record import check_lock_form
-from tools.audit.dvc_lock import Lock, read_stages, read_yaml
+from tools.audit.dvc_lock import Lock, read_stages
 from tools.audit.findings import Check
 from tools.audit.trace import Project
+from tools.audit.yaml_files import read_yaml
 
 TEXT = (ROOT / "dvc.lock").read_text()
 

@@ -527,6 +527,16 @@ def test_a_commit_is_checked_by_its_own_code_in_a_clean_clone(own: Path) -> None
     assert f"verify: commit {run(own, 'git', 'rev-parse', 'HEAD')[:12]}, " in done.stdout
 
 
+def test_a_commit_that_lacks_code_is_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Somebody forgot to `git add` a module that others import."""
+    with (own / "stages/train/params.py").open("a") as file:
+        file.write("\nimport stages.train.forgotten\n")
+    run(own, "git", "commit", "-qam", "half of a change")
+    assert verify_commit(own, "HEAD", []) == 1
+    expected = "wrist: expected a commit with all code that it imports: No module named 'stages.train.forgotten'"
+    assert capfd.readouterr().err.splitlines()[-1] == expected
+
+
 @pytest.mark.usefixtures("forked_stages")
 def test_stages_that_run_again_give_the_same_bytes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (project / "dvc.lock").read_bytes()
