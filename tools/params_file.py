@@ -167,7 +167,7 @@ def commented(schema: Schema, text: str) -> str:
     """params.yaml with the comments of its keys written anew; values and other comments stay."""
     of_line: Mapping[int, str] = dict(comments(schema, YAML().load(text), schema.content))
     lines = []
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(text.removesuffix("\n").split("\n")):
         if number not in of_line:
             lines += [] if CONTINUED.match(line) else [line]
             continue

@@ -1,10 +1,11 @@
 """Patients who withdrew their consent, of whom ingest writes nothing, and by which pseudonyms they are known again."""
 
 import csv
+import re
 from pathlib import Path
 from typing import TypedDict
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, error_list
 from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import WITHDRAWN, Table
 
@@ -19,6 +20,10 @@ class NumberRow(TypedDict):
     number_id: str
 
 
+# A hand writes a pseudonym in capitals, and a spreadsheet makes a number of one: no film would be left out.
+CELLS = ("[0-9a-f]{16}", "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9a-f]*")
+EXAMPLE = "4f4f64c971b7fe56,2026-01-31,8a1c0b2d (pseudonym, day, id of the key that made it)"
+
 NUMBERS = Table("numbers.csv", NumberRow)  # of data/raw
 
 
@@ -26,7 +31,7 @@ def read_withdrawn(table: Path) -> list[WithdrawnRow]:
     """The patients who withdrew; none where there is no such table.
 
     Raises:
-        UserError: it is another table.
+        UserError: it is another table, or a row of it could take no patient out.
     """
     if not table.is_file():
         return []
@@ -37,6 +42,9 @@ def read_withdrawn(table: Path) -> list[WithdrawnRow]:
         raise UserError(
             f"{table}: expected a table with the columns {', '.join(columns)}, found others; correct the file"
         )
+    wrong = [f"{','.join(row)!r:.100}" for row in rows if not all(map(re.fullmatch, CELLS, row))]
+    if wrong:
+        raise error_list(f"{table}: expected rows such as {EXAMPLE}, found these; correct them", wrong)
     return [{"patient_id": patient, "withdrawn": day, "key_id": key} for patient, day, key in rows]
 
 

@@ -11,9 +11,6 @@ from typing import Any
 import pandas as pd
 
 from stages import read_params, section_model
-from stages.annotate.expectations import dataset_suite
-from stages.common.core.files import json_text
-from stages.common.core.validation import Expectation
 from stages.common.data.layout import (
     CHECKS,
     CURVES,
@@ -55,7 +52,6 @@ from stages.common.data.tables import (
     WITHDRAWN,
     Table,
 )
-from stages.ingest.quality.expectations import manifest_suite
 from stages.ingest.withdrawn import NUMBERS
 from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
@@ -80,7 +76,6 @@ def check_account(project: Project, check: Check) -> None:
     for folder, table in further:  # that no other check reads
         read_table(project, check, folder, table)
     check_legend(project, check)
-    check_rules(project, check, manifest, split)
 
 
 def check_legend(project: Project, check: Check) -> None:
@@ -135,41 +130,8 @@ def files_of_raw(root: Path, manifest: pd.DataFrame) -> set[str]:
         manifest: a film of a hospital, which has no name of a source file, has its de-identified DICOM as well.
     """
     files = {table.name for table in (MANIFEST, ANNOTATIONS, FILES, QUARANTINE)} | {CHECKS}
-    files |= {table.name for table in (WITHDRAWN, NUMBERS) if (root / RAW / table.name).is_file()}
+    files |= {WITHDRAWN.name} if (root / RAW / WITHDRAWN.name).is_file() else set()
+    files |= {NUMBERS.name} if any(manifest["key_id"]) else set()
     images, of_hospitals = manifest["image_id"], manifest["image_id"][manifest["source_file"] == ""]
     files |= {image_file(NOWHERE, image).as_posix() for image in images}
     return files | {dicom_file(NOWHERE, image).as_posix() for image in of_hospitals}
-
-
-def check_rules(project: Project, check: Check, manifest: pd.DataFrame | None, split: pd.DataFrame | None) -> None:
-    """What the stages noted of the rules that their tables were held to, and of the number of rows.
-
-    Args:
-        project: whose records are read.
-        check: gets the findings.
-        manifest, split: of data/raw and data/dataset, where they can be read.
-    """
-    if manifest is not None:
-        check_noted(project, check, RAW, manifest_suite(), len(manifest))
-    if split is not None and check.whole(str(PARAMS)):
-        settings = section_model("annotate").model_validate(read_params(project.root / PARAMS)["annotate"])
-        check_noted(project, check, DATASET, dataset_suite(settings.split), int(split["split"].isin(USED).sum()))
-
-
-def check_noted(project: Project, check: Check, folder: Path, suite: list[Expectation], rows: int) -> None:
-    """The record of the rules beside a table.
-
-    Args:
-        project: whose record is read.
-        check: gets the finding.
-        folder: of the record.
-        suite: the rules.
-        rows: of the table.
-    """
-    path = folder / CHECKS
-    if not check.whole(str(path)):
-        return
-    expected = [{"expectation": meaning, "rule": rule, "rows": rows} for meaning, rule, _ in suite]
-    file = project.root / path
-    if not file.is_file() or file.read_bytes() != json_text(expected).encode():
-        check.add(str(path), "mismatch", "it is not what its stage notes of the rules and of the number of rows")

@@ -254,7 +254,7 @@ def unlisted(root: Path, tracked: Mapping[str, tuple[str, str]]) -> list[str]:
     # Those of the commit: git itself is told by other files, too, to ignore.
     blobs = [tracked[name][1] for name in (".gitignore",) if name in tracked]
     rules = b"".join(read_objects(root, blobs).values()).decode(errors="replace")
-    listed = GitIgnoreSpec.from_lines(rules.splitlines())
+    listed = GitIgnoreSpec.from_lines(rules.split("\n"))  # where git ends lines; Python does at U+2028, too
     known = {".git", *(PurePosixPath(path).parts[0] for path in tracked)}
     return sorted(
         entry.name

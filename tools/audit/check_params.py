@@ -5,10 +5,18 @@ from typing import Any
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PARAMS
+from tools.audit.check_record import PIPELINE
 from tools.audit.findings import Check
 from tools.audit.repository import git
 from tools.audit.trace import Project
-from tools.audit.yaml_files import lookup, params_here, read_yaml
+from tools.audit.yaml_files import hidden_characters, lookup, params_here, read_yaml
+
+
+def check_characters(project: Project, check: Check) -> None:
+    """Name characters by which params.yaml or dvc.yaml could say another thing to programs than to a reader."""
+    for name in (str(PARAMS), PIPELINE):
+        for line, character in hidden_characters((project.root / name).read_bytes().decode(errors="replace")):
+            check.add(f"{name}: line {line}", "mismatch", f"{character}, which readers do not see; remove it")
 
 
 def check_params(project: Project, check: Check) -> None:

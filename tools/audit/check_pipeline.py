@@ -161,8 +161,7 @@ def problems(
         used: files and folders of the pipeline in its code, by the name in `layout`.
         params: the content of params.yaml.
     """
-    words = f" {run.variant} {run.seed} {run.fold}" if run else ""
-    command = f"exec python -m stages.{room}{words}"
+    command = command_of(room, run)
     if stage.cmd != command:
         yield "cmd", f"expected {command!r}, found {stage.cmd!r}"
     deps, named = paths(stage.deps), [*paths(stage.deps), *paths(stage.outs)]
@@ -183,6 +182,12 @@ def problems(
     found = [key if file == str(PARAMS) else f"{file}: {key}" for file in sorted(asked) for key in asked[file]]
     for key, message in list_differences(found, stage_params(room, run, params), PIPELINE, "the pipeline"):
         yield f"params: {key}", message
+
+
+def command_of(room: str, run: Run | None) -> str:
+    """The command of a stage, or of one of its runs."""
+    words = f" {run.variant} {run.seed} {run.fold}" if run else ""
+    return f"exec python -m stages.{room}{words}"
 
 
 def places(name: str, path: Path, run: Run | None) -> list[str]:

@@ -10,18 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stages.common.core.errors import UserError, first_few
+from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
 from tools.audit.dvc_cache import files_below, size
 from tools.audit.dvc_lock import LOCK, Stage, read_stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project
-from tools.audit.yaml_files import read_yaml
 
 PIPELINE = "dvc.yaml"
-FORMER = re.compile(r"(train|evaluate)@(baseline|adaptive)-\d+-\d+")  # a run of other seeds or folds
 PATH = re.compile(r"""^\W*path: (.+?)['"]?:?$""", re.MULTILINE)  # of an input or output, as people look for it
-SECTIONS = ("schema", "stages")  # of dvc.lock
 
 
 class LockedFile(BaseModel):
@@ -64,7 +61,6 @@ def pipeline(root: Path) -> dict[str, Any]:
 
 def check_record(project: Project, check: Check) -> None:
     """Every entry of dvc.lock, key by key; sizes and numbers of files are compared with the disk."""
-    check_sections(project, check)
     if check.whole(LOCK):
         check_lock_form(project, check)
         check_lock_paths(project, check)
@@ -79,33 +75,6 @@ def check_record(project: Project, check: Check) -> None:
         for path in stage.data:
             if not any(overlap(path, other) for other in outside):
                 check.add(f"{LOCK}: {stage.name}: {path}", "extra", "no stage makes it, and it is no source of films")
-
-
-def check_sections(project: Project, check: Check) -> None:
-    """What dvc.lock says beside the stages of dvc.yaml. Former seeds and folds of a stage may have read what it reads.
-
-    DVC would show its data sets (`datasets`), of which the pipeline has none. It keeps the entries of stages that
-    dvc.yaml no longer has: whoever looks up a hash by hand must not find two for one output.
-    """
-    for name in read_yaml(LOCK, (project.root / LOCK).read_text()):
-        if name not in SECTIONS:
-            check.add(f"{LOCK}: {name}", "extra", "the pipeline has nothing of that name; remove it")
-    for name in sorted(project.lock.entries.keys() - project.lock.stages.keys()):
-        former = read_stage(name, project.lock.entries[name])
-        if not FORMER.fullmatch(name):
-            check.add(f"{LOCK}: {name}", "extra", f"{PIPELINE} never has such a stage; remove the entry")
-            continue
-        read = {dep for stage in project.lock.stages.values() if same_kind(stage.name, name) for dep in stage.deps}
-        for path in sorted({*former.outs, *(former.deps.keys() - read)}):
-            if makers := sorted(project.lock.makers[out].name for out in project.lock.hashes if overlap(path, out)):
-                message = f"{PIPELINE} has no such stage, and {first_few(makers)} makes it; remove the entry"
-                check.add(f"{LOCK}: {name}: {path}", "extra", message)
-
-
-def same_kind(stage: str, former: str) -> bool:
-    """Whether two names are of trainings, or of evaluations, of different variants, seeds or folds."""
-    kinds = {name.partition("@")[0] if "@" in name else name for name in (stage, former)}
-    return len(kinds) == 1
 
 
 def check_lock_form(project: Project, check: Check) -> None:

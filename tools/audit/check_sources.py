@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stages import read_params, section_model
+from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
-from stages.common.data.tables import FILES, WEIGHT_PINS
+from stages.common.data.tables import FILES, WEIGHT_PINS, WITHDRAWN
 from tools.audit.findings import Check
 from tools.audit.recipes import pinned_encoder
-from tools.audit.tables import read_table
+from tools.audit.tables import read_table, without_path
 from tools.audit.trace import Project
 
 FILES_CSV = str(RAW / FILES.name)
@@ -39,7 +40,7 @@ def check_sources(project: Project, check: Check) -> None:
     if files is None or not check.whole(str(PARAMS)):
         return
     settings = ingest_settings(project.root)
-    if not check.decided(settings.inbox):
+    if not check.decided(settings.inbox) or not check.whole(str(PINS)):
         return
     for entry in settings.sources:
         known = known_files(entry, settings, project.root)
@@ -52,6 +53,27 @@ def check_sources(project: Project, check: Check) -> None:
             if row["sha256"] != found:
                 message = f"{row['sha256']} stands there, {found or 'no such file'} is here"
                 check.add(f"{FILES_CSV}: {row['image_id']}/sha256", "mismatch", message)
+
+
+def check_pins(project: Project, check: Check) -> None:
+    """The tables of data/pins as the pipeline writes them: a cell over two lines, or a file twice, misleads readers."""
+    from stages.ingest.params import Kaggle, Url
+    from stages.ingest.sources import kaggle, url
+
+    for table in (WITHDRAWN, WEIGHT_PINS):
+        if (project.root / PINS / table.name).is_file():
+            read_table(project, check, PINS, table)
+    if not check.whole(str(PARAMS)):
+        return
+    for entry in ingest_settings(project.root).sources:
+        try:
+            if isinstance(entry, Kaggle):
+                kaggle.read_pins(entry, project.root / PINS)
+            elif isinstance(entry, Url):
+                url.read_pins(entry, project.root / PINS)
+        except UserError as error:
+            file = kaggle.pin_file(entry) if isinstance(entry, Kaggle) else url.pin_file(entry)
+            check.add(str(file), "mismatch", without_path(error, project.root / file))
 
 
 def check_encoders(project: Project, check: Check) -> None:

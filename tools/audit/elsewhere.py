@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 from stages.common.core.errors import UserError
@@ -63,7 +64,7 @@ def queued(root: Path, patients: set[str]) -> list[str]:
     They start from the commit on which they were queued, and find the list of withdrawals that it has.
     """
     try:
-        entries = git(root, "log", "-g", "--format=%H %gs", QUEUED).splitlines()
+        entries = git(root, "log", "-g", "--format=%H %gs", QUEUED).split("\n")[:-1]
     except UserError:  # nothing was ever queued
         return []
     return sorted(entry.rpartition(":")[2] for entry in entries if not knows(root, entry.split()[0], patients))
@@ -75,7 +76,7 @@ def knows(root: Path, commit: str, patients: set[str]) -> bool:
         text = git(root, "show", f"{commit}:./{WITHDRAWN_PINS}")
     except UserError:
         return False
-    return patients <= {row[0] for row in csv.reader(text.splitlines()) if row}  # as ingest reads it
+    return patients <= {row[0] for row in csv.reader(StringIO(text, newline="")) if row}  # as ingest reads it
 
 
 def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bool:

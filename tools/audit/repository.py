@@ -108,7 +108,7 @@ def commit_at(root: Path, revision: str) -> str:
 
 def experiments(root: Path) -> dict[str, str]:
     """The commits of DVC's experiments by their names."""
-    refs = git(root, "for-each-ref", "refs/exps", "--format=%(refname:lstrip=-1) %(objectname)").splitlines()
+    refs = git(root, "for-each-ref", "refs/exps", "--format=%(refname:lstrip=-1) %(objectname)").split("\n")[:-1]
     return dict(ref.split(" ", 1) for ref in refs)
 
 

@@ -181,3 +181,8 @@ def same(found: Any, expected: Any, close: float = CLOSE) -> bool:
 
 def is_undefined(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def without_path(error: Exception, path: Path) -> str:
+    """What an error says of a file, as one line; a finding has the path already."""
+    return " ".join(str(error).split()).removeprefix(f"{path}: ")

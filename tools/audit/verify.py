@@ -13,12 +13,14 @@ from tools.audit.check_copies import check_near_copies
 from tools.audit.check_data import check_dataset, check_films, check_raw
 from tools.audit.check_documents import check_exports, check_page
 from tools.audit.check_files import check_beside, check_files, check_ignored, check_leftovers
+from tools.audit.check_former import check_former
 from tools.audit.check_links import check_links
-from tools.audit.check_params import check_params
+from tools.audit.check_params import check_characters, check_params
 from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_predictions import check_counts
 from tools.audit.check_record import PIPELINE, check_record
 from tools.audit.check_repeatable import check_repeatable
+from tools.audit.check_rules import check_noted, check_rules
 from tools.audit.check_scores import (
     check_metrics,
     check_models,
@@ -26,18 +28,27 @@ from tools.audit.check_scores import (
     check_report,
     check_scores,
 )
-from tools.audit.check_sources import check_encoders, check_licences, check_sources
+from tools.audit.check_sources import check_encoders, check_licences, check_pins, check_sources
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
-TABLES = (check_films, check_licences, check_scores, check_numbers, check_account)  # against one another
+TABLES = (
+    check_films,
+    check_licences,
+    check_pins,
+    check_scores,
+    check_numbers,
+    check_account,
+    check_noted,
+)  # against one another
 PICTURES = (
     check_sources,
     check_encoders,
     check_raw,
     check_near_copies,
     check_dataset,
+    check_rules,
     check_counts,
     check_models,
     check_metrics,
@@ -48,6 +59,7 @@ PICTURES = (
 def verify(project: Project, deep: bool = False) -> Check:
     """All checks; `deep` also computes again, from pictures and tables, whatever follows from them."""
     check = Check()
+    check_characters(project, check)
     check_params(project, check)
     check_code(project, check)
     check_repeatable(project, check)
@@ -61,6 +73,7 @@ def verify(project: Project, deep: bool = False) -> Check:
     check_links(project, check)
     check_leftovers(project, check)
     check_beside(project, check)
+    check_former(project, check)
     if check.whole(PIPELINE):
         check_record(project, check)
     check_lock_committed(project, check)

@@ -94,7 +94,7 @@ def plain_number(number: str, issuer: str) -> tuple[str, str]:
 def number_id(number: str, issuer: str, key: Key) -> str:
     """The pseudonym of a patient's number however it is spelled; blank without a number."""
     plain, of = plain_number(number, issuer)
-    return key.name("number of an issuer", f"{plain}|{of}") if plain else ""
+    return key.name("number of an issuer", f"{plain or number}|{of}") if number else ""  # 000 is spelled in one way
 
 
 def plain_id(number: str) -> str:

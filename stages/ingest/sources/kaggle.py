@@ -35,14 +35,25 @@ def pin_file(entry: Kaggle, pins: Path = PINS) -> Path:
 
 
 def read_pins(entry: Kaggle, pins: Path = PINS) -> dict[str, str]:
-    """The sha256 of every file of a data set by name, as `sha256sum` writes them.
+    """The sha256 of every file of a data set by name.
 
     Raises:
-        UserError: the data set was never fetched and pinned.
+        UserError: the data set was never fetched and pinned, or the file is not as `write_pins` writes it.
     """
     path = need_pins(pin_file(entry, pins), entry.title, "wrist fetch kaggle")
-    lines = path.read_text().splitlines()
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    text = path.read_text()
+    hashes = {name: digest for digest, _, name in (line.partition("  ") for line in text.split("\n")[:-1])}
+    if pin_text(hashes) != text:
+        raise UserError(
+            f"{path}: expected the SHA-256 and the name of each file, each once, as `sha256sum` writes them, found "
+            "something else; restore the committed file"
+        )
+    return hashes
+
+
+def pin_text(hashes: dict[str, str]) -> str:
+    """A file of pins, as `sha256sum` writes it, sorted by name."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
 
 
 def write_pins(entry: Kaggle, archive: Archive, pins: Path = PINS) -> int:
@@ -54,7 +65,7 @@ def write_pins(entry: Kaggle, archive: Archive, pins: Path = PINS) -> int:
     hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in tqdm(archive.names(), disable=None)}
     if pin_file(entry, pins).exists():
         check_pins(entry, hashes, pins)
-    write_text(pin_file(entry, pins), "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items())))
+    write_text(pin_file(entry, pins), pin_text(hashes))
     return len(hashes)
 
 

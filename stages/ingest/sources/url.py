@@ -55,26 +55,37 @@ def read_pins(entry: Url, pins: Path = PINS) -> dict[str, Pin]:
     """Size and SHA-256 of every file of a data set, by name.
 
     Raises:
-        UserError: the data set was never fetched and pinned, or its files have other names now.
+        UserError: the data set was never fetched and pinned, or the table is not as `write_pins` writes it, or its
+            files have other names now.
     """
     path = need_pins(pin_file(entry, pins), entry.title, COMMAND)
     try:
-        rows = list(csv.DictReader(StringIO(path.read_text()), strict=True))
-        known = {row["file"]: Pin(int(row["bytes"]), row["sha256"]) for row in rows}
-    except (csv.Error, KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: expected the columns {', '.join(COLUMNS)}; restore the committed file") from None
+        text = path.read_text()
+        head, *rows = list(csv.reader(StringIO(text), strict=True))
+        known = {name: Pin(int(size), digest) for name, size, digest, _ in rows}
+        if head != COLUMNS or pin_text(rows) != text or len(known) < len(rows):
+            raise ValueError
+    except (csv.Error, ValueError):
+        raise UserError(
+            f"{path}: expected the columns {', '.join(COLUMNS)}, and each file once, found something else; restore the "
+            "committed file"
+        ) from None
     hashes = {name: pin.sha256 for name, pin in known.items()}
     compare(path, entry.title, hashes, dict.fromkeys((file.name for file in entry.files), ""))
     return known
 
 
 def write_pins(entry: Url, known: dict[str, Pin], pins: Path = PINS) -> None:
+    pinned = [(file, known[file.name]) for file in entry.files]
+    rows = [[file.name, str(pin.bytes), pin.sha256, file.address] for file, pin in pinned]
+    write_text(pin_file(entry, pins), pin_text(rows))
+
+
+def pin_text(rows: list[list[str]]) -> str:
+    """A table of pins with these rows."""
     text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for file in entry.files:
-        table.writerow([file.name, known[file.name].bytes, known[file.name].sha256, file.address])
-    write_text(pin_file(entry, pins), text.getvalue())
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    return text.getvalue()
 
 
 def folder_of(entry: Url, inbox: Path) -> Path:

@@ -260,7 +260,7 @@ def test_what_is_not_what_was_pinned_is_refused(server: FileServer) -> None:
 def test_a_damaged_pin_file_is_named(server: FileServer) -> None:
     fetch_urls(settings(entry(server)))
     Path("data/pins/set--v3.csv").write_text("file,bytes\nFracAtlas.zip,many\n")
-    with pytest.raises(UserError, match=r"set--v3\.csv: expected the columns file, bytes, sha256, address; restore"):
+    with pytest.raises(UserError, match=r"set--v3\.csv: expected the columns file, bytes, sha256, address, and each"):
         main(settings(entry(server)))
 
 

@@ -353,7 +353,8 @@ def test_a_link_to_a_folder_in_which_programs_look_for_libraries_is_named(tmp_pa
 
 def test_whatever_else_stands_at_the_root_is_named_unless_the_commit_says_to_ignore_it(tmp_path: Path) -> None:
     """Rules of git that no commit has, and what was added and not committed, hide nothing."""
-    project = committed(tmp_path, **{".gitignore": "/predictions/\n/mlflow.db*\n__pycache__/\n", "a": "good"})
+    rules = "/predictions/\n# a comment\u2028/notes*\u2028\n/mlflow.db*\n__pycache__/\n"
+    project = committed(tmp_path, **{".gitignore": rules, "a": "good"})
     for name in (
         "predictions/a.png",
         "mlflow.db-wal",

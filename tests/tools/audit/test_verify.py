@@ -4,9 +4,10 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_png
 from stages.common.core.hashing import sha256
-from stages.common.data.tables import write_table
+from stages.common.core.validation import validate
+from stages.common.data.tables import SPLIT, write_table
 from stages.common.model.metrics import metrics
 from stages.ingest.quality.duplicates import pixel_hash
 from tests.helpers.commands import wrist
@@ -27,7 +29,11 @@ from tests.helpers.forgeries import as_json, cover_up, replace
 from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
 from tools.audit.check_data import check_raw, check_withdrawn
+from tools.audit.check_former import check_former
+from tools.audit.check_params import check_characters
 from tools.audit.check_record import check_lock_paths, check_record, command_words
+from tools.audit.check_rules import broken, check_rules
+from tools.audit.check_sources import check_pins
 from tools.audit.clean_clone import verify_commit
 from tools.audit.compare import compare
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
@@ -37,9 +43,10 @@ from tools.audit.findings import Check
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
 from tools.audit.verify import stages_named, verify
+from tools.audit.yaml_files import hidden_characters
 
 pytestmark = pytest.mark.slow
-PATIENT = "4f4f64c971b7fe56"
+PATIENT, OTHER = "4f4f64c971b7fe56", "0123456789abcdef"  # pseudonyms
 RUN = "reports/evaluation/adaptive/seed-1-fold-1"
 SCORES = f"{RUN}/per_image.csv"
 
@@ -255,6 +262,59 @@ def test_scores_that_do_not_follow_from_the_pictures_are_named_though_all_tables
     assert found == sorted(f"{SCORES}: {image}/{name}" for name in better)
 
 
+@pytest.mark.parametrize("path", ["data/raw/manifest.csv", "data/raw/annotations.csv", "data/dataset/split.csv"])
+def test_a_rule_that_does_not_hold_is_named_though_its_stage_noted_that_it_does(path: str, own: Path) -> None:
+    """A modality that no film has; a box that ends beyond its film; a patient on both sides."""
+    table = SPLIT.read(own / "data/dataset") if path.endswith("split.csv") else pd.read_csv(own / path, dtype=str)
+    image = table["image_id"][0]
+    if path.endswith("manifest.csv"):
+        table.loc[0, "modality"], rule = "PET", "modalities are known"
+    elif path.endswith("annotations.csv"):
+        table.loc[0, "points"], rule = "1 1 9000 9000", "every shape lies on its film"
+    else:
+        image = table["image_id"][table["split"] == "test"].iloc[0]
+        table.loc[table["image_id"] == image, "group"] = table["group"][table["split"] == "train"].iloc[0]
+        rule = "no patient and no copy of a film stands on both sides"
+    replace(own / path, table.to_csv(index=False, lineterminator="\n").encode())
+    check_rules(Project(own), check := Check())
+    assert f"{path.replace('annotations', 'manifest')}: {image}: {rule}" in {finding.name for finding in check.findings}
+
+
+@pytest.mark.slow
+def test_rules_are_broken_by_the_rows_that_great_expectations_names(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": [*"abcdef"], "twice": [*"aabcdd"], "pair": [*"aabcxx"]})
+    table["word"] = ["", "x", "xx", "", "x", ""]
+    table["truth"], table["number"] = [True, False, True, False, True, True], [8, 16, 12, 8, 8, 0]
+    suites: list[tuple[str, dict[str, Any]]] = [
+        ("ExpectColumnValuesToBeUnique", {"column": "twice"}),
+        ("ExpectColumnPairValuesToBeEqual", {"column_A": "twice", "column_B": "pair"}),
+        ("ExpectColumnValuesToBeInSet", {"column": "truth", "value_set": [True]}),
+        ("ExpectColumnValuesToBeInSet", {"column": "number", "value_set": [8, 16]}),
+        ("ExpectColumnValueLengthsToBeBetween", {"column": "word", "min_value": 1}),
+    ]
+    with pytest.raises(UserError) as failed:
+        validate("rules", table, [(f"rule {number}", *suite) for number, suite in enumerate(suites)], "id", tmp_path)
+    said = re.findall(r"rule \d; failed rows: (.+)", str(failed.value))
+    assert said == [", ".join(table["id"][broken(table, *suite)]) for suite in suites]
+
+
+@pytest.mark.parametrize(
+    "text", ["a  x.png\nb  x.png\n", "a  x.png", "b  y.png\na  x.png\n", "a  x\u2028b  y\n\n", "a x.png\n", ""]
+)
+def test_pins_of_another_form_are_named(text: str, own: Path) -> None:
+    """A name that stands there twice shows one hash to a reader and the other one to programs."""
+    pins = own / "data/pins"
+    params = read_yaml(own / "params.yaml")
+    params["ingest"]["sources"].append({"source": "kaggle", "handle": "jasonroggy/grazpedwri-dx", "version": 2})
+    write_yaml(own / "params.yaml", params)
+    (pins / "jasonroggy--grazpedwri-dx--v2.sha256").write_text(text)
+    (pins / "weights.csv").write_text((pins / "weights.csv").read_text() + '"x",y,z,w\n')
+    check_pins(Project(own), check := Check())
+    found = [finding.name for finding in check.findings]
+    named = ["data/pins/jasonroggy--grazpedwri-dx--v2.sha256"] if text else []
+    assert found == ["data/pins/weights.csv: line 2", *named]
+
+
 def forge(project: Path, path: str, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
     """Change a table and have every record agree with it."""
     table = pd.read_csv(project / path, dtype={"group": str})
@@ -409,28 +469,36 @@ def test_films_of_a_patient_who_withdrew_are_named(copied: str | None, tmp_path:
     check = Check()
     check_withdrawn(tmp_path, check, {PATIENT, "p2"}, set())
     names = [finding.name for finding in check.findings]
-    assert (f"data/raw/manifest.csv: {PATIENT}" in names) is (copied != "x\n")
+    assert f"data/raw/manifest.csv: {PATIENT}" in names
     assert ("data/raw/withdrawn.csv" in names) is (copied is None or "2026" not in copied)
 
 
 def test_films_under_another_key_may_be_of_a_patient_who_withdrew(tmp_path: Path) -> None:
     for folder in ("data/pins", "data/raw"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,one\n")
-    for keys, names in (({"one"}, []), ({"two"}, [f"data/pins/withdrawn.csv: {PATIENT}"]), (set(), [])):
+        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,1111\n")
+    for keys, names in (({"1111"}, []), ({"2222"}, [f"data/pins/withdrawn.csv: {PATIENT}"]), (set(), [])):
         check_withdrawn(tmp_path, check := Check(), {"p2"}, keys)
         assert [finding.name for finding in check.findings] == names
 
 
-@pytest.mark.parametrize("pseudonym", [PATIENT.upper(), f" {PATIENT}", "1.23457E+15"])
+@pytest.mark.parametrize(
+    "pseudonym", [PATIENT.upper(), f" {PATIENT}", "1.23457E+15", f'{OTHER},"2026-11-25\n{PATIENT}']
+)
 def test_a_withdrawal_that_takes_no_film_out_is_named(pseudonym: str, tmp_path: Path) -> None:
-    """As a hand or a spreadsheet writes a pseudonym: the patient's films would stay, and seem to be gone."""
+    """As a hand or a spreadsheet writes a pseudonym: the patient's films would stay, and seem to be gone.
+
+    The last one makes two lines one row, whose day is the second line.
+    """
+    end = '"' if '"' in pseudonym else ""
     for folder in ("data/pins", "data/raw"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{pseudonym},2026-11-25,\n")
+        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{pseudonym},2026-11-25{end},\n")
     check = Check()
     check_withdrawn(tmp_path, check, {PATIENT}, set())
-    assert [finding.name for finding in check.findings] == [f"data/pins/withdrawn.csv: {pseudonym}"]
+    (finding,) = check.findings
+    assert finding.name == "data/pins/withdrawn.csv"
+    assert finding.message.startswith("expected rows such as 4f4f64c971b7fe56,2026-01-31,8a1c0b2d")
 
 
 def test_code_that_git_does_not_have_or_was_told_to_overlook_is_named(own: Path) -> None:
@@ -570,6 +638,23 @@ def test_a_stage_that_is_asked_for_twice_runs_once(project: Path) -> None:
     assert [stage.name for stage in stages_named(Project(project), "report,annotate,report")] == ["report", "annotate"]
 
 
+MD5 = "a" * 32
+
+
+def entry_of_a_run(name: str, deps: Sequence[str] = (), more: Sequence[str] = ()) -> str:
+    """An entry of dvc.lock as DVC keeps it of a run of another seed or fold; more: outputs that it should not have."""
+    room, _, run_id = name.partition("@")
+    variant, seed, fold = run_id.split("-")
+    folder = f"{variant}/seed-{seed}-fold-{fold}"
+    outs = [f"models/{folder}", f"reports/validation/{run_id}.json"]
+    outs = outs if room == "train" else [f"reports/evaluation/{folder}"]
+    text = f"  {name}:\n    cmd: exec python -m stages.{room} {variant} {seed} {fold}\n"
+    for kind, paths in (("deps", deps), ("outs", [*outs, *more])):
+        text += f"    {kind}:\n" if paths else ""
+        text += "".join(f"    - path: {path}\n      hash: md5\n      md5: {MD5}\n      size: 1\n" for path in paths)
+    return text
+
+
 def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> None:
     """DVC shows data sets, and keeps stages that dvc.yaml no longer has: the first one below was never run."""
     lock = project / "dvc.lock"
@@ -577,22 +662,22 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
     entry = re.search(r"(?s)^  report:\n.*?(?=^  \w|\Z)", before, re.MULTILINE)
     assert entry
     forged = re.sub(r"[0-9a-f]{32}", "a" * 32, entry[0]).replace("report:", "report2:", 1)
-    former = "  train@adaptive-9-1:\n    cmd: exec python -m stages.train adaptive 9 1\n    outs:\n"
-    former += f"    - path: models/adaptive/seed-9-fold-1\n      hash: md5\n      md5: {'a' * 32}.dir\n"
-    former += "  train@adaptive-8-1:\n    cmd: exec python -m stages.train adaptive 8 1\n    deps:\n"
-    former += "".join(
-        f"    - path: {path}\n      hash: md5\n      md5: {'b' * 32}\n"
-        for path in ("data/dataset", "stages/old.py", "reports/comparison.csv")  # read by all, by none, by none
-    )
-    former += f"    outs:\n    - path: reports/films/x\n      hash: md5\n      md5: {'a' * 32}\n"
+    former = entry_of_a_run("train@adaptive-9-1", ["data/dataset", "stages/old.py"])
+    former += entry_of_a_run("train@adaptive-8-1", ["reports/comparison.csv"], more=["reports/comparison.csv2"])
+    former += entry_of_a_run("train@adaptive-01-1") + entry_of_a_run("train@adaptive-\uff12-1")
+    former += entry_of_a_run("train@adaptive-4294967296-1") + entry_of_a_run("evaluate@adaptive-7-0")
+    former += entry_of_a_run("train@adaptive-7-1").replace("adaptive 7 1", "adaptive 1 1")
     lock.write_text(before + forged + former + "datasets:\n- name: films\n  type: url\n  url: https://example.org\n")
     try:
         check = Check()
+        check_former(Project(project), check)
         check_record(Project(project), check)
         found = [(finding.kind, finding.name) for finding in check.findings]
     finally:
         lock.write_text(before)
-    claimed = ["report2", *(f"train@adaptive-8-1: {path}" for path in ("reports/comparison.csv", "reports/films/x"))]
+    claimed = ["report2", "train@adaptive-8-1: reports/comparison.csv", "train@adaptive-8-1: reports/comparison.csv2"]
+    claimed += [f"train@adaptive-{run_id}" for run_id in ("01-1", "\uff12-1", "4294967296-1", "7-1: cmd")]
+    claimed += ["evaluate@adaptive-7-0"]
     assert sorted(found) == [("extra", f"dvc.lock: {name}") for name in sorted(["datasets", *claimed])]
 
 
@@ -613,6 +698,26 @@ def test_a_parameter_that_reads_like_an_output_is_named(project: Path) -> None:
         lock.write_text(before)
     check_lock_paths(Project(project), check := Check())
     assert (found, check.findings) == (["dvc.lock: path: reports/comparison.csv"], [])
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml"])
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\r", "\u202e", "\u200b"])
+def test_characters_that_readers_do_not_see_are_named(character: str, name: str, project: Path) -> None:
+    """Some of them end a comment, and with it the line, for parsers of YAML alone."""
+    file = project / name
+    before = file.read_bytes()
+    file.write_bytes(before + f"# weight of Dice {character}# alpha\n".encode())
+    try:
+        check_characters(Project(project), check := Check())
+    finally:
+        file.write_bytes(before)
+    line = before.count(b"\n") + 1
+    said = f"U+{ord(character):04X}, which readers do not see; remove it"
+    assert [(finding.name, finding.message) for finding in check.findings] == [(f"{name}: line {line}", said)]
+
+
+def test_line_ends_of_windows_and_words_of_others_are_no_hidden_characters() -> None:
+    assert not list(hidden_characters("# Größe, 大きさ, taille\u00a0: 1\r\n\talpha: 0.5\n"))
 
 
 def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
