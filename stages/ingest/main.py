@@ -22,7 +22,7 @@ from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE, WITHDRAWN
 from stages.ingest.account import account_for
 from stages.ingest.annotations.pairing import OF_ONE
-from stages.ingest.dicom.pseudonyms import Key, read_key
+from stages.ingest.dicom.pseudonyms import SAMPLE, Key, read_key
 from stages.ingest.file_access import Archive, Folder
 from stages.ingest.params import Folder as FolderSource
 from stages.ingest.params import Hospital, InInbox, Kaggle, Params, Sample, Source, Url
@@ -44,7 +44,6 @@ from stages.ingest.withdrawn import NUMBERS, NumberRow, read_withdrawn, under_an
 
 LONGEST_ID = 180
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a link to nothing, or a file that was removed
-SAMPLE_KEY = Key(b"the embedded sample has no patients to protect")
 
 
 def main(settings: Params) -> str:
@@ -95,7 +94,7 @@ def refuse_another_key(withdrawn: list[WithdrawnRow], key: Key) -> None:
     Raises:
         UserError: some withdrew under another key.
     """
-    others = [row for row in under_another_key(withdrawn, key.id) if row["key_id"] != SAMPLE_KEY.id]
+    others = under_another_key(withdrawn, key.id)
     if others:
         keys = first_few(sorted({row["key_id"] for row in others}))
         raise UserError(
@@ -172,7 +171,7 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
         archive = FolderSource(annotations="yolo", classes=["fracture"], unlabelled="refuse", licence=entry.licence)
         yield picture_films(Archive(scratch / "archive.zip", limits), as_archive, archive)
         export = Hospital(annotations="voc", licence=entry.licence)
-        yield hospital_films(scratch / "export", as_export, export, limits, SAMPLE_KEY, pool)
+        yield hospital_films(scratch / "export", as_export, export, limits, SAMPLE, pool)
     elif isinstance(entry, Kaggle):
         yield plan_kaggle(entry, inbox, settings)
     elif isinstance(entry, Url):

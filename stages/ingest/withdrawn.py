@@ -8,6 +8,7 @@ from typing import TypedDict
 from stages.common.core.errors import UserError, error_list
 from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import WITHDRAWN, Table
+from stages.ingest.dicom.pseudonyms import SAMPLE
 
 
 class NumberRow(TypedDict):
@@ -51,11 +52,14 @@ def read_withdrawn(table: Path) -> list[WithdrawnRow]:
 def under_another_key(withdrawn: list[WithdrawnRow], key: str) -> list[WithdrawnRow]:
     """Those who withdrew when another key made the pseudonyms, and have none of this one from the same day.
 
-    Under this key they have another pseudonym, by which nobody would know them.
+    Under this key they have another pseudonym, by which nobody would know them. The embedded sample's patients, who
+    have a key of their own, are none of any hospital.
 
     Args:
         withdrawn: of `read_withdrawn`.
         key: its id.
     """
+    if key == SAMPLE.id:
+        return []
     days = {row["withdrawn"] for row in withdrawn if row["key_id"] == key}
-    return [row for row in withdrawn if row["key_id"] not in ("", key) and row["withdrawn"] not in days]
+    return [row for row in withdrawn if row["key_id"] not in ("", key, SAMPLE.id) and row["withdrawn"] not in days]

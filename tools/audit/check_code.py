@@ -193,7 +193,7 @@ def untracked_code(root: Path, tracked: dict[str, tuple[str, str]]) -> Iterator[
         for name in (*linked, *sorted(names)):
             path = str(place / name)
             if path not in tracked and (
-                name in linked or name == ".dvcignore" or place == PINS or belongs_to_code(place, name)
+                name in linked or name == ".dvcignore" or place.is_relative_to(PINS) or belongs_to_code(place, name)
             ):
                 yield path
 

@@ -40,6 +40,7 @@ from tools.audit import (
     check_account,
     check_data,
     check_files,
+    check_former,
     check_params,
     check_predictions,
     check_record,
@@ -425,9 +426,9 @@ def test_each_field_of_dvc_lock_is_held_to_dvc_yaml_params_and_files(
         (check_files, "hash_files"),
         (check_record, "check_lock_form"),
         (check_record, "extent"),
-        (check_record, "read_yaml"),
         (check_params, "git"),
-        (check_params, "read_yaml"),
+        (check_params, "params_here"),
+        (check_former, "read_yaml"),
     ):
         monkeypatch.setattr(module, name, remembered(getattr(module, name)))
     few = {name: entries[name] for name in ("ingest", "train@adaptive-1-1")}
@@ -435,7 +436,8 @@ def test_each_field_of_dvc_lock_is_held_to_dvc_yaml_params_and_files(
         check = Check()
         try:
             found.lock = dvc_lock.Lock(entries | forged, {key: set[str]() for key in entries})
-            for look in (check_record.check_record, check_params.check_params, check_files.check_files):
+            looks = (check_former.check_former, check_record.check_record, check_params.check_params)
+            for look in (*looks, check_files.check_files):
                 if not check.findings:
                     look(found, check)
         except UserError as error:

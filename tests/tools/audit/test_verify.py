@@ -22,6 +22,7 @@ from stages.common.core.hashing import sha256
 from stages.common.core.validation import validate
 from stages.common.data.tables import SPLIT, write_table
 from stages.common.model.metrics import metrics
+from stages.ingest.dicom.pseudonyms import SAMPLE
 from stages.ingest.quality.duplicates import pixel_hash
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
@@ -477,7 +478,8 @@ def test_films_under_another_key_may_be_of_a_patient_who_withdrew(tmp_path: Path
     for folder in ("data/pins", "data/raw"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,1111\n")
-    for keys, names in (({"1111"}, []), ({"2222"}, [f"data/pins/withdrawn.csv: {PATIENT}"]), (set(), [])):
+    films_may_be_theirs = [f"data/pins/withdrawn.csv: {PATIENT}"]
+    for keys, names in (({"1111"}, []), ({SAMPLE.id}, []), ({"2222"}, films_may_be_theirs), (set(), [])):
         check_withdrawn(tmp_path, check := Check(), {"p2"}, keys)
         assert [finding.name for finding in check.findings] == names
 
