@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import permutations
+from os.path import normpath
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -258,6 +259,8 @@ class Params(Strict):
     def check_inbox(cls, inbox: str) -> str:
         if inbox.startswith("~"):
             raise ValueError(f"DVC does not expand `~` in {inbox}; write the path of the home folder")
+        if inbox != normpath(inbox):  # dvc.lock has it as it stands, and DVC's own answers do not
+            raise ValueError(f"write {inbox} in its shortest form, {normpath(inbox)}")
         return inbox
 
     @model_validator(mode="after")

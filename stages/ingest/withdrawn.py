@@ -34,8 +34,10 @@ def read_withdrawn(table: Path) -> list[WithdrawnRow]:
     Raises:
         UserError: it is another table, or a row of it could take no patient out.
     """
-    if not table.is_file():
+    if not table.exists():
         return []
+    if not table.is_file():
+        raise UserError(f"{table}: expected a table, found a folder or the like; put the file itself there")
     columns = list(WITHDRAWN.columns)
     with table.open(newline="") as file:
         head, *rows = [row for row in csv.reader(file) if row] or [[]]

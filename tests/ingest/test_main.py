@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable
 from io import BytesIO
 from itertools import pairwise
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -728,6 +729,9 @@ def test_every_oddity_in_one_folder_gives_one_account_that_adds_up(
 
 
 def test_a_tilde_is_refused_since_dvc_looks_for_a_folder_of_that_name() -> None:
+    for inbox in ("data/incoming/", "./data/incoming", "/films//export"):
+        with pytest.raises(ValidationError, match=f"write {inbox} in its shortest form, {normpath(inbox)}"):
+            Params.model_validate({"inbox": inbox})
     with pytest.raises(ValidationError, match="DVC does not expand `~` in ~/in"):
         settings("voc", inbox="~/in")
 

@@ -135,7 +135,7 @@ def sign_project(key: Path, output: Path) -> int:
 def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
-    from tools.audit.elsewhere import elsewhere, queued
+    from tools.audit.elsewhere import branches, elsewhere, former_remotes, queued
     from tools.audit.patient_files import below, patient_files
     from tools.audit.trace import Project
     from tools.audit.withdraw import films_left, withdraw
@@ -164,13 +164,15 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     if files.unlisted:
         print(
             f"not known whose, since no list of the cache names them: {len(files.unlisted)} files, such as "
-            f"{one_line(str(files.unlisted[0]))}; `dvc gc --workspace --all-commits --all-experiments` removes them"
+            f"{one_line(str(files.unlisted[0]))}; after `dvc repro`, `dvc gc --workspace` removes them, and "
+            "all that only other commits need"
         )
     if files.of_no_version:
         print(
             f"in remotes, of no version that is known here, and not known whose: {len(files.of_no_version)} files, "
-            f"such as {one_line(files.of_no_version[0])}; where no other project has the remote, `dvc gc --workspace "
-            "--all-commits --all-experiments --cloud` removes them, but for those with names that end in .tmp"
+            f"such as {one_line(files.of_no_version[0])}; where no other project has the remote, after `dvc repro`, "
+            "`dvc gc --workspace --cloud` removes them, and all that only other commits need, but nothing whose name "
+            "ends in .tmp"
         )
     if yours := elsewhere(project.root, files):
         print(f"name the patient and are yours to remove: {one_line(', '.join(yours))}")
@@ -178,6 +180,16 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
         print(
             f"queued experiments that would read these films again: {one_line(', '.join(late))}; `dvc queue remove` "
             f"them, and queue them anew when {WITHDRAWN_PINS} is committed"
+        )
+    if others := branches(project.root, files.patients):
+        print(
+            f"branches that know nothing of it, and would read these films again: {one_line(', '.join(others))}; merge "
+            f"the commit of {WITHDRAWN_PINS} into them"
+        )
+    if former := former_remotes(project.root):
+        print(
+            f"remotes of earlier commits, into which nobody looked: {one_line(', '.join(former))}; what is in them is "
+            "yours to remove"
         )
     print(
         "Source files, predictions, exports, signed evidence, pictures in notebooks, what git or an MLflow server "

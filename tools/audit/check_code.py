@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import SOURCE_SUFFIXES, all_suffixes
 from importlib.metadata import Distribution
 from importlib.util import MAGIC_NUMBER, source_hash
@@ -63,6 +63,7 @@ CACHED = re.compile(r"\w+\.\w+-\w+(\.opt-\w+)?\.pyc(\.\d+)?")
 METADATA = (".dist-info", "egg-info")  # `EGG-INFO` counts in a folder that is called x.egg
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 PROJECT = "pyproject.toml"
+IGNORED = ".gitignore"
 LINK = "120000"  # git's mode
 NEVER_DATA = {".git", ".dvc"}  # in which DVC looks for no data, wherever they are
 UNSEEN = {*NEVER_DATA, ".venv"}  # at the root: neither a stage nor DVC looks for data there
@@ -90,7 +91,10 @@ def check_code(project: Project, check: Check) -> None:
         check.add(path, "extra", message)
     for path in linked_folders(root, tracked):
         check.add(path, "mismatch", "a link stands where the last commit has a folder; `git checkout` brings it back")
-    for path in filter(check.whole, unlisted(root, tracked)):
+    rules = rules_of_commit(root, tracked)
+    for number in (number for number, rule in enumerate(rules, start=1) if not is_plain(rule)):
+        check.add(f"{IGNORED}: line {number}", "mismatch", "git and other programs read such a rule in different ways")
+    for path in filter(check.whole, unlisted(root, tracked, rules)):
         check.add(path, "extra", "no commit has it, and .gitignore does not list it; commit it, or move it elsewhere")
     has_modes = keeps_modes(root)
     for path, (mode, blob) in tracked.items():
@@ -246,15 +250,28 @@ def shadows(root: Path) -> Iterator[str]:
             yield entry.name
 
 
-def unlisted(root: Path, tracked: Mapping[str, tuple[str, str]]) -> list[str]:
+def rules_of_commit(root: Path, tracked: Mapping[str, tuple[str, str]]) -> list[str]:
+    """The lines of the commit's .gitignore, by the line ends of git; git itself is told by other files, too."""
+    blobs = [tracked[IGNORED][1]] if IGNORED in tracked else []
+    return b"".join(read_objects(root, blobs).values()).decode(errors="replace").split("\n")
+
+
+def is_plain(rule: str) -> bool:
+    """Whether a line of .gitignore is a comment, or a rule that all programs read alike."""
+    return rule.startswith("#") or (rule == rule.strip() and rule.isprintable() and "\\" not in rule)
+
+
+def unlisted(root: Path, tracked: Collection[str], rules: list[str]) -> list[str]:
     """What stands at the root and is neither in the commit nor an output, a cache or the like, which .gitignore lists.
 
     Programs take settings, code and libraries from the folder where they start, by more names than are known here.
+
+    Args:
+        root: of the project.
+        tracked: paths of the commit's files.
+        rules: of its .gitignore.
     """
-    # Those of the commit: git itself is told by other files, too, to ignore.
-    blobs = [tracked[name][1] for name in (".gitignore",) if name in tracked]
-    rules = b"".join(read_objects(root, blobs).values()).decode(errors="replace")
-    listed = GitIgnoreSpec.from_lines(rules.split("\n"))  # where git ends lines; Python does at U+2028, too
+    listed = GitIgnoreSpec.from_lines(rules)
     known = {".git", *(PurePosixPath(path).parts[0] for path in tracked)}
     return sorted(
         entry.name

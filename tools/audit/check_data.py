@@ -6,7 +6,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard, get_args, get_type_hints
 
 import numpy as np
@@ -32,6 +32,8 @@ from stages.common.data.layout import (
 )
 from stages.common.data.rows import AnnotationRow, Role
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
+from stages.ingest.annotations.film_names import without_suffix
+from stages.ingest.types import image_id
 from stages.ingest.withdrawn import NUMBERS, read_withdrawn, under_another_key
 from tools.audit.findings import Check
 from tools.audit.tables import compare_lists, compare_tables, first_line, read_table, without_path
@@ -83,6 +85,10 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
     ids = list(manifest["image_id"])
     if not compare_lists(check, MANIFEST_CSV, ids, sorted(set(ids))):
         return
+    for image, file in zip(ids, manifest["source_file"], strict=True):
+        called = image_id(without_suffix(PurePosixPath(file).name))
+        if file and "\\" not in file and called != image:  # an escape stands for a character that no id has
+            check.add(f"{MANIFEST_CSV}: {image}/source_file", "mismatch", f"the film of {file} is called {called}")
     films = files[files["role"] == "film"].drop_duplicates("image_id").set_index("image_id")
     compare_lists(check, str(RAW / FILES.name), sorted(films.index), ids)
     check_files_table(check, files, ids)

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from stages.common.core.errors import UserError
+from stages.common.core.params import hidden_characters
 from stages.common.data.layout import PARAMS
 from tools.audit.check_record import PIPELINE
 from tools.audit.findings import Check
 from tools.audit.repository import git
 from tools.audit.trace import Project
-from tools.audit.yaml_files import hidden_characters, lookup, params_here, read_yaml
+from tools.audit.yaml_files import lookup, params_here, read_yaml
 
 
 def check_characters(project: Project, check: Check) -> None:

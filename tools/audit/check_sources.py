@@ -60,6 +60,9 @@ def check_pins(project: Project, check: Check) -> None:
     from stages.ingest.params import Kaggle, Url
     from stages.ingest.sources import kaggle, url
 
+    for path in sorted((project.root / PINS).iterdir() if (project.root / PINS).is_dir() else ()):
+        if not path.is_file():
+            check.add(str(PINS / path.name), "extra", "no file, and no stage reads anything in it; remove it")
     for table in (WITHDRAWN, WEIGHT_PINS):
         if (project.root / PINS / table.name).is_file():
             read_table(project, check, PINS, table)

@@ -22,6 +22,7 @@ from stages.common.core.errors import UserError
 from tools.audit.folders import all_below
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+DEFAULT_SITE_CACHE = Path("/var/tmp/dvc")
 THREADS = 8  # hashing leaves the interpreter to others; reading waits for the disk
 
 
@@ -120,6 +121,12 @@ def site_cache(root: Path) -> Path:
         return Path(repo.site_cache_dir)
 
 
+def site_caches(root: Path) -> set[Path]:
+    """Where DVC keeps it today, and where it did before `make setup`, or while DVC_SITE_CACHE_DIR was another."""
+    here = site_cache(root)
+    return {here, DEFAULT_SITE_CACHE / here.parent.name / here.name}
+
+
 @lru_cache(maxsize=4096)
 def listing(root: Path, md5: str) -> dict[str, str] | None:
     """The files of a folder by relative path, md5 each, from its `.dir` object; None where the cache lacks it.
@@ -135,11 +142,16 @@ def listing(root: Path, md5: str) -> dict[str, str] | None:
         return None
 
 
+def content_md5(content: bytes) -> str:
+    """md5 of bytes, hex."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def folder_list(files: dict[str, str]) -> tuple[str, bytes]:
     """DVC's list of a folder, and its hash: the JSON of its files, md5 by path, sorted by path."""
     items = [{"md5": files[path], "relpath": path} for path in sorted(files)]
     content = json.dumps(items, sort_keys=True).encode()
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir", content
+    return content_md5(content) + ".dir", content
 
 
 def folder_md5(files: dict[str, str]) -> str:

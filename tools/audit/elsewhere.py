@@ -1,24 +1,30 @@
 """What a withdrawal names and does not remove: a user's files below the project, clones of it, queued experiments."""
 
 import csv
+import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+
+from configobj import ConfigObj, ConfigObjError
+from dvc.repo import Repo
 
 from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import WITHDRAWN_PINS
 from tools.audit.check_record import covered
-from tools.audit.dvc_cache import cache_folders, stored
+from tools.audit.dvc_cache import cache_folders, file_md5, stored
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
-from tools.audit.patient_files import PatientFiles, below, is_film, is_written, sources_and_pins
-from tools.audit.repository import git
+from tools.audit.patient_files import PatientFiles, below, finished_name, is_film, is_written, sources_and_pins
+from tools.audit.repository import git, in_repository, log
 from tools.audit.words import Words
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders
 
 QUEUED = "refs/exps/celery/stash"  # where DVC keeps experiments that are queued or run
+CONFIG = ".dvc/config"
+REMOTE = re.compile(r"""'?remote "(.+)"'?""")  # a section of it
 UNREAD = (".git", ".venv")  # of the project's folders, where files of users are looked for
 
 
@@ -33,7 +39,8 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
         name = path.relative_to(root)
         is_own = not is_written(name.as_posix(), files.outs)  # else the withdrawal removes what names the patient
         try:
-            if (is_own and names_or_shows(files.images, words, path, name)) or is_copy(path, files.hashes):
+            named = names_or_shows(files.images, words, path, name) if is_own else is_named(files.images, words, name)
+            if named or is_copy(path, files.hashes):
                 found.add(path)
             elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
                 found |= set(of_prediction(path.parent, root))
@@ -41,7 +48,8 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
             closed.append(path)
     outside = [f"{below(root, path)} (cannot be opened: look for yourself)" for path in closed]
     for folder in temporary_folders():
-        if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in folder.rglob("*")):
+        inside, _ = look_below(folder)  # some of them may be gone by now
+        if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in inside):
             outside.append(str(folder))
     return [*sorted(below(root, path) for path in found), *outside, *tracked(root, files)]
 
@@ -70,6 +78,33 @@ def queued(root: Path, patients: set[str]) -> list[str]:
     return sorted(entry.rpartition(":")[2] for entry in entries if not knows(root, entry.split()[0], patients))
 
 
+def branches(root: Path, patients: set[str]) -> list[str]:
+    """The names of branches whose list of withdrawals lacks the patient, but for the one that is checked out."""
+    form = "--format=%(HEAD)%(objectname) %(refname:short)"
+    refs = git(root, "for-each-ref", "refs/heads", form).split("\n")[:-1] if in_repository(root) else []
+    others = [ref.strip().split(" ", 1) for ref in refs if not ref.startswith("*")]
+    return sorted(name for commit, name in others if not knows(root, commit, patients))
+
+
+def former_remotes(root: Path) -> list[str]:
+    """DVC's remotes that settings of earlier commits have, and those of today lack, each with the last such commit."""
+    if not in_repository(root):
+        return []
+    found = dict[str, str]()
+    for commit in log(root, "--all", "--full-history", "--format=%H", paths=(CONFIG,)).split():
+        try:
+            text = git(root, "show", f"{commit}:./{CONFIG}")
+            sections = ConfigObj(text.split("\n"), interpolation=False)
+        except (UserError, ConfigObjError):  # the commit that removed it, or damaged it
+            continue
+        for section in sections:
+            if match := REMOTE.fullmatch(section):
+                found.setdefault(match[1], commit)
+    with Repo(str(root)) as repo:
+        today = set(repo.config["remote"])
+    return [f"{name} (commit {found[name][:12]})" for name in sorted(found.keys() - today)]
+
+
 def knows(root: Path, commit: str, patients: set[str]) -> bool:
     """Whether the list of withdrawals of a commit has all patients."""
     try:
@@ -88,13 +123,23 @@ def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bo
         path: of the file.
         name: its path from the folder that is looked through.
     """
-    stands_in_name = words.pattern.search(name.as_posix().encode(errors="replace"))
-    return bool(stands_in_name) or any(is_film(part, images) for part in name.parts) or words.stand_in(path, str(name))
+    return is_named(images, words, name) or words.stand_in(path, str(name))
+
+
+def is_named(images: set[str], words: Words, name: Path) -> bool:
+    """Whether a path names the patient or a film, also where a killed program left it half-written.
+
+    Args:
+        images, words, name: as for `names_or_shows`.
+    """
+    finished = finished_name(name.as_posix())
+    stands_in_it = words.pattern.search(finished.encode(errors="replace"))
+    return bool(stands_in_it) or any(is_film(part, images) for part in finished.split("/"))
 
 
 def is_copy(path: Path, hashes: set[str]) -> bool:
-    """Whether a file has one of these SHA-256."""
-    return path.is_file() and sha256(path) in hashes
+    """Whether a file has one of these SHA-256 or MD5."""
+    return path.is_file() and (file_md5(path) in hashes or sha256(path) in hashes)
 
 
 def is_prediction(record: Path, hashes: set[str]) -> bool:

@@ -37,8 +37,9 @@ from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import NUMBERS, read_withdrawn
 from tools.audit.check_files import BY_COMMANDS
 from tools.audit.check_record import covered
-from tools.audit.dvc_cache import all_objects, file_md5, is_own, listing, site_cache, stored
+from tools.audit.dvc_cache import all_objects, file_md5, is_own, listing, site_caches, stored
 from tools.audit.folders import all_below
+from tools.audit.patients import kin, names_of, of_same_numbers, other_pseudonyms, patients_called
 from tools.audit.remotes import bring_records
 from tools.audit.repository import experiments
 from tools.audit.trace import Project
@@ -50,7 +51,8 @@ from tools.audit.yaml_files import inbox_of, params_here
 PAGES = tuple(
     map(str, (PAGE, PAGE_TO_MAIL, PREDICTION_SHEET, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE))
 )
-KEY = str(RAW / MANIFEST.name)  # says whose films are whose; goes last, so that a withdrawal can be resumed
+KEY = str(RAW / MANIFEST.name)  # says whose films are whose
+KEYS = (KEY, str(RAW / NUMBERS.name))  # and this, which patients are one; they go last, so that it can be resumed
 PLOTS = "dvc_plots"  # where `dvc plots show` puts its page, with copies of the pictures that dvc.yaml calls plots
 PARTIAL = re.compile(r"\.(.+)-partial-[^/]*")  # what a killed program left half-written; a part of a path
 # By this project and DVC; a project that was moved or copied has DVC's notes on its former folder, too.
@@ -64,8 +66,9 @@ class PatientFiles:
     patients: pseudonyms; several where versions of the data call the patient otherwise. numbers: pseudonyms of their
     numbers. kin: other patients with a film in a group of theirs. made_by: the id of the key of each pseudonym that a
     table has. images: ids. sources: names of source files, without folder and suffix. hashes: SHA-256 of source files,
-    which others may have, too, and of the objects. objects: paths by md5 of cached pictures of this patient only.
-    pages: of cached tables and pages that show or name the patient among others. keys: of the manifests among them.
+    which others may have, too, and SHA-256 and MD5 of what is cached, by which copies are known. objects: paths by md5
+    of cached pictures of this patient only. pages: of cached tables and pages that show or name the patient among
+    others. keys: of the manifests and tables of numbers among them.
     shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay. models: of those that
     were trained on data with the patient. commits: that hold any of it. unknown: those whose manifest is not in this
     cache. listed: md5 of all objects of all versions. users: paths, by md5, of what users track with DVC beside the
@@ -163,7 +166,8 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     files.numbers = numbers
     files.kin = kin(list(rows.values()), patients)
     cached = [stored(project.root, md5) for md5 in files.objects]
-    files.hashes = {row["sha256"] for row in own} | {sha256(path) for path in cached if path.is_file()}
+    files.hashes |= {sha256(path) for path in cached if path.is_file()}
+    files.hashes |= {row.get(key) or "" for row in own for key in ("sha256", "file_sha256")} - {""}
     return files
 
 
@@ -189,39 +193,6 @@ def rows_of(project: Project, versions: list[Version]) -> dict[str, list[dict[st
     return rows
 
 
-def patients_called(films: list[dict[str, str]], what: str) -> set[str]:
-    """The patients of one version whose pseudonym that is; if it is none, those with a film of that name."""
-    found = {row["patient_id"] for row in films if what in names_of(row)}
-    return {what} if what in found else found
-
-
-def names_of(row: dict[str, str]) -> tuple[str, ...]:
-    """The words by which a user can name a film of the manifest."""
-    file = row["source_file"] or row["image_id"]
-    return row["patient_id"], row["image_id"], row["sha256"], file, PurePosixPath(file).name
-
-
-def other_pseudonyms(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
-    """Pseudonyms that versions without the patients give to the source files of theirs.
-
-    They come from another key, another name of the source, or a table of patients that was added. A pseudonym that
-    stands beside the patients' in any version is another patient's, who has a copy of the file.
-
-    Args:
-        manifests: rows of every version.
-        patients: pseudonyms.
-    """
-    films = {row["sha256"] for rows in manifests for row in rows if row["patient_id"] in patients}
-    others, beside = set[str](), set[str]()
-    for rows in manifests:
-        pseudonyms = {row["patient_id"] for row in rows}
-        if pseudonyms & patients:
-            beside |= pseudonyms
-        else:
-            others |= {row["patient_id"] for row in rows if row["sha256"] in films}
-    return others - beside
-
-
 def numbers_of(project: Project, raws: Iterable[str]) -> list[dict[str, str]]:
     """The rows of numbers.csv of all versions of data/raw that are here.
 
@@ -231,26 +202,6 @@ def numbers_of(project: Project, raws: Iterable[str]) -> list[dict[str, str]]:
     found = [row for raw in raws for row in cached_rows(project.root, raw, NUMBERS.name) or []]
     here = project.root / RAW / NUMBERS.name
     return found + (table_rows(here) if here.is_file() else [])
-
-
-def of_same_numbers(numbers: list[dict[str, str]], patients: set[str]) -> tuple[set[str], set[str]]:
-    """The patients whose numbers are those of some, in another spelling perhaps, and the pseudonyms of the numbers."""
-    of = {row["number_id"] for row in numbers if row["patient_id"] in patients}
-    return patients | {row["patient_id"] for row in numbers if row["number_id"] in of}, of
-
-
-def kin(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
-    """Other patients with a film in a group of theirs: a copy, one study, or one patient under two numbers.
-
-    Args:
-        manifests: rows of every version.
-        patients: pseudonyms.
-    """
-    found = set[str]()
-    for rows in manifests:
-        groups = {row.get("group") for row in rows if row["patient_id"] in patients} - {None, ""}
-        found |= {row["patient_id"] for row in rows if row.get("group") in groups}
-    return found - patients
 
 
 def collected(
@@ -284,6 +235,7 @@ def collected(
         find_here(root, files, others)
     for md5 in others & files.objects.keys():  # an empty mask is the same file for many films
         files.shared[md5] = files.objects.pop(md5)
+    files.hashes |= {md5.removesuffix(".dir") for md5 in files.cached}
     for own in (files.objects, files.pages, files.keys):
         for md5 in files.users.keys() & own.keys():
             files.shared[md5] = own.pop(md5)
@@ -311,7 +263,7 @@ def collect(root: Path, version: Version, own: dict[str, set[str]], files: Patie
             elif name == WITHDRAWN.name:
                 others.add(content)
             elif (path in PAGES and images) or words.stand_in(stored(root, content), path):
-                (files.keys if path == KEY else files.pages).setdefault(content, set()).add(path)
+                (files.keys if path in KEYS else files.pages).setdefault(content, set()).add(path)
             else:
                 others.add(content)
         if images and out.startswith(f"{MODELS}/"):
@@ -345,7 +297,8 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
         files: receives what names the patient, and the rest as `listed` and `unlisted`.
     """
     words, of_others = files.words, Words(files.patients)
-    files.users = users_objects(root, users_outputs(root))
+    of_pipeline = {md5 for version in versions for md5 in version.outs.values()}
+    files.users = users_objects(root, users_outputs(root, of_pipeline))
     files.listed |= files.users.keys()
     for version in versions:
         for md5 in version.outs.values():
@@ -406,8 +359,9 @@ def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
         root: of the project.
         outs: paths of outputs; what else lies beside them is a user's.
     """
-    places, notes, kept = [root / name for name in WRITTEN], site_cache(root), sources_and_pins(root)
-    for folder in (*places, *([] if any(notes.is_relative_to(place) for place in places) else [notes])):
+    places, kept = [root / name for name in WRITTEN], sources_and_pins(root)
+    notes = [notes for notes in sorted(site_caches(root)) if not any(map(notes.is_relative_to, places))]
+    for folder in (*places, *notes):
         for path in all_below(folder):
             own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
             users = path.is_relative_to(root) and not is_written(path.relative_to(root).as_posix(), outs)

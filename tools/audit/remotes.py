@@ -1,7 +1,6 @@
 """Objects in DVC's remotes: those that this cache lacks are brought here, those of a patient are removed there."""
 
 import errno
-import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from dvc.repo import Repo
 
 from stages.common.core.errors import error_list
 from stages.common.core.files import write_bytes
-from tools.audit.dvc_cache import listing, object_path
+from tools.audit.dvc_cache import content_md5, listing, object_path
 from tools.audit.versions import Version
 from tools.audit.words import NO_TEXT
 
@@ -59,7 +58,7 @@ def bring(root: Path, hashes: Iterable[str]) -> None:
         found = [md5 for md5 in sorted(lacking) if remote.fs.exists(remote.oid_to_path(md5))]
         for md5 in found:
             content = remote.fs.cat_file(remote.oid_to_path(md5))
-            if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+            if content_md5(content) != md5.removesuffix(".dir"):
                 raise OSError(errno.EIO, f"its object {md5} is damaged; remove it there")
             write_bytes(object_path(root, md5), content)
         lacking.difference_update(found)

@@ -4,7 +4,7 @@ Its content lies in the same cache. A withdrawal names what holds the patient of
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,16 +19,18 @@ from tools.audit.repository import in_repository, log
 UNREAD = {".git", ".venv", ".dvc"}
 
 
-def users_outputs(root: Path) -> dict[str, set[str]]:
+def users_outputs(root: Path, of_pipeline: Collection[str]) -> dict[str, set[str]]:
     """Paths, by md5, of the outputs that a `.dvc` file or another dvc.lock has, here, in a commit or an experiment.
 
     Args:
         root: of the project.
+        of_pipeline: md5 of the pipeline's own outputs, which another dvc.lock has where it is a copy, or a clone's.
     """
     found = dict[str, set[str]]()
     for name, text in {*texts_here(root), *texts_of_commits(root)}:
         for path, md5 in outputs_in(text):
-            found.setdefault(md5, set()).add(str(PurePosixPath(name).parent / path))
+            if not (PurePosixPath(name).name == LOCK and md5 in of_pipeline):
+                found.setdefault(md5, set()).add(str(PurePosixPath(name).parent / path))
     return found
 
 
@@ -51,7 +53,8 @@ def texts_here(root: Path) -> Iterator[tuple[str, str]]:
     """Path and text of these files in the workspace."""
     for folder, below, names in os.walk(root):
         place = Path(folder).relative_to(root)
-        below[:] = [name for name in below if place.parts or name not in UNREAD]
+        own = [name for name in below if place.parts or name not in UNREAD]
+        below[:] = [name for name in own if not (root / place / name / ".git").exists()]  # else another repository
         for name in (str(place / name) for name in names):
             if is_users(name) and (root / name).is_file():
                 yield name, (root / name).read_text(errors="replace")

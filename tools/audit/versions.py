@@ -43,7 +43,8 @@ def versions_of(project: Project) -> list[Version]:
         Version(name, lock.hashes, lock.hashes.get(raw, ""), raws_of(project.root, lock)) for name, lock in locks
     ]
     versions += remembered_runs(project.root)
-    listed = {md5 for version in versions for md5 in version.outs.values()} | users_outputs(project.root).keys()
+    of_pipeline = {md5 for version in versions for md5 in version.outs.values()}
+    listed = of_pipeline | users_outputs(project.root, of_pipeline).keys()
     for md5, path in all_objects(project.root):
         own = is_own(project.root, path)  # else the cache may hold folders of other projects
         if md5.endswith(".dir") and md5 not in listed:

@@ -1,7 +1,11 @@
 """A patient withdraws consent: what must go is removed everywhere, and what has to be run again is said."""
 
+import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
+from io import StringIO
 from pathlib import Path
 
 import psutil
@@ -11,19 +15,19 @@ from stages.common.core.files import write_bytes
 from stages.common.data.layout import PARAMS, PINS, RAW, WITHDRAWN_PINS
 from stages.common.data.tables import WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
-from tools.audit.dvc_cache import all_objects, folder_list, is_own, listing, object_path
+from tools.audit.dvc_cache import all_objects, content_md5, folder_list, is_own, listing, object_path, stored
 from tools.audit.erase import erase_all, remove
 from tools.audit.patient_files import (
-    KEY,
+    KEYS,
     PatientFiles,
     is_film,
     patient_files,
-    patients_called,
     written_files,
 )
+from tools.audit.patients import patients_called
 from tools.audit.remotes import remove_from_remotes
 from tools.audit.trace import Project
-from tools.audit.versions import cached_rows
+from tools.audit.versions import cached_rows, table_rows
 from tools.audit.yaml_files import lookup, params_here
 from tools.temporary import remove_abandoned
 
@@ -40,17 +44,23 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
         UserError: no version of the data has the patient, DVC runs a stage, or a file cannot be removed; all others
             are.
     """
-    root = project.root
-    refuse_while_dvc_runs(root)
-    remove_abandoned()
-    files = patient_files(project, patient)
+    with alone(project.root):
+        remove_abandoned()
+        return remove_patient(project, patient, today)
+
+
+def remove_patient(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:
+    """What `withdraw` does, while DVC does nothing."""
+    root, files = project.root, patient_files(project, patient)
     numbers = dict.fromkeys(files.numbers, max(files.made_by.values(), default=""))
     record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by | numbers, today)
-    lists = shortened_lists(root, files)
+    tables = {md5: table for md5 in files.keys if (table := shortened_table(stored(root, md5), files.patients))}
+    lists = shortened_lists(root, files, tables)
     counts = remove_from_remotes(root, [*files.cached, *lists])
-    last = {path for path in files.here if path.as_posix().endswith(KEY)}
+    last = {path for path in files.here if path.as_posix().endswith(KEYS)}
     erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
-    for md5, content in map(folder_list, lists.values()):
+    shorter = [(content_md5(table), table) for table in tables.values()] + [*map(folder_list, lists.values())]
+    for md5, content in shorter:
         write_bytes(object_path(root, md5), content)
     leads = {md5 for md5 in lists if files.keys.keys() & (listing(root, md5) or {}).values()}
     erase_all(root, [*(md5 for md5 in lists if md5 not in leads), *leads, *files.keys], last)
@@ -60,8 +70,31 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
     return files, counts
 
 
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Keep DVC from beginning anything meanwhile: a push would bring to a remote what was removed there.
+
+    Raises:
+        UserError: DVC does something, or runs a stage: what that has read of the patient it would write later.
+    """
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    refuse_while_dvc_runs(root)
+    with Repo(str(root)) as repo:
+        try:
+            repo.lock.lock()
+        except LockError:
+            message = "expected a project in which DVC does nothing, found that a command of DVC is at work"
+            raise UserError(f"withdraw: {message}; wait until it ends") from None
+        try:
+            yield
+        finally:
+            repo.lock.unlock()
+
+
 def refuse_while_dvc_runs(root: Path) -> None:
-    """Refuse to withdraw while a stage runs: what it has read of the patient it would write later.
+    """Refuse to withdraw while a stage runs; DVC's lock is free then.
 
     Raises:
         UserError: names the processes of DVC that hold files of the project.
@@ -90,7 +123,26 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]]:
+def shortened_table(path: Path, patients: set[str]) -> bytes:
+    """The manifest, or the table of numbers, without some patients; by it a later withdrawal knows the others.
+
+    Args:
+        path: of the table.
+        patients: pseudonyms.
+    Returns:
+        Nothing where no row is left. A group that is called as one of them is blank.
+    """
+    rows = [row for row in table_rows(path) if row["patient_id"] not in patients] if path.is_file() else []
+    if not rows:
+        return b""
+    text = StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n", extrasaction="ignore", restval="")
+    table.writeheader()
+    table.writerows(row | {"group": ""} if row.get("group") in patients else row for row in rows)
+    return text.getvalue().encode()
+
+
+def shortened_lists(root: Path, files: PatientFiles, tables: dict[str, bytes]) -> dict[str, dict[str, str]]:
     """The cache's lists of folders that name the patient's files, by md5, without these files.
 
     The shorter ones lead a later withdrawal to what else the folders had. A cache outside of the project may belong to
@@ -99,6 +151,7 @@ def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]
     Args:
         root: of the project.
         files: the patient's.
+        tables: that stand in place of some of them, by the md5 of these.
     """
     lists = {}
     for md5, path in all_objects(root):
@@ -107,7 +160,8 @@ def shortened_lists(root: Path, files: PatientFiles) -> dict[str, dict[str, str]
         inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {}
         own = {name for name, content in inside.items() if is_film(name, files.images) and content in files.shared}
         rest = {name: content for name, content in inside.items() if name not in own and content not in files.cached}
-        if len(rest) < len(inside):
+        rest |= {name: content_md5(tables[content]) for name, content in inside.items() if content in tables}
+        if rest != inside:
             lists[md5] = rest
     return lists
 

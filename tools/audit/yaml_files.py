@@ -1,19 +1,14 @@
 """params.yaml, dvc.yaml and dvc.lock as they stand there, before a model of their content looks at them."""
 
-from collections.abc import Iterator
 from os.path import normpath
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import INBOX, PARAMS
-
-# Of Unicode: controls, formats, surrogates, private and unassigned characters, separators of lines and paragraphs.
-HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def read_yaml(name: str, text: str) -> Any:
@@ -29,17 +24,6 @@ def read_yaml(name: str, text: str) -> Any:
             f"{name}: expected one YAML document with each key once, found something else; `git checkout {name}` "
             "brings back the committed one"
         ) from None
-
-
-def hidden_characters(text: str) -> Iterator[tuple[int, str]]:
-    """Characters that programs may see and readers do not, each with the number of its line from 1.
-
-    Parsers of YAML end a line at some of them, where an editor goes on with the comment that it shows.
-    """
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
-        for character in line:
-            if character != "\t" and category(character) in HIDDEN:
-                yield number, f"U+{ord(character):04X}"
 
 
 def lookup(params: Any, key: str) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from unicodedata import category
 
 from pydantic import (
     BaseModel,
@@ -19,6 +20,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.common.core.errors import UserError, describe_encoding, error_list
+
+# Of Unicode: controls, formats, surrogates, private characters, separators of lines and paragraphs.
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
 def require_written_keys(schema: dict[str, Any], model: type[BaseModel]) -> None:
@@ -83,6 +87,17 @@ def param(default: Any, description: str, unit: str = "", **limits: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"unit": unit} if unit else None, **limits)
 
 
+def hidden_characters(text: str) -> Iterator[tuple[int, str]]:
+    """Characters that programs may see and readers do not, each with the number of its line from 1.
+
+    Parsers of YAML end a line at some of them, where an editor goes on with the comment that it shows.
+    """
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
+        for character in line:
+            if character != "\t" and category(character) in HIDDEN:
+                yield number, f"U+{ord(character):04X}"
+
+
 def read_sections(path: Path, models: Mapping[str, type[Strict]], source: str = "") -> dict[str, Any]:
     """The whole file as plain Python values, each section checked by its model.
 
@@ -91,10 +106,12 @@ def read_sections(path: Path, models: Mapping[str, type[Strict]], source: str = 
         models: the model of each section, by its name.
         source: what an error names in place of the path.
     Raises:
-        UserError: the file is missing, is no YAML, or a key is unknown, missing, of the wrong type or out of range.
+        UserError: the file is missing, is no YAML, has characters that nobody sees, or a key is unknown, missing, of the
+            wrong type or out of range.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text())
+        text = path.read_bytes().decode()  # with the line ends that the parser sees
+        content = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise UserError(
             f"{path}: expected the pipeline's parameters, found no file; run from the project's root"
@@ -103,6 +120,8 @@ def read_sections(path: Path, models: Mapping[str, type[Strict]], source: str = 
         raise UserError(describe_encoding(path, error)) from None
     except YAMLError as error:
         raise UserError(f"{path}: expected YAML, found a fault in it: {' '.join(str(error).split())}") from None
+    if hidden := [f"line {number}: {character}" for number, character in hidden_characters(text)]:
+        raise error_list(f"{path}: expected characters that readers see, found others; remove them", hidden)
     content = content if isinstance(content, dict) else {}
     findings = [f"{name}: there is no such section" for name in content if name not in models]
     findings += [f"{name}: this section is missing" for name in models if name not in content]

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 
 from stages.common.core.busy import Busy
@@ -70,12 +71,22 @@ def begin_working() -> None:
     gc.enable()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
+        if in_finaliser(frame):  # Python would print what is raised there, and go on
+            Timer(0.01, os.kill, (os.getpid(), signum)).start()
+            return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, lambda signum, frame: None)
         raise Interrupted(signum)
 
     for signum in SIGNALS:
         signal.signal(signum, interrupt)
+
+
+def in_finaliser(frame: FrameType | None) -> bool:
+    """Whether a frame belongs to the `__del__` of an object that goes, or is called by one."""
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 class StopRequest:

@@ -129,6 +129,22 @@ def test_what_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
         read_params(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\r", "\u202e", "\ufeff"])
+def test_characters_that_readers_do_not_see_are_refused(character: str, tmp_path: Path) -> None:
+    """Some of them end the comment, and with it the line, for the parser alone: a reader would see another alpha."""
+    text = (ROOT / "params.yaml").read_bytes().decode() + f"# weight of Dice {character}# alpha: 0.9\n"
+    (tmp_path / "params.yaml").write_bytes(text.encode())
+    line = text.count("\n")
+    with pytest.raises(UserError, match=rf"that readers see, found others.*\n  - line {line}: U\+{ord(character):04X}"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_line_ends_of_windows_and_letters_of_all_languages_are_read(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text() + "# Größe, 大きさ, taille\u00a0: 1\n"
+    (tmp_path / "params.yaml").write_bytes(text.replace("\n", "\r\n").encode())
+    assert read_params(tmp_path / "params.yaml") == read_params(ROOT / "params.yaml")
+
+
 def test_what_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes() + "# Größe\n".encode("latin-1"))
     with pytest.raises(UserError, match="expected text in UTF-8, found other bytes in line"):

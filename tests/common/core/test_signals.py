@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +32,19 @@ def test_unfinished_output_is_removed_in_peace() -> None:
     with pytest.raises(Interrupted):
         signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_while_an_object_goes_is_not_lost() -> None:
+    """Python prints what is raised in `__del__`, and goes on; a clone of git was ended so, and the work was not."""
+
+    class Closing:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    begin_working()
+    Closing()
+    with pytest.raises(Interrupted):
+        time.sleep(10)
 
 
 def test_a_second_ctrl_c_ends_the_process() -> None:

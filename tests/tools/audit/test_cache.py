@@ -1,10 +1,13 @@
 """DVC's cache, wherever it was told to keep it: found by audits, and emptied by withdrawals."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import date
@@ -38,6 +41,7 @@ from tools.audit.withdraw import withdraw
 from tools.audit.words import Words
 
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
+GONE, STAYS = "0123456789abcdef", "fedcba9876543210"  # pseudonyms
 # The file of a setting, its value, and the folder that DVC then takes; {tmp} is the test's own folder.
 PLACES = {
     "default": ("", "", "project/.dvc/cache"),
@@ -69,7 +73,9 @@ def make_project(place: Path, patch: pytest.MonkeyPatch) -> Path:
     Path("inbox/films/images").mkdir(parents=True)
     Path("inbox/films/images/w1.png").write_bytes(FILM)
     Path("inbox/films/images/w2.png").write_bytes(OTHER)
-    Path("inbox/films/manifest.csv").write_text("image_id,patient_id,sha256,source_file\nw1,p1,1,a\nw2,p2,2,b\n")
+    Path("inbox/films/manifest.csv").write_text(
+        f"image_id,patient_id,sha256,source_file\nw1,{GONE},1,a\nw2,{STAYS},2,b\n"
+    )
     Path("params.yaml").write_text("{}")
     Path("dvc.yaml").write_text(
         "stages: {ingest: {cmd: cp -r inbox/films data/raw, deps: [inbox/films], outs: [data/raw]}}"
@@ -237,7 +243,7 @@ def test_a_withdrawal_reaches_the_cache_that_was_moved(place: str, project: Path
     reproduce(project)  # into the one of the configuration
     commit(project)
     assert len(held(tmp_path, FILM)) == (2 if place == "default" else 3)
-    withdraw(Project(project), "p1", date(2026, 1, 2))
+    withdraw(Project(project), GONE, date(2026, 1, 2))
     assert held(tmp_path, FILM) == []
     assert held(tmp_path, OTHER) != []
 
@@ -256,7 +262,7 @@ def test_a_shared_cache_leaves_no_link_to_the_film(link: str, copies: int, proje
     with Repo(str(other)) as repo:
         repo.checkout()
     assert held(other, FILM) == [other / "data/raw/images/w1.png"]
-    withdraw(Project(project), "p1", date(2026, 1, 2))
+    withdraw(Project(project), GONE, date(2026, 1, 2))
     assert held(project, FILM) == held(tmp_path / "elsewhere", FILM) == []
     assert not list((project / "data/raw").rglob("w1.*"))
     assert len(held(other, FILM)) == copies
@@ -269,7 +275,7 @@ def test_an_experiment_that_was_killed_keeps_no_film(project: Path) -> None:
     reproduce(project)
     commit(project)
     shutil.copytree(project, project / ".dvc/tmp/exps/killed", ignore=shutil.ignore_patterns(".dvc"))
-    withdraw(Project(project), "p1", date(2026, 1, 2))
+    withdraw(Project(project), GONE, date(2026, 1, 2))
     assert held(project, FILM) == []
     assert len(held(project, OTHER)) == 3
 
@@ -287,10 +293,10 @@ def test_a_file_that_cannot_be_removed_is_named(project: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(UserError, match=rf"still there.*\n  - {kept}: Permission denied"):
-        withdraw(Project(project), "p1", date(2026, 1, 2))
+        withdraw(Project(project), GONE, date(2026, 1, 2))
     assert held(project, FILM) == [kept], "all others are gone"
     monkeypatch.undo()
-    withdraw(Project(project), "p1", date(2026, 1, 2))
+    withdraw(Project(project), GONE, date(2026, 1, 2))
     assert held(project, FILM) == []
 
 
@@ -323,19 +329,19 @@ def test_a_remote_that_is_away_is_not_taken_for_an_empty_one(project: Path, tmp_
         config.write(f"['remote \"disk\"']\nurl = {store}\n")
     with Repo() as repo:
         repo.push(remote="disk")
-    (project / "inbox/films/manifest.csv").write_text("image_id,patient_id,sha256,source_file\nw1,p1,1,a\n")
+    (project / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\nw1,{GONE},1,a\n")
     (project / "inbox/films/images/w2.png").unlink()
     reproduce(project)  # a version that the remote lacks
     store.rename(tmp_path / "away")
     for _ in range(2):
         with pytest.raises(UserError, match=r"and removed nothing; make .*\n  - remote disk: .*it is away"):
-            withdraw(Project(project), "p1", date(2026, 1, 2))
+            withdraw(Project(project), GONE, date(2026, 1, 2))
         assert held(project, FILM) != []
     (tmp_path / "away").rename(store)
-    _, counts = withdraw(Project(project), "p1", date(2026, 1, 2))
+    _, counts = withdraw(Project(project), GONE, date(2026, 1, 2))
     assert counts == {"disk": 3}  # the film, the manifest and the list
     assert held(tmp_path, FILM) == []
-    assert not any(b"p1" in path.read_bytes() for path in store.rglob("*") if path.is_file())
+    assert not any(GONE.encode() in path.read_bytes() for path in store.rglob("*") if path.is_file())
 
 
 def test_a_clone_that_pulled_the_last_version_only_removes_all_that_remotes_have(ward: Path, tmp_path: Path) -> None:
@@ -411,7 +417,6 @@ def test_no_secret_of_a_remotes_address_is_shown(project: Path, monkeypatch: pyt
         remove_from_remotes(project, ["0" * 32])
 
 
-GONE, STAYS = "0123456789abcdef", "fedcba9876543210"  # pseudonyms
 PIPELINE = {
     "ingest": {"cmd": "cp -r inbox/films data/raw", "deps": ["inbox/films"], "outs": ["data/raw"]},
     "preprocess": {
@@ -453,8 +458,9 @@ def built_ward(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ward(built_ward: Path, project: Path) -> Path:
-    """A copy of it as the current folder."""
+def ward(built_ward: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it as the current folder, on a machine without temporary folders of other programs."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for path in project.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return copy_project(built_ward, project)
@@ -921,3 +927,145 @@ def test_a_withdrawal_waits_until_dvc_runs_no_stage(place: str, ward: Path) -> N
     assert (ward / "data/raw/images/scan.png").is_file()
     (ward / place).write_text('{"write": {"data/raw": {"pid": 99999999, "cmd": "dvc repro"}}}')  # it was killed
     withdraw(Project(ward), "scan", date(2026, 1, 2))
+
+
+def test_a_withdrawal_waits_until_no_command_of_dvc_is_at_work(ward: Path) -> None:
+    """A push that goes on would bring to the remote what was removed there."""
+    with (ward / ".dvc/tmp/lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        program = "from datetime import date; from pathlib import Path; from tools.audit.trace import Project; "
+        program += "from tools.audit.withdraw import withdraw; withdraw(Project(Path()), 'scan', date(2026, 1, 2))"
+        words = [sys.executable, "-c", program]
+        own = environment() | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(words, env=own, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "DVC does nothing, found that a command of DVC is at work; wait until it ends" in done.stderr
+    assert (ward / "data/raw/images/scan.png").is_file()
+
+
+def test_a_patient_of_earlier_versions_alone_is_found_after_another_withdrawal(ward: Path) -> None:
+    """The first one removes the manifests of all versions, which say whose films are whose."""
+    (ward / "inbox/films/images/scan.2.png").unlink()
+    (ward / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\nscan,{GONE},1,a\n")
+    reproduce(ward)
+    commit(ward)
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert held(ward, OTHER)
+    files, _ = withdraw(Project(ward), "scan.2", date(2026, 1, 3))
+    assert (files.patients, files.images) == ({STAYS}, {"scan.2"})
+    assert held(ward, OTHER) == []
+    assert not [
+        path
+        for path in (ward / ".dvc/cache").rglob("*")
+        if path.is_file() and STAYS in path.read_text(errors="replace")
+    ]
+
+
+def test_a_withdrawal_that_failed_knows_other_spellings_and_copies_when_it_is_done_again(
+    ward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ward / "inbox/films/numbers.csv").write_text(f"patient_id,number_id\n{GONE},{'e' * 16}\n{STAYS},{'e' * 16}\n")
+    reproduce(ward)
+    commit(ward)
+    (ward / "thesis").mkdir()
+    (ward / "thesis/figure").write_bytes(FILM)
+    kept = next(path for path in held(ward / ".dvc", OTHER))
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == kept:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match="still there"):
+        withdraw(Project(ward), "scan", date(2026, 1, 2))
+    monkeypatch.setattr(Path, "unlink", unlink)
+    listing.cache_clear()
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert files.patients == {GONE, STAYS}
+    assert held(ward / ".dvc", OTHER) == held(ward / "data", OTHER) == []
+    assert elsewhere(ward, files) == ["thesis/figure"]
+
+
+def test_copies_of_pages_and_what_was_half_written_of_predictions_are_named(ward: Path) -> None:
+    pipeline = json.loads(json.dumps(PIPELINE))
+    pipeline["report"]["cmd"] += "; cat shade shade > reports/labels.png"
+    pipeline["report"]["outs"].append("reports/labels.png")
+    (ward / "dvc.yaml").write_text(json.dumps({"stages": pipeline}))
+    reproduce(ward)
+    own = ["predictions/.scan-partial-1/overlay.jpg", "thesis/page.png", f"data/raw/images/{GONE}_annotated.png"]
+    for name in own:
+        (ward / name).parent.mkdir(parents=True, exist_ok=True)
+        (ward / name).write_bytes(b"pixels")
+    (ward / "thesis/page.png").write_bytes((ward / "reports/labels.png").read_bytes())
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert elsewhere(ward, files) == sorted(own)
+    assert all((ward / name).is_file() for name in own)
+
+
+@pytest.mark.parametrize("beside", ["archive", ".trees/clone"])
+def test_a_copy_of_the_lock_and_a_clone_below_the_project_keep_nothing_in_the_cache(beside: str, ward: Path) -> None:
+    """They say the same of the pipeline's outputs as its own dvc.lock; none of that is what a user tracks."""
+    if beside == "archive":
+        (ward / beside).mkdir()
+        shutil.copy(ward / "dvc.lock", ward / beside)
+        commit(ward)
+    else:
+        run(ward, "git", "clone", "-q", str(ward), beside)
+        shutil.copytree(ward / "data/raw/images", ward / beside / "data/raw/images")
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert held(ward / ".dvc", FILM) == held(ward / "data", FILM) == []
+    named = elsewhere(ward, files)
+    assert (".trees/clone/data/raw/images/scan.png" in named) is (beside != "archive")
+
+
+def test_a_copy_that_a_user_tracks_under_a_name_of_its_own_is_named_and_stays(ward: Path) -> None:
+    (ward / "thesis").mkdir()
+    (ward / "thesis/figure").write_bytes(FILM)
+    run(ward, "dvc", "add", "thesis")
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    tracked = "thesis/figure (DVC tracks it: in its cache and remotes, too)"
+    assert elsewhere(ward, files) == ["thesis/figure", tracked]
+    assert len(held(ward, FILM)) == 2
+
+
+def test_branches_and_remotes_that_know_nothing_of_a_withdrawal_are_named(
+    ward: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A branch has another list of withdrawals; a remote was given up, and still has the films."""
+    run(ward, "git", "branch", "study")
+    (tmp_path / "given-up").mkdir()
+    run(ward, "dvc", "remote", "add", "old", str(tmp_path / "given-up"))
+    commit(ward)
+    run(ward, "dvc", "remote", "remove", "old")
+    commit(ward)
+    assert withdraw_patient("scan", dry_run=False) == 0
+    printed = capsys.readouterr().out
+    former = run(ward, "git", "rev-parse", "--short=12", "HEAD~1").strip()
+    assert "would read these films again: study; merge the commit of data/pins/withdrawn.csv" in printed
+    assert f"into which nobody looked: old (commit {former}); what is in them is yours to remove" in printed
+
+
+def test_notes_of_dvc_in_its_default_folder_go_too(ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had no folder of its own before `make setup`."""
+    monkeypatch.setattr("tools.audit.dvc_cache.DEFAULT_SITE_CACHE", tmp_path / "default")
+    with Repo(str(ward)) as repo:
+        note = tmp_path / "default/repo" / Path(repo.site_cache_dir).name / "note"
+    note.parent.mkdir(parents=True)
+    note.write_text(GONE)
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert not note.exists()
+
+
+def test_what_the_last_line_of_a_withdrawal_advises_is_what_dvc_can_do(ward: Path) -> None:
+    """Lists of earlier commits are gone, so that DVC can keep nothing for these."""
+    left = ward / ".dvc/cache/files/md5/ab/cdef0123456789abcdef0123456789"
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("of no list")
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    (ward / "inbox/films/images/scan.png").unlink()
+    (ward / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\nscan.2,{STAYS},2,b\n")
+    reproduce(ward)
+    run(ward, "dvc", "gc", "--workspace", "--force")
+    assert not left.exists()

@@ -44,7 +44,6 @@ from tools.audit.findings import Check
 from tools.audit.rerun import rerun
 from tools.audit.trace import Project
 from tools.audit.verify import stages_named, verify
-from tools.audit.yaml_files import hidden_characters
 
 pytestmark = pytest.mark.slow
 PATIENT, OTHER = "4f4f64c971b7fe56", "0123456789abcdef"  # pseudonyms
@@ -716,10 +715,6 @@ def test_characters_that_readers_do_not_see_are_named(character: str, name: str,
     line = before.count(b"\n") + 1
     said = f"U+{ord(character):04X}, which readers do not see; remove it"
     assert [(finding.name, finding.message) for finding in check.findings] == [(f"{name}: line {line}", said)]
-
-
-def test_line_ends_of_windows_and_words_of_others_are_no_hidden_characters() -> None:
-    assert not list(hidden_characters("# Größe, 大きさ, taille\u00a0: 1\r\n\talpha: 0.5\n"))
 
 
 def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
