@@ -106,8 +106,8 @@ def read_sections(path: Path, models: Mapping[str, type[Strict]], source: str = 
         models: the model of each section, by its name.
         source: what an error names in place of the path.
     Raises:
-        UserError: the file is missing, is no YAML, has characters that nobody sees, or a key is unknown, missing, of the
-            wrong type or out of range.
+        UserError: the file is missing, is no YAML or has characters that nobody sees, or a key is unknown, missing, of
+            the wrong type or out of range.
     """
     try:
         text = path.read_bytes().decode()  # with the line ends that the parser sees
