@@ -138,12 +138,17 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     from tools.audit.elsewhere import branches, elsewhere, former_remotes, queued
     from tools.audit.patient_files import below, patient_files
     from tools.audit.trace import Project
-    from tools.audit.withdraw import films_left, withdraw
+    from tools.audit.withdraw import LOOKS, films_left, withdraw
 
     project = Project(Path())
-    with busy("withdraw: looks through all versions"):
-        left = films_left(project, patient)
-        files, counts = (patient_files(project, patient), {}) if dry_run else withdraw(project, patient, date.today())
+    left, counts = films_left(project, patient), dict[str, int]()
+    if dry_run:
+        with busy(LOOKS):
+            files = patient_files(project, patient)
+            yours = elsewhere(project.root, files)
+        print_yours(yours)
+    else:
+        files, counts = withdraw(project, patient, date.today(), print_yours)
     print(one_line(f"patient {', '.join(sorted(files.patients))}"))
     print(one_line(f"{len(files.images)} films: {', '.join(sorted(files.images))}"))
     listed(files, project, "would go" if dry_run else "removed")
@@ -174,8 +179,6 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
             "`dvc gc --workspace --cloud` removes them, and all that only other commits need, but nothing whose name "
             "ends in .tmp"
         )
-    if yours := elsewhere(project.root, files):
-        print(f"name the patient and are yours to remove: {one_line(', '.join(yours))}")
     if late := queued(project.root, files.patients):
         print(
             f"queued experiments that would read these films again: {one_line(', '.join(late))}; `dvc queue remove` "
@@ -200,6 +203,12 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     if left:
         print(left)
     return 0
+
+
+def print_yours(paths: list[str]) -> None:
+    """Print what a withdrawal leaves to the user, at once: after the removal nothing is known of a copy any more."""
+    if paths:
+        print(f"name the patient and are yours to remove: {one_line(', '.join(paths))}", flush=True)
 
 
 def print_original(number: int, source: str) -> int:

@@ -80,11 +80,15 @@ def check_pins(project: Project, check: Check) -> None:
 
 
 def check_encoders(project: Project, check: Check) -> None:
-    """The pinned files that encoders start from, where they are here; a training refuses others, and nobody else."""
+    """The pinned files that encoders start from; a training refuses others, and nobody else."""
     pins = [pinned_encoder(project.root, stage) for stage in project.lock.stages.values()]
     for file, pinned in sorted({(pin["file"], pin["sha256"]) for pin in pins if pin}):
         path = project.root / file
-        if path.is_file() and (found := sha256(path)) != pinned:
+        if not path.is_file():
+            check.add(
+                file, "unchecked", "weights from which an encoder started, and not here; `wrist fetch weights`"
+            )
+        elif (found := sha256(path)) != pinned:
             check.add(file, "mismatch", f"{found} is here, {PINS / WEIGHT_PINS.name} has {pinned}")
 
 

@@ -37,10 +37,9 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     users, closed = users_files(root, kept)
     for path in sorted(users - set(files.here)):
         name = path.relative_to(root)
-        is_own = not is_written(name.as_posix(), files.outs)  # else the withdrawal removes what names the patient
+        is_code = path.suffix == ".py" and is_written(name.as_posix(), files.outs)  # of logged models
         try:
-            named = names_or_shows(files.images, words, path, name) if is_own else is_named(files.images, words, name)
-            if named or is_copy(path, files.hashes):
+            if (not is_code and names_or_shows(files.images, words, path, name)) or is_copy(path, files.hashes):
                 found.add(path)
             elif path.name == predicted.PREDICTION and is_prediction(path, files.hashes):
                 found |= set(of_prediction(path.parent, root))

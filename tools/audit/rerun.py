@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from stages.common.analysis.formatting import device_in_words
 from stages.common.core.busy import busy
@@ -42,11 +43,7 @@ def rerun(project: Project, stages: list[Stage], check: Check, say: Callable[[st
     with clean_clone(project.root, "HEAD") as clone:
         for stage in stages:
             say(f"{stage.name}: {stage.command.removeprefix('exec ')}")
-            if (
-                has_key(project, clone, stage, check)
-                and bring_inputs(project, clone, stage, check)
-                and run(clone, stage, check)
-            ):
+            if may_run(project, clone, stage, check) and run(clone, stage, check):
                 check.rerun += 1
                 compare(project, clone, stage, check)
             for path in stage.outs:  # the next stage gets what dvc.lock names, and not this
@@ -55,38 +52,53 @@ def rerun(project: Project, stages: list[Stage], check: Check, say: Callable[[st
 
 def may_run(project: Project, clone: Path, stage: Stage, check: Check) -> bool:
     """Whether all is here that a stage needs, in its clone; else `check` says what is lacking."""
-    return has_key(project, clone, stage, check) and bring_inputs(project, clone, stage, check)
+    if stage.name == "ingest" and not may_ingest(project, clone, check):
+        return False
+    return bring_inputs(project, clone, stage, check)
 
 
-def has_key(project: Project, clone: Path, stage: Stage, check: Check) -> bool:
-    """Whether the key is here that gave a hospital's films their pseudonyms; else ingest writes others.
+def may_ingest(project: Project, clone: Path, check: Check) -> bool:
+    """Whether what ingest needs beside the inbox is here: downloads, and the key of a hospital's pseudonyms.
 
     Args:
         project: has the films.
         clone: the root of its clone.
-        stage: only ingest needs a key.
-        check: gets an entry where it is not here.
+        check: gets an entry where something is not here.
     """
     from stages.ingest.dicom.pseudonyms import read_key
     from stages.ingest.params import Hospital
 
-    if stage.name != "ingest":
-        return True
     try:
-        entries = ingest_settings(clone).sources
+        settings = ingest_settings(clone)
     except UserError:  # the stage says so
         return True
-    hospitals = {name for entry in entries if isinstance(entry, Hospital) for name in entry.names}
+    if away := [entry.title for entry in settings.sources if not is_here(entry, project.root / settings.inbox)]:
+        message = f"what it downloads is not here ({first_few(away)}); `wrist fetch` brings it"
+        check.add("rerun ingest", "unchecked", message)
+        return False
+    hospitals = {name for entry in settings.sources if isinstance(entry, Hospital) for name in entry.names}
     made_with = {row["key_id"] for row in project.films.values() if row["source"] in hospitals}
     try:
         key = read_key(project.root).id if hospitals else ""
     except UserError as error:
-        check.add(f"rerun {stage.name}", "unchecked", str(error))
+        check.add("rerun ingest", "unchecked", str(error))
         return False
     if made_with - {key}:
         message = f"pseudonyms are of the key {first_few(sorted(made_with))}, here is {key}; set the key of that time"
-        check.add(f"rerun {stage.name}", "unchecked", message)
+        check.add("rerun ingest", "unchecked", message)
         return False
+    return True
+
+
+def is_here(entry: Any, inbox: Path) -> bool:
+    """Whether a source of `ingest.sources` needs no network: it downloads nothing, or was downloaded."""
+    from stages.ingest.params import Kaggle, Url
+    from stages.ingest.sources import kaggle, url
+
+    if isinstance(entry, Kaggle):
+        return bool(entry.archive) or kaggle.is_here(entry)
+    if isinstance(entry, Url):
+        return all((url.folder_of(entry, inbox) / file.name).is_file() for file in entry.files)
     return True
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from io import StringIO
@@ -10,12 +10,14 @@ from pathlib import Path
 
 import psutil
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import write_bytes
 from stages.common.data.layout import PARAMS, PINS, RAW, WITHDRAWN_PINS
 from stages.common.data.tables import WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.dvc_cache import all_objects, content_md5, folder_list, is_own, listing, object_path, stored
+from tools.audit.elsewhere import elsewhere
 from tools.audit.erase import erase_all, remove
 from tools.audit.patient_files import (
     KEYS,
@@ -26,18 +28,28 @@ from tools.audit.patient_files import (
 )
 from tools.audit.patients import patients_called
 from tools.audit.remotes import remove_from_remotes
+from tools.audit.repository import git, in_repository
 from tools.audit.trace import Project
 from tools.audit.versions import cached_rows, table_rows
 from tools.audit.yaml_files import lookup, params_here
 from tools.temporary import remove_abandoned
 
+LOOKS = "withdraw: looks through all versions"
 
-def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:
+
+def withdraw(
+    project: Project, patient: str, today: date, announce: Callable[[list[str]], None] = lambda paths: None
+) -> tuple[PatientFiles, dict[str, int]]:
     """Record the withdrawal, and remove what holds, shows or names the patient, here, in the cache and in remotes.
 
     Remotes come first: what they have is known by what is here. Manifests go last: they say whose films are whose, and
     so a withdrawal that failed is done again. Before them go the lists that lead to one, and before these all others.
 
+    Args:
+        project: whose films they are.
+        patient: as for `patient_files`.
+        today: the day of the withdrawal.
+        announce: gets what is the user's to remove, before anything is removed by which that is known.
     Returns:
         What was removed, and the number of files that each remote had of it.
     Raises:
@@ -45,13 +57,17 @@ def withdraw(project: Project, patient: str, today: date) -> tuple[PatientFiles,
             are.
     """
     with alone(project.root):
-        remove_abandoned()
-        return remove_patient(project, patient, today)
+        with busy(LOOKS):
+            remove_abandoned()
+            files = patient_files(project, patient)
+            yours = elsewhere(project.root, files)
+        announce(yours)
+        with busy("withdraw: removes what was found"):
+            return files, remove_patient(project.root, files, today)
 
 
-def remove_patient(project: Project, patient: str, today: date) -> tuple[PatientFiles, dict[str, int]]:
-    """What `withdraw` does, while DVC does nothing."""
-    root, files = project.root, patient_files(project, patient)
+def remove_patient(root: Path, files: PatientFiles, today: date) -> dict[str, int]:
+    """Record and remove what was found of a patient; returns how many files each remote had."""
     numbers = dict.fromkeys(files.numbers, max(files.made_by.values(), default=""))
     record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by | numbers, today)
     tables = {md5: table for md5 in files.keys if (table := shortened_table(stored(root, md5), files.patients))}
@@ -67,7 +83,7 @@ def remove_patient(project: Project, patient: str, today: date) -> tuple[Patient
     for path in written_files(root, files.outs):  # into the cache
         if path.is_symlink() and not path.exists():
             remove(path)
-    return files, counts
+    return counts
 
 
 @contextmanager
@@ -191,3 +207,5 @@ def record_withdrawal(root: Path, patients: dict[str, str], today: date) -> None
     for patient in sorted(patients.keys() - {row["patient_id"] for row in rows}):
         rows.append({"patient_id": patient, "withdrawn": today.isoformat(), "key_id": patients[patient]})
     WITHDRAWN.write(root / PINS, WITHDRAWN.frame(rows))
+    if in_repository(root):
+        git(root, "add", "--", str(WITHDRAWN_PINS))  # DVC's temporary experiments take new files from git's index alone

@@ -87,6 +87,23 @@ def obtain(entry: Kaggle, inbox: Path, limits: Limits) -> Archive:
     return Archive(download(entry), limits, entry.label)
 
 
+def in_cache(entry: Kaggle) -> tuple[Any, Path, Path]:
+    """kagglehub's handle of a data set, where it keeps the archive, and the mark that this is whole."""
+    from kagglehub.cache import get_cached_archive_path
+    from kagglehub.handle import DatasetHandle
+
+    owner, name = entry.handle.split("/")
+    handle = DatasetHandle(owner=owner, dataset=name, version=entry.version)
+    path = Path(get_cached_archive_path(handle))
+    return handle, path, path.with_name(f"{path.name}.complete")
+
+
+def is_here(entry: Kaggle) -> bool:
+    """Whether the archive of a data set was downloaded whole."""
+    _, path, done = in_cache(entry)
+    return path.exists() and done.exists()
+
+
 def download(entry: Kaggle) -> Path:
     """The path of the downloaded archive in kagglehub's cache; without a connection when it is there already.
 
@@ -96,14 +113,8 @@ def download(entry: Kaggle) -> Path:
     Raises:
         UserError: what Kaggle or the network said, in a sentence with the fix.
     """
-    from kagglehub.cache import get_cached_archive_path
-    from kagglehub.handle import DatasetHandle
-
-    owner, name = entry.handle.split("/")
-    handle = DatasetHandle(owner=owner, dataset=name, version=entry.version)
-    path = Path(get_cached_archive_path(handle))
-    done = path.with_name(f"{path.name}.complete")
-    if path.exists() and done.exists():
+    handle, path, done = in_cache(entry)
+    if is_here(entry):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("kagglehub").setLevel(logging.ERROR)

@@ -378,7 +378,7 @@ def test_whatever_else_stands_at_the_root_is_named_unless_the_commit_says_to_ign
     commit(tmp_path)
     (tmp_path / "predictions").rename(tmp_path / "elsewhere")
     (tmp_path / "predictions").symlink_to("elsewhere")
-    assert named(project) == [".env", "elsewhere", "films", "none", "notes.txt", "predictions"]
+    assert named(project) == [".env", "elsewhere", "films", "none", "predictions"]
 
 
 def test_a_list_of_folders_at_the_root_joins_them_with_a_library(tmp_path: Path) -> None:
