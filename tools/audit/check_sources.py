@@ -85,9 +85,7 @@ def check_encoders(project: Project, check: Check) -> None:
     for file, pinned in sorted({(pin["file"], pin["sha256"]) for pin in pins if pin}):
         path = project.root / file
         if not path.is_file():
-            check.add(
-                file, "unchecked", "weights from which an encoder started, and not here; `wrist fetch weights`"
-            )
+            check.add(file, "unchecked", "weights from which an encoder started, and not here; `wrist fetch weights`")
         elif (found := sha256(path)) != pinned:
             check.add(file, "mismatch", f"{found} is here, {PINS / WEIGHT_PINS.name} has {pinned}")
 

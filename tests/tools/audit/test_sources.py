@@ -1,5 +1,6 @@
 """Licence and SHA-256 of source files, changed in each table that has them, so that the tables agree."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,13 +12,14 @@ from stages.common.data.tables import FILES
 from stages.ingest.dicom.pseudonyms import Key
 from tests.helpers.params import merge, write_yaml
 from tools.audit import check_sources
-from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
-from tools.audit.rerun import has_key
+from tools.audit.rerun import may_ingest
 from tools.audit.trace import Project
 
 FOLDER = {"source": "folder", "annotations": "none", "licence": "CC BY 4.0"}
 HOSPITAL = {"source": "hospital", "annotations": "none", "licence": "none"}
+URL: dict[str, Any] = {"source": "url", "name": "set", "version": 1, "annotations": "none", "licence": "CC0"}
+URL |= {"files": [{"name": "a.zip", "address": "https://example.org/a.zip"}]}
 KAGGLE = {"source": "kaggle", "handle": "a/b", "version": 3, "annotations": "none", "licence": "CC0"}
 
 
@@ -97,8 +99,23 @@ def test_ingest_runs_again_with_the_key_of_that_time_alone(
     if key:
         (tmp_path / "key").write_bytes(keys[key].secret)
         monkeypatch.setenv("PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
-    check, ingest = Check(), Stage("ingest", "", {}, {}, {})
-    assert has_key(found, found.root, ingest, check) == (not said)
+    check = Check()
+    assert may_ingest(found, found.root, check) == (not said)
     assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "rerun ingest")] * bool(said)
     assert said in "".join(finding.message for finding in check.findings)
-    assert has_key(found, found.root, Stage("preprocess", "", {}, {}, {}), Check())
+
+
+@pytest.mark.parametrize("entry", [KAGGLE, URL])
+def test_ingest_that_would_download_does_not_run_again(
+    entry: dict[str, Any], toy_params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network an honest project would be called forged."""
+    for name in ("KAGGLEHUB_CACHE", "WRIST_DOWNLOADS"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+    monkeypatch.setattr("kagglehub.cache.get_cached_archive_path", lambda handle: str(tmp_path / "empty/archive"))
+    found = project(tmp_path / "project", toy_params, entry, "x")
+    check = Check()
+    assert not may_ingest(found, found.root, check)
+    (finding,) = check.findings
+    assert (finding.kind, finding.name) == ("unchecked", "rerun ingest")
+    assert re.fullmatch(r"what it downloads is not here \(.+\); `wrist fetch` brings it", finding.message)

@@ -29,7 +29,8 @@ from tests.helpers.files import flipped
 from tests.helpers.forgeries import as_json, cover_up, replace
 from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
-from tools.audit.check_data import check_raw, check_withdrawn
+from tools.audit.check_account import check_account
+from tools.audit.check_data import check_films, check_raw, check_withdrawn
 from tools.audit.check_former import check_former
 from tools.audit.check_params import check_characters
 from tools.audit.check_record import check_lock_paths, check_record, command_words
@@ -278,6 +279,38 @@ def test_a_rule_that_does_not_hold_is_named_though_its_stage_noted_that_it_does(
     replace(own / path, table.to_csv(index=False, lineterminator="\n").encode())
     check_rules(Project(own), check := Check())
     assert f"{path.replace('annotations', 'manifest')}: {image}: {rule}" in {finding.name for finding in check.findings}
+
+
+def test_films_that_are_given_each_others_files_are_named(own: Path) -> None:
+    """Else who asks for a file finds another patient's film."""
+    manifest = pd.read_csv(own / "data/raw/manifest.csv", dtype=str, keep_default_na=False)
+    one, two = manifest.index[manifest["source_file"] != ""][:2]
+    ids, columns = manifest["image_id"], ["source_file", "sha256"]
+    manifest.loc[[one, two], columns] = manifest.loc[[two, one], columns].to_numpy()
+    files = pd.read_csv(own / "data/raw/files.csv", dtype=str, keep_default_na=False)
+    films = files.index[(files["role"] == "film") & files["image_id"].isin([ids[one], ids[two]])]
+    files.loc[films, ["file", "sha256"]] = files.loc[films[::-1], ["file", "sha256"]].to_numpy()
+    for name, table in (("manifest", manifest), ("files", files)):
+        replace(own / f"data/raw/{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    check_films(Project(own), check := Check())
+    expected = {f"data/raw/manifest.csv: {ids[film]}/source_file" for film in (one, two)}
+    assert {finding.name for finding in check.findings} == expected
+
+
+@pytest.mark.parametrize("change", ["gone", "a row"])
+def test_the_table_of_numbers_has_each_patient_of_a_hospital(change: str, own: Path) -> None:
+    """By it a withdrawn patient is known under another spelling of the number."""
+    path = own / "data/raw/numbers.csv"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    if change == "a row":
+        path.write_bytes(b"".join(lines[:-1]))
+    look = check_account if change == "gone" else check_films
+    look(Project(own), check := Check())
+    patient = lines[-1].split(b",")[0].decode()
+    name = "data/raw/numbers.csv"
+    expected = ("missing", name) if change == "gone" else ("mismatch", f"{name}: {patient}")
+    assert expected in [(finding.kind, finding.name) for finding in check.findings]
 
 
 @pytest.mark.slow
