@@ -40,6 +40,7 @@ from tools.audit.trace import Project
 from tools.audit.withdraw import withdraw
 from tools.audit.words import Words
 
+UNLINK = Path.unlink
 FILM, OTHER = b"pixels of a film that goes", b"pixels of a film that stays"
 GONE, STAYS = "0123456789abcdef", "fedcba9876543210"  # pseudonyms
 # The file of a setting, its value, and the folder that DVC then takes; {tmp} is the test's own folder.
@@ -280,18 +281,22 @@ def test_an_experiment_that_was_killed_keeps_no_film(project: Path) -> None:
     assert len(held(project, OTHER)) == 3
 
 
+def refuse_to_remove(kept: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make one file stay, whoever removes it, as on a disk where it must not change; no other one any more."""
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path == kept:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        UNLINK(path, missing_ok)
+
+    patch.setattr(Path, "unlink", unlink)
+
+
 def test_a_file_that_cannot_be_removed_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reproduce(project)
     commit(project)
     (kept,) = held(project / ".dvc", FILM)
-    unlink = Path.unlink
-
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        if path == kept:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        unlink(path, missing_ok)
-
-    monkeypatch.setattr(Path, "unlink", refuse)
+    refuse_to_remove(kept, monkeypatch)
     with pytest.raises(UserError, match=rf"still there.*\n  - {kept}: Permission denied"):
         withdraw(Project(project), GONE, date(2026, 1, 2))
     assert held(project, FILM) == [kept], "all others are gone"
@@ -970,17 +975,10 @@ def test_a_withdrawal_that_failed_knows_other_spellings_and_copies_when_it_is_do
     (ward / "thesis").mkdir()
     (ward / "thesis/figure").write_bytes(FILM)
     kept = next(path for path in held(ward / ".dvc", OTHER))
-    unlink = Path.unlink
-
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        if path == kept:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        unlink(path, missing_ok)
-
-    monkeypatch.setattr(Path, "unlink", refuse)
+    refuse_to_remove(kept, monkeypatch)
     with pytest.raises(UserError, match="still there"):
         withdraw(Project(ward), "scan", date(2026, 1, 2))
-    monkeypatch.setattr(Path, "unlink", unlink)
+    refuse_to_remove(Path(), monkeypatch)
     listing.cache_clear()
     files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert files.patients == {GONE, STAYS}
