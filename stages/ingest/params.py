@@ -9,13 +9,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from stages.common.core.params import Alternative, ByName, Strict, param
-from stages.common.data.layout import INBOX
+from stages.common.data.layout import DATASET, INBOX, LEVELS, MODELS, PINS, PREPROCESSED, RAW, REPORTS
 from stages.ingest.sources.presets import complete
 
 Format = Literal[
     "yolo", "voc", "voc_devkit", "labelme", "masks", "coco", "label_studio", "cvat", "via", "csv", "none", "auto"
 ]
 
+WRITTEN = (RAW, PREPROCESSED, LEVELS, DATASET, PINS, MODELS, REPORTS)  # where no films of others can lie
 PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 Subset = Literal["all", "fracatlas_wrist", "fracatlas_wrist_with_normals"]
@@ -239,6 +240,12 @@ def identity(entry: Source) -> str:
     return entry.name if isinstance(entry, Url) else entry.source
 
 
+def overlap(one: str | Path, other: str | Path) -> bool:
+    """Whether a folder, absolute or from the root, is another one or lies in it, or the other in the first."""
+    places = [Path(path).resolve() for path in (one, other)]
+    return places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0])
+
+
 class Params(Strict):
     sources: list[Source] = param([Sample()], "where films come from", min_length=1)
     inbox: str = param(str(INBOX), "folder that hospital and folder read; absolute, or from the root", min_length=1)
@@ -261,6 +268,8 @@ class Params(Strict):
             raise ValueError(f"DVC does not expand `~` in {inbox}; write the path of the home folder")
         if inbox != normpath(inbox):  # dvc.lock has it as it stands, and DVC's own answers do not
             raise ValueError(f"write {inbox} in its shortest form, {normpath(inbox)}")
+        if written := next((str(folder) for folder in WRITTEN if overlap(folder, inbox)), ""):
+            raise ValueError(f"the pipeline writes into {written}, with which {inbox} overlaps; put films elsewhere")
         return inbox
 
     @model_validator(mode="after")

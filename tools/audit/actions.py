@@ -135,10 +135,11 @@ def sign_project(key: Path, output: Path) -> int:
 def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
     from stages.common.data.layout import WITHDRAWN_PINS
-    from tools.audit.elsewhere import branches, elsewhere, former_remotes, queued
+    from tools.audit.elsewhere import elsewhere
     from tools.audit.patient_files import below, patient_files
     from tools.audit.trace import Project
-    from tools.audit.withdraw import LOOKS, films_left, withdraw
+    from tools.audit.unaware import branches, former_remotes, queued, saved_experiments
+    from tools.audit.withdraw import LOOKS, add_to_index, films_left, withdraw
 
     project = Project(Path())
     left, counts = films_left(project, patient), dict[str, int]()
@@ -189,6 +190,11 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
             f"branches that know nothing of it, and would read these films again: {one_line(', '.join(others))}; merge "
             f"the commit of {WITHDRAWN_PINS} into them"
         )
+    if saved := saved_experiments(project.root, files.patients):
+        print(
+            f"experiments that know nothing of it, and take {WITHDRAWN_PINS} away where they are applied: "
+            f"{one_line(', '.join(saved))}; `dvc exp remove` them"
+        )
     if former := former_remotes(project.root):
         print(
             f"remotes of earlier commits, into which nobody looked: {one_line(', '.join(former))}; what is in them is "
@@ -199,6 +205,8 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
         "keeps, clones and backups are yours to remove."
     )
     if not dry_run:
+        if why := add_to_index(project.root):
+            print(f"{WITHDRAWN_PINS} is not in git's index, from which temporary experiments take it: {one_line(why)}")
         print(f"noted in {WITHDRAWN_PINS}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
     if left:
         print(left)

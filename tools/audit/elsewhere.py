@@ -1,30 +1,18 @@
-"""What a withdrawal names and does not remove: a user's files below the project, clones of it, queued experiments."""
+"""What a withdrawal names and does not remove: a user's files below the project, and clones of it."""
 
-import csv
-import re
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 
-from configobj import ConfigObj, ConfigObjError
-from dvc.repo import Repo
-
-from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import WITHDRAWN_PINS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import cache_folders, file_md5, stored
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
 from tools.audit.patient_files import PatientFiles, below, finished_name, is_film, is_written, sources_and_pins
-from tools.audit.repository import git, in_repository, log
 from tools.audit.words import Words
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders
 
-QUEUED = "refs/exps/celery/stash"  # where DVC keeps experiments that are queued or run
-CONFIG = ".dvc/config"
-REMOTE = re.compile(r"""'?remote "(.+)"'?""")  # a section of it
 UNREAD = (".git", ".venv")  # of the project's folders, where files of users are looked for
 
 
@@ -63,54 +51,6 @@ def tracked(root: Path, files: PatientFiles) -> Iterator[str]:
                 yield f"{path} (DVC tracks it, and this cache lacks its list: look for yourself)"
         elif names_or_shows(files.images, words, content, Path(path)) or is_copy(content, files.hashes):
             yield f"{path} (DVC tracks it: in its cache and remotes, too)"
-
-
-def queued(root: Path, patients: set[str]) -> list[str]:
-    """The names of queued experiments that would read the patients' films again.
-
-    They start from the commit on which they were queued, and find the list of withdrawals that it has.
-    """
-    try:
-        entries = git(root, "log", "-g", "--format=%H %gs", QUEUED).split("\n")[:-1]
-    except UserError:  # nothing was ever queued
-        return []
-    return sorted(entry.rpartition(":")[2] for entry in entries if not knows(root, entry.split()[0], patients))
-
-
-def branches(root: Path, patients: set[str]) -> list[str]:
-    """The names of branches whose list of withdrawals lacks the patient, but for the one that is checked out."""
-    form = "--format=%(HEAD)%(objectname) %(refname:short)"
-    refs = git(root, "for-each-ref", "refs/heads", form).split("\n")[:-1] if in_repository(root) else []
-    others = [ref.strip().split(" ", 1) for ref in refs if not ref.startswith("*")]
-    return sorted(name for commit, name in others if not knows(root, commit, patients))
-
-
-def former_remotes(root: Path) -> list[str]:
-    """DVC's remotes that settings of earlier commits have, and those of today lack, each with the last such commit."""
-    if not in_repository(root):
-        return []
-    found = dict[str, str]()
-    for commit in log(root, "--all", "--full-history", "--format=%H", paths=(CONFIG,)).split():
-        try:
-            text = git(root, "show", f"{commit}:./{CONFIG}")
-            sections = ConfigObj(text.split("\n"), interpolation=False)
-        except (UserError, ConfigObjError):  # the commit that removed it, or damaged it
-            continue
-        for section in sections:
-            if match := REMOTE.fullmatch(section):
-                found.setdefault(match[1], commit)
-    with Repo(str(root)) as repo:
-        today = set(repo.config["remote"])
-    return [f"{name} (commit {found[name][:12]})" for name in sorted(found.keys() - today)]
-
-
-def knows(root: Path, commit: str, patients: set[str]) -> bool:
-    """Whether the list of withdrawals of a commit has all patients."""
-    try:
-        text = git(root, "show", f"{commit}:./{WITHDRAWN_PINS}")
-    except UserError:
-        return False
-    return patients <= {row[0] for row in csv.reader(StringIO(text, newline="")) if row}  # as ingest reads it
 
 
 def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bool:

@@ -150,10 +150,13 @@ def patient_files(project: Project, what: str) -> PatientFiles:
         )
     patients = {patient for found in called for patient in found}
     patients = {what} if what in patients else patients
-    if not patients and what in {row["patient_id"] for row in read_withdrawn(project.root / WITHDRAWN_PINS)}:
-        patients = {what}
+    recorded = recorded_patients(project.root)
+    patients = patients or {what} & recorded
     if not patients:
         raise unknown(project.root, what)
+    patients |= recorded & {
+        row["patient_id"] for films in rows.values() for row in films
+    }  # of a withdrawal that failed
     patients |= other_pseudonyms(list(rows.values()), patients)
     patients, numbers = of_same_numbers(numbers_of(project, rows), patients)
     images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
@@ -169,6 +172,11 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     files.hashes |= {sha256(path) for path in cached if path.is_file()}
     files.hashes |= {row.get(key) or "" for row in own for key in ("sha256", "file_sha256")} - {""}
     return files
+
+
+def recorded_patients(root: Path) -> set[str]:
+    """Pseudonyms of all who withdrew so far, and of their numbers."""
+    return {row["patient_id"] for row in read_withdrawn(root / WITHDRAWN_PINS)}
 
 
 def unknown(root: Path, what: str) -> UserError:
@@ -296,7 +304,8 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
         versions: that name the others.
         files: receives what names the patient, and the rest as `listed` and `unlisted`.
     """
-    words, of_others = files.words, Words(files.patients)
+    recorded = recorded_patients(root)  # some may be left of a withdrawal that failed
+    words, of_others = Words(files.words.words | recorded), Words(files.patients | recorded)
     of_pipeline = {md5 for version in versions for md5 in version.outs.values()}
     files.users = users_objects(root, users_outputs(root, of_pipeline))
     files.listed |= files.users.keys()

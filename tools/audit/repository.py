@@ -57,8 +57,10 @@ def log(root: Path, *words: str, paths: tuple[str, ...]) -> str:
     """What `git log` says of files."""
     try:
         return git(root, "log", *words, "--", *paths, whole=True)
-    except UserError:  # a clone that has the last commits only
-        return git(root, "log", *words, "--", *paths)
+    except UserError as error:
+        if "does not have any commits yet" in str(error):
+            return ""
+        return git(root, "log", *words, "--", *paths)  # a clone that has the last commits only
 
 
 def in_repository(root: Path) -> bool:

@@ -53,8 +53,7 @@ def texts_here(root: Path) -> Iterator[tuple[str, str]]:
     """Path and text of these files in the workspace."""
     for folder, below, names in os.walk(root):
         place = Path(folder).relative_to(root)
-        own = [name for name in below if place.parts or name not in UNREAD]
-        below[:] = [name for name in own if not (root / place / name / ".git").exists()]  # else another repository
+        below[:] = [name for name in below if place.parts or name not in UNREAD]
         for name in (str(place / name) for name in names):
             if is_users(name) and (root / name).is_file():
                 yield name, (root / name).read_text(errors="replace")

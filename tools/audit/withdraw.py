@@ -18,8 +18,9 @@ from stages.common.data.tables import WITHDRAWN
 from stages.ingest.withdrawn import read_withdrawn
 from tools.audit.dvc_cache import all_objects, content_md5, folder_list, is_own, listing, object_path, stored
 from tools.audit.elsewhere import elsewhere
-from tools.audit.erase import erase_all, remove
+from tools.audit.erase import erase_all
 from tools.audit.patient_files import (
+    KEY,
     KEYS,
     PatientFiles,
     is_film,
@@ -28,7 +29,7 @@ from tools.audit.patient_files import (
 )
 from tools.audit.patients import patients_called
 from tools.audit.remotes import remove_from_remotes
-from tools.audit.repository import git, in_repository
+from tools.audit.repository import git
 from tools.audit.trace import Project
 from tools.audit.versions import cached_rows, table_rows
 from tools.audit.yaml_files import lookup, params_here
@@ -73,16 +74,23 @@ def remove_patient(root: Path, files: PatientFiles, today: date) -> dict[str, in
     tables = {md5: table for md5 in files.keys if (table := shortened_table(stored(root, md5), files.patients))}
     lists = shortened_lists(root, files, tables)
     counts = remove_from_remotes(root, [*files.cached, *lists])
-    last = {path for path in files.here if path.as_posix().endswith(KEYS)}
+    last = sorted({path for path in files.here if path.as_posix().endswith(KEYS)}, key=lambda path: path.name in KEY)
     erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
     shorter = [(content_md5(table), table) for table in tables.values()] + [*map(folder_list, lists.values())]
     for md5, content in shorter:
         write_bytes(object_path(root, md5), content)
     leads = {md5 for md5 in lists if files.keys.keys() & (listing(root, md5) or {}).values()}
-    erase_all(root, [*(md5 for md5 in lists if md5 not in leads), *leads, *files.keys], last)
-    for path in written_files(root, files.outs):  # into the cache
-        if path.is_symlink() and not path.exists():
-            remove(path)
+    manifests = {md5 for md5, paths in files.keys.items() if KEY in paths}
+    for hashes in (
+        lists.keys() - leads,
+        leads,
+        files.keys.keys() - manifests,
+        manifests,
+    ):  # each while the next is there
+        erase_all(root, hashes, [])
+    for path in last:
+        erase_all(root, [], [path])
+    erase_all(root, [], [path for path in written_files(root, files.outs) if path.is_symlink() and not path.exists()])
     return counts
 
 
@@ -93,11 +101,16 @@ def alone(root: Path) -> Iterator[None]:
     Raises:
         UserError: DVC does something, or runs a stage: what that has read of the patient it would write later.
     """
+    from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo
 
     refuse_while_dvc_runs(root)
-    with Repo(str(root)) as repo:
+    try:
+        opened = Repo(str(root))
+    except DvcException as error:
+        raise UserError(f"withdraw: DVC cannot read the project: {error}") from None
+    with opened as repo:
         try:
             repo.lock.lock()
         except LockError:
@@ -188,7 +201,9 @@ def films_left(project: Project, patient: str) -> str:
     Args:
         patient: as for `patient_files`.
     """
-    rows = cached_rows(project.root, project.lock.hashes.get(str(RAW), "")) or []
+    rows = cached_rows(project.root, project.lock.hashes.get(str(RAW), ""))
+    if rows is None:  # another withdrawal has taken the list
+        return f"`dvc repro` says whether more films are left than annotate.split in {PARAMS} asks for"
     patients = patients_called(rows, patient)
     left = sum(row["patient_id"] not in patients for row in rows)
     split = lookup(params_here(project.root), "annotate.split") or {}
@@ -207,5 +222,15 @@ def record_withdrawal(root: Path, patients: dict[str, str], today: date) -> None
     for patient in sorted(patients.keys() - {row["patient_id"] for row in rows}):
         rows.append({"patient_id": patient, "withdrawn": today.isoformat(), "key_id": patients[patient]})
     WITHDRAWN.write(root / PINS, WITHDRAWN.frame(rows))
-    if in_repository(root):
-        git(root, "add", "--", str(WITHDRAWN_PINS))  # DVC's temporary experiments take new files from git's index alone
+
+
+def add_to_index(root: Path) -> str:
+    """Add the table to git's index, from which DVC's temporary experiments take new files; why it fails, or blank."""
+    try:
+        tracked = git(
+            root, "ls-files", "--", "dvc.yaml"
+        )  # else the repository is another one, in which the project lies
+        # Users may ignore tables everywhere, or see a part of the repository alone.
+        return git(root, "add", "--force", "--sparse", "--", str(WITHDRAWN_PINS)) if tracked else ""
+    except UserError as error:
+        return str(error)

@@ -1028,6 +1028,11 @@ def test_a_copy_that_a_user_tracks_under_a_name_of_its_own_is_named_and_stays(wa
     assert len(held(ward, FILM)) == 2
 
 
+def exclude(project: Path, pattern: str) -> None:
+    """Ignore files in this clone alone."""
+    (project / ".git/info/exclude").write_text(f"{pattern}\n")
+
+
 def test_branches_and_remotes_that_know_nothing_of_a_withdrawal_are_named(
     ward: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -1036,13 +1041,26 @@ def test_branches_and_remotes_that_know_nothing_of_a_withdrawal_are_named(
     (tmp_path / "given-up").mkdir()
     run(ward, "dvc", "remote", "add", "old", str(tmp_path / "given-up"))
     commit(ward)
-    run(ward, "dvc", "remote", "remove", "old")
+    run(ward, "dvc", "remote", "modify", "old", "url", str(tmp_path / "new"))
+    run(ward, "dvc", "remote", "rename", "old", "store")
+    (tmp_path / "new/files/md5").mkdir(parents=True)
     commit(ward)
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    empty = run(ward, "git", *who, "commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "pages").strip()
+    run(ward, "git", "branch", "pages", empty)
+    run(ward, "git", "update-ref", "refs/remotes/origin/elsewhere", "study")
+    run(ward, "git", "update-ref", "refs/remotes/origin/study", "study")
+    run(ward, "git", "update-ref", "refs/exps/ab/cdef/early", "study")
+    exclude(ward, "*.csv")
     assert withdraw_patient("scan", dry_run=False) == 0
     printed = capsys.readouterr().out
     former = run(ward, "git", "rev-parse", "--short=12", "HEAD~1").strip()
-    assert "would read these films again: study; merge the commit of data/pins/withdrawn.csv" in printed
+    assert (
+        "would read these films again: origin/elsewhere, study; merge the commit of data/pins/withdrawn.csv" in printed
+    )
+    assert "where they are applied: early; `dvc exp remove` them" in printed
     assert f"into which nobody looked: old (commit {former}); what is in them is yours to remove" in printed
+    assert "A  data/pins/withdrawn.csv" in run(ward, "git", "status", "--short")
 
 
 def test_notes_of_dvc_in_its_default_folder_go_too(ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1067,3 +1085,77 @@ def test_what_the_last_line_of_a_withdrawal_advises_is_what_dvc_can_do(ward: Pat
     reproduce(ward)
     run(ward, "dvc", "gc", "--workspace", "--force")
     assert not left.exists()
+
+
+def test_what_a_repository_in_the_project_tracks_in_the_same_cache_stays(ward: Path) -> None:
+    study = ward / "study"
+    study.mkdir()
+    run(study, "git", "init", "-q")
+    run(study, "dvc", "init")
+    run(study, "dvc", "cache", "dir", "../.dvc/cache")
+    (study / "ages.csv").write_text(f"patient,age\n{GONE},44\n")
+    run(study, "dvc", "add", "ages.csv")
+    (study / "ages.csv").unlink()
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert elsewhere(ward, files) == ["study/ages.csv (DVC tracks it: in its cache and remotes, too)"]
+    run(study, "dvc", "checkout")
+    assert GONE in (study / "ages.csv").read_text()
+
+
+def test_of_all_that_is_removed_the_manifest_goes_last(ward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name of a film nobody else knows the patient, whose row the table of numbers has."""
+    (ward / "inbox/films/numbers.csv").write_text(f"patient_id,number_id\n{GONE},{'e' * 16}\n")
+    reproduce(ward)
+    commit(ward)
+    removed = list[Path]()
+
+    def note(path: Path, missing_ok: bool = False) -> None:
+        removed.append(path)
+        UNLINK(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", note)
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    of_raw = [path.name for path in removed if path.is_relative_to(ward / "data/raw")]
+    assert of_raw[-2:] == ["numbers.csv", "manifest.csv"]
+
+
+def test_a_project_without_commits_and_one_without_git_are_read(project: Path) -> None:
+    reproduce(project)
+    files, _ = withdraw(Project(project), GONE, date(2026, 1, 2))
+    assert files.images == {"w1"}
+    assert held(project, FILM) == []
+    shutil.rmtree(project / ".git")
+    with pytest.raises(UserError, match=r"withdraw: DVC cannot read the project: .*not a git repository"):
+        withdraw(Project(project), STAYS, date(2026, 1, 2))
+
+
+@pytest.mark.parametrize("kind", [".dir", "numbers.csv"])
+def test_no_manifest_goes_while_a_list_or_the_table_of_numbers_stays(
+    kind: str, ward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next attempt does not know whose films the list names."""
+    (ward / "inbox/films/numbers.csv").write_text(f"patient_id,number_id\n{GONE},{'e' * 16}\n")
+    reproduce(ward)
+    commit(ward)
+    lists = (path for path in (ward / ".dvc/cache").rglob("*.dir") if b"scan.png" in path.read_bytes())
+    refuse_to_remove(max(lists) if kind == ".dir" else ward / "data/raw/numbers.csv", monkeypatch)
+    with pytest.raises(UserError, match="still there"):
+        withdraw(Project(ward), "scan", date(2026, 1, 2))
+    refuse_to_remove(Path(), monkeypatch)
+    listing.cache_clear()
+    withdraw(Project(ward), "scan", date(2026, 1, 3))
+    assert names_or_shows(ward) == {}
+
+
+def test_a_later_withdrawal_finishes_one_that_failed(ward: Path) -> None:
+    """The table of numbers, which says that two are one, was gone when it was killed."""
+    table = f"patient_id,withdrawn,key_id\n{GONE},2026-01-01,\n"
+    (ward / "data/pins").mkdir()
+    (ward / "data/pins/withdrawn.csv").write_text(table)
+    lost = ward / ".dvc/cache/files/md5/ab/cdef0123456789abcdef0123456789"
+    lost.parent.mkdir(exist_ok=True)
+    lost.write_text(f"image_id,patient_id\nx,{GONE}\n")
+    files, _ = withdraw(Project(ward), "scan.2", date(2026, 1, 2))
+    assert files.patients == {GONE, STAYS}
+    assert names_or_shows(ward) == {}
+    assert not lost.exists()
