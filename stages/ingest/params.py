@@ -9,14 +9,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from stages.common.core.params import Alternative, ByName, Strict, param
-from stages.common.data.layout import DATASET, INBOX, LEVELS, MODELS, PINS, PREPROCESSED, RAW, REPORTS
+from stages.common.data.layout import INBOX
 from stages.ingest.sources.presets import complete
 
 Format = Literal[
     "yolo", "voc", "voc_devkit", "labelme", "masks", "coco", "label_studio", "cvat", "via", "csv", "none", "auto"
 ]
 
-WRITTEN = (RAW, PREPROCESSED, LEVELS, DATASET, PINS, MODELS, REPORTS)  # where no films of others can lie
+# What stages write, where no films of others can lie. By these names alone: a stage names what it works on.
+WRITTEN = ("data/raw", "data/preprocessed", "data/levels", "data/dataset", "models", "reports")
 PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 Subset = Literal["all", "fracatlas_wrist", "fracatlas_wrist_with_normals"]
@@ -268,7 +269,7 @@ class Params(Strict):
             raise ValueError(f"DVC does not expand `~` in {inbox}; write the path of the home folder")
         if inbox != normpath(inbox):  # dvc.lock has it as it stands, and DVC's own answers do not
             raise ValueError(f"write {inbox} in its shortest form, {normpath(inbox)}")
-        if written := next((str(folder) for folder in WRITTEN if overlap(folder, inbox)), ""):
+        if written := next((folder for folder in WRITTEN if overlap(folder, inbox)), ""):
             raise ValueError(f"the pipeline writes into {written}, with which {inbox} overlaps; put films elsewhere")
         return inbox
 

@@ -207,7 +207,11 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     if not dry_run:
         if why := add_to_index(project.root):
             print(f"{WITHDRAWN_PINS} is not in git's index, from which temporary experiments take it: {one_line(why)}")
-        print(f"noted in {WITHDRAWN_PINS}; commit it, and run `dvc repro`: {', '.join(project.lock.stages)} run again")
+        print(
+            "Before `dvc repro`, no `dvc checkout`, `dvc pull` or `dvc gc`: each takes away what no list has any more."
+        )
+        stages = ", ".join(project.lock.stages)
+        print(f"noted in {WITHDRAWN_PINS}; commit it before any experiment, and run `dvc repro`: {stages} run again")
     if left:
         print(left)
     return 0

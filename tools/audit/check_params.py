@@ -12,12 +12,23 @@ from tools.audit.repository import git
 from tools.audit.trace import Project
 from tools.audit.yaml_files import lookup, params_here, read_yaml
 
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+
 
 def check_characters(project: Project, check: Check) -> None:
     """Name characters by which params.yaml or dvc.yaml could say another thing to programs than to a reader."""
     for name in (str(PARAMS), PIPELINE):
-        for line, character in hidden_characters((project.root / name).read_bytes().decode(errors="replace")):
+        text = (project.root / name).read_bytes().decode(errors="replace")
+        for line, character in (*hidden_characters(text), *blank_letters(text)):
             check.add(f"{name}: line {line}", "mismatch", f"{character}, which readers do not see; remove it")
+
+
+def blank_letters(text: str) -> Iterator[tuple[int, str]]:
+    """Letters and signs that look like nothing, by which a name is another one, with the numbers of their lines."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        for character in line:
+            if character in BLANK:
+                yield number, f"U+{ord(character):04X}"
 
 
 def check_params(project: Project, check: Check) -> None:

@@ -18,7 +18,7 @@ from tools.audit.findings import Check
 from tools.audit.trace import Project
 
 PIPELINE = "dvc.yaml"
-PATH = re.compile(r"""^\W*path: (.+?)['"]?:?$""", re.MULTILINE)  # of an input or output, as people look for it
+PATH = re.compile(r"    - path: (.+)")  # a whole line of an input or output
 
 
 class LockedFile(BaseModel):
@@ -90,7 +90,10 @@ def check_lock_paths(project: Project, check: Check) -> None:
     text = (project.root / LOCK).read_bytes().decode(errors="replace")
     entries = [read_stage(name, entry) for name, entry in project.lock.entries.items()]
     paths_of_stages = Counter(path for stage in entries for path in (*stage.deps, *stage.outs))
-    for path, count in (Counter(PATH.findall(text)) - paths_of_stages).items():
+    lines = [line for line in text.split("\n") if "path: " in line]  # as people look for it
+    matches = [(line, PATH.fullmatch(line)) for line in lines]
+    found = Counter(match[1].strip("'\"") if match else line.strip() for line, match in matches)
+    for path, count in (found - paths_of_stages).items():
         message = f"it stands there {count} times more than stages read or write it, where people look for its MD5"
         check.add(f"{LOCK}: path: {path}", "extra", f"{message}; remove it")
 

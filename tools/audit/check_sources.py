@@ -3,6 +3,7 @@
 The sample's source files are drawn and removed again, so that only a rerun of ingest shows their SHA-256.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from stages import read_params, section_model
 from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
-from stages.common.data.tables import FILES, WEIGHT_PINS, WITHDRAWN
+from stages.common.data.tables import FILES, MANIFEST, WEIGHT_PINS, WITHDRAWN
 from tools.audit.findings import Check
 from tools.audit.recipes import pinned_encoder
 from tools.audit.tables import read_table, without_path
 from tools.audit.trace import Project
 
+PIN = re.compile(r"README\.md|\.gitignore|withdrawn\.csv|weights\.csv|.+--v\d+\.(sha256|csv)")  # names in data/pins
 FILES_CSV = str(RAW / FILES.name)
 
 
@@ -32,6 +34,22 @@ def check_licences(project: Project, check: Check) -> None:
         elif row["licence"] != licences[row["source"]]:
             message = f"{row['licence']!r} stands there, {PARAMS} has {licences[row['source']]!r}"
             check.add(f"{FILES_CSV}: {row['image_id']}/licence", "mismatch", message)
+
+
+def check_keys(project: Project, check: Check) -> None:
+    """Films that have pseudonyms of a key, and no names of files: those of hospitals, and no others."""
+    from stages.ingest.params import Hospital, Sample
+
+    manifest = read_table(project, check, RAW, MANIFEST)
+    if manifest is None or not check.whole(str(PARAMS)):
+        return
+    entries = ingest_settings(project.root).sources
+    hospitals = {name for entry in entries if isinstance(entry, Hospital) for name in entry.names}
+    hospitals |= {entry.names[1] for entry in entries if isinstance(entry, Sample)}
+    for row in MANIFEST.rows(manifest):
+        if bool(row["key_id"]) != (row["source"] in hospitals):
+            message = f"{row['source']} is {'a' if row['source'] in hospitals else 'no'} hospital's"
+            check.add(f"{RAW / MANIFEST.name}: {row['image_id']}/key_id", "mismatch", message)
 
 
 def check_sources(project: Project, check: Check) -> None:
@@ -61,8 +79,8 @@ def check_pins(project: Project, check: Check) -> None:
     from stages.ingest.sources import kaggle, url
 
     for path in sorted((project.root / PINS).iterdir() if (project.root / PINS).is_dir() else ()):
-        if not path.is_file():
-            check.add(str(PINS / path.name), "extra", "no file, and no stage reads anything in it; remove it")
+        if not path.is_file() or not PIN.fullmatch(path.name):
+            check.add(str(PINS / path.name), "extra", "no stage reads it, or anything in it; remove it")
     for table in (WITHDRAWN, WEIGHT_PINS):
         if (project.root / PINS / table.name).is_file():
             read_table(project, check, PINS, table)

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.common.core.hashing import sha256
+from stages.common.data.layout import INBOX, PINS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import cache_folders, file_md5, stored
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
-from tools.audit.patient_files import PatientFiles, below, finished_name, is_film, is_written, sources_and_pins
+from tools.audit.patient_files import PatientFiles, below, finished_name, is_film, is_written
 from tools.audit.words import Words
+from tools.audit.yaml_files import inbox_of, params_here
 from tools.predict import films as predicted
 from tools.temporary import temporary_folders
 
@@ -21,7 +23,8 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     below the project or linked there, of the patient's predictions, and of clones of the project with such files.
     """
     found, words = {path for path in files.behind if path.exists()}, files.words
-    kept = [*sources_and_pins(root), *(path.parents[1] for path in cache_folders(root))]
+    sources = [root / INBOX, root / inbox_of(params_here(root))]
+    kept = [root / PINS, *sources, *(path.parents[1] for path in cache_folders(root))]
     users, closed = users_files(root, kept)
     for path in sorted(users - set(files.here)):
         name = path.relative_to(root)

@@ -16,14 +16,12 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
     AUDIT_PAGE,
     DATASET,
-    INBOX,
     LABEL_SHEET,
     LAYERS_SUFFIX,
     LEVELS,
     MODELS,
     PAGE,
     PAGE_TO_MAIL,
-    PINS,
     PREDICTION_SHEET,
     PREPROCESSED,
     QUALITY,
@@ -37,7 +35,7 @@ from stages.ingest.pictures import SUFFIXES
 from stages.ingest.withdrawn import NUMBERS, read_withdrawn
 from tools.audit.check_files import BY_COMMANDS
 from tools.audit.check_record import covered
-from tools.audit.dvc_cache import all_objects, file_md5, is_own, listing, site_caches, stored
+from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, is_own, listing, site_caches, stored
 from tools.audit.folders import all_below
 from tools.audit.patients import kin, names_of, of_same_numbers, other_pseudonyms, patients_called
 from tools.audit.remotes import bring_records
@@ -46,7 +44,6 @@ from tools.audit.trace import Project
 from tools.audit.users_data import users_objects, users_outputs
 from tools.audit.versions import Version, cached_rows, table_rows, versions_of
 from tools.audit.words import Words
-from tools.audit.yaml_files import inbox_of, params_here
 
 PAGES = tuple(
     map(str, (PAGE, PAGE_TO_MAIL, PREDICTION_SHEET, LABEL_SHEET, QUALITY, REPORTS / PATIENTS.name, AUDIT_PAGE))
@@ -185,7 +182,7 @@ def unknown(root: Path, what: str) -> UserError:
         return UserError(f"{what}: expected a pseudonym or a film of {KEY}, now or earlier; found none")
     return UserError(
         f"{what}: expected {KEY} or an earlier version of it, which have the pseudonyms, found none that has this one; "
-        "`dvc repro ingest` makes it anew after another withdrawal, `dvc checkout` brings back a missing one"
+        "`dvc repro ingest` makes it anew"
     )
 
 
@@ -368,19 +365,15 @@ def written_files(root: Path, outs: set[str]) -> Iterator[Path]:
         root: of the project.
         outs: paths of outputs; what else lies beside them is a user's.
     """
-    places, kept = [root / name for name in WRITTEN], sources_and_pins(root)
+    runs = cache_folder(root).parents[1] / "runs"  # with their parameters, in which a file may be named
+    places = [*(root / name for name in WRITTEN), runs]
     notes = [notes for notes in sorted(site_caches(root)) if not any(map(notes.is_relative_to, places))]
     for folder in (*places, *notes):
         for path in all_below(folder):
-            own = path.name != WITHDRAWN.name and not any(path.is_relative_to(place) for place in kept)
+            own = path.name != WITHDRAWN.name
             users = path.is_relative_to(root) and not is_written(path.relative_to(root).as_posix(), outs)
             if own and not users and (path.is_symlink() or not path.is_dir()):
                 yield path
-
-
-def sources_and_pins(root: Path) -> list[Path]:
-    """The folders of source files and of pins, from which a withdrawal takes nothing."""
-    return [root / PINS, root / INBOX, root / inbox_of(params_here(root))]
 
 
 def is_written(name: str, outs: set[str]) -> bool:

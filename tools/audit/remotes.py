@@ -11,7 +11,7 @@ from stages.common.core.errors import error_list
 from stages.common.core.files import write_bytes
 from tools.audit.dvc_cache import content_md5, listing, object_path
 from tools.audit.versions import Version
-from tools.audit.words import NO_TEXT
+from tools.audit.words import NO_TEXT, Words
 
 AWAY = "expected files of DVC, found none: it is away, or nothing was ever pushed there, and `dvc remote remove` is due"
 UNASKED = "expected remotes that say what they have, found these, and removed nothing; make them reachable"
@@ -69,19 +69,22 @@ def bring(root: Path, hashes: Iterable[str]) -> None:
         listing.cache_clear()
 
 
-def remove_from_remotes(root: Path, hashes: Iterable[str]) -> dict[str, int]:
-    """Remove objects from every DVC remote; how many there were in each.
+def remove_from_remotes(root: Path, hashes: Iterable[str], words: Words) -> dict[str, int]:
+    """Remove objects from every DVC remote, and records of runs whose parameters have a word; how many in each.
 
     Raises:
         UserError: a remote cannot be reached or refuses; all others are done.
     """
     heading = "the files may still be there, and nothing was removed here; make the remote reachable and withdraw again"
-    return for_each_remote(root, lambda remote: remove_from_remote(remote, hashes), heading)
+    return for_each_remote(root, lambda remote: remove_from_remote(remote, hashes, words), heading)
 
 
-def remove_from_remote(remote: Any, hashes: Iterable[str]) -> int:
-    """Remove objects from one remote (an object store of DVC); how many there were."""
+def remove_from_remote(remote: Any, hashes: Iterable[str], words: Words) -> int:
+    """Remove objects and records of runs from one remote (an object store of DVC); how many there were."""
     paths = [path for path in map(remote.oid_to_path, sorted(hashes)) if remote.fs.exists(path)]
+    runs = f"{remote.path.removesuffix('/files/md5')}/runs"  # where `dvc push --run-cache` puts them
+    found = remote.fs.find(runs) if remote.fs.exists(runs) else []
+    paths += [path for path in found if words.pattern.search(remote.fs.cat_file(path))]
     for path in paths:
         remote.fs.remove(path)
     return len(paths)

@@ -28,7 +28,7 @@ from tools.audit.check_scores import (
     check_report,
     check_scores,
 )
-from tools.audit.check_sources import check_encoders, check_licences, check_pins, check_sources
+from tools.audit.check_sources import check_encoders, check_keys, check_licences, check_pins, check_sources
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -37,6 +37,7 @@ TABLES = (
     check_films,
     check_licences,
     check_pins,
+    check_keys,
     check_scores,
     check_numbers,
     check_account,

@@ -73,7 +73,7 @@ def remove_patient(root: Path, files: PatientFiles, today: date) -> dict[str, in
     record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by | numbers, today)
     tables = {md5: table for md5 in files.keys if (table := shortened_table(stored(root, md5), files.patients))}
     lists = shortened_lists(root, files, tables)
-    counts = remove_from_remotes(root, [*files.cached, *lists])
+    counts = remove_from_remotes(root, [*files.cached, *lists], files.words)
     last = sorted({path for path in files.here if path.as_posix().endswith(KEYS)}, key=lambda path: path.name in KEY)
     erase_all(root, files.cached.keys() - files.keys.keys(), [path for path in files.here if path not in last])
     shorter = [(content_md5(table), table) for table in tables.values()] + [*map(folder_list, lists.values())]

@@ -23,8 +23,6 @@ from stages.common.core.errors import UserError, describe_encoding, error_list
 
 # Of Unicode: controls, formats, surrogates, private characters, separators of lines and paragraphs.
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters and signs that look like nothing
-JOINERS = "\u200c\u200d"  # of letters in Persian and Indic words
 
 
 def require_written_keys(schema: dict[str, Any], model: type[BaseModel]) -> None:
@@ -96,8 +94,7 @@ def hidden_characters(text: str) -> Iterator[tuple[int, str]]:
     """
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         for character in line:
-            hidden = category(character) in HIDDEN and character not in f"\t{JOINERS}"
-            if hidden or character in BLANK:
+            if character != "\t" and category(character) in HIDDEN:
                 yield number, f"U+{ord(character):04X}"
 
 

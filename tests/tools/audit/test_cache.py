@@ -320,7 +320,7 @@ def test_a_remote_that_cannot_be_reached_is_named_and_others_are_done(
     assert len(held(tmp_path / "store", FILM)) == 1
     md5 = hash_folder(project, "data/raw")["images/w1.png"]
     with pytest.raises(UserError, match=r"(?s)may still be there.*- remote a: .*127\.0\.0\.1"):
-        remove_from_remotes(project, [md5])
+        remove_from_remotes(project, [md5], Words(()))
     assert held(tmp_path / "store", FILM) == []
     assert len(held(tmp_path / "store", OTHER)) == 1
 
@@ -419,7 +419,7 @@ def test_no_secret_of_a_remotes_address_is_shown(project: Path, monkeypatch: pyt
 
     monkeypatch.setattr("dvc.data_cloud.DataCloud.get_remote_odb", fail)
     with pytest.raises(UserError, match=r"remote a: https://example\.org/x does not answer"):
-        remove_from_remotes(project, ["0" * 32])
+        remove_from_remotes(project, ["0" * 32], Words(()))
 
 
 PIPELINE = {
@@ -1159,3 +1159,25 @@ def test_a_later_withdrawal_finishes_one_that_failed(ward: Path) -> None:
     assert files.patients == {GONE, STAYS}
     assert names_or_shows(ward) == {}
     assert not lost.exists()
+
+
+def test_parameters_of_runs_that_name_a_file_of_the_patient_go_too(ward: Path, tmp_path: Path) -> None:
+    """A film was left out by its name for a time."""
+    run(ward, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    record = "cmd: x\nparams:\n  params.yaml:\n    ingest.sources: [{source: folder, exclude: [%s.png]}]\n"
+    records = {name: ward / f".dvc/cache/runs/ab/cd/{name}" for name in ("scan", "scan.2")}
+    for name, path in records.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(record % name)
+    run(ward, "dvc", "push", "data/raw")
+    shutil.copytree(ward / ".dvc/cache/runs", tmp_path / "store/runs")
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    for folder in (ward / ".dvc/cache", tmp_path / "store"):
+        assert [path.name for path in (folder / "runs/ab/cd").iterdir()] == ["scan.2"]
+
+
+@pytest.mark.parametrize("inbox", [".", "data", "data/raw"])
+def test_outputs_are_no_source_files_whatever_params_yaml_says(inbox: str, ward: Path) -> None:
+    (ward / "params.yaml").write_text(f"ingest: {{inbox: {inbox}}}")
+    withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert names_or_shows(ward) == {}

@@ -35,7 +35,7 @@ from tools.audit.check_former import check_former
 from tools.audit.check_params import check_characters
 from tools.audit.check_record import check_lock_paths, check_record, command_words
 from tools.audit.check_rules import broken, check_rules
-from tools.audit.check_sources import check_pins
+from tools.audit.check_sources import check_keys, check_pins
 from tools.audit.clean_clone import verify_commit
 from tools.audit.compare import compare
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
@@ -295,6 +295,11 @@ def test_films_that_are_given_each_others_files_are_named(own: Path) -> None:
     check_films(Project(own), check := Check())
     expected = {f"data/raw/manifest.csv: {ids[film]}/source_file" for film in (one, two)}
     assert {finding.name for finding in check.findings} == expected
+    manifest.loc[[one, two], "source_file"], manifest.loc[[one, two], "key_id"] = "", SAMPLE.id  # as if of a hospital
+    replace(own / "data/raw/manifest.csv", manifest.to_csv(index=False, lineterminator="\n").encode())
+    check_keys(Project(own), check := Check())
+    expected = {f"data/raw/manifest.csv: {ids[film]}/key_id" for film in (one, two)}
+    assert {finding.name for finding in check.findings} == expected
 
 
 @pytest.mark.parametrize("change", ["gone", "a row"])
@@ -341,11 +346,12 @@ def test_pins_of_another_form_are_named(text: str, own: Path) -> None:
     params["ingest"]["sources"].append({"source": "kaggle", "handle": "jasonroggy/grazpedwri-dx", "version": 2})
     write_yaml(own / "params.yaml", params)
     (pins / "jasonroggy--grazpedwri-dx--v2.sha256").write_text(text)
+    (pins / "Withdrawn.csv").write_text("")
     (pins / "weights.csv").write_text((pins / "weights.csv").read_text() + '"x",y,z,w\n')
     check_pins(Project(own), check := Check())
     found = [finding.name for finding in check.findings]
     named = ["data/pins/jasonroggy--grazpedwri-dx--v2.sha256"] if text else []
-    assert found == ["data/pins/weights.csv: line 2", *named]
+    assert found == ["data/pins/Withdrawn.csv", "data/pins/weights.csv: line 2", *named]
 
 
 def forge(project: Path, path: str, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
@@ -715,14 +721,16 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
     assert sorted(found) == [("extra", f"dvc.lock: {name}") for name in sorted(["datasets", *claimed])]
 
 
-def test_a_parameter_that_reads_like_an_output_is_named(project: Path) -> None:
+@pytest.mark.parametrize("line", ["'path: {}': 1", "file_path: {}", "\u3164path: {}"])
+def test_a_parameter_that_reads_like_an_output_is_named(line: str, project: Path) -> None:
     """Who looks up the MD5 of a file by `grep` would find it."""
     lock = project / "dvc.lock"
     before = lock.read_text()
     entry = (
         "  train@adaptive-9-1:\n    cmd: exec python -m stages.train adaptive 9 1\n    params:\n      params.yaml:\n"
     )
-    entry += f"        'path: reports/comparison.csv':\n          hash: md5\n          md5: {'0' * 32}\n"
+    line = line.format("reports/comparison.csv")
+    entry += f"        {line}\n        hash: md5\n        md5: {'0' * 32}\n"
     entry += f"    outs:\n    - path: models/adaptive/seed-9-fold-1\n      hash: md5\n      md5: {'a' * 32}.dir\n"
     lock.write_text(before + entry)
     try:
@@ -731,11 +739,11 @@ def test_a_parameter_that_reads_like_an_output_is_named(project: Path) -> None:
     finally:
         lock.write_text(before)
     check_lock_paths(Project(project), check := Check())
-    assert (found, check.findings) == (["dvc.lock: path: reports/comparison.csv"], [])
+    assert (found, check.findings) == ([f"dvc.lock: path: {line}"], [])
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml"])
-@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\r", "\u202e", "\u200b"])
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\r", "\u202e", "\u200b", "\u3164"])
 def test_characters_that_readers_do_not_see_are_named(character: str, name: str, project: Path) -> None:
     """Some of them end a comment, and with it the line, for parsers of YAML alone."""
     file = project / name
