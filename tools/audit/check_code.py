@@ -83,6 +83,10 @@ def check_code(project: Project, check: Check) -> None:
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     if repository_of(top) != repository_of(root):
         check.add("git", "mismatch", f"core.worktree says that the repository's files lie in {top}; unset it")
+    for name in replaced(root):
+        check.add(
+            f"git: {name}", "extra", "plain git shows another object in its place, and this audit does not; remove it"
+        )
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in imported_uncommitted(root, tracked):
@@ -107,6 +111,13 @@ def check_code(project: Project, check: Check) -> None:
             continue  # named by another check
         elif here[1] != blob or (here[0] != mode and (has_modes or here[0] == LINK)):
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
+
+
+def replaced(root: Path) -> list[str]:
+    """What makes git show other objects, or other parents of commits, than it has."""
+    refs = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
+    grafts = Path(git(root, "rev-parse", "--git-path", "info/grafts").strip())
+    return refs + (["info/grafts"] if (root / grafts).is_file() and (root / grafts).read_bytes().strip() else [])
 
 
 def imported_uncommitted(root: Path, tracked: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from unicodedata import category
 
 from stages.common.core.errors import UserError
 from stages.common.core.params import hidden_characters
@@ -12,23 +13,43 @@ from tools.audit.repository import git
 from tools.audit.trace import Project
 from tools.audit.yaml_files import lookup, params_here, read_yaml
 
-BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+# Letters and marks that look like nothing, or like a blank, beside those of kind Zs (Default_Ignorable_Code_Point).
+BLANK = {"\u034f", "\u115f", "\u1160", "\u17b4", "\u17b5", "\u2800", "\u3164", "\uffa0"}
+BLANK |= {
+    chr(code)
+    for first, last in ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+    for code in range(first, last + 1)
+}
 
 
 def check_characters(project: Project, check: Check) -> None:
     """Name characters by which params.yaml or dvc.yaml could say another thing to programs than to a reader."""
     for name in (str(PARAMS), PIPELINE):
         text = (project.root / name).read_bytes().decode(errors="replace")
-        for line, character in (*hidden_characters(text), *blank_letters(text)):
+        for line, character in hidden_characters(text):
             check.add(f"{name}: line {line}", "mismatch", f"{character}, which readers do not see; remove it")
+    for key, letter in blank_letters(params_here(project.root)):
+        check.add(f"{PARAMS}: {key}", "mismatch", f"{letter}, which readers do not see, or take for a blank; remove it")
 
 
-def blank_letters(text: str) -> Iterator[tuple[int, str]]:
-    """Letters and signs that look like nothing, by which a name is another one, with the numbers of their lines."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        for character in line:
-            if character in BLANK:
-                yield number, f"U+{ord(character):04X}"
+def blank_letters(content: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Letters in keys and values that look like nothing, or like a blank, each with the key; comments may have any.
+
+    Args:
+        content: of params.yaml, or a part of it.
+        key: dotted, of the part.
+    """
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield from blank_letters(str(name), f"{key}.{name}")
+            yield from blank_letters(value, f"{key}.{name}")
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from blank_letters(value, f"{key}.{number}")
+    elif isinstance(content, str):
+        for letter in content:
+            if letter in BLANK or (category(letter) == "Zs" and letter != " "):
+                yield key.removeprefix("."), f"U+{ord(letter):04X}"
 
 
 def check_params(project: Project, check: Check) -> None:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from stages import read_params, section_model
 from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
@@ -60,10 +62,17 @@ def check_sources(project: Project, check: Check) -> None:
     settings = ingest_settings(project.root)
     if not check.decided(settings.inbox) or not check.whole(str(PINS)):
         return
+    check_counts(check, files, settings)
     for entry in settings.sources:
         known = known_files(entry, settings, project.root)
         if known is None:
             continue
+        others = files[~files["source"].isin(entry.names)]
+        of_rows = set(files["file"][files["source"].isin(entry.names)])
+        unused = {hash_of(place): name for name, place in known.items() if name not in of_rows} if len(others) else {}
+        for row in FILES.rows(others[others["sha256"].isin(unused)]):
+            message = f"{row['source']} stands there; {unused[row['sha256']]} of {entry.names[0]} has the same SHA-256"
+            check.add(f"{FILES_CSV}: {row['image_id']}/source", "mismatch", message)
         own = files[files["source"].isin(entry.names)]
         here = {name: hash_of(known.get(name)) for name in own["file"].unique()}
         for row in FILES.rows(own):
@@ -95,6 +104,23 @@ def check_pins(project: Project, check: Check) -> None:
         except UserError as error:
             file = kaggle.pin_file(entry) if isinstance(entry, Kaggle) else url.pin_file(entry)
             check.add(str(file), "mismatch", without_path(error, project.root / file))
+
+
+def check_counts(check: Check, files: pd.DataFrame, settings: Any) -> None:
+    """The number of the sample's films: what else stands there as synthetic is none.
+
+    Args:
+        check: gets the findings.
+        files: of data/raw.
+        settings: the section `ingest`.
+    """
+    from stages.ingest.params import Sample
+
+    for entry in (entry for entry in settings.sources if isinstance(entry, Sample)):
+        found = int((files["source"].isin(entry.names) & (files["role"] == "film")).sum())
+        if found > entry.films:
+            message = f"{found} films of {' and '.join(entry.names)}, and {PARAMS} asks for {entry.films}"
+            check.add(f"{FILES_CSV}: source", "mismatch", message)
 
 
 def check_encoders(project: Project, check: Check) -> None:

@@ -791,3 +791,14 @@ def test_a_module_that_tools_import_and_no_commit_has_is_named(tmp_path: Path) -
     for name in ("units.py", "own.py"):
         (tmp_path / "scripts" / name).write_text("x = 1\n")
     assert named(project) == ["scripts/units.py"]
+
+
+def test_what_makes_git_show_other_objects_is_named(tmp_path: Path) -> None:
+    """`git show HEAD:params.yaml` would show another text than this audit compares."""
+    project = committed(tmp_path, a="good")
+    (tmp_path / "a").write_text("better")
+    commit(tmp_path)
+    run(tmp_path, "git", "replace", "HEAD:a", "HEAD~1:a")
+    (tmp_path / ".git/info/grafts").write_text(run(tmp_path, "git", "rev-parse", "HEAD"))
+    blob = run(tmp_path, "git", "--no-replace-objects", "rev-parse", "HEAD:a").strip()
+    assert named(project) == [f"git: refs/replace/{blob}", "git: info/grafts"]

@@ -119,3 +119,22 @@ def test_ingest_that_would_download_does_not_run_again(
     (finding,) = check.findings
     assert (finding.kind, finding.name) == ("unchecked", "rerun ingest")
     assert re.fullmatch(r"what it downloads is not here \(.+\); `wrist fetch` brings it", finding.message)
+
+
+def test_a_film_that_is_told_as_one_of_another_source_is_named(toy_params: dict[str, Any], tmp_path: Path) -> None:
+    """A film of the inbox would be a synthetic one, of another licence."""
+    found = project(tmp_path, toy_params, FOLDER, "x.png", source="sample-kaggle")
+    write_yaml(tmp_path / "params.yaml", merge(toy_params, {"ingest": {"sources": ["sample", FOLDER]}}))
+    check_sources.check_sources(found, check := Check())
+    assert [finding.name for finding in check.findings] == ["data/raw/files.csv: b/source"]
+
+
+def test_more_films_of_the_sample_than_it_has_are_named(toy_params: dict[str, Any], tmp_path: Path) -> None:
+    found = project(tmp_path, toy_params, FOLDER, "x.png")
+    facts = {"role": "film", "source": "sample-kaggle", "licence": "MIT", "sha256": "0" * 64}
+    rows = [facts | {"image_id": f"{number}", "file": f"{number}.png"} for number in range(17)]
+    FILES.write(tmp_path / "data/raw", FILES.frame(rows))  # type: ignore[arg-type]
+    sample = {"source": "sample", "seed": 7, "films": 16, "width": 96}
+    write_yaml(tmp_path / "params.yaml", merge(toy_params, {"ingest": {"sources": [sample]}}))
+    check_sources.check_sources(found, check := Check())
+    assert [finding.name for finding in check.findings] == ["data/raw/files.csv: source"]
