@@ -142,14 +142,21 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     from tools.audit.withdraw import LOOKS, add_to_index, films_left, withdraw
 
     project = Project(Path())
-    left, counts = films_left(project, patient), dict[str, int]()
+    left, counts = list[str](), dict[str, int]()
+
+    def announce(files: "PatientFiles", yours: list[str]) -> None:
+        """At once: when it is removed, nobody knows any more what is a copy, and how many films there were."""
+        left.append(films_left(project, files.patients))
+        if yours:
+            print(f"name the patient and are yours to remove: {one_line(', '.join(yours))}", flush=True)
+
     if dry_run:
         with busy(LOOKS):
             files = patient_files(project, patient)
             yours = elsewhere(project.root, files)
-        print_yours(yours)
+        announce(files, yours)
     else:
-        files, counts = withdraw(project, patient, date.today(), print_yours)
+        files, counts = withdraw(project, patient, date.today(), announce)
     print(one_line(f"patient {', '.join(sorted(files.patients))}"))
     print(one_line(f"{len(files.images)} films: {', '.join(sorted(files.images))}"))
     listed(files, project, "would go" if dry_run else "removed")
@@ -212,15 +219,9 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
         )
         stages = ", ".join(project.lock.stages)
         print(f"noted in {WITHDRAWN_PINS}; commit it before any experiment, and run `dvc repro`: {stages} run again")
-    if left:
-        print(left)
+    for sentence in filter(None, left):
+        print(sentence)
     return 0
-
-
-def print_yours(paths: list[str]) -> None:
-    """Print what a withdrawal leaves to the user, at once: after the removal nothing is known of a copy any more."""
-    if paths:
-        print(f"name the patient and are yours to remove: {one_line(', '.join(paths))}", flush=True)
 
 
 def print_original(number: int, source: str) -> int:

@@ -139,6 +139,8 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     versions = versions_of(project)
     elsewhere = bring_records(project.root, versions)
     rows = {raw: films or [] for raw, films in rows_of(project, versions).items()}
+    if not any(patients_called(films, what) for films in rows.values()):
+        rows |= stray_manifests(project.root)
     called = [patients_called(films, what) for films in rows.values()]
     if several := [found for found in called if len(found) > 1]:
         raise UserError(
@@ -151,9 +153,8 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     patients = patients or {what} & recorded
     if not patients:
         raise unknown(project.root, what)
-    patients |= recorded & {
-        row["patient_id"] for films in rows.values() for row in films
-    }  # of a withdrawal that failed
+    of_versions = {row["patient_id"] for films in rows.values() for row in films}
+    patients |= recorded & of_versions  # of a withdrawal that failed
     patients |= other_pseudonyms(list(rows.values()), patients)
     patients, numbers = of_same_numbers(numbers_of(project, rows), patients)
     images = {raw: {row["image_id"] for row in films if row["patient_id"] in patients} for raw, films in rows.items()}
@@ -169,6 +170,17 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     files.hashes |= {sha256(path) for path in cached if path.is_file()}
     files.hashes |= {row.get(key) or "" for row in own for key in ("sha256", "file_sha256")} - {""}
     return files
+
+
+def stray_manifests(root: Path) -> dict[str, list[dict[str, str]]]:
+    """The rows of all manifests in the cache by their md5, also where the lists that led to them are gone."""
+    found = {}
+    for md5, path in all_objects(root):
+        with path.open("rb") as file:
+            head = file.readline(1000).decode(errors="replace").strip().split(",")
+        if is_own(root, path) and {"image_id", "patient_id", "sha256", "source_file"} <= set(head):
+            found[md5] = table_rows(path)
+    return found
 
 
 def recorded_patients(root: Path) -> set[str]:

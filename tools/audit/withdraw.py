@@ -27,7 +27,6 @@ from tools.audit.patient_files import (
     patient_files,
     written_files,
 )
-from tools.audit.patients import patients_called
 from tools.audit.remotes import remove_from_remotes
 from tools.audit.repository import git
 from tools.audit.trace import Project
@@ -39,7 +38,10 @@ LOOKS = "withdraw: looks through all versions"
 
 
 def withdraw(
-    project: Project, patient: str, today: date, announce: Callable[[list[str]], None] = lambda paths: None
+    project: Project,
+    patient: str,
+    today: date,
+    announce: Callable[[PatientFiles, list[str]], None] = lambda files, yours: None,
 ) -> tuple[PatientFiles, dict[str, int]]:
     """Record the withdrawal, and remove what holds, shows or names the patient, here, in the cache and in remotes.
 
@@ -50,7 +52,7 @@ def withdraw(
         project: whose films they are.
         patient: as for `patient_files`.
         today: the day of the withdrawal.
-        announce: gets what is the user's to remove, before anything is removed by which that is known.
+        announce: gets what was found, and what of it is the user's to remove, before anything is removed.
     Returns:
         What was removed, and the number of files that each remote had of it.
     Raises:
@@ -62,7 +64,7 @@ def withdraw(
             remove_abandoned()
             files = patient_files(project, patient)
             yours = elsewhere(project.root, files)
-        announce(yours)
+        announce(files, yours)
         with busy("withdraw: removes what was found"):
             return files, remove_patient(project.root, files, today)
 
@@ -195,20 +197,20 @@ def shortened_lists(root: Path, files: PatientFiles, tables: dict[str, bytes]) -
     return lists
 
 
-def films_left(project: Project, patient: str) -> str:
-    """What must be changed before the pipeline can run without a patient's films; blank where nothing must.
+def films_left(project: Project, patients: set[str]) -> str:
+    """What must be changed before the pipeline can run without some patients' films; blank where nothing must.
 
     Args:
-        patient: as for `patient_files`.
+        project: from which nothing was removed yet.
+        patients: pseudonyms.
     """
     rows = cached_rows(project.root, project.lock.hashes.get(str(RAW), ""))
     if rows is None:  # another withdrawal has taken the list
         return f"`dvc repro` says whether more films are left than annotate.split in {PARAMS} asks for"
-    patients = patients_called(rows, patient)
     left = sum(row["patient_id"] not in patients for row in rows)
     split = lookup(params_here(project.root), "annotate.split") or {}
     need = split.get("train", 0) + split.get("test", 0)
-    if not patients or left >= need:
+    if left == len(rows) or left >= need:
         return ""
     return (
         f"{left} films are left, and annotate.split in {PARAMS} asks for {need}: lower `train` or `test` by "

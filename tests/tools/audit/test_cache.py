@@ -1181,3 +1181,14 @@ def test_outputs_are_no_source_files_whatever_params_yaml_says(inbox: str, ward:
     (ward / "params.yaml").write_text(f"ingest: {{inbox: {inbox}}}")
     withdraw(Project(ward), "scan", date(2026, 1, 2))
     assert names_or_shows(ward) == {}
+
+
+def test_a_withdrawal_that_was_killed_when_the_lists_were_gone_goes_on_by_the_name_of_a_film(ward: Path) -> None:
+    shutil.rmtree(ward / "data/raw")
+    for path in (ward / ".dvc/cache").rglob("*.dir"):
+        path.unlink()
+    listing.cache_clear()
+    files, _ = withdraw(Project(ward), "scan", date(2026, 1, 2))
+    assert files.patients == {GONE}
+    cached = [path for path in (ward / ".dvc/cache").rglob("*") if path.is_file()]
+    assert not any(GONE.encode() in path.read_bytes() for path in cached)
