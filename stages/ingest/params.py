@@ -16,8 +16,6 @@ Format = Literal[
     "yolo", "voc", "voc_devkit", "labelme", "masks", "coco", "label_studio", "cvat", "via", "csv", "none", "auto"
 ]
 
-# What stages write, where no films of others can lie. By these names alone: a stage names what it works on.
-WRITTEN = ("data/raw", "data/preprocessed", "data/levels", "data/dataset", "models", "reports")
 PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 Subset = Literal["all", "fracatlas_wrist", "fracatlas_wrist_with_normals"]
@@ -241,12 +239,6 @@ def identity(entry: Source) -> str:
     return entry.name if isinstance(entry, Url) else entry.source
 
 
-def overlap(one: str | Path, other: str | Path) -> bool:
-    """Whether a folder, absolute or from the root, is another one or lies in it, or the other in the first."""
-    places = [Path(path).resolve() for path in (one, other)]
-    return places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0])
-
-
 class Params(Strict):
     sources: list[Source] = param([Sample()], "where films come from", min_length=1)
     inbox: str = param(str(INBOX), "folder that hospital and folder read; absolute, or from the root", min_length=1)
@@ -269,8 +261,6 @@ class Params(Strict):
             raise ValueError(f"DVC does not expand `~` in {inbox}; write the path of the home folder")
         if inbox != normpath(inbox):  # dvc.lock has it as it stands, and DVC's own answers do not
             raise ValueError(f"write {inbox} in its shortest form, {normpath(inbox)}")
-        if written := next((folder for folder in WRITTEN if overlap(folder, inbox)), ""):
-            raise ValueError(f"the pipeline writes into {written}, with which {inbox} overlaps; put films elsewhere")
         return inbox
 
     @model_validator(mode="after")

@@ -30,10 +30,11 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     print(forms[form](graph, start))
     if everywhere:
         from tools.audit.patient_files import film_files
+        from tools.audit.print_withdrawal import print_files
 
         with busy("trace: looks through all versions"):
             files = film_files(project, what)
-        listed(files, project, "in the cache")
+        print_files(files, project, "in the cache")
     return 0
 
 
@@ -134,11 +135,10 @@ def sign_project(key: Path, output: Path) -> int:
 
 def withdraw_patient(patient: str, dry_run: bool) -> int:
     """Remove what a patient left and say what remains to be done; returns the exit code."""
-    from stages.common.data.layout import WITHDRAWN_PINS
     from tools.audit.elsewhere import elsewhere
-    from tools.audit.patient_files import below, patient_files
+    from tools.audit.patient_files import patient_files
+    from tools.audit.print_withdrawal import print_found, print_next, print_of_nobody, print_unaware
     from tools.audit.trace import Project
-    from tools.audit.unaware import branches, former_remotes, queued, saved_experiments
     from tools.audit.withdraw import LOOKS, add_to_index, films_left, withdraw
 
     project = Project(Path())
@@ -157,68 +157,10 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
         announce(files, yours)
     else:
         files, counts = withdraw(project, patient, date.today(), announce)
-    print(one_line(f"patient {', '.join(sorted(files.patients))}"))
-    print(one_line(f"{len(files.images)} films: {', '.join(sorted(files.images))}"))
-    listed(files, project, "would go" if dry_run else "removed")
-    for path in sorted(below(project.root, path) for path in files.here):
-        print(f"  {one_line(path)}")
-    if files.shared:
-        same = sorted(path for paths in files.shared.values() for path in paths)
-        print(one_line(f"stay in the cache, since others have the same bytes: {', '.join(same)}"))
-    if files.kin:
-        print(
-            one_line(
-                "of other patients, and in one group with these films, as copies, of one study, or since they are one "
-                f"person: films of {', '.join(sorted(files.kin))}; withdraw these patients, too, if so"
-            )
-        )
-    for name, count in counts.items():
-        print(f"remote {name}: {count} files removed")
-    if files.unlisted:
-        print(
-            f"not known whose, since no list of the cache names them: {len(files.unlisted)} files, such as "
-            f"{one_line(str(files.unlisted[0]))}; after `dvc repro`, `dvc gc --workspace` removes them, and "
-            "all that only other commits need"
-        )
-    if files.of_no_version:
-        print(
-            f"in remotes, of no version that is known here, and not known whose: {len(files.of_no_version)} files, "
-            f"such as {one_line(files.of_no_version[0])}; where no other project has the remote, after `dvc repro`, "
-            "`dvc gc --workspace --cloud` removes them, and all that only other commits need, but nothing whose name "
-            "ends in .tmp"
-        )
-    if late := queued(project.root, files.patients):
-        print(
-            f"queued experiments that would read these films again: {one_line(', '.join(late))}; `dvc queue remove` "
-            f"them, and queue them anew when {WITHDRAWN_PINS} is committed"
-        )
-    if others := branches(project.root, files.patients):
-        print(
-            f"branches that know nothing of it, and would read these films again: {one_line(', '.join(others))}; merge "
-            f"the commit of {WITHDRAWN_PINS} into them"
-        )
-    if saved := saved_experiments(project.root, files.patients):
-        print(
-            f"experiments that know nothing of it, and take {WITHDRAWN_PINS} away where they are applied: "
-            f"{one_line(', '.join(saved))}; `dvc exp remove` them"
-        )
-    if former := former_remotes(project.root):
-        print(
-            f"remotes of earlier commits, into which nobody looked: {one_line(', '.join(former))}; what is in them is "
-            "yours to remove"
-        )
-    print(
-        "Source files, predictions, exports, signed evidence, pictures in notebooks, what git or an MLflow server "
-        "keeps, clones and backups are yours to remove."
-    )
-    if not dry_run:
-        if why := add_to_index(project.root):
-            print(f"{WITHDRAWN_PINS} is not in git's index, from which temporary experiments take it: {one_line(why)}")
-        print(
-            "Before `dvc repro`, no `dvc checkout`, `dvc pull` or `dvc gc`: each takes away what no list has any more."
-        )
-        stages = ", ".join(project.lock.stages)
-        print(f"noted in {WITHDRAWN_PINS}; commit it before any experiment, and run `dvc repro`: {stages} run again")
+    print_found(files, project, "would go" if dry_run else "removed")
+    print_of_nobody(files, counts)
+    print_unaware(project.root, files.patients)
+    print_next(project, dry_run, "" if dry_run else add_to_index(project.root))
     for sentence in filter(None, left):
         print(sentence)
     return 0
@@ -233,28 +175,6 @@ def print_original(number: int, source: str) -> int:
     path = original(project, number, source)
     print(one_line(str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)))
     return 0
-
-
-def listed(files: "PatientFiles", project: "Project", verb: str) -> None:
-    """What a patient or film left in all versions."""
-    from tools.audit.patient_files import version_names
-
-    cached = files.cached
-    print(
-        f"{verb}: {len(files.objects)} files of these films only, {len(cached) - len(files.objects)} tables and pages "
-        f"that show or name them, {len(files.here)} files outside of the cache"
-    )
-    for md5, paths in sorted(cached.items(), key=lambda item: sorted(item[1])):
-        print(one_line(f"  {', '.join(sorted(paths))} (md5 {md5})"))
-    print(f"trained on data with them, to be judged by you: {len(files.models)} models")
-    for md5, path in sorted(files.models.items(), key=lambda item: item[1]):
-        print(one_line(f"  {path} (md5 {md5})"))
-    print("in these versions: " + ", ".join(version_names(project, files.commits)))
-    if files.unknown:
-        print(
-            "searched by the ids of other versions, since their manifests are not in this cache: "
-            + ", ".join(version_names(project, files.unknown))
-        )
 
 
 def export_lineage() -> int:

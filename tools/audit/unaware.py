@@ -2,11 +2,11 @@
 
 import csv
 import re
+from configparser import Error, RawConfigParser
 from io import StringIO
 from os.path import normpath
 from pathlib import Path
 
-from configobj import ConfigObj, ConfigObjError
 from dvc.repo import Repo
 
 from stages.common.core.errors import UserError
@@ -71,12 +71,13 @@ def former_remotes(root: Path) -> list[str]:
     for commit in log(root, "--all", "--full-history", "--format=%H", paths=(CONFIG,)).split():
         try:
             text = git(root, "show", f"{commit}:./{CONFIG}")
-            settings = ConfigObj(text.split("\n"), interpolation=False)
-        except (UserError, ConfigObjError):  # the commit that removed it, or damaged it
+            settings = RawConfigParser(strict=False)
+            settings.read_string(text)
+        except (UserError, Error):  # the commit that removed it, or damaged it
             continue
-        for section, keys in settings.items():
+        for section in settings.sections():
             if match := REMOTE.fullmatch(section):
-                found.setdefault((match[1], place_of(root, str(keys.get("url")))), commit)
+                found.setdefault((match[1], place_of(root, settings.get(section, "url", fallback=""))), commit)
     with Repo(str(root)) as repo:
         today = {place_of(root, str(remote["url"])) for remote in repo.config["remote"].values()}
     return [f"{name} (commit {commit[:12]})" for (name, place), commit in sorted(found.items()) if place not in today]

@@ -1,0 +1,119 @@
+"""What a person reads of a withdrawal: what went, what is not known whose, what knows nothing of it, what is next."""
+
+from pathlib import Path
+
+from stages.common.core.printed import one_line
+from stages.common.data.layout import WITHDRAWN_PINS
+from tools.audit.patient_files import PatientFiles, below, version_names
+from tools.audit.trace import Project
+from tools.audit.unaware import branches, former_remotes, queued, saved_experiments
+
+
+def print_found(files: PatientFiles, project: Project, verb: str) -> None:
+    """The patient, the films, and what went, or would go."""
+    print(one_line(f"patient {', '.join(sorted(files.patients))}"))
+    print(one_line(f"{len(files.images)} films: {', '.join(sorted(files.images))}"))
+    print_files(files, project, verb)
+    for path in sorted(below(project.root, path) for path in files.here):
+        print(f"  {one_line(path)}")
+    if files.shared:
+        same = sorted(path for paths in files.shared.values() for path in paths)
+        print(one_line(f"stay in the cache, since others have the same bytes: {', '.join(same)}"))
+    if files.kin:
+        print(
+            one_line(
+                "of other patients, and in one group with these films, as copies, of one study, or since they are one "
+                f"person: films of {', '.join(sorted(files.kin))}; withdraw these patients, too, if so"
+            )
+        )
+
+
+def print_files(files: PatientFiles, project: Project, verb: str) -> None:
+    """What a patient or film left in all versions."""
+    cached = files.cached
+    print(
+        f"{verb}: {len(files.objects)} files of these films only, {len(cached) - len(files.objects)} tables and pages "
+        f"that show or name them, {len(files.here)} files outside of the cache"
+    )
+    for md5, paths in sorted(cached.items(), key=lambda item: sorted(item[1])):
+        print(one_line(f"  {', '.join(sorted(paths))} (md5 {md5})"))
+    print(f"trained on data with them, to be judged by you: {len(files.models)} models")
+    for md5, path in sorted(files.models.items(), key=lambda item: item[1]):
+        print(one_line(f"  {path} (md5 {md5})"))
+    print("in these versions: " + ", ".join(version_names(project, files.commits)))
+    if files.unknown:
+        print(
+            "searched by the ids of other versions, since their manifests are not in this cache: "
+            + ", ".join(version_names(project, files.unknown))
+        )
+
+
+def print_of_nobody(files: PatientFiles, counts: dict[str, int]) -> None:
+    """What went from remotes, and what nobody knows whose it is.
+
+    Args:
+        files: what was found.
+        counts: of files removed from each remote.
+    """
+    for name, count in counts.items():
+        print(f"remote {name}: {count} files removed")
+    if files.unlisted:
+        print(
+            f"not known whose, since no list of the cache names them: {len(files.unlisted)} files, such as "
+            f"{one_line(str(files.unlisted[0]))}; after `dvc repro`, `dvc gc --workspace` removes them, and "
+            "all that only other commits need"
+        )
+    if files.of_no_version:
+        print(
+            f"in remotes, of no version that is known here, and not known whose: {len(files.of_no_version)} files, "
+            f"such as {one_line(files.of_no_version[0])}; where no other project has the remote, after `dvc repro`, "
+            "`dvc gc --workspace --cloud` removes them, and all that only other commits need, but nothing whose name "
+            "ends in .tmp"
+        )
+
+
+def print_unaware(root: Path, patients: set[str]) -> None:
+    """From where the films could come back."""
+    if late := queued(root, patients):
+        print(
+            f"queued experiments that would read these films again: {one_line(', '.join(late))}; `dvc queue remove` "
+            f"them, and queue them anew when {WITHDRAWN_PINS} is committed"
+        )
+    if others := branches(root, patients):
+        print(
+            f"branches that know nothing of it, and would read these films again: {one_line(', '.join(others))}; merge "
+            f"the commit of {WITHDRAWN_PINS} into them"
+        )
+    if saved := saved_experiments(root, patients):
+        print(
+            f"experiments that know nothing of it, and take {WITHDRAWN_PINS} away where they are applied: "
+            f"{one_line(', '.join(saved))}; `dvc exp remove` them"
+        )
+    if former := former_remotes(root):
+        print(
+            f"remotes of earlier commits, into which nobody looked: {one_line(', '.join(former))}; what is in them is "
+            "yours to remove"
+        )
+
+
+def print_next(project: Project, dry_run: bool, not_added: str) -> None:
+    """What is the user's to do.
+
+    Args:
+        project: of the patient.
+        dry_run: whether nothing was removed.
+        not_added: why the record is not in git's index; blank where it is.
+    """
+    print(
+        "Source files, predictions, exports, signed evidence, pictures in notebooks, what git or an MLflow server "
+        "keeps, clones and backups are yours to remove."
+    )
+    if not dry_run:
+        if not_added:
+            why = one_line(not_added)
+            print(f"{WITHDRAWN_PINS} is not in git's index, from which temporary experiments take it: {why}")
+        print(
+            "Before `dvc repro`, no `dvc checkout`, `dvc pull` or `dvc gc`: each takes away what no list has any more."
+        )
+        stages = ", ".join(project.lock.stages)
+        print(f"noted in {WITHDRAWN_PINS}; commit it before any experiment, and run `dvc repro`: {stages} run again")
