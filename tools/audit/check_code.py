@@ -116,8 +116,8 @@ def check_code(project: Project, check: Check) -> None:
 def replaced(root: Path) -> list[str]:
     """What makes git show other objects, or other parents of commits, than it has."""
     refs = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
-    grafts = Path(git(root, "rev-parse", "--git-path", "info/grafts").strip())
-    return refs + (["info/grafts"] if (root / grafts).is_file() and (root / grafts).read_bytes().strip() else [])
+    grafts = root / git(root, "rev-parse", "--git-common-dir").strip() / "info/grafts"
+    return refs + (["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else [])
 
 
 def imported_uncommitted(root: Path, tracked: Iterable[str]) -> list[str]:
