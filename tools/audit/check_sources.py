@@ -67,13 +67,13 @@ def check_sources(project: Project, check: Check) -> None:
         known = known_files(entry, settings, project.root)
         if known is None:
             continue
-        others = files[~files["source"].isin(entry.names)]
-        of_rows = set(files["file"][files["source"].isin(entry.names)])
+        is_own = files["source"].isin(entry.names)
+        own, others = files[is_own], files[~is_own]
+        of_rows = set(own["file"])
         unused = {hash_of(place): name for name, place in known.items() if name not in of_rows} if len(others) else {}
         for row in FILES.rows(others[others["sha256"].isin(unused)]):
             message = f"{row['source']} stands there; {unused[row['sha256']]} of {entry.names[0]} has the same SHA-256"
             check.add(f"{FILES_CSV}: {row['image_id']}/source", "mismatch", message)
-        own = files[files["source"].isin(entry.names)]
         here = {name: hash_of(known.get(name)) for name in own["file"].unique()}
         for row in FILES.rows(own):
             found = here[row["file"]]

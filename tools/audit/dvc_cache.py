@@ -22,7 +22,7 @@ from stages.common.core.errors import UserError
 from tools.audit.folders import all_below
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
-DEFAULT_SITE_CACHE = Path("/var/tmp/dvc")
+DEFAULT_SITE_CACHE = Path("/var/tmp/dvc")  # of DVC itself, on Linux
 THREADS = 8  # hashing leaves the interpreter to others; reading waits for the disk
 
 
