@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from stages import read_params, section_model
 from stages.common.data.layout import (
     CHECKS,
     CURVES,
@@ -57,6 +56,7 @@ from tools.audit.dvc_cache import files_below
 from tools.audit.findings import Check
 from tools.audit.tables import compare_tables, read_table
 from tools.audit.trace import Project
+from tools.audit.yaml_files import settings_of
 
 NOWHERE = Path()
 
@@ -84,7 +84,7 @@ def check_legend(project: Project, check: Check) -> None:
 
     legend = read_table(project, check, LEVELS, LEGEND)
     if legend is not None and check.whole(str(PARAMS)):
-        settings = section_model("threshold").model_validate(read_params(project.root / PARAMS)["threshold"])
+        settings = settings_of(project.root, "threshold")
         expected = pd.DataFrame({"grey": level_greys(settings.classes)}).rename_axis("level").reset_index()
         compare_tables(check, str(LEVELS / LEGEND.name), legend, expected)
 

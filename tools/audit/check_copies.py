@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from stages import read_params
 from stages.common.core.files import read_png
 from stages.common.core.parallel import count_workers
 from stages.common.data.layout import PARAMS, RAW
@@ -12,6 +11,7 @@ from tools.audit.check_data import MANIFEST_CSV
 from tools.audit.findings import Check
 from tools.audit.tables import read_table
 from tools.audit.trace import Project
+from tools.audit.yaml_files import settings_of
 
 
 def check_near_copies(project: Project, check: Check) -> None:
@@ -41,7 +41,7 @@ def check_near_copies(project: Project, check: Check) -> None:
     ]
     if not rows:
         return
-    most = read_params(project.root / PARAMS)["ingest"]["near_duplicate_bits"]
+    most = settings_of(project.root, "ingest").near_duplicate_bits
     with ThreadPoolExecutor(count_workers()) as pool:
         pairs, _ = find_copies(list(pool.map(seen, rows)), most, project.root / RAW, pool)
     for i, j, bits in pairs:

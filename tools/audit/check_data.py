@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from stages import read_params, section_model
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png
 from stages.common.core.hashing import sha256
@@ -33,17 +32,18 @@ from stages.common.data.layout import (
 from stages.common.data.rows import AnnotationRow, Role
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
 from stages.ingest.annotations.film_names import without_suffix
+from stages.ingest.dicom.pseudonyms import PSEUDONYM
 from stages.ingest.types import image_id
 from stages.ingest.withdrawn import NUMBERS, read_withdrawn, under_another_key
 from tools.audit.findings import Check
 from tools.audit.tables import compare_lists, compare_tables, first_line, read_table, without_path
 from tools.audit.trace import Project
+from tools.audit.yaml_files import settings_of
 
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
 GREY = ("L", "I;16")  # modes of pictures that stages write
 PLAIN = re.compile(rb"IHDR(IDAT)+IEND")  # the names of all that is in them
 SHA256 = "[0-9a-f]{64}"
-PSEUDONYM = re.compile("[0-9a-f]{16}")  # a spreadsheet makes a number of one without letters
 COPIED = ["image_id", "patient_id", "group", "source", "modality"]
 
 
@@ -180,7 +180,7 @@ def read_numbers(project: Project, check: Check, manifest: pd.DataFrame) -> set[
     if check.whole(MANIFEST_CSV):
         compare_lists(check, path, list(table["patient_id"]), known, f"the patients of hospitals in {MANIFEST_CSV}")
     for patient, number in zip(table["patient_id"], table["number_id"], strict=True):
-        if not PSEUDONYM.fullmatch(number):
+        if not re.fullmatch(PSEUDONYM, number):  # a spreadsheet makes a number of one without letters
             check.add(f"{path}: {patient}/number_id", "mismatch", f"{number!r:.40} is no pseudonym")
     return set(table["number_id"])
 
@@ -279,7 +279,7 @@ def check_dataset(project: Project, check: Check) -> None:
     if any(table is None for table in tables) or not check.whole(str(PARAMS), *map(str, (RAW, PREPROCESSED, LEVELS))):
         return
     films, annotations, prepared, split = (table for table in tables if table is not None)
-    settings = section_model("annotate").model_validate(read_params(project.root / PARAMS)["annotate"])
+    settings = settings_of(project.root, "annotate")
     films["fracture"] = films["fractures"] > 0
     try:
         sides = assign(films, settings.split)

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages import read_params
 from stages.common.data.layout import (
     DATASET,
     EVALUATION,
@@ -22,6 +21,7 @@ from tools.audit.check_data import is_plain, read_picture
 from tools.audit.findings import Check
 from tools.audit.tables import CLOSE, is_undefined, read_record, read_table, same
 from tools.audit.trace import Project, scores_of
+from tools.audit.yaml_files import settings_of
 
 ROUNDED = 0.5 / 255  # of a probability in 8 bits
 
@@ -44,7 +44,7 @@ def check_counts(project: Project, check: Check) -> None:
     split = read_table(project, check, DATASET, SPLIT)
     if not check.whole(str(PARAMS)):
         return
-    tolerance = read_params(project.root / PARAMS)["evaluate"]["boundary_px"]
+    tolerance = settings_of(project.root, "evaluate").boundary_px
     for run in project.runs:
         scores = read_table(project, check, EVALUATION / run.folder, PER_IMAGE)
         summary = read_record(project, check, EVALUATION / run.folder / METRICS)

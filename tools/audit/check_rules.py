@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import read_params, section_model
 from stages.annotate.expectations import dataset_facts, dataset_suite
 from stages.common.core.files import json_text
 from stages.common.core.validation import Expectation
@@ -20,6 +19,7 @@ from stages.ingest.quality.expectations import manifest_facts, manifest_suite
 from tools.audit.findings import Check
 from tools.audit.tables import read_table
 from tools.audit.trace import Project
+from tools.audit.yaml_files import settings_of
 
 
 def check_noted(project: Project, check: Check) -> None:
@@ -28,7 +28,7 @@ def check_noted(project: Project, check: Check) -> None:
     if manifest is not None:
         check_note(project, check, RAW, manifest_suite(), len(manifest))
     if split is not None and check.whole(str(PARAMS)):
-        suite = dataset_suite(settings_of_split(project))
+        suite = dataset_suite(settings_of(project.root, "annotate").split)
         check_note(project, check, DATASET, suite, int(split["split"].isin(USED).sum()))
 
 
@@ -61,13 +61,9 @@ def check_rules(project: Project, check: Check) -> None:
         check_suite(check, RAW / MANIFEST.name, facts, manifest_suite())
     split = read_table(project, check, DATASET, SPLIT)
     if split is not None and check.whole(str(DATASET), str(PARAMS)):
-        settings = settings_of_split(project)
+        settings = settings_of(project.root, "annotate").split
         facts = dataset_facts(split, project.root / DATASET, settings)
         check_suite(check, DATASET / SPLIT.name, facts, dataset_suite(settings))
-
-
-def settings_of_split(project: Project) -> Any:
-    return section_model("annotate").model_validate(read_params(project.root / PARAMS)["annotate"]).split
 
 
 def check_suite(check: Check, path: Path, facts: pd.DataFrame, suite: list[Expectation]) -> None:

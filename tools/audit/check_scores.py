@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import read_params, section_model
 from stages.common.core.errors import UserError
 from stages.common.data.layout import (
     CURVES,
@@ -58,6 +57,7 @@ from tools.audit.tables import (
     same,
 )
 from tools.audit.trace import REPORT, Project
+from tools.audit.yaml_files import settings_of
 from tools.doctor.packages import read_pins
 
 NEARLY = 1e-6  # relative; the inverse of a matrix, whose last bits depend on the processor
@@ -100,7 +100,7 @@ def check_epoch(project: Project, check: Check, run: Run) -> None:
     said = read_record(project, check, VALIDATION / f"{run}.json")
     if history is None or scores is None or model is None or said is None or not check.whole(str(PARAMS)):
         return
-    settings = section_model("train").model_validate(read_params(project.root / PARAMS)["train"])
+    settings = settings_of(project.root, "train")
     loop, weights = settings.loop, getattr(settings, run.variant)
     path = str(MODELS / run.folder / HISTORY.name)
     if compare_lists(check, path, list(map(str, history["epoch"])), list(map(str, range(1, loop.epochs + 1)))):
@@ -156,7 +156,7 @@ def check_models(project: Project, check: Check) -> None:
 
     if not check.whole(str(PARAMS), str(DATASET)):
         return
-    settings = section_model("train").model_validate(read_params(project.root / PARAMS)["train"])
+    settings = settings_of(project.root, "train")
     for run in project.runs:
         path = MODELS / run.folder / DESCRIPTION
         model = read_record(project, check, path)
@@ -246,7 +246,7 @@ def check_metrics(project: Project, check: Check) -> None:
 
     if not check.whole(str(PARAMS)):
         return
-    settings = section_model("evaluate").model_validate(read_params(project.root / PARAMS)["evaluate"])
+    settings = settings_of(project.root, "evaluate")
     for run in project.runs:
         path = EVALUATION / run.folder / METRICS
         found, scores = (
@@ -310,14 +310,13 @@ def check_report(project: Project, check: Check) -> None:
     before = (str(folder) for folder in (PARAMS, RAW, DATASET, MODELS, EVALUATION))
     if not check.whole(*before):
         return
-    params = read_params(project.root / PARAMS)
-    settings = section_model("report").model_validate(params["report"])
+    settings, seeds = settings_of(project.root, "report"), settings_of(project.root, "train").seeds
     try:
-        runs = read_runs(project.root, params["train"]["seeds"], params["evaluate"]["folds"])
+        runs = read_runs(project.root, seeds, settings_of(project.root, "evaluate").folds)
         split = SPLIT.read(project.root / DATASET).set_index("image_id", drop=False)
         baseline, adaptive = (together(items) for items in runs.values())
         results = compared(settings, runs, baseline, adaptive, split, project.root)
-        sentence = verdict(results["comparison"], results["statistics"], len(params["train"]["seeds"]))
+        sentence = verdict(results["comparison"], results["statistics"], len(seeds))
         texts = printed(results, sentence, is_synthetic(MANIFEST.read(project.root / RAW)))
     except (UserError, ValueError, KeyError) as error:
         check.add(str(REPORTS), "mismatch", f"it cannot follow from {EVALUATION}: {first_line(error)}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from stages import read_params, section_model
 from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
@@ -18,6 +17,7 @@ from tools.audit.findings import Check
 from tools.audit.recipes import pinned_encoder
 from tools.audit.tables import read_table, without_path
 from tools.audit.trace import Project
+from tools.audit.yaml_files import settings_of
 
 PIN = re.compile(r"README\.md|\.gitignore|withdrawn\.csv|weights\.csv|.+--v\d+\.(sha256|csv)")  # names in data/pins
 FILES_CSV = str(RAW / FILES.name)
@@ -28,7 +28,7 @@ def check_licences(project: Project, check: Check) -> None:
     files = read_table(project, check, RAW, FILES)
     if files is None or not check.whole(str(PARAMS)):
         return
-    licences = source_licences(ingest_settings(project.root))
+    licences = source_licences(settings_of(project.root, "ingest"))
     for row in FILES.rows(files):
         if row["source"] not in licences:
             message = f"{PARAMS} has no source {row['source']!r}"
@@ -40,13 +40,13 @@ def check_licences(project: Project, check: Check) -> None:
 
 def check_keys(project: Project, check: Check) -> None:
     """Films that have pseudonyms of a key, and no names of files: those of hospitals, and no others."""
-    from stages.ingest.params import Hospital, Sample
+    from stages.ingest.params import Sample
 
     manifest = read_table(project, check, RAW, MANIFEST)
     if manifest is None or not check.whole(str(PARAMS)):
         return
-    entries = ingest_settings(project.root).sources
-    hospitals = {name for entry in entries if isinstance(entry, Hospital) for name in entry.names}
+    entries = settings_of(project.root, "ingest").sources
+    hospitals = names_of_hospitals(entries)
     hospitals |= {entry.names[1] for entry in entries if isinstance(entry, Sample)}
     for row in MANIFEST.rows(manifest):
         if bool(row["key_id"]) != (row["source"] in hospitals):
@@ -59,7 +59,7 @@ def check_sources(project: Project, check: Check) -> None:
     files = read_table(project, check, RAW, FILES)
     if files is None or not check.whole(str(PARAMS)):
         return
-    settings = ingest_settings(project.root)
+    settings = settings_of(project.root, "ingest")
     if not check.decided(settings.inbox) or not check.whole(str(PINS)):
         return
     check_counts(check, files, settings)
@@ -95,7 +95,7 @@ def check_pins(project: Project, check: Check) -> None:
             read_table(project, check, PINS, table)
     if not check.whole(str(PARAMS)):
         return
-    for entry in ingest_settings(project.root).sources:
+    for entry in settings_of(project.root, "ingest").sources:
         try:
             if isinstance(entry, Kaggle):
                 kaggle.read_pins(entry, project.root / PINS)
@@ -139,13 +139,11 @@ def hash_of(place: Path | str | None) -> str | None:
     return sha256(place) if isinstance(place, Path) else place
 
 
-def ingest_settings(root: Path) -> Any:
-    """The section `ingest` of params.yaml.
+def names_of_hospitals(entries: list[Any]) -> set[str]:
+    """The names that ingest gives to hospitals among the sources of params.yaml."""
+    from stages.ingest.params import Hospital
 
-    Raises:
-        UserError: params.yaml cannot be used.
-    """
-    return section_model("ingest").model_validate(read_params(root / PARAMS)["ingest"])
+    return {name for entry in entries if isinstance(entry, Hospital) for name in entry.names}
 
 
 def source_licences(settings: Any) -> dict[str, str]:

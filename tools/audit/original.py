@@ -6,8 +6,9 @@ from stages.common.core.errors import UserError, first_few
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import RAW
 from stages.common.data.tables import FILES
-from tools.audit.check_sources import ingest_settings, known_files
+from tools.audit.check_sources import known_files
 from tools.audit.trace import Project
+from tools.audit.yaml_files import settings_of
 
 
 def original(project: Project, number: int, source: str = "") -> Path:
@@ -22,7 +23,7 @@ def original(project: Project, number: int, source: str = "") -> Path:
     Raises:
         UserError: there is no such export, no such number in it, or no file any more that has the SHA-256.
     """
-    settings = ingest_settings(project.root)
+    settings = settings_of(project.root, "ingest")
     entries = {name: entry for entry in settings.sources if entry.source == "hospital" for name in entry.names}
     chosen = [source] if source else list(entries)
     if len(chosen) != 1 or chosen[0] not in entries:

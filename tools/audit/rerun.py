@@ -17,13 +17,14 @@ from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import read_json
 from stages.common.data.layout import DESCRIPTION, METRICS
 from tools.audit.check_record import command_words
-from tools.audit.check_sources import ingest_settings
+from tools.audit.check_sources import names_of_hospitals
 from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.dvc_cache import file_md5, folder_md5, hash_folder, listing
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.recipes import encoder_file
 from tools.audit.trace import Project
+from tools.audit.yaml_files import settings_of
 from tools.doctor.packages import differences
 
 LINES = 5  # of a failed stage's output that are shown
@@ -66,17 +67,16 @@ def may_ingest(project: Project, clone: Path, check: Check) -> bool:
         check: gets an entry where something is not here.
     """
     from stages.ingest.dicom.pseudonyms import read_key
-    from stages.ingest.params import Hospital
 
     try:
-        settings = ingest_settings(clone)
+        settings = settings_of(clone, "ingest")
     except UserError:  # the stage says so
         return True
     if away := [entry.title for entry in settings.sources if not is_here(entry, project.root / settings.inbox)]:
         message = f"what it downloads is not here ({first_few(away)}); `wrist fetch` brings it"
         check.add("rerun ingest", "unchecked", message)
         return False
-    hospitals = {name for entry in settings.sources if isinstance(entry, Hospital) for name in entry.names}
+    hospitals = names_of_hospitals(settings.sources)
     made_with = {row["key_id"] for row in project.films.values() if row["source"] in hospitals}
     try:
         key = read_key(project.root).id if hospitals else ""

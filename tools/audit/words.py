@@ -8,10 +8,11 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from stages.ingest.annotations.film_names import FILM_SUFFIXES
+from stages.ingest.dicom.pseudonyms import PSEUDONYM
 
 COLUMNS = ("image_id", "patient_id", "group")
 LEAST = 4  # characters of a word that is looked for outside of these columns; `1` and `a` stand in every text
-KEYED = re.compile(r"(h-)?[0-9a-f]{16}")  # a pseudonym, or a hospital's image id: nothing else contains it
+KEYED = re.compile(f"(h-)?{PSEUDONYM}")  # a pseudonym, or a hospital's image id: nothing else contains it
 FURTHER = (".txt", ".xml", ".json", ".csv", ".tsv", ".npy", ".npz", ".nii", ".nrrd", ".pdf", ".svg", ".html", ".zip")
 FILES = "|".join(suffix[1:] for suffix in (*FILM_SUFFIXES, *FURTHER))  # of films and of what people keep of them
 NO_TEXT = (".png", ".jpg", ".dcm", ".safetensors", ".onnx", ".pt")  # pictures are known by their names

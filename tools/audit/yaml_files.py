@@ -1,4 +1,4 @@
-"""params.yaml, dvc.yaml and dvc.lock as they stand there, before a model of their content looks at them."""
+"""params.yaml, dvc.yaml and dvc.lock: as they stand there, and the sections of params.yaml as the stages read them."""
 
 from os.path import normpath
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages import read_params, section_model
 from stages.common.core.errors import UserError
 from stages.common.data.layout import INBOX, PARAMS
 
@@ -45,3 +46,12 @@ def params_here(root: Path) -> Any:
 def inbox_of(params: Any) -> str:
     """The folder of sources, as dvc.lock writes it; the default one where params.yaml names none."""
     return normpath(lookup(params, "ingest.inbox") or INBOX)
+
+
+def settings_of(root: Path, stage: str) -> Any:
+    """The section of a stage in params.yaml of a project, checked by its model.
+
+    Raises:
+        UserError: params.yaml cannot be used.
+    """
+    return section_model(stage).model_validate(read_params(root / PARAMS)[stage])

@@ -47,6 +47,7 @@ from tools.audit import (
     check_scores,
     check_sources,
     dvc_lock,
+    yaml_files,
 )
 from tools.audit import tables as audit_tables
 from tools.audit import verify as verifying
@@ -118,9 +119,7 @@ def quick_versions() -> Versions:
         (report, "write_curves"),
         (evaluations, "read_runs"),
         (split, "assign"),
-        (check_data, "read_params"),
-        (check_predictions, "read_params"),
-        (check_scores, "read_params"),
+        (yaml_files, "read_params"),
         (check_predictions, "read_picture"),
     )
     versions: Versions = [(module, name, remembered(getattr(module, name))) for module, name in slow]
