@@ -30,11 +30,11 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     print(forms[form](graph, start))
     if everywhere:
         from tools.audit.patient_files import film_files
-        from tools.audit.print_withdrawal import print_files
+        from tools.audit.print_withdrawal import print_everywhere
 
         with busy("trace: looks through all versions"):
             files = film_files(project, what)
-        print_files(files, project, "in the cache")
+        print_everywhere(files, project)
     return 0
 
 
@@ -160,9 +160,7 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
     print_found(files, project, "would go" if dry_run else "removed")
     print_of_nobody(files, counts)
     print_unaware(project.root, files.patients)
-    print_next(project, dry_run, "" if dry_run else add_to_index(project.root))
-    for sentence in filter(None, left):
-        print(sentence)
+    print_next(project, dry_run, "" if dry_run else add_to_index(project.root), "".join(left))
     return 0
 
 

@@ -66,6 +66,7 @@ class PatientFiles:
     which others may have, too, and SHA-256 and MD5 of what is cached, by which copies are known. objects: paths by md5
     of cached pictures of this patient only. pages: of cached tables and pages that show or name the patient among
     others. keys: of the manifests and tables of numbers among them.
+    in_cache: those of all these that are in this cache.
     shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay. models: of those that
     were trained on data with the patient. commits: that hold any of it. unknown: those whose manifest is not in this
     cache. listed: md5 of all objects of all versions. users: paths, by md5, of what users track with DVC beside the
@@ -84,6 +85,7 @@ class PatientFiles:
     objects: dict[str, set[str]] = field(default_factory=dict)
     pages: dict[str, set[str]] = field(default_factory=dict)
     keys: dict[str, set[str]] = field(default_factory=dict)
+    in_cache: set[str] = field(default_factory=set)
     shared: dict[str, set[str]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
@@ -256,6 +258,7 @@ def collected(
     for own in (files.objects, files.pages, files.keys):
         for md5 in files.users.keys() & own.keys():
             files.shared[md5] = own.pop(md5)
+    files.in_cache = {md5 for md5 in files.cached if stored(root, md5).is_file()}
     return files
 
 

@@ -1,5 +1,6 @@
 """What a person reads of a withdrawal: what went, what is not known whose, what knows nothing of it, what is next."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from stages.common.core.printed import one_line
@@ -13,7 +14,8 @@ def print_found(files: PatientFiles, project: Project, verb: str) -> None:
     """The patient, the films, and what went, or would go."""
     print(one_line(f"patient {', '.join(sorted(files.patients))}"))
     print(one_line(f"{len(files.images)} films: {', '.join(sorted(files.images))}"))
-    print_files(files, project, verb)
+    print_cached(files, verb)
+    print(f"{verb} outside of the cache: {len(files.here)} files")
     for path in sorted(below(project.root, path) for path in files.here):
         print(f"  {one_line(path)}")
     if files.shared:
@@ -26,26 +28,46 @@ def print_found(files: PatientFiles, project: Project, verb: str) -> None:
                 f"person: films of {', '.join(sorted(files.kin))}; withdraw these patients, too, if so"
             )
         )
+    print_models(files, project)
 
 
-def print_files(files: PatientFiles, project: Project, verb: str) -> None:
+def print_everywhere(files: PatientFiles, project: Project) -> None:
     """What a patient or film left in all versions."""
+    print_cached(files, "found")
+    print_models(files, project)
+
+
+def print_cached(files: PatientFiles, verb: str) -> None:
+    """What DVC keeps in caches and remotes, a line for all versions of a file."""
     cached = files.cached
     print(
-        f"{verb}: {len(files.objects)} files of these films only, {len(cached) - len(files.objects)} tables and pages "
-        f"that show or name them, {len(files.here)} files outside of the cache"
+        f"{verb}, in all versions: {len(files.objects)} files of these films only, {len(cached) - len(files.objects)} "
+        f"tables and pages that show or name them; {len(files.in_cache)} of them in this cache"
     )
-    for md5, paths in sorted(cached.items(), key=lambda item: sorted(item[1])):
-        print(one_line(f"  {', '.join(sorted(paths))} (md5 {md5})"))
+    print_versions((", ".join(sorted(paths)), md5) for md5, paths in cached.items())
+
+
+def print_models(files: PatientFiles, project: Project) -> None:
+    """The models that have seen the films, and the versions in which all this was looked for."""
     print(f"trained on data with them, to be judged by you: {len(files.models)} models")
-    for md5, path in sorted(files.models.items(), key=lambda item: item[1]):
-        print(one_line(f"  {path} (md5 {md5})"))
-    print("in these versions: " + ", ".join(version_names(project, files.commits)))
+    print_versions((path, md5) for md5, path in files.models.items())
+    if files.commits:
+        print("in these versions: " + ", ".join(version_names(project, files.commits)))
     if files.unknown:
         print(
             "searched by the ids of other versions, since their manifests are not in this cache: "
             + ", ".join(version_names(project, files.unknown))
         )
+
+
+def print_versions(found: Iterable[tuple[str, str]]) -> None:
+    """Each path once, with the md5 of all its versions."""
+    versions = dict[str, list[str]]()
+    for path, md5 in sorted(found):
+        versions.setdefault(path, []).append(md5)
+    for path, hashes in versions.items():
+        count = f"{len(hashes)} versions, " if len(hashes) > 1 else ""
+        print(one_line(f"  {path} ({count}md5 {', '.join(hashes)})"))
 
 
 def print_of_nobody(files: PatientFiles, counts: dict[str, int]) -> None:
@@ -96,13 +118,14 @@ def print_unaware(root: Path, patients: set[str]) -> None:
         )
 
 
-def print_next(project: Project, dry_run: bool, not_added: str) -> None:
-    """What is the user's to do.
+def print_next(project: Project, dry_run: bool, not_added: str, fewer: str) -> None:
+    """What is the user's to do, in the order in which it is to be done.
 
     Args:
         project: of the patient.
         dry_run: whether nothing was removed.
         not_added: why the record is not in git's index; blank where it is.
+        fewer: what must be changed before the pipeline can run; blank where nothing must.
     """
     print(
         "Source files, predictions, exports, signed evidence, pictures in notebooks, what git or an MLflow server "
@@ -115,5 +138,8 @@ def print_next(project: Project, dry_run: bool, not_added: str) -> None:
         print(
             "Before `dvc repro`, no `dvc checkout`, `dvc pull` or `dvc gc`: each takes away what no list has any more."
         )
+    if fewer:
+        print(fewer)
+    if not dry_run:
         stages = ", ".join(project.lock.stages)
         print(f"noted in {WITHDRAWN_PINS}; commit it before any experiment, and run `dvc repro`: {stages} run again")

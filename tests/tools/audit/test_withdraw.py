@@ -1,5 +1,6 @@
 """A withdrawal with a real cache and remote: the patient's files are gone everywhere, the others' are not."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -105,6 +106,26 @@ def test_a_withdrawal_leaves_nothing_of_the_patient_and_all_of_the_others(
         assert not list((own / "data/raw").rglob(f"{image}.*"))
 
 
+def test_what_is_said_to_go_is_not_said_to_be_in_the_cache_where_it_is_not(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another withdrawal took the pages already; versions of one file are one line."""
+    patient, _ = some_patient(own, "test")
+    (own / "params.yaml").write_text((own / "params.yaml").read_text().replace("classes: 4", "classes: 3"))
+    run(own, "dvc", "repro", "threshold")
+    run(own, "git", "commit", "-qam", "three classes")
+    found = patient_files(Project(own), patient)
+    assert found.in_cache == found.cached.keys()
+    page = next(md5 for md5, paths in found.cached.items() if "reports/index.html" in paths)
+    object_path(own, page).unlink()
+    capsys.readouterr()
+    assert wrist("audit", "withdraw", patient, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert f"show or name them; {len(found.cached) - 1} of them in this cache\n" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("  data/levels/index.csv (")]
+    assert line.startswith("  data/levels/index.csv (2 versions, md5 ")
+
+
 def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
     said = run(project, "wrist", "audit", "withdraw", "nobody", code=1)
     assert "nobody: expected a pseudonym or a film of data/raw/manifest.csv" in said
@@ -130,7 +151,8 @@ def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pyte
     assert wrist("audit", "trace", film["sha256"], "--everywhere") == 0
     said = capsys.readouterr().out
     assert "experiment coarse" in said.split("in these versions: ")[1]
-    assert len([line for line in said.splitlines() if f"data/levels/images/{film['image_id']}.png (md5" in line]) == 2
+    lines = [line for line in said.splitlines() if f"data/levels/images/{film['image_id']}.png (" in line]
+    assert len({md5 for line in lines for md5 in re.findall("[0-9a-f]{32}", line)}) == 2
     assert "models/adaptive/seed-1-fold-1 (md5" in said
 
 
