@@ -60,19 +60,30 @@ WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/t
 class PatientFiles:
     """What holds, shows or names a patient, over all commits, experiments and runs that were never committed.
 
-    patients: pseudonyms; several where versions of the data call the patient otherwise. numbers: pseudonyms of their
-    numbers. kin: other patients with a film in a group of theirs. made_by: the id of the key of each pseudonym that a
-    table has. images: ids. sources: names of source files, without folder and suffix. hashes: SHA-256 of source files,
-    which others may have, too, and SHA-256 and MD5 of what is cached, by which copies are known. objects: paths by md5
-    of cached pictures of this patient only. pages: of cached tables and pages that show or name the patient among
-    others. keys: of the manifests and tables of numbers among them.
-    in_cache: those of all these that are in this cache.
-    shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay. models: of those that
-    were trained on data with the patient. commits: that hold any of it. unknown: those whose manifest is not in this
-    cache. listed: md5 of all objects of all versions. users: paths, by md5, of what users track with DVC beside the
-    pipeline. unlisted: the other cached files. of_no_version: what remotes have beside the versions that are known
-    here. here: files outside of the cache. behind: what links among them lead to, which stays. outs: paths of the
-    outputs of all versions.
+    Attributes:
+        patients: pseudonyms; several where versions of the data call the patient otherwise.
+        numbers: pseudonyms of their numbers.
+        kin: other patients with a film in a group of theirs.
+        made_by: the id of the key of each pseudonym that a table has.
+        images: ids.
+        sources: names of source files, without folder and suffix.
+        hashes: by which copies are known: SHA-256 of source files, which others may have, too, and SHA-256 and MD5 of
+            what is cached.
+        objects: paths by md5 of cached pictures of this patient only.
+        pages: of cached tables and pages that show or name the patient among others.
+        keys: of the manifests and tables of numbers among them.
+        in_cache: md5 of all these that are in this cache.
+        shared: of the patient's files whose bytes others have, too, such as an empty mask; they stay.
+        models: of those that were trained on data with the patient.
+        commits: that hold any of it.
+        unknown: those whose manifest is not in this cache.
+        listed: md5 of all objects of all versions.
+        users: paths by md5 of what users track with DVC beside the pipeline.
+        unlisted: the other cached files.
+        of_no_version: what remotes have beside the versions that are known here.
+        here: files outside of the cache.
+        behind: what links among them lead to, which stays.
+        outs: paths of the outputs of all versions.
     """
 
     patients: set[str] = field(default_factory=set)
