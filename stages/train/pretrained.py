@@ -70,9 +70,14 @@ def pin_of(file: Path) -> WeightPinRow:
     """The row of data/pins/weights.csv for a file.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or several.
     """
-    rows = {row["file"]: row for row in WEIGHT_PINS.rows(WEIGHT_PINS.read(PINS))}
+    table = WEIGHT_PINS.rows(WEIGHT_PINS.read(PINS))
+    rows = {row["file"]: row for row in table}
+    if len(rows) < len(table):
+        raise UserError(
+            f"{PINS / WEIGHT_PINS.name}: expected each file once, found one that has several rows; keep the right one"
+        )
     if str(file) not in rows:
         raise UserError(
             f"train.network.weights: expected {file} in {PINS / WEIGHT_PINS.name}, found "

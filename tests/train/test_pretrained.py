@@ -139,6 +139,23 @@ def test_a_file_without_pin_is_refused(own: Pyramid) -> None:
             what(own)
 
 
+def test_a_file_with_two_pins_is_refused(own: Pyramid) -> None:
+    """A reader finds one of them, and training would take the other."""
+    table = PINS / WEIGHT_PINS.name
+    table.write_text(table.read_text() + table.read_text().splitlines()[1].replace("a test", "a hub") + "\n")
+    with pytest.raises(UserError, match=r"weights\.csv: expected each file once, found one that has several rows"):
+        origin(own)
+
+
+@pytest.mark.parametrize(
+    "path", ["./own.safetensors", "a//own.safetensors", "a/../own.safetensors", "/own.safetensors"]
+)
+def test_a_path_of_weights_in_another_than_its_shortest_form_is_refused(path: str) -> None:
+    """The pin of the file has that form."""
+    with pytest.raises(ValidationError, match="below it and in its shortest form"):
+        Pyramid(weights=path)
+
+
 def test_other_bytes_than_were_pinned_are_refused(own: Pyramid) -> None:
     pin(OWN, "0" * 64)
     with pytest.raises(UserError, match=r"own\.safetensors: expected the SHA-256 000000000000 .*delete the file"):

@@ -33,6 +33,7 @@ from stages.common.data.rows import AnnotationRow, Role
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, PREPARED, SPLIT, THRESHOLDS, WITHDRAWN
 from stages.ingest.annotations.film_names import without_suffix
 from stages.ingest.dicom.pseudonyms import PSEUDONYM
+from stages.ingest.sources.pins import SHA256
 from stages.ingest.types import image_id
 from stages.ingest.withdrawn import NUMBERS, read_withdrawn, under_another_key
 from tools.audit.findings import Check
@@ -43,7 +44,6 @@ from tools.audit.yaml_files import settings_of
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
 GREY = ("L", "I;16")  # modes of pictures that stages write
 PLAIN = re.compile(rb"IHDR(IDAT)+IEND")  # the names of all that is in them
-SHA256 = "[0-9a-f]{64}"
 COPIED = ["image_id", "patient_id", "group", "source", "modality"]
 
 

@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from stages import section_model
+from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import VARIANTS, Run
-from tools.audit.check_pipeline import RUNS, command_of, stage_of, stage_outs
+from tools.audit.check_pipeline import RUNS, command_of, stage_of, stage_outs, stage_params
 from tools.audit.check_record import PIPELINE, LockedStage, list_differences
 from tools.audit.dvc_lock import LOCK
 from tools.audit.findings import Check
 from tools.audit.trace import Project
-from tools.audit.yaml_files import read_yaml
+from tools.audit.yaml_files import params_here, read_yaml
 
 SECTIONS = ("schema", "stages")  # of dvc.lock
 CODE_PATH = re.compile(r"stages/[a-z0-9_/]+(\.[a-z]+)?")
@@ -49,15 +50,12 @@ def former_run(name: str) -> Run | None:
 
 def allowed(room: str, key: str, value: int) -> bool:
     """Whether a list among the parameters of a stage may have a value."""
-    try:
-        TypeAdapter(section_model(room).model_fields[key].annotation).validate_python([value])
-    except ValidationError:
-        return False
-    return True
+    return fits(f"{room}.{key}", [value])
 
 
 def unlike(project: Project, room: str, run: Run, entry: Any) -> Iterator[str]:
-    """Keys and paths of an entry that the pipeline gives to no such run. Its code and parameters may have been others.
+    """Keys and paths of an entry that the pipeline gives to no such run. Its code and the values of its parameters may
+    have been others.
 
     Args:
         project: whose present runs have the same kind of inputs.
@@ -78,3 +76,21 @@ def unlike(project: Project, room: str, run: Run, entry: Any) -> Iterator[str]:
     for path, count in Counter(dep.path for dep in found.deps).items():
         if count > 1 or (path not in read and not CODE_PATH.fullmatch(path)):
             yield path
+    keys = stage_params(room, run, params_here(project.root))
+    for file, params in found.params.items():
+        known = keys if file == str(PARAMS) else []
+        yield from (key for key, value in params.items() if key not in known or not fits(key, value))
+
+
+def fits(key: str, value: Any) -> bool:
+    """Whether a parameter may have a value.
+
+    Args:
+        key: of params.yaml, such as `train.loop`.
+    """
+    room, _, name = key.partition(".")
+    try:
+        TypeAdapter(section_model(room).model_fields[name].annotation).validate_python(value)
+    except ValidationError:
+        return False
+    return True

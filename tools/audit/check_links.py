@@ -12,6 +12,7 @@ from tools.audit.check_documents import DOCUMENTS
 from tools.audit.dvc_cache import cache_folder, files_below
 from tools.audit.dvc_lock import Lock
 from tools.audit.findings import Check
+from tools.audit.recipes import encoder_file
 from tools.audit.trace import Project
 from tools.audit.yaml_files import inbox_of, lookup, params_here
 
@@ -43,11 +44,12 @@ def links(root: Path, lock: Lock) -> Iterator[tuple[str, str]]:
 
     Args:
         root: of the project.
-        lock: whose inputs and outputs are looked through; documents that the audit wrote are, too.
+        lock: whose inputs and outputs are looked through; what encoders start from and documents of the audit are, too.
     """
     outs = lock.hashes
     caches = {way_of(cache) for cache in (cache_folder(root), root / ".dvc/cache/files/md5")} - {""}
-    for path in sorted({dep for stage in lock.stages.values() for dep in stage.data} - outs.keys()):
+    encoders = {encoder_file(stage) for stage in lock.stages.values()} - {""}
+    for path in sorted({dep for stage in lock.stages.values() for dep in stage.data} - outs.keys() | encoders):
         for name in links_of(root, path):
             if way_of(root / name) == "":
                 yield name, "a link that leads each reader elsewhere; put the file itself there"

@@ -28,15 +28,16 @@ def check_characters(project: Project, check: Check) -> None:
         text = (project.root / name).read_bytes().decode(errors="replace")
         for line, character in hidden_characters(text):
             check.add(f"{name}: line {line}", "mismatch", f"{character}, which readers do not see; remove it")
-    for key, letter in blank_letters(params_here(project.root)):
-        check.add(f"{PARAMS}: {key}", "mismatch", f"{letter}, which readers do not see, or take for a blank; remove it")
+        for key, letter in blank_letters(read_yaml(name, text)):
+            message = f"{letter}, which readers do not see, or take for a blank; remove it"
+            check.add(f"{name}: {key}", "mismatch", message)
 
 
 def blank_letters(content: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Letters in keys and values that look like nothing, or like a blank, each with the key; comments may have any.
 
     Args:
-        content: of params.yaml, or a part of it.
+        content: of params.yaml or dvc.yaml, or a part of it.
         key: dotted, of the part.
     """
     if isinstance(content, dict):

@@ -3,7 +3,10 @@
 The sample's source files are drawn and removed again, so that only a rerun of ingest shows their SHA-256.
 """
 
+import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,27 @@ from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
 from stages.common.data.tables import FILES, MANIFEST, WEIGHT_PINS, WITHDRAWN
+from stages.ingest.file_access import FileAccess
+from stages.ingest.problems import Unreadable
+from stages.ingest.sources.pins import SHA256
 from tools.audit.findings import Check
-from tools.audit.recipes import pinned_encoder
-from tools.audit.tables import read_table, without_path
+from tools.audit.recipes import encoder_file
+from tools.audit.tables import compare_lists, read_table, without_path
 from tools.audit.trace import Project
 from tools.audit.yaml_files import settings_of
 
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a data set that may lie in an archive."""
+
+    files: FileAccess
+    name: str
+
+
+Place = Path | str | Member  # of a file, or its SHA-256
 PIN = re.compile(r"README\.md|\.gitignore|withdrawn\.csv|weights\.csv|.+--v\d+\.(sha256|csv)")  # names in data/pins
-FILES_CSV = str(RAW / FILES.name)
+FILES_CSV, WEIGHTS_CSV = str(RAW / FILES.name), str(PINS / WEIGHT_PINS.name)
 
 
 def check_licences(project: Project, check: Check) -> None:
@@ -64,6 +80,8 @@ def check_sources(project: Project, check: Check) -> None:
         return
     check_counts(check, files, settings)
     for entry in settings.sources:
+        if not are_as_pinned(project, check, entry, settings):
+            continue
         known = known_files(entry, settings, project.root)
         if known is None:
             continue
@@ -82,6 +100,31 @@ def check_sources(project: Project, check: Check) -> None:
                 check.add(f"{FILES_CSV}: {row['image_id']}/sha256", "mismatch", message)
 
 
+def are_as_pinned(project: Project, check: Check, entry: Any, settings: Any) -> bool:
+    """Whether the archives of a `url` source are here and have the size and SHA-256 of their pins; True for others.
+
+    Args:
+        project: has the pins, which are whole.
+        check: gets a finding for each archive that is not.
+        entry: of `ingest.sources`.
+        settings: for the inbox.
+    """
+    from stages.ingest.params import Url
+    from stages.ingest.sources import url
+
+    if not isinstance(entry, Url):
+        return True
+    pins, folder = url.read_pins(entry, project.root / PINS), url.folder_of(entry, project.root / settings.inbox)
+    names = [f"{entry.names[0]}: {file.name}" for file in entry.files]
+    for name, file in zip(names, entry.files, strict=True):
+        path = folder / file.name
+        if not path.is_file():
+            check.add(name, "unchecked", f"the file is not here; `{url.COMMAND}` fetches it")
+        elif (found := sha256(path)) != pins[file.name].sha256:
+            check.add(name, "mismatch", f"{found} is here, {url.pin_file(entry)} has {pins[file.name].sha256}")
+    return check.decided(*names)
+
+
 def check_pins(project: Project, check: Check) -> None:
     """The tables of data/pins as the pipeline writes them: a cell over two lines, or a file twice, misleads readers."""
     from stages.ingest.params import Kaggle, Url
@@ -90,9 +133,10 @@ def check_pins(project: Project, check: Check) -> None:
     for path in sorted((project.root / PINS).iterdir() if (project.root / PINS).is_dir() else ()):
         if not path.is_file() or not PIN.fullmatch(path.name):
             check.add(str(PINS / path.name), "extra", "no stage reads it, or anything in it; remove it")
-    for table in (WITHDRAWN, WEIGHT_PINS):
-        if (project.root / PINS / table.name).is_file():
-            read_table(project, check, PINS, table)
+    if (project.root / PINS / WITHDRAWN.name).is_file():
+        read_table(project, check, PINS, WITHDRAWN)
+    if (project.root / WEIGHTS_CSV).is_file():
+        check_weight_pins(check, read_table(project, check, PINS, WEIGHT_PINS))
     if not check.whole(str(PARAMS)):
         return
     for entry in settings_of(project.root, "ingest").sources:
@@ -100,10 +144,26 @@ def check_pins(project: Project, check: Check) -> None:
             if isinstance(entry, Kaggle):
                 kaggle.read_pins(entry, project.root / PINS)
             elif isinstance(entry, Url):
-                url.read_pins(entry, project.root / PINS)
+                url.require_addresses(entry, url.read_pins(entry, project.root / PINS), project.root / PINS)
         except UserError as error:
             file = kaggle.pin_file(entry) if isinstance(entry, Kaggle) else url.pin_file(entry)
             check.add(str(file), "mismatch", without_path(error, project.root / file))
+
+
+def check_weight_pins(check: Check, pins: pd.DataFrame | None) -> None:
+    """Each file once, in order, with a SHA-256, as `wrist fetch weights` writes them.
+
+    Args:
+        check: gets the findings.
+        pins: the table; None where it was named.
+    """
+    if pins is None:
+        return
+    files = list(pins["file"])
+    compare_lists(check, WEIGHTS_CSV, files, sorted(set(files)), "the pipeline")
+    for row in WEIGHT_PINS.rows(pins):
+        if not re.fullmatch(SHA256, row["sha256"]):
+            check.add(f"{WEIGHTS_CSV}: {row['file']}/sha256", "mismatch", f"{row['sha256']!r:.80} is none")
 
 
 def check_counts(check: Check, files: pd.DataFrame, settings: Any) -> None:
@@ -125,18 +185,29 @@ def check_counts(check: Check, files: pd.DataFrame, settings: Any) -> None:
 
 def check_encoders(project: Project, check: Check) -> None:
     """The pinned files that encoders start from; a training refuses others, and nobody else."""
-    pins = [pinned_encoder(project.root, stage) for stage in project.lock.stages.values()]
-    for file, pinned in sorted({(pin["file"], pin["sha256"]) for pin in pins if pin}):
-        path = project.root / file
-        if not path.is_file():
+    used = {encoder_file(stage) for stage in project.lock.stages.values()} - {""}
+    table = read_table(project, check, PINS, WEIGHT_PINS) if used else None
+    pins = {} if table is None else {row["file"]: row["sha256"] for row in WEIGHT_PINS.rows(table)}
+    for file in sorted(used):
+        path, pinned = project.root / file, pins.get(file)
+        if pinned is None and table is not None:
+            check.add(f"{WEIGHTS_CSV}: {file}", "missing", "an encoder starts from it; `wrist fetch weights` pins it")
+        elif not path.is_file():
             check.add(file, "unchecked", "weights from which an encoder started, and not here; `wrist fetch weights`")
-        elif (found := sha256(path)) != pinned:
-            check.add(file, "mismatch", f"{found} is here, {PINS / WEIGHT_PINS.name} has {pinned}")
+        elif table is not None and (found := sha256(path)) != pinned:
+            check.add(file, "mismatch", f"{found} is here, {WEIGHTS_CSV} has {pinned}")
 
 
-def hash_of(place: Path | str | None) -> str | None:
-    """The SHA-256 of a file, or the pinned one."""
-    return sha256(place) if isinstance(place, Path) else place
+def hash_of(place: Place | None) -> str | None:
+    """The SHA-256 of a file, of a member of an archive, or the pinned one; None for a member that cannot be read."""
+    if isinstance(place, Path):
+        return sha256(place)
+    if not isinstance(place, Member):
+        return place
+    try:
+        return hashlib.sha256(place.files.read(place.name)).hexdigest()
+    except Unreadable:
+        return None
 
 
 def names_of_hospitals(entries: list[Any]) -> set[str]:
@@ -151,23 +222,28 @@ def source_licences(settings: Any) -> dict[str, str]:
     return {name: entry.licence for entry in settings.sources for name in entry.names}
 
 
-def known_files(entry: Any, settings: Any, root: Path) -> dict[str, Path | str] | None:
-    """The files of a source as its tables call them, each with its path or its pinned SHA-256.
+def known_files(entry: Any, settings: Any, root: Path) -> Mapping[str, Place] | None:
+    """The files of a source as its tables call them, each with its place or its pinned SHA-256.
 
-    None for the sample and for `url`: no file of theirs is at hand under the name that the table has.
+    None for the sample: no file of it is at hand under the name that the table has.
 
     Args:
-        entry: of `ingest.sources`.
+        entry: of `ingest.sources`; the archives of `url` are here.
         settings: for the inbox and limits.
         root: of the project.
     """
     from stages.ingest.file_access import Folder, numbered, printable
-    from stages.ingest.params import Hospital, InInbox, Kaggle
+    from stages.ingest.params import Hospital, InInbox, Kaggle, Url
+    from stages.ingest.sources.folder import public_name
     from stages.ingest.sources.kaggle import read_pins
+    from stages.ingest.sources.url import files_of
 
     if isinstance(entry, Kaggle):
         pins = read_pins(entry, root / PINS)
         return {f"{entry.label}/{printable(file)}": digest for file, digest in pins.items()}
+    if isinstance(entry, Url):
+        members = files_of(entry, root / settings.inbox, settings.limits)
+        return {public_name(members, name): Member(members, name) for name in members.names()}
     if not isinstance(entry, InInbox):
         return None
     folder = entry.folder(root / settings.inbox)

@@ -173,7 +173,7 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
             raise error_list("expected files, of which a copy says what each reader sees, found these links", found)
         with busy("verify: copies outputs"):
             inputs_and_outputs = {path for stage in lock.stages.values() for path in (*stage.data, *stage.outs)}
-            encoders = {encoder_file(clone, stage) for stage in lock.stages.values()} - {""}
+            encoders = {encoder_file(stage) for stage in lock.stages.values()} - {""}
             for path in (*sorted(inputs_and_outputs | encoders), *DOCUMENTS):
                 bring(root, clone, path)
         cache = cache_folder(root).parent.parent

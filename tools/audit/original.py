@@ -31,16 +31,17 @@ def original(project: Project, number: int, source: str = "") -> Path:
             f"--source: expected one hospital's export of params.yaml, found {source or f'{len(entries)} of them'}; "
             + (f"name one of {first_few(sorted(entries))}" if entries else "only their files have numbers")
         )
-    files = known_files(entries[chosen[0]], settings, project.root) or {}
+    known = known_files(entries[chosen[0]], settings, project.root) or {}
+    files = {name: place for name, place in known.items() if isinstance(place, Path)}
     if not 1 <= number <= len(files):
         raise UserError(f"{number}: expected the number of a file of the export, found {len(files)} files in it")
     public = list(files)[number - 1]
     rows = project.files if (project.root / RAW / FILES.name).is_file() else []
     recorded = {row["sha256"] for row in rows if (row["source"], row["file"]) == (chosen[0], public)}
-    by_number = Path(files[public])
+    by_number = files[public]
     if not recorded or is_recorded(by_number, recorded):
         return by_number
-    for path in map(Path, files.values()):
+    for path in files.values():
         if is_recorded(path, recorded):
             return path
     raise UserError(

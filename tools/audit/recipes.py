@@ -5,11 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stages.common.core.errors import UserError
-from stages.common.data.layout import ENCODERS, PINS
 from stages.common.data.records import PretrainedRecord, read_model_record
-from stages.common.data.rows import WeightPinRow
-from stages.common.data.tables import WEIGHT_PINS
+from stages.common.model.architecture import read_network
 from stages.recipes import SECTIONS, recipe_name
 from tools.audit.dvc_lock import Lock, Stage
 from tools.audit.yaml_files import lookup
@@ -46,30 +43,20 @@ def put(section: dict[str, Any], key: str, value: Any) -> None:
     section[last] = value
 
 
-def pinned_encoder(root: Path, stage: Stage) -> WeightPinRow | None:
-    """The pin of the file that the encoder of a training starts from; None where it starts from none.
+def encoder_file(stage: Stage) -> str:
+    """The file, from the root, that the encoder of a training starts from; blank where it starts from none.
 
     The file is no dependency of the stage, whose pins have its SHA-256.
-
-    Args:
-        root: of a project or of its clone, with the pins.
-        stage: any.
     """
-    network = stage.params.get("train.network")
-    if not isinstance(network, dict):
-        return None
-    weights, imagenet = str(network.get("weights")), ENCODERS / f"{network.get('encoder')}.safetensors"
-    file = str(imagenet) if weights == "imagenet" else weights
     try:
-        return {row["file"]: row for row in WEIGHT_PINS.rows(WEIGHT_PINS.read(root / PINS))}.get(file)
-    except UserError:  # the stage says so, if it needs them
-        return None
+        settings = read_network(stage.params.get("train.network"))
+    except ValidationError:  # of another stage, or one that a training refuses
+        return ""
+    if not settings.pretrained:
+        return ""
+    from stages.train.pretrained import is_embedded, weight_file  # which loads torch
 
-
-def encoder_file(root: Path, stage: Stage) -> str:
-    """The file of `pinned_encoder`; blank where there is none."""
-    pin = pinned_encoder(root, stage)
-    return pin["file"] if pin else ""
+    return "" if is_embedded(settings) else str(weight_file(settings))
 
 
 def pretrained_of(folder: Path) -> PretrainedRecord | None:

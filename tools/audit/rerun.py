@@ -119,7 +119,7 @@ def bring_inputs(project: Project, clone: Path, stage: Stage, check: Check) -> b
             check.add(f"rerun {stage.name}", "unchecked", f"{path} is not here; {how}")
             return False
         bring(project.root, clone, path)
-    if weights := encoder_file(clone, stage):
+    if weights := encoder_file(stage):
         if not (project.root / weights).is_file():
             check.add(f"rerun {stage.name}", "unchecked", f"{weights} is not here; `wrist fetch weights`")
             return False

@@ -13,6 +13,7 @@ import pandas as pd
 from stages.common.core.errors import UserError
 from stages.common.core.files import json_text
 from stages.common.data.tables import Table, table_text
+from stages.common.model.metrics import COUNTS
 from stages.ingest.annotations.json_file import Repeated, mapping
 from tools.audit.check_record import list_differences
 from tools.audit.findings import Check
@@ -46,10 +47,16 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
                 check.add(f"{path}: line {number}", "mismatch", f"expected {len(header)} cells, found {len(row)}")
         if check.whole(path):
             check.add_first_line(path, text, as_table(text, table), "the pipeline")
-        return table.parse(project.root / path) if check.whole(path) else None
+        if not check.whole(path):
+            return None
+        found = table.parse(project.root / path)
     except (OSError, ValueError, OverflowError, csv.Error, UserError):
         check.add(path, "mismatch", "it cannot be read as the pipeline's table")
         return None
+    for name in set(COUNTS) & set(found):
+        if (found[name] < 0).any():
+            check.add(f"{path}: {name}", "mismatch", "a number of pixels is below 0")
+    return found if check.whole(path) else None
 
 
 def as_table(text: str, table: Table[Any]) -> str:

@@ -41,9 +41,11 @@ class Network(Alternative):
     @model_validator(mode="after")
     def check_weights(self) -> "Network":
         path = PurePosixPath(self.weights)
-        if self.weights not in ("none", "imagenet") and (path.is_absolute() or path.suffix != ".safetensors"):
+        inside = not path.is_absolute() and ".." not in path.parts and str(path) == self.weights
+        if self.weights not in ("none", "imagenet") and not (inside and path.suffix == ".safetensors"):
             raise ValueError(
-                "weights must be none, imagenet or the path of a .safetensors file from the project's root"
+                "weights must be none, imagenet or the path of a .safetensors file from the project's root, below it "
+                "and in its shortest form"
             )
         if self.pretrained and self.in_channels > 1:
             raise ValueError(f"input {self.input} has no weights to start from; set input: image, or weights: none")

@@ -8,6 +8,7 @@ Run, to fetch and pin the Kaggle data sets of `ingest.sources`: wrist fetch kagg
 
 import hashlib
 import logging
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from stages.common.core.files import write_text
 from stages.common.data.layout import PINS
 from stages.ingest.file_access import Archive
 from stages.ingest.params import Kaggle, Limits
-from stages.ingest.sources.pins import compare, need_pins
+from stages.ingest.sources.pins import SHA256, compare, need_pins
 from stages.ingest.sources.retry import Broken, explain, persist, why_cut, why_no_answer
 
 LOGIN = "put a token from kaggle.com/settings into KAGGLE_API_TOKEN or ~/.kaggle/access_token"
@@ -43,7 +44,7 @@ def read_pins(entry: Kaggle, pins: Path = PINS) -> dict[str, str]:
     path = need_pins(pin_file(entry, pins), entry.title, "wrist fetch kaggle")
     text = path.read_text()
     hashes = {name: digest for digest, _, name in (line.partition("  ") for line in text.split("\n")[:-1])}
-    if pin_text(hashes) != text:
+    if pin_text(hashes) != text or not all(re.fullmatch(SHA256, digest) for digest in hashes.values()):
         raise UserError(
             f"{path}: expected the SHA-256 and the name of each file, each once, as `sha256sum` writes them, found "
             "something else; restore the committed file"

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from stages.common.core.errors import UserError, error_list
 
+SHA256 = "[0-9a-f]{64}"
+
 
 def need_pins(file: Path, label: str, command: str) -> Path:
     """The file that pins a data set.

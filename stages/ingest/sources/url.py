@@ -7,6 +7,7 @@ Run, to fetch and pin the files of the `url` entries of `ingest.sources`: wrist 
 
 import csv
 import os
+import re
 import zipfile
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import PINS
 from stages.ingest.file_access import Joined
 from stages.ingest.params import Limits, RemoteFile, Url
-from stages.ingest.sources.pins import compare, need_pins
+from stages.ingest.sources.pins import SHA256, compare, need_pins
 from stages.ingest.sources.retry import Broken, explain, persist, why_cut, why_no_answer
 
 COMMAND = "wrist fetch url"
@@ -41,10 +42,11 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Pin:
-    """What a file must be. bytes: 0 for unknown. sha256: blank for unknown."""
+    """What a file must be. bytes: 0 for unknown. sha256: blank for unknown. address: where it was fetched."""
 
     bytes: int = 0
     sha256: str = ""
+    address: str = ""
 
 
 def pin_file(entry: Url, pins: Path = PINS) -> Path:
@@ -55,24 +57,44 @@ def read_pins(entry: Url, pins: Path = PINS) -> dict[str, Pin]:
     """Size and SHA-256 of every file of a data set, by name.
 
     Raises:
-        UserError: the data set was never fetched and pinned, or the table is not as `write_pins` writes it, or its
-            files have other names now.
+        UserError: the data set was never fetched and pinned, or the table is not as `write_pins` writes it, or the
+            entry names other files now, or states another size or SHA-256.
     """
     path = need_pins(pin_file(entry, pins), entry.title, COMMAND)
     try:
         text = path.read_text()
         head, *rows = list(csv.reader(StringIO(text), strict=True))
-        known = {name: Pin(int(size), digest) for name, size, digest, _ in rows}
-        if head != COLUMNS or pin_text(rows) != text or len(known) < len(rows):
+        known = {name: Pin(int(size), digest, address) for name, size, digest, address in rows}
+        facts = all(pin.bytes > 0 and re.fullmatch(SHA256, pin.sha256) for pin in known.values())
+        if head != COLUMNS or pin_text(rows) != text or len(known) < len(rows) or not facts:
             raise ValueError
     except (csv.Error, ValueError):
         raise UserError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}, and each file once, found something else; restore the "
-            "committed file"
+            f"{path}: expected the columns {', '.join(COLUMNS)}, and each file once with its size and SHA-256, found "
+            "something else; restore the committed file"
         ) from None
     hashes = {name: pin.sha256 for name, pin in known.items()}
-    compare(path, entry.title, hashes, dict.fromkeys((file.name for file in entry.files), ""))
+    compare(path, entry.title, hashes, {file.name: file.sha256 for file in entry.files})
+    for file in entry.files:
+        if file.bytes not in (0, known[file.name].bytes):
+            raise UserError(
+                f"{path}: expected {file.bytes} bytes for {file.name}, as `bytes` of its entry states, found "
+                f"{known[file.name].bytes}; find out why, and remove the pin file to fetch it anew"
+            )
     return known
+
+
+def require_addresses(entry: Url, known: dict[str, Pin], pins: Path = PINS) -> None:
+    """Refuse pins of files that were fetched from elsewhere than the entry says.
+
+    Raises:
+        UserError: an address differs.
+    """
+    if moved := [file.name for file in entry.files if known[file.name].address != file.address]:
+        raise UserError(
+            f"{pin_file(entry, pins)}: expected the address of {', '.join(moved)} in ingest.sources, found another; "
+            f"`{COMMAND}` notes the new one, if the file is the same"
+        )
 
 
 def write_pins(entry: Url, known: dict[str, Pin], pins: Path = PINS) -> None:
@@ -109,6 +131,7 @@ def obtain(entry: Url, inbox: Path, limits: Limits, pins: Path = PINS) -> Joined
         UserError: one is missing or is not what was pinned.
     """
     known, folder = read_pins(entry, pins), folder_of(entry, inbox)
+    require_addresses(entry, known, pins)
     for file in entry.files:
         path = folder / file.name
         if not path.is_file():

@@ -264,6 +264,44 @@ def test_a_damaged_pin_file_is_named(server: FileServer) -> None:
         main(settings(entry(server)))
 
 
+@pytest.mark.parametrize(("size", "sha"), [("0", "{sha}"), ("{size}", ""), ("{size}", "{sha}0"), ("-{size}", "{sha}")])
+def test_pins_that_would_take_any_file_are_refused(size: str, sha: str, server: FileServer) -> None:
+    params = settings(entry(server))
+    fetch_urls(params)
+    pins = Path("data/pins/set--v3.csv")
+    _, was_size, was_sha, address = pins.read_text().split("\n")[1].split(",")
+    row = ",".join((size.format(size=was_size), sha.format(sha=was_sha), address))
+    pins.write_text(f"file,bytes,sha256,address\nFracAtlas.zip,{row}\n")
+    with pytest.raises(UserError, match=r"set--v3\.csv: expected the columns .* with its size and SHA-256"):
+        main(params)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ({"sha256": "c" * 64}, "is not what set--v3.csv pins.*FracAtlas.zip: changed"),
+        ({"bytes": 323_000_000}, "expected 323000000 bytes for FracAtlas.zip, as `bytes` of its entry states, found"),
+        (
+            {"address": "https://example.org/x.zip"},
+            "expected the address of FracAtlas.zip in ingest.sources, found ano",
+        ),
+    ],
+)
+def test_pins_are_held_to_what_the_entry_states(file: dict[str, Any], message: str, server: FileServer) -> None:
+    """Else params.yaml would name one file, and films would come from another one."""
+    fetch_urls(settings(entry(server)))
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        main(settings(entry(server, file=file)))
+
+
+def test_an_address_that_moved_is_noted_by_the_next_fetch(server: FileServer) -> None:
+    fetch_urls(settings(entry(server)))
+    moved = settings(entry(server, file={"address": "https://example.org/x.zip"}))
+    assert fetch_urls(moved) == 1
+    assert "https://example.org/x.zip" in Path("data/pins/set--v3.csv").read_text()
+    assert main(moved)
+
+
 def test_files_that_were_downloaded_by_hand_need_no_connection(server: FileServer) -> None:
     by_hand = settings(entry(server, downloaded="mine"))
     with pytest.raises(UserError, match=r"in/mine/FracAtlas\.zip: expected a file of set version 3, found none; copy"):

@@ -31,6 +31,20 @@ def test_a_link_that_is_another_file_for_a_reader_who_stands_elsewhere_is_named(
         verify_commit(own, "HEAD", [])
 
 
+def test_a_link_of_weights_that_is_another_file_for_each_reader_is_named(own: Path) -> None:
+    """They are no input that DVC knows of."""
+    weights = own / "data/weights/mine.safetensors"
+    weights.parent.mkdir(exist_ok=True)
+    weights.symlink_to("/proc/self/cwd/good.safetensors")
+    found = Project(own)
+    for stage in found.lock.stages.values():
+        if "train.network" in stage.params:
+            network = {"architecture": "Unet", "weights": "data/weights/mine.safetensors"}
+            stage.params["train.network"] = network
+    check_links(found, check := Check())
+    assert [finding.name for finding in check.findings] == ["data/weights/mine.safetensors"]
+
+
 def test_a_file_of_a_hospitals_export_is_not_called_by_its_name(own: Path) -> None:
     change_params(own, {"ingest": {"sources": [{"source": "hospital", "annotations": "none"}]}})
     (own / "data/incoming/DOE_JANE").mkdir()

@@ -11,7 +11,7 @@ from stages.common.core.files import write_json, write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS
 from stages.common.data.tables import WEIGHT_PINS
-from stages.train.pretrained import EMBEDDED_RECORD
+from stages.train.pretrained import EMBEDDED, EMBEDDED_RECORD
 from tests.helpers.paths import ROOT
 from tools.audit.check_sources import check_encoders
 from tools.audit.dvc_lock import Lock, Stage
@@ -86,17 +86,23 @@ def test_a_model_carries_recipe_source_licence_and_hash_of_its_encoder(strong: d
 
 
 @pytest.mark.parametrize(
-    ("weights", "file"),
-    [("imagenet", "data/weights/resnet18.safetensors"), ("mine/own.safetensors", "mine/own.safetensors")],
+    ("network", "file"),
+    [
+        ({"encoder": "resnet18", "weights": "imagenet"}, "data/weights/resnet18.safetensors"),
+        ({"encoder": "resnet18", "weights": "mine/own.safetensors"}, "mine/own.safetensors"),
+        ({"weights": "imagenet"}, "data/weights/tu-resnet10t.safetensors"),
+    ],
 )
-def test_a_training_that_runs_again_gets_the_pinned_weights_of_its_encoder(weights: str, file: str, here: Path) -> None:
-    """They are no dependency, and no commit has them."""
+def test_a_training_that_runs_again_gets_the_pinned_weights_of_its_encoder(
+    network: dict[str, str], file: str, here: Path
+) -> None:
+    """They are no dependency, and no commit has them. An encoder that params leave out is the default one."""
     for folder in ("clone", "project"):
         (here / folder / PINS).mkdir(parents=True)
         row = {"file": file, "sha256": "0" * 64, "source": "a test", "licence": "CC0-1.0"}
         WEIGHT_PINS.write(here / folder / PINS, WEIGHT_PINS.frame([row]))  # type: ignore[list-item]
-    stage = Stage("train@adaptive-1-1", "", {}, {"train.network": {"encoder": "resnet18", "weights": weights}}, {})
-    found = cast("Project", SimpleNamespace(root=here / "project"))
+    stage = Stage("train@adaptive-1-1", "", {}, {"train.network": {"architecture": "Unet"} | network}, {})
+    found = cast("Project", SimpleNamespace(root=here / "project", note=lambda path: None))
     assert not bring_inputs(found, here / "clone", stage, check := Check())
     assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "rerun train@adaptive-1-1")]
     write_text(here / "project" / file, "x")
@@ -109,5 +115,12 @@ def test_a_training_that_runs_again_gets_the_pinned_weights_of_its_encoder(weigh
     WEIGHT_PINS.write(here / "project" / PINS, WEIGHT_PINS.frame([row]))  # type: ignore[list-item]
     check_encoders(found, check := Check())
     assert not check.findings
+    WEIGHT_PINS.write(here / "project" / PINS, WEIGHT_PINS.frame([row | {"file": "other"}]))  # type: ignore[list-item]
+    check_encoders(found, check := Check())
+    assert [(finding.kind, finding.name) for finding in check.findings] == [
+        ("missing", f"data/pins/weights.csv: {file}")
+    ]
     stage.params["train.network"] |= {"weights": "none"}
-    assert not encoder_file(here / "project", stage)
+    assert not encoder_file(stage)
+    stage.params["train.network"] |= {"weights": "imagenet", "encoder": EMBEDDED}
+    assert not encoder_file(stage), "the installation brings them"

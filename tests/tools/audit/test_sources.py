@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zipfile import ZipFile
 
 import pytest
 
@@ -74,6 +75,39 @@ def test_licence_and_hash_are_those_of_params_inbox_and_pins(
     toy_params: dict[str, Any], tmp_path: Path,
 ) -> None:  # fmt: skip
     assert named(project(tmp_path, toy_params, entry, file, **change)) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"sha256": "0" * 64}, ["data/raw/files.csv: b/sha256"]),
+        ({"file": "set/v1/a/c.png"}, ["data/raw/files.csv: b/sha256"]),
+        ({"source": "folder"}, ["data/raw/files.csv: b/source"]),
+    ],
+)
+def test_files_in_an_archive_that_was_fetched_are_known_from_it(
+    change: dict[str, str], expected: list[str], toy_params: dict[str, Any], tmp_path: Path
+) -> None:
+    archive = tmp_path / "data/incoming/set/a.zip"
+    found = project(
+        tmp_path, toy_params, URL | {"downloaded": "set"}, "set/v1/a/b.png", **{"source": "url set v1"} | change
+    )
+    archive.parent.mkdir()
+    with ZipFile(archive, "w") as file:
+        file.writestr("b.png", "b")
+        file.writestr("d.png", "d")
+    pins = tmp_path / "data/pins/set--v1.csv"
+    facts = f"{archive.stat().st_size},{sha256(archive)},https://example.org/a.zip"
+    pins.write_text(f"file,bytes,sha256,address\na.zip,{facts}\n")
+    assert named(found) == expected
+    if change:
+        return
+    archive.write_bytes(archive.read_bytes() + b"x")
+    assert "url set v1: a.zip" in named(found)
+    archive.unlink()
+    check_sources.check_sources(found, check := Check())
+    assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "url set v1: a.zip")]
 
 
 @pytest.mark.parametrize(

@@ -354,6 +354,24 @@ def test_pins_of_another_form_are_named(text: str, own: Path) -> None:
     assert found == ["data/pins/Withdrawn.csv", "data/pins/weights.csv: line 2", *named]
 
 
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        (["a,{0},hub,MIT", "a,{1},user,MIT"], ["a"]),
+        (["b,{0},hub,MIT", "a,{1},user,MIT"], ["order"]),
+        (["a,{0}0,hub,MIT"], ["a/sha256"]),
+        (["a,{0},hub,MIT", "b,{1},user,MIT"], []),
+    ],
+)
+def test_pins_of_weights_that_nobody_wrote_so_are_named(rows: list[str], named: list[str], own: Path) -> None:
+    """A file with two rows shows a reader one source, licence and hash, and training uses the other."""
+    lines = "".join(f"{row.format('0' * 64, '1' * 64)}\n" for row in rows)
+    table = own / "data/pins/weights.csv"
+    table.write_text(table.read_text() + lines)
+    check_pins(Project(own), check := Check())
+    assert [finding.name.removeprefix("data/pins/weights.csv: ") for finding in check.findings] == named
+
+
 def forge(project: Path, path: str, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
     """Change a table and have every record agree with it."""
     table = pd.read_csv(project / path, dtype={"group": str})
@@ -422,6 +440,17 @@ def test_counts_that_do_not_follow_from_the_masks_are_named(own: Path) -> None:
 
     forge(own, SCORES, change)
     assert ("mismatch", f"{SCORES}: {image}") in discrepancies(own)
+
+
+@pytest.mark.parametrize("path", ["models/adaptive/seed-1-fold-1/validation.csv", SCORES])
+def test_counts_below_0_are_named(path: str, own: Path) -> None:
+    """No metric can be computed of them."""
+
+    def change(table: pd.DataFrame) -> None:
+        table.loc[0, "tn"] = -1674
+
+    forge(own, path, change)
+    assert ("mismatch", f"{path}: tn") in discrepancies(own)
 
 
 def test_scored_films_are_the_test_films_each_once(own: Path) -> None:
@@ -681,7 +710,9 @@ def test_a_stage_that_is_asked_for_twice_runs_once(project: Path) -> None:
 MD5 = "a" * 32
 
 
-def entry_of_a_run(name: str, deps: Sequence[str] = (), more: Sequence[str] = ()) -> str:
+def entry_of_a_run(
+    name: str, deps: Sequence[str] = (), more: Sequence[str] = (), params: dict[str, Any] | None = None
+) -> str:
     """An entry of dvc.lock as DVC keeps it of a run of another seed or fold; more: outputs that it should not have."""
     room, _, run_id = name.partition("@")
     variant, seed, fold = run_id.split("-")
@@ -692,6 +723,8 @@ def entry_of_a_run(name: str, deps: Sequence[str] = (), more: Sequence[str] = ()
     for kind, paths in (("deps", deps), ("outs", [*outs, *more])):
         text += f"    {kind}:\n" if paths else ""
         text += "".join(f"    - path: {path}\n      hash: md5\n      md5: {MD5}\n      size: 1\n" for path in paths)
+        if params and kind == "deps":
+            text += f"    params: {json.dumps(params)}\n"
     return text
 
 
@@ -707,6 +740,10 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
     former += entry_of_a_run("train@adaptive-01-1") + entry_of_a_run("train@adaptive-\uff12-1")
     former += entry_of_a_run("train@adaptive-4294967296-1") + entry_of_a_run("evaluate@adaptive-7-0")
     former += entry_of_a_run("train@adaptive-7-1").replace("adaptive 7 1", "adaptive 1 1")
+    former += entry_of_a_run("train@adaptive-6-1", params={"params.yaml": {"train.loop": {"epochs": 2}}})
+    former += entry_of_a_run("train@adaptive-5-1", params={"reports.yaml": {"adaptive/f1": 0.99}})
+    claims = {"train.baseline": {}, "train.loop": {"epochs": 2, "reports/comparison.csv": MD5}, "comparison": 1}
+    former += entry_of_a_run("train@adaptive-4-1", params={"params.yaml": claims})
     lock.write_text(before + forged + former + "datasets:\n- name: films\n  type: url\n  url: https://example.org\n")
     try:
         check = Check()
@@ -717,7 +754,8 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
         lock.write_text(before)
     claimed = ["report2", "train@adaptive-8-1: reports/comparison.csv", "train@adaptive-8-1: reports/comparison.csv2"]
     claimed += [f"train@adaptive-{run_id}" for run_id in ("01-1", "\uff12-1", "4294967296-1", "7-1: cmd")]
-    claimed += ["evaluate@adaptive-7-0"]
+    claimed += ["evaluate@adaptive-7-0", "train@adaptive-5-1: adaptive/f1"]
+    claimed += [f"train@adaptive-4-1: {key}" for key in claims]
     assert sorted(found) == [("extra", f"dvc.lock: {name}") for name in sorted(["datasets", *claimed])]
 
 
@@ -749,6 +787,17 @@ def test_letters_of_params_that_look_like_nothing_are_named(letter: str) -> None
     keys = [key for key, _ in blank_letters(content)]
     assert keys == ["ingest.sources.0.other_classes.0", f"ingest.a{letter}"]
     assert not list(blank_letters({"größe": ["大きさ", "می\u200cخواهم", "two words", 3, None]}))
+
+
+def test_letters_of_dvc_yaml_that_look_like_nothing_are_named(project: Path) -> None:
+    file = project / "dvc.yaml"
+    before = file.read_bytes()
+    file.write_bytes(before + "artifacts:\n  m:\n    path: models\n    desc: all\u3164test\u00a0films\n".encode())
+    try:
+        check_characters(Project(project), check := Check())
+    finally:
+        file.write_bytes(before)
+    assert [finding.name for finding in check.findings] == ["dvc.yaml: artifacts.m.desc"]
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml"])
