@@ -92,6 +92,17 @@ class PictureSource(AnnotatedSource):
     )
 
 
+def inside_inbox(path: str) -> str:
+    """A path from the inbox in its shortest form; blank for the inbox itself.
+
+    Raises:
+        ValueError: it leads out of the inbox, where DVC would not see that a file has changed.
+    """
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path} leads out of the inbox; write a path in it, or set ingest.inbox")
+    return "" if PurePosixPath(path) == PurePosixPath() else str(PurePosixPath(path))
+
+
 class InInbox(AnnotatedSource):
     """Films anywhere below the inbox, or below a folder of it."""
 
@@ -100,10 +111,7 @@ class InInbox(AnnotatedSource):
     @field_validator("below")
     @classmethod
     def check_below(cls, below: str) -> str:
-        path = PurePosixPath(below)
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"{below} leads out of the inbox; write a folder of it, or set ingest.inbox")
-        return "" if path == PurePosixPath() else str(path)
+        return inside_inbox(below)
 
     def folder(self, inbox: Path) -> Path:
         """Where its films lie."""
@@ -161,6 +169,11 @@ class Kaggle(PictureSource):
     def with_preset(cls, entry: Any) -> Any:
         return complete(entry)
 
+    @field_validator("archive")
+    @classmethod
+    def check_archive(cls, archive: str) -> str:
+        return inside_inbox(archive)
+
     @model_validator(mode="after")
     def check_warning(self) -> "Kaggle":
         if self.warning and not self.accept_licence:
@@ -212,6 +225,11 @@ class Url(PictureSource):
     @classmethod
     def with_preset(cls, entry: Any) -> Any:
         return complete(entry)
+
+    @field_validator("downloaded")
+    @classmethod
+    def check_downloaded(cls, downloaded: str) -> str:
+        return inside_inbox(downloaded)
 
     @model_validator(mode="after")
     def check_files(self) -> "Url":

@@ -68,6 +68,12 @@ def describe_os_error(error: OSError) -> str:
         errno.EROFS: "the file system is read-only; run on a writable one",
         errno.ENOENT: "no such file or folder; run from the project's root, or `dvc repro` to make it",
         errno.ENOTDIR: "expected a folder, found a file on the way to it; remove it",
+        errno.EEXIST: "expected a folder, found a file of that name; remove it, or name another",
+        errno.EISDIR: "expected a file, found a folder; remove it, or name another",
+        errno.ENAMETOOLONG: "the name is longer than the file system takes; use a shorter one",
+        errno.ELOOP: "links lead in a circle; remove one of them",
+        errno.EBUSY: "the system uses it, as a mount point; name another, or a folder in it",
+        errno.EMFILE: "too many files are open; raise the limit (`ulimit -n`)",
     }
     if error.errno not in fixes:
         raise error

@@ -25,8 +25,13 @@ def new_folder(target: Path) -> Iterator[Path]:
     It is built beside `target`, so that the last step is a rename on one file system. Two calls for one target, such as
     that of a process whose parent was killed and its successor's, build apart from one another. What killed calls left
     is removed first, and what a killed worker left in it, before it gets its name.
+
+    Raises:
+        UserError: `target` is a mount point, which cannot be replaced.
     """
     target = target.parent.resolve() / target.name  # workers may stand elsewhere
+    if target.is_mount():
+        raise UserError(f"{target}: expected a folder that can be replaced, found a mount point; name a folder in it")
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target) as scratch:
         former = scratch.with_name(f"{scratch.name}-old")
@@ -58,9 +63,9 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     for folder in folders:
         try:
             folder.mkdir()
-        except FileExistsError:
+            handle = os.open(folder, os.O_RDONLY)
+        except (FileExistsError, FileNotFoundError):  # another call has it, or took it for what a killed one left
             continue
-        handle = os.open(folder, os.O_RDONLY)
         try:
             lock(handle, fcntl.LOCK_SH)
             if folder.exists():  # else another call took it for what a killed one left, before it was locked
@@ -185,7 +190,9 @@ def read_png(path: Path) -> np.ndarray:
 
 
 def need(path: Path) -> Path:
-    """`path`, if it is there; else a UserError that says how to get it."""
+    """`path`, if it is a file; else a UserError that says how to get it."""
     if not path.exists():
         raise UserError(f"{path}: expected a file of an earlier stage, found none; run `dvc repro` to make it")
+    if not path.is_file():  # a pipe that nobody writes to is waited for
+        raise UserError(f"{path}: expected a file, found a folder, pipe or device; remove it")
     return path

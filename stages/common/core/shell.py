@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from stages.common.core.errors import UserError, describe_full_memory, describe_os_error
 from stages.common.core.printed import plain_lines
-from stages.common.core.signals import Interrupted
+from stages.common.core.signals import Interrupted, end_working
 
 
 def run_command(name: str, work: Callable[[], int]) -> NoReturn:
@@ -40,6 +40,7 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
         status = f"{name}: {plain_lines(describe_os_error(error))}"
     except (ImportError, MemoryError, RuntimeError) as error:
         status = f"{name}: {describe_full_memory(error)}"
+    end_working()
     codes.append(1 if isinstance(status, str) else status or 0)
     sys.exit(status)
 

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,9 +83,18 @@ def begin_working() -> None:
         signal.signal(signum, interrupt)
 
 
+def end_working() -> None:
+    """From now on nothing is raised in what libraries do at the end, which Python would print and pass over.
+
+    SIGTERM changes nothing: the work is done, and its exit code says how. Ctrl-C ends the process as it is.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def in_finaliser(frame: FrameType | None) -> bool:
-    """Whether a frame belongs to the `__del__` of an object that goes, or is called by one."""
-    while frame is not None and frame.f_code.co_name != "__del__":
+    """Whether a frame belongs to the `__del__` or a `weakref.finalize` of an object that goes, or is called by one."""
+    while frame is not None and not (frame.f_code.co_name == "__del__" or frame.f_code.co_filename == weakref.__file__):
         frame = frame.f_back
     return frame is not None
 

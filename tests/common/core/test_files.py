@@ -82,6 +82,31 @@ def test_too_many_writers_of_one_folder_are_refused(tmp_path: Path) -> None:
             pass
 
 
+def test_a_folder_that_another_call_takes_away_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is locked, it looks like one that a killed call left."""
+    opened = os.open
+
+    def taken(path: Path, flags: int) -> int:
+        if Path(path).name == ".out-partial-1" and Path(path).is_dir():
+            Path(path).rmdir()
+        return opened(path, flags)
+
+    monkeypatch.setattr("stages.common.core.files.os.open", taken)
+    with new_folder(tmp_path / "out") as out:
+        assert out.name == ".out-partial-2"
+
+
+def test_a_mount_point_is_refused_before_the_work() -> None:
+    with pytest.raises(UserError, match="found a mount point; name a folder in it"), new_folder(Path("/proc")):
+        raise AssertionError
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "recipe.json")
+    with pytest.raises(UserError, match=r"recipe\.json: expected a file, found a folder, pipe or device; remove it"):
+        read_json(tmp_path / "recipe.json")
+
+
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_the_umask_is_kept(mask: int, mode: int, tmp_path: Path) -> None:
     before = os.umask(mask)

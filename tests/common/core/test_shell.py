@@ -83,6 +83,17 @@ def test_a_share_that_does_not_answer_is_one_sentence(number: int) -> None:
     assert describe_os_error(OSError(number, "text", "data/raw")).startswith("data/raw: the ")
 
 
+def test_names_that_cannot_be_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    for name, said in {"n" * 300: "longer than", "file/x": "on the way", "circle/x": "in a circle"}.items():
+        with pytest.raises(OSError, match="Errno") as caught:
+            (tmp_path / name).stat()
+        assert said in describe_os_error(caught.value)
+    for number in (errno.EEXIST, errno.EISDIR, errno.EBUSY, errno.EMFILE):
+        assert describe_os_error(OSError(number, "text", "x")).startswith("x: ")
+
+
 def test_an_end_without_teardown_loses_nothing_that_waits_for_the_end(tmp_path: Path) -> None:
     waiting = """
     import atexit, gc, threading

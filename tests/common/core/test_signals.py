@@ -2,12 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
 from stages.common.core.signals import SIGNALS, Interrupted, begin_working, stop_request
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,37 @@ def test_a_signal_while_an_object_goes_is_not_lost() -> None:
     Closing()
     with pytest.raises(Interrupted):
         time.sleep(10)
+
+
+def test_a_signal_while_a_finaliser_runs_is_not_lost() -> None:
+    """Torch registers some with `weakref.finalize`; Python prints what is raised there, too."""
+
+    class Closing:
+        pass
+
+    begin_working()
+    closing = Closing()
+    weakref.finalize(closing, signal.raise_signal, signal.SIGTERM)
+    del closing
+    with pytest.raises(Interrupted):
+        time.sleep(10)
+
+
+def test_sigterm_after_the_work_leaves_its_exit_code() -> None:
+    """What libraries do at the end would print a traceback, and the command ended with 0 all the same."""
+    words = (
+        "import atexit, os, signal, sys\n"
+        "from stages.common.core.shell import run_command\n"
+        "from stages.common.core.signals import begin_loading, begin_working\n"
+        "def work():\n"
+        "    begin_working()\n"
+        "    atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
+        "    return 5\n"
+        "begin_loading('x')\n"
+        "run_command('x', work)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (5, "")
 
 
 def test_a_second_ctrl_c_ends_the_process() -> None:
