@@ -34,7 +34,9 @@ ENV PATH=/opt/venv/bin:$PATH \
     VIRTUAL_ENV=/opt/venv \
     HOME=/tmp \
     DVC_NO_ANALYTICS=1 \
-    MLFLOW_DISABLE_TELEMETRY=true
+    MLFLOW_DISABLE_TELEMETRY=true \
+    GX_ANALYTICS_ENABLED=false \
+    ORT_DISABLE_TELEMETRY=1
 COPY --from=pins /pins/torch.lock /opt/pins/
 RUN pip install --no-cache-dir --no-deps --requirement /opt/pins/torch.lock
 COPY --from=pins /pins/others.lock /opt/pins/

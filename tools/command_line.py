@@ -57,6 +57,13 @@ for name, group in (("sweep", sweep), ("audit", audit), ("fetch", fetch)):
     app.add_typer(group, name=name, rich_help_panel=None)
 
 
+def a_path(value: str | Path) -> Path:
+    """A path that is not blank, as an unset variable of a shell is: the current folder would be written into."""
+    if not str(value):
+        raise typer.BadParameter("expected a path, found a blank one")
+    return Path(value)
+
+
 def plain_name(name: str) -> str:
     """A sweep's name, which becomes part of names of experiments and files."""
     if not name or not all(letter.isalnum() or letter in "-_" for letter in name):
@@ -101,7 +108,9 @@ def predict(
     model: Annotated[
         str, typer.Option(help="adaptive, baseline, a run below models/, or an exported folder.")
     ] = "adaptive",
-    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+    output: Annotated[Path, typer.Option(parser=a_path, metavar="PATH", help="Folder to write to.")] = Path(
+        "predictions"
+    ),
     format_: Annotated[
         str, typer.Option("--format", help=f"Some of {','.join(FORMATS)}; the last three for annotation tools.")
     ] = "png,json,dicom-seg",
@@ -138,7 +147,7 @@ def predict(
 @app.command()
 def export(
     model: Annotated[str, typer.Option(help="adaptive, baseline, or a run below models/.")] = "adaptive",
-    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("exported"),
+    output: Annotated[Path, typer.Option(parser=a_path, metavar="PATH", help="Folder to write to.")] = Path("exported"),
 ) -> None:
     """Write a model as ONNX. `wrist predict --model exported` then needs no torch."""
     pin_instructions(torch=True)
@@ -491,7 +500,9 @@ def compare(
 @audit.command()
 def sign(
     key: Annotated[Path, typer.Option(help="Private Ed25519 key (PEM), kept outside of the project.")],
-    output: Annotated[Path, typer.Option(help="The document to write.")] = Path("evidence.json"),
+    output: Annotated[Path, typer.Option(parser=a_path, metavar="PATH", help="The document to write.")] = Path(
+        "evidence.json"
+    ),
 ) -> None:
     """Write and sign the hashes of all outputs."""
     from tools.audit.actions import sign_project
@@ -514,7 +525,7 @@ def export_audit() -> None:
 
 @audit.command()
 def page(
-    output: Annotated[Path, typer.Option(help="The page to write.")] = AUDIT_PAGE,
+    output: Annotated[Path, typer.Option(parser=a_path, metavar="PATH", help="The page to write.")] = AUDIT_PAGE,
 ) -> None:
     """Write a page that leads from numbers to pixels by clicks."""
     from tools.audit.actions import write_page

@@ -26,7 +26,7 @@ from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import class_names, pair
 from stages.ingest.dicom.pseudonyms import PUBLIC
 from stages.ingest.main import main, plan_sources, write_tables
-from stages.ingest.params import AnnotatedSource, Params
+from stages.ingest.params import AnnotatedSource, Kaggle, Params, RemoteFile, Url
 from stages.ingest.problems import Unreadable
 from stages.ingest.process_film import process_film
 from stages.ingest.sources.film_tables import table_rows
@@ -761,6 +761,11 @@ def test_pictures_beside_an_export_are_read_from_a_folder_of_their_own(
     for outside in ("..", "/tmp", "a/../../b"):
         with pytest.raises(ValidationError, match="leads out of the inbox"):
             folder("voc", below=outside)
+        with pytest.raises(ValidationError, match="leads out of the inbox"):
+            Kaggle(handle="a/b", version=1, annotations="none", licence="CC0", archive=outside)
+        remote = RemoteFile(name="a.zip", address="https://example.org/a.zip")
+        with pytest.raises(ValidationError, match="leads out of the inbox"):
+            Url(name="a", version=1, annotations="none", licence="CC0", files=[remote], downloaded=outside)
     put(inbox, pictures__a_dot_png=png(), pictures__a_dot_xml=FORMATS["voc"][1])
     bring(inbox / "export", "DOE_JANE/IM1", 1)
     put(inbox, export__DOE_JANE__IM2_dot_xml=FORMATS["voc"][1], export__DOE_JANE__preview_dot_png=png(1))

@@ -220,3 +220,12 @@ def test_what_libraries_cannot_read_of_git_and_a_file_where_they_keep_notes_are_
         (tmp_path / "notes/repo").mkdir()
     said = describe_os_error(caught.value)
     assert said == f"{tmp_path}/notes/repo: expected a folder, found a file on the way to it; remove it"
+
+
+@pytest.mark.parametrize("words", [("predict", "x"), ("export",), ("audit", "page"), ("audit", "sign", "--key", "k")])
+def test_a_blank_output_is_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """As of an unset variable of a shell: the project's root would be written into."""
+    with pytest.raises(SystemExit) as end:
+        app([*words, "--output", ""])
+    assert end.value.code == 2
+    assert "expected a path, found a blank one" in capsys.readouterr().err

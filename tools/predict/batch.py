@@ -54,7 +54,7 @@ from tools.predict.outputs import (
     recorded_hashes,
     write_prediction,
 )
-from tools.predict.own_files import require_own_files, require_own_folder
+from tools.predict.own_files import alone_in, require_own_files, require_own_folder
 
 SHOWN = 5  # names of files that are left out
 LONGEST = 255  # bytes of a file's name on Linux
@@ -115,7 +115,8 @@ def predict_films(
         print(f"predict: {count} files {kind} are passed over", file=sys.stderr)
     facts = facts_of(network, git_commit(), {"average": average, "tta": flip, "format": formats})
     print(f"predict: {WARNING}", file=sys.stderr)
-    counts, refused = Counter[str](), {name.as_posix(): LEFT_OUT for _, name in others}
+    counts, done = Counter[str](), set[str]()
+    refused = {name.as_posix(): LEFT_OUT for _, name in others}
     # Each film goes all the way by itself on one core: the result does not depend on the films beside it, no core
     # waits for another, and a folder is done as fast as by batches that are each spread over all cores. A GPU computes
     # the films of several cores at once.
@@ -123,13 +124,18 @@ def predict_films(
         work = partial(predict_film, model=network, output=output, facts=facts, formats=formats)
         for number, result in enumerate(in_order(pool, work, films), start=1):
             counts[result.how] += 1
+            name = films[number - 1][1].as_posix()
             if result.how == "failed":
-                refused[films[number - 1][1].as_posix()] = result.message
+                refused[name] = result.message
+            else:
+                done.add(name)
             stream = errors if result.how == "failed" else sys.stdout
             line = one_line(f"{number}/{len(films)} {result.path}: {result.message}")
             print(line, file=stream, flush=True)
     with errors_on_one_line():
-        write_pages(output, refused, measure, formats)
+        output.mkdir(parents=True, exist_ok=True)
+        with alone_in(output):
+            write_pages(output, refused, measure, formats, done)
     skipped = f", {counts['done before']} done before" if counts["done before"] else ""
     print(f"predict: {len(films) - counts['failed']} of {len(films)} films{skipped} -> {output}, {output / INDEX}")
     return counts["failed"]
@@ -176,10 +182,14 @@ def refuse_files(output: Path, films: list[Named], formats: list[str]) -> None:
     """
     if file := no_folder(output):
         raise UserError(f"--output {output}: expected a folder, found the file {file}; choose another")
-    require_own_files(output, (SUMMARY, INDEX, *tool_files(formats)))
+    if output.is_dir():
+        with alone_in(output):
+            require_own_files(output, (SUMMARY, INDEX, *tool_files(formats)))
     pictured = bool(set(formats) & set(TOOLS))
     for name in (name for _, name in films if not name_problem(name, pictured)):
         picture = picture_path(output, name.as_posix())
+        if links := [folder for folder in (output / name).parents if output in folder.parents and folder.is_symlink()]:
+            raise UserError(f"--output {output}: expected folders in it, found the link {links[-1]}; choose another")
         if file := no_folder(output / name) or (no_folder(picture.parent) if pictured else None):
             raise UserError(f"--output {output}: the outputs of a film would replace the file {file}; choose another")
         predicted = (output / name / PREDICTION).exists()

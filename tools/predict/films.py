@@ -1,6 +1,7 @@
 """Which films a user means, and their pixels, by the code with which the pipeline reads its own."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ PROBABILITY, MASK = "probability.png", "mask.png"
 FILES = (PREDICTION, OVERLAY, SEGMENTATION, FILM, LAYERS, GREY_LEVELS, PROBABILITY, MASK)  # in the folder of a film
 SUMMARY, INDEX, ANNOTATIONS = "summary.csv", "index.html", "predicted_annotations"  # lie above these folders
 WRITTEN = "written.json"  # beside them; SHA-256 of each file that lies there
+PARTIAL = re.compile(r"\..+-partial-[1-9](-old)?")  # the folder of a film that is being written
 Edge = TypeVar("Edge", int, float)
 
 
@@ -89,6 +91,7 @@ def find_films(names: Sequence[str]) -> FoundFilms:
         UserError: a name that matches nothing, a folder that cannot be listed, or two films with one output.
     """
     films: dict[Path, Path] = {}
+    places = set[str]()
     others: dict[Path, Path] = {}
     passed_over: dict[Path, str] = {}
     for name in names:
@@ -108,6 +111,10 @@ def find_films(names: Sequence[str]) -> FoundFilms:
                 )
             for film in inside:
                 output = film.relative_to(source) if source.is_dir() else Path(film.name)
+                if films.get(output) != film and os.path.abspath(film) in places:  # noqa: PTH100 - links stay
+                    passed_over[film] = "named twice"
+                    continue
+                places.add(os.path.abspath(film))  # noqa: PTH100
                 if films.setdefault(output, film).resolve() != film.resolve():
                     raise UserError(
                         f"{film} and {films[output]}: expected films of different names; run them one by one"
@@ -149,9 +156,9 @@ def files_below(folder: Path) -> tuple[list[Path], list[Path], dict[Path, str]]:
 
 
 def predicted_below(output: Path) -> list[str]:
-    """Names of the films that have a prediction below a folder, sorted; what lies hidden is half a prediction."""
+    """Names of the films that have a prediction below a folder, sorted; half predictions of killed calls are none."""
     folders = (path.parent.relative_to(output) for path in output.rglob(PREDICTION))
-    return sorted(name.as_posix() for name in folders if not any(part.startswith(".") for part in name.parts))
+    return sorted(name.as_posix() for name in folders if not any(map(PARTIAL.fullmatch, name.parts)))
 
 
 def refuse_folder(error: OSError) -> None:

@@ -3,7 +3,7 @@
 import csv
 import os
 import sys
-from collections.abc import Container
+from collections.abc import Collection, Container
 from io import StringIO
 from pathlib import Path
 from typing import TypedDict
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from stages.common.analysis.templates import page_templates
 from stages.common.core.busy import busy
-from stages.common.core.errors import first_few
+from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import write_text
 from stages.common.core.printed import one_line
 from tools.predict import TOOLS
@@ -53,7 +53,9 @@ class SummaryRow(TypedDict):
     reason: str
 
 
-def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats: list[str]) -> None:
+def write_pages(
+    output: Path, refused: dict[str, str], measure: Measure, formats: list[str], done: Collection[str] = ()
+) -> None:
     """Write summary.csv, index.html and the files of annotation tools over all predictions below a folder.
 
     Args:
@@ -61,8 +63,16 @@ def write_pages(output: Path, refused: dict[str, str], measure: Measure, formats
         refused: reasons why files have no prediction, by their names; LEFT_OUT for what is no film.
         measure: by which films are ranked for labelling.
         formats: some of FORMATS.
+        done: names of the films that this call predicted.
+    Raises:
+        UserError: a prediction of these films is not there any more, or of `own_files`.
     """
     records = read_predictions(output, refused)
+    if gone := sorted(set(done) - records.keys()):
+        shown = first_few(gone, SHOWN)
+        raise UserError(
+            f"{output}: expected the predictions of {shown}, found none any more; predict these films again"
+        )
     with busy("predict: writes the table, the page and annotations"):
         ranks = label_ranks({name: record[measure] for name, record in records.items()})
         rows = [row_of_refused(name, reason) for name, reason in refused.items()]

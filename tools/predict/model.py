@@ -1,5 +1,6 @@
 """A trained network with all that a film goes through before it, and what it says, on the film's own grid."""
 
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -24,6 +25,8 @@ from stages.threshold.process_film import level_map
 from tools.predict.label_next import disagreement, uncertainty
 from tools.predict.recipe import MODEL, RECIPE, Recipe, read_export, read_recipe
 from tools.predict.together import ROOM, Together
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is loaded, which reports its use else
 
 if TYPE_CHECKING:  # an exported model runs without it
     import torch

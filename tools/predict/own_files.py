@@ -1,12 +1,15 @@
 """What of an output this command wrote itself, and nobody changed since: nothing else is replaced."""
 
+import fcntl
+import os
 import shutil
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
-from stages.common.core.files import check_replaceable, read_json, scratch_folder, write_bytes, write_json
+from stages.common.core.files import check_replaceable, lock, read_json, scratch_folder, write_bytes, write_json
 from stages.common.core.hashing import sha256
 from tools.predict.films import WRITTEN
 
@@ -48,8 +51,24 @@ def require_own_files(output: Path, names: Iterable[str]) -> None:
 
 
 @contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other calls from the files above the folders of films, which all of them write; waits until it can.
+
+    Args:
+        folder: the output, which is there.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with busy("predict: waits for another call"):
+            lock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def own_files(output: Path) -> Iterator[Path]:
-    """A folder whose files go to the same places below `output` when the block ends well.
+    """A folder whose files go to the same places below `output` when the block ends well. The caller is `alone_in` it.
 
     Their hashes are noted first, beside those of what they replace, so that a call that is killed leaves no file that
     the next one takes for somebody else's.

@@ -260,9 +260,13 @@ def test_an_exported_model_predicts_the_same_without_torch(
     names = [str(film) for film in films(project)]
     wrist("predict", *names, "--output", str(tmp_path / "torch"))
     command = [sys.executable, "-c", WITHOUT_TORCH, *names, "--model", str(tmp_path / "onnx"), "--output", "bare"]
-    place = environment() | {"PYTHONPATH": str(ROOT)}
+    home = tmp_path / "home"
+    home.mkdir()
+    place = environment() | {"PYTHONPATH": str(ROOT), "HOME": str(home)}
+    place.pop("ORT_DISABLE_TELEMETRY", None)
     done = subprocess.run(command, cwd=tmp_path, env=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert not [path for path in home.rglob("*") if "onnxruntime" in path.name], "which reports its use from there"
     for film in map(Path, names):
         a, b = (tmp_path / side / film.name / "probability.png" for side in ("torch", "bare"))
         assert np.abs(read_png(a).astype(int) - read_png(b)).max() <= 1

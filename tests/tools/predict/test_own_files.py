@@ -3,14 +3,18 @@
 import json
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from stages.common.core.errors import UserError
 from tests.helpers.stub_model import stub_model
-from tools.predict import FORMATS, TOOLS, batch, own_files
+from tools.predict import FORMATS, TOOLS, batch, index, own_files
 from tools.predict.annotations import tool_files
 from tools.predict.outputs import own_hash
 
@@ -246,3 +250,65 @@ def test_a_call_that_is_killed_between_record_and_files_bars_no_other(
         predict(predicted)
     assert predict(predicted) == 0
     assert b"c.png" in (predicted / "out/index.html").read_bytes()
+
+
+def test_a_film_with_a_hidden_name_stands_in_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.b.png-partial-1").mkdir()  # which a killed call left
+    Image.new("L", (100, 80)).save(tmp_path / ".a.png")
+    assert batch.predict_films([str(tmp_path / ".a.png")], "stub", tmp_path / "out", ["json"]) == 0
+    assert "1 of 1 films" in capsys.readouterr().out
+    assert (tmp_path / "out/summary.csv").read_text().split("\n")[1].startswith(".a.png,")
+
+
+def test_a_link_on_the_way_to_a_films_folder_is_refused(predicted: Path) -> None:
+    """Tables and pages look into no link: they would lack the film."""
+    (predicted / "in/ward").mkdir()
+    (predicted / "in/a.png").rename(predicted / "in/ward/a.png")
+    (predicted / "elsewhere").mkdir()
+    (predicted / "out/ward").symlink_to("../elsewhere")
+    with pytest.raises(UserError, match=r"expected folders in it, found the link .*out/ward; choose another"):
+        predict(predicted)
+    assert not list((predicted / "elsewhere").iterdir())
+
+
+def test_a_film_that_is_named_twice_is_predicted_once(predicted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (predicted / "in/ward").mkdir()
+    (predicted / "in/a.png").rename(predicted / "in/ward/a.png")
+    shutil.rmtree(predicted / "out")
+    assert batch.predict_films([str(predicted / "in/**")], "stub", predicted / "out", ["json"]) == 0
+    said = capsys.readouterr()
+    assert "2 of 2 films" in said.out
+    assert "1 files named twice are passed over" in said.err
+    assert sorted(path.parent.name for path in (predicted / "out").rglob("prediction.json")) == ["a.png", "b.png"]
+
+
+def test_two_calls_on_one_output_keep_the_films_of_both(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one would write a table that lacks what the other predicted meanwhile."""
+    read, begun = index.read_predictions, Event()
+
+    def slowly(*arguments: Any) -> Any:
+        records = read(*arguments)
+        begun.set()
+        time.sleep(1)
+        return records
+
+    (predicted / "late").mkdir()
+    Image.new("L", (100, 80)).save(predicted / "late/c.png")
+    monkeypatch.setattr(index, "read_predictions", slowly)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(predict, predicted)
+        begun.wait()
+        second = pool.submit(batch.predict_films, [str(predicted / "late")], "stub", predicted / "out", list(FORMATS))
+        assert (first.result(), second.result()) == (0, 0)
+    table = (predicted / "out/summary.csv").read_text()
+    assert all(f"{name}.png," in table for name in "abc")
+    assert predict(predicted) == 0, "nothing looks as if somebody had changed it"
+
+
+def test_a_prediction_that_goes_before_the_table_is_written_is_named(
+    predicted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "predicted_below", lambda output: ["a.png"])
+    with pytest.raises(UserError, match=r"expected the predictions of b\.png, found none any more"):
+        predict(predicted)
