@@ -36,7 +36,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     DVC_NO_ANALYTICS=1 \
     MLFLOW_DISABLE_TELEMETRY=true \
     GX_ANALYTICS_ENABLED=false \
-    ORT_DISABLE_TELEMETRY=1
+    ORT_DISABLE_TELEMETRY=1 \
+    HF_HUB_DISABLE_TELEMETRY=1
 COPY --from=pins /pins/torch.lock /opt/pins/
 RUN pip install --no-cache-dir --no-deps --requirement /opt/pins/torch.lock
 COPY --from=pins /pins/others.lock /opt/pins/

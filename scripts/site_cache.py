@@ -5,6 +5,7 @@ Run: python scripts/site_cache.py     (make setup)
 `dvc config` writes ASCII only, and cannot name a folder such as /home/jürgen.
 """
 
+import os
 from pathlib import Path
 
 from configobj import ConfigObj
@@ -18,6 +19,8 @@ def main(root: Path = Path()) -> None:
     """
     folder = (root / ".dvc/site-cache").resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid == os.getuid():  # where it is gone, DVC makes it for everybody
+        folder.chmod(0o700)
     config = ConfigObj(str(root / ".dvc/config.local"), encoding="utf-8")
     config.setdefault("core", {})["site_cache_dir"] = str(folder)
     config.write()

@@ -1,5 +1,7 @@
 """pyproject.toml names every package that the code imports, and only packages that something uses."""
 
+import os
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -85,3 +87,26 @@ def test_the_minimum_versions_hold_for_the_pinned_ones() -> None:
     for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(DEV_PINS[canonicalize_name(requirement.name)]), text
+
+
+REPORTING = {
+    "MLFLOW_DISABLE_TELEMETRY": "stages.common.model.tracking",
+    "GX_ANALYTICS_ENABLED": "stages.common.core.validation",
+    "ORT_DISABLE_TELEMETRY": "tools.predict.model",
+    "HF_HUB_DISABLE_TELEMETRY": "tools.fetch.weights",
+}
+
+
+@pytest.mark.slow
+def test_no_library_reports_its_use() -> None:
+    """Each is told before it is loaded, also where nobody runs `make`."""
+    place = {name: value for name, value in os.environ.items() if name not in REPORTING}
+    words = "import importlib, os, sys; importlib.import_module(sys.argv[1]); print(os.environ.get(sys.argv[2]))"
+    for name, module in REPORTING.items():
+        said = subprocess.run(
+            [sys.executable, "-c", words, module, name], cwd=ROOT, env=place, capture_output=True, text=True, check=True
+        )
+        assert said.stdout.strip() in ("1", "true", "false"), name
+    for file in ("Makefile", "Dockerfile", "docs/reference/environment-variables.md"):
+        text = (ROOT / file).read_text()
+        assert [name for name in (*REPORTING, "DVC_NO_ANALYTICS") if name not in text] == [], file

@@ -18,6 +18,8 @@ def test_dvc_reads_the_folder_and_other_settings_stay(name: str, tmp_path: Path)
     (root / ".dvc/config.local").write_text("[cache]\n    type = hardlink,copy\n")
     for _ in range(2):
         main(root)
+        (root / ".dvc/site-cache").chmod(0o777)  # as DVC makes it where it is gone
+    main(root)
     config = Config(str(root / ".dvc"))
     assert config["core"]["site_cache_dir"] == str(root / ".dvc/site-cache")
     assert config["cache"]["type"] == ["hardlink", "copy"]

@@ -6,11 +6,13 @@ safetensors, by the names that tensors have in this pipeline.
 
 import hashlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else the hub learns of this machine's libraries
 import segmentation_models_pytorch as smp
 import timm
 import torch
