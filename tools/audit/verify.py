@@ -16,6 +16,7 @@ from tools.audit.check_files import check_beside, check_files, check_ignored, ch
 from tools.audit.check_former import check_former
 from tools.audit.check_links import check_links
 from tools.audit.check_params import check_characters, check_params
+from tools.audit.check_pins import check_encoders, check_pins
 from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_predictions import check_counts
 from tools.audit.check_record import PIPELINE, check_record
@@ -28,7 +29,7 @@ from tools.audit.check_scores import (
     check_report,
     check_scores,
 )
-from tools.audit.check_sources import check_encoders, check_keys, check_licences, check_pins, check_sources
+from tools.audit.check_sources import check_keys, check_licences, check_sources
 from tools.audit.dvc_lock import Stage
 from tools.audit.findings import Check
 from tools.audit.trace import Project

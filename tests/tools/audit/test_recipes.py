@@ -13,7 +13,7 @@ from stages.common.data.layout import PARAMS, PINS
 from stages.common.data.tables import WEIGHT_PINS
 from stages.train.pretrained import EMBEDDED, EMBEDDED_RECORD
 from tests.helpers.paths import ROOT
-from tools.audit.check_sources import check_encoders
+from tools.audit.check_pins import check_encoders
 from tools.audit.dvc_lock import Lock, Stage
 from tools.audit.findings import Check
 from tools.audit.recipes import encoder_file, recipe_of

@@ -33,9 +33,10 @@ from tools.audit.check_account import check_account
 from tools.audit.check_data import check_films, check_raw, check_withdrawn
 from tools.audit.check_former import check_former
 from tools.audit.check_params import blank_letters, check_characters
+from tools.audit.check_pins import check_pins
 from tools.audit.check_record import check_lock_paths, check_record, command_words
 from tools.audit.check_rules import broken, check_rules
-from tools.audit.check_sources import check_keys, check_pins
+from tools.audit.check_sources import check_keys
 from tools.audit.clean_clone import verify_commit
 from tools.audit.compare import compare
 from tools.audit.dvc_cache import folder_md5, hash_folder, listing
