@@ -1,5 +1,6 @@
 """Byte code and git's objects, forged where nobody looks."""
 
+import hashlib
 import marshal
 import os
 import py_compile
@@ -47,6 +48,29 @@ EVIL = """#!/bin/sh
 touch "$(dirname "$0")/ran"
 """
 MODES = py_compile.PycInvalidationMode
+
+
+def test_a_graph_of_commits_that_is_not_that_of_the_objects_is_named(tmp_path: Path) -> None:
+    """`git log` and `git diff` believe it; this audit does not read it."""
+    run(tmp_path, "git", "init", "-q")
+    for text in ("honest", "forged"):
+        (tmp_path / "params.yaml").write_text(text)
+        run(tmp_path, "git", "add", "params.yaml")
+        run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", text)
+    run(tmp_path, "git", "commit-graph", "write", "--reachable")
+    project = cast("Project", SimpleNamespace(root=tmp_path))
+    check_objects(project, check := Check())
+    assert not check.findings
+    first, second = (
+        bytes.fromhex(run(tmp_path, "git", "rev-parse", f"{name}^{{tree}}").strip()) for name in ("HEAD~1", "HEAD")
+    )
+    graph = tmp_path / ".git/objects/info/commit-graph"
+    content = graph.read_bytes()[:-20].replace(first, second)
+    graph.chmod(0o644)
+    graph.write_bytes(content + hashlib.sha1(content, usedforsecurity=False).digest())
+    assert not run(tmp_path, "git", "diff", "HEAD~1", "HEAD"), "the attack works"
+    check_objects(project, check := Check())
+    assert [(finding.name, finding.kind) for finding in check.findings] == [("git", "mismatch")]
 
 
 @pytest.mark.parametrize("mode", MODES)
