@@ -27,7 +27,7 @@ from tools.audit.dvc_lock import LOCK
 from tools.audit.findings import Check
 from tools.audit.folders import PARTIAL
 from tools.audit.imports import closure_of
-from tools.audit.repository import NoRepository, git
+from tools.audit.repository import NoRepository, commit_at, git
 from tools.audit.trace import Project
 from tools.audit.yaml_files import lookup
 
@@ -63,6 +63,7 @@ CACHED = re.compile(r"\w+\.\w+-\w+(\.opt-\w+)?\.pyc(\.\d+)?")
 METADATA = (".dist-info", "egg-info")  # `EGG-INFO` counts in a folder that is called x.egg
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 PROJECT = "pyproject.toml"
+DIGITS = re.compile("[0-9a-f]{7,40}")  # of a hash, as programs print them
 IGNORED = ".gitignore"
 LINK = "120000"  # git's mode
 NEVER_DATA = {".git", ".dvc"}  # in which DVC looks for no data, wherever they are
@@ -117,7 +118,24 @@ def replaced(root: Path) -> list[str]:
     """What makes git show other objects, or other parents of commits, than it has."""
     refs = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
     grafts = root / git(root, "rev-parse", "--git-common-dir").strip() / "info/grafts"
-    return refs + (["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else [])
+    refs += ["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else []
+    return refs + called_as_others(root)
+
+
+def called_as_others(root: Path) -> list[str]:
+    """Branches, tags and files in .git that have the first digits of another object as their name: git takes them."""
+    places = ("refs/heads/", "refs/tags/", "refs/remotes/")
+    names = set(git(root, "for-each-ref", "--format=%(refname)", *places).split())
+    for folder in {git(root, "rev-parse", word).strip() for word in ("--git-dir", "--git-common-dir")}:
+        names |= {path.name for path in (root / folder).iterdir() if path.is_file()}
+    found = []
+    for name in sorted(names):
+        digits = re.sub("^(" + "|".join(places) + ")", "", name)
+        if DIGITS.fullmatch(digits):
+            objects = git(root, "rev-parse", f"--disambiguate={digits}").split()
+            if objects and commit_at(root, name) not in objects:
+                found.append(name)
+    return found
 
 
 def imported_uncommitted(root: Path, tracked: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from stages import section_model
 from stages.common.data.layout import PARAMS
@@ -89,8 +89,9 @@ def fits(key: str, value: Any) -> bool:
         key: of params.yaml, such as `train.loop`.
     """
     room, _, name = key.partition(".")
+    model = section_model(room)
     try:
-        TypeAdapter(section_model(room).model_fields[name].annotation).validate_python(value)
-    except ValidationError:
-        return False
+        model.model_validate(model().model_dump() | {name: value})
+    except ValidationError as error:  # of this value alone: others were others then
+        return not any(problem["loc"][:1] == (name,) for problem in error.errors())
     return True

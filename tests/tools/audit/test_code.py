@@ -826,3 +826,19 @@ def test_what_makes_git_show_other_objects_is_named(tmp_path: Path) -> None:
     (tmp_path / ".git/info/grafts").write_text(run(tmp_path, "git", "rev-parse", "HEAD"))
     blob = run(tmp_path, "git", "--no-replace-objects", "rev-parse", "HEAD:a").strip()
     assert named(project) == [f"git: refs/replace/{blob}", "git: info/grafts"]
+
+
+@pytest.mark.parametrize("place", ["refs/heads/", "refs/tags/", ""])
+def test_a_branch_that_is_called_as_another_commit_is_named(place: str, tmp_path: Path) -> None:
+    """verify and trace print twelve digits, and `git show` of them would show another commit."""
+    project = committed(tmp_path, a="good")
+    (tmp_path / "a").write_text("better")
+    commit(tmp_path)
+    first, last = (run(tmp_path, "git", "rev-parse", name).strip() for name in ("HEAD~1", "HEAD"))
+    run(tmp_path, "git", "tag", "2026", first)  # too short to be an address that anybody prints
+    run(tmp_path, "git", "tag", last, last)
+    assert named(project) == []
+    forged = tmp_path / ".git" / place / last[:12]
+    forged.write_text(f"{first}\n")
+    run(tmp_path, "git", "-c", "core.warnAmbiguousRefs=false", "rev-parse", last[:12])
+    assert named(project) == [f"git: {place}{last[:12]}"]

@@ -741,7 +741,10 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
     former += entry_of_a_run("train@adaptive-01-1") + entry_of_a_run("train@adaptive-\uff12-1")
     former += entry_of_a_run("train@adaptive-4294967296-1") + entry_of_a_run("evaluate@adaptive-7-0")
     former += entry_of_a_run("train@adaptive-7-1").replace("adaptive 7 1", "adaptive 1 1")
-    former += entry_of_a_run("train@adaptive-6-1", params={"params.yaml": {"train.loop": {"epochs": 2}}})
+    by_name = {"train.loop": {"epochs": 2}, "train.network": "Unet", "train.adaptive": "relobralo"}
+    former += entry_of_a_run("train@adaptive-6-1", ["data/dataset"], params={"params.yaml": by_name})
+    wrong = {"evaluate.boundary_px": -5.0, "evaluate.mirror": "yes", "evaluate.threshold": "0.3"}
+    former += entry_of_a_run("evaluate@adaptive-6-1", ["data/dataset"], params={"params.yaml": wrong})
     former += entry_of_a_run("train@adaptive-5-1", params={"reports.yaml": {"adaptive/f1": 0.99}})
     claims = {"train.baseline": {}, "train.loop": {"epochs": 2, "reports/comparison.csv": MD5}, "comparison": 1}
     former += entry_of_a_run("train@adaptive-4-1", params={"params.yaml": claims})
@@ -757,6 +760,7 @@ def test_what_stands_in_dvc_lock_beside_the_stages_is_named(project: Path) -> No
     claimed += [f"train@adaptive-{run_id}" for run_id in ("01-1", "\uff12-1", "4294967296-1", "7-1: cmd")]
     claimed += ["evaluate@adaptive-7-0", "train@adaptive-5-1: adaptive/f1"]
     claimed += [f"train@adaptive-4-1: {key}" for key in claims]
+    claimed += [f"evaluate@adaptive-6-1: {key}" for key in wrong]
     assert sorted(found) == [("extra", f"dvc.lock: {name}") for name in sorted(["datasets", *claimed])]
 
 
