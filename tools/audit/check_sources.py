@@ -75,14 +75,14 @@ def check_sources(project: Project, check: Check) -> None:
     if not check.decided(settings.inbox) or not check.whole(str(PINS)):
         return
     check_counts(check, files, settings)
-    for entry in settings.sources:
-        if not are_as_pinned(project, check, entry, settings):
-            continue
-        known = known_files(entry, settings, project.root)
+    pinned = [entry for entry in settings.sources if are_as_pinned(project, check, entry, settings)]
+    shown = [(entry, known_files(entry, settings, project.root)) for entry in pinned]
+    named = {name for entry, known in shown if known is not None for name in entry.names}
+    others = files[~files["source"].isin(named)]  # the sources of all others show whose they are
+    for entry, known in shown:
         if known is None:
             continue
-        is_own = files["source"].isin(entry.names)
-        own, others = files[is_own], files[~is_own]
+        own = files[files["source"].isin(entry.names)]
         of_rows = set(own["file"])
         unused = {hash_of(place): name for name, place in known.items() if name not in of_rows} if len(others) else {}
         for row in FILES.rows(others[others["sha256"].isin(unused)]):

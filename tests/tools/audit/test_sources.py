@@ -110,6 +110,18 @@ def test_files_in_an_archive_that_was_fetched_are_known_from_it(
     assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "url set v1: a.zip")]
 
 
+def test_two_sources_may_have_a_file_of_the_same_bytes(toy_params: dict[str, Any], tmp_path: Path) -> None:
+    """As empty labels are; the export does not use its own."""
+    both = [FOLDER | {"below": "films"}, HOSPITAL | {"below": "export"}]
+    found = project(tmp_path, toy_params, FOLDER, "b.png")
+    write_yaml(tmp_path / "params.yaml", merge(toy_params, {"ingest": {"sources": both}}))
+    for folder in ("films", "export"):
+        (tmp_path / "data/incoming" / folder).mkdir()
+        (tmp_path / "data/incoming" / folder / "b.png").write_text("b")
+    check_sources.check_sources(found, check := Check())
+    assert not check.findings
+
+
 @pytest.mark.parametrize(
     ("entry", "key", "made_with", "said"),
     [
