@@ -81,8 +81,11 @@ def are_as_pinned(project: Project, check: Check, entry: Any, settings: Any) -> 
         path = folder / file.name
         if not path.is_file():
             check.add(name, "unchecked", f"the file is not here; `{url.COMMAND}` fetches it")
-        elif (found := sha256(path)) != pins[file.name].sha256:
-            check.add(name, "mismatch", f"{found} is here, {url.pin_file(entry)} has {pins[file.name].sha256}")
+            continue
+        here, pinned = (path.stat().st_size, sha256(path)), (pins[file.name].bytes, pins[file.name].sha256)
+        for found, stated in zip(here, pinned, strict=True):
+            if found != stated:
+                check.add(name, "mismatch", f"{found} is here, {url.pin_file(entry)} has {stated}")
     return check.decided(*names)
 
 

@@ -9,10 +9,20 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, error_list
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
-from tools.audit.dvc_cache import all_objects, cache_folder, is_own, joined_md5, listing, stored
+from stages.ingest.withdrawn import NUMBERS
+from tools.audit.dvc_cache import (
+    all_objects,
+    cache_folder,
+    file_md5,
+    folder_md5,
+    is_own,
+    joined_md5,
+    listing,
+    stored,
+)
 from tools.audit.dvc_lock import Lock, Stage, history, read_stage
 from tools.audit.trace import Project
 from tools.audit.users_data import users_outputs
@@ -105,6 +115,34 @@ def remembered_runs(root: Path) -> Iterator[Version]:
             continue
         raw = (stage.deps | stage.outs).get(str(RAW), "")
         yield Version("", stage.outs, raw, dict.fromkeys(stage.outs, raw))
+
+
+def require_sound_lists(root: Path, versions: list[Version]) -> None:
+    """Refuse lists of folders, and tables of patients, whose copy in the cache is not what its name says.
+
+    By them is known whose films are whose: a changed one would hide a film of a patient.
+
+    Args:
+        root: of the project.
+        versions: of all outputs.
+    Raises:
+        UserError: names each damaged object.
+    """
+    damaged = set[Path]()
+    for md5 in {md5 for version in versions for md5 in version.outs.values() if md5.endswith(".dir")}:
+        files = listing(root, md5)
+        if files is None:  # none, or one that was cut off: what it named is searched for by other versions
+            continue
+        tables = {name: files[name] for name in (MANIFEST.name, NUMBERS.name) if name in files}
+        places = {stored(root, content): content for content in tables.values()}
+        damaged |= {path for path, content in places.items() if path.is_file() and file_md5(path) != content}
+        damaged |= {stored(root, md5)} if folder_md5(files) != md5 else set()
+    if damaged:
+        raise error_list(
+            "expected objects of DVC's cache that have the MD5 of their names, found others; remove them, and "
+            "`dvc fetch` or `dvc repro`",
+            sorted(map(str, damaged)),
+        )
 
 
 def cached_rows(root: Path, folder: str, table: str = MANIFEST.name) -> list[dict[str, str]] | None:

@@ -42,9 +42,10 @@ def read_pins(entry: Kaggle, pins: Path = PINS) -> dict[str, str]:
         UserError: the data set was never fetched and pinned, or the file is not as `write_pins` writes it.
     """
     path = need_pins(pin_file(entry, pins), entry.title, "wrist fetch kaggle")
-    text = path.read_text()
+    text = path.read_bytes().decode(errors="replace")  # with the line ends that stand there
     hashes = {name: digest for digest, _, name in (line.partition("  ") for line in text.split("\n")[:-1])}
-    if pin_text(hashes) != text or not all(re.fullmatch(SHA256, digest) for digest in hashes.values()):
+    sound = "\r" not in text and all(re.fullmatch(SHA256, digest) for digest in hashes.values())
+    if pin_text(hashes) != text or not sound:
         raise UserError(
             f"{path}: expected the SHA-256 and the name of each file, each once, as `sha256sum` writes them, found "
             "something else; restore the committed file"

@@ -62,10 +62,11 @@ def read_pins(entry: Url, pins: Path = PINS) -> dict[str, Pin]:
     """
     path = need_pins(pin_file(entry, pins), entry.title, COMMAND)
     try:
-        text = path.read_text()
-        head, *rows = list(csv.reader(StringIO(text), strict=True))
+        text = path.read_bytes().decode()  # with the line ends that stand there
+        head, *rows = list(csv.reader(StringIO(text, newline=""), strict=True))
         known = {name: Pin(int(size), digest, address) for name, size, digest, address in rows}
-        facts = all(pin.bytes > 0 and re.fullmatch(SHA256, pin.sha256) for pin in known.values())
+        facts = all(size == str(int(size)) for _, size, _, _ in rows)
+        facts &= all(pin.bytes > 0 and re.fullmatch(SHA256, pin.sha256) for pin in known.values())
         if head != COLUMNS or pin_text(rows) != text or len(known) < len(rows) or not facts:
             raise ValueError
     except (csv.Error, ValueError):

@@ -264,7 +264,17 @@ def test_a_damaged_pin_file_is_named(server: FileServer) -> None:
         main(settings(entry(server)))
 
 
-@pytest.mark.parametrize(("size", "sha"), [("0", "{sha}"), ("{size}", ""), ("{size}", "{sha}0"), ("-{size}", "{sha}")])
+@pytest.mark.parametrize(
+    ("size", "sha"),
+    [
+        ("0", "{sha}"),
+        ("{size}", ""),
+        ("{size}", "{sha}0"),
+        ("-{size}", "{sha}"),
+        (" {size}", "{sha}"),
+        ("0{size}", "{sha}"),
+    ],
+)
 def test_pins_that_would_take_any_file_are_refused(size: str, sha: str, server: FileServer) -> None:
     params = settings(entry(server))
     fetch_urls(params)

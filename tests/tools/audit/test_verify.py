@@ -338,7 +338,16 @@ def test_rules_are_broken_by_the_rows_that_great_expectations_names(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "text", ["a  x.png\nb  x.png\n", "a  x.png", "b  y.png\na  x.png\n", "a  x\u2028b  y\n\n", "a x.png\n", ""]
+    "text",
+    [
+        f"{'0' * 64}  x.png\r\n",
+        "a  x.png\nb  x.png\n",
+        "a  x.png",
+        "b  y.png\na  x.png\n",
+        "a  x\u2028b  y\n\n",
+        "a x.png\n",
+        "",
+    ],
 )
 def test_pins_of_another_form_are_named(text: str, own: Path) -> None:
     """A name that stands there twice shows one hash to a reader and the other one to programs."""
@@ -346,7 +355,7 @@ def test_pins_of_another_form_are_named(text: str, own: Path) -> None:
     params = read_yaml(own / "params.yaml")
     params["ingest"]["sources"].append({"source": "kaggle", "handle": "jasonroggy/grazpedwri-dx", "version": 2})
     write_yaml(own / "params.yaml", params)
-    (pins / "jasonroggy--grazpedwri-dx--v2.sha256").write_text(text)
+    (pins / "jasonroggy--grazpedwri-dx--v2.sha256").write_bytes(text.encode())
     (pins / "Withdrawn.csv").write_text("")
     (pins / "weights.csv").write_text((pins / "weights.csv").read_text() + '"x",y,z,w\n')
     check_pins(Project(own), check := Check())

@@ -13,7 +13,7 @@ from stages.common.data.tables import MANIFEST
 from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
 from tests.helpers.processes import run
-from tools.audit.dvc_cache import object_path
+from tools.audit.dvc_cache import listing, object_path
 from tools.audit.patient_files import patient_files
 from tools.audit.trace import Project
 
@@ -124,6 +124,27 @@ def test_what_is_said_to_go_is_not_said_to_be_in_the_cache_where_it_is_not(
     assert f"show or name them; {len(found.cached) - 1} of them in this cache\n" in said
     (line,) = [line for line in said.splitlines() if line.startswith("  data/levels/index.csv (")]
     assert line.startswith("  data/levels/index.csv (2 versions, md5 ")
+
+
+@pytest.mark.parametrize("what", ["manifest", "list"])
+def test_a_cache_that_says_another_thing_than_was_recorded_stops_it(what: str, own: Path) -> None:
+    """A film that a failing disk, or somebody, gave to another patient there would stay."""
+    patient, images = some_patient(own, "test")
+    raw = Project(own).lock.hashes["data/raw"]
+    files = listing(own, raw)
+    assert files
+    path = object_path(own, files["manifest.csv"] if what == "manifest" else raw)
+    forged = path.read_bytes().replace(images[0].encode(), b"x" * len(images[0]))
+    path.unlink()  # it is read-only
+    path.write_bytes(forged)
+    listing.cache_clear()
+    for words in (("withdraw", patient), ("trace", patient, "--everywhere")):
+        with pytest.raises(
+            UserError, match=r"(?s)expected objects of DVC's cache that have the MD5 of their names.*md5"
+        ):
+            wrist("audit", *words)
+    assert not (own / WITHDRAWN_PINS).exists()
+    assert (own / f"data/raw/images/{images[0]}.png").exists()
 
 
 def test_a_patient_that_nobody_knows_is_one_sentence(project: Path) -> None:
