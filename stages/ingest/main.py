@@ -36,7 +36,7 @@ from stages.ingest.quality.kin import kin_of
 from stages.ingest.quality.labels import label_sentences
 from stages.ingest.quality.page import quality_report
 from stages.ingest.sources import kaggle, url
-from stages.ingest.sources.folder import picture_films
+from stages.ingest.sources.folder import picture_films, public_name
 from stages.ingest.sources.hospital import hospital_films
 from stages.ingest.sources.sample import write_sample
 from stages.ingest.types import FilmResult, SourceFilm, SourcePlan
@@ -194,7 +194,11 @@ def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
         for name in archive.names()
     }
     kaggle.check_pins(entry, hashes)
-    return picture_films(archive, entry.names[0], entry, pins)
+    plan = picture_films(archive, entry.names[0], entry, pins)
+    names = {public_name(archive, name): name for name in archive.names()}
+    shared = {names[item.name]: item.sha256 for film in plan.films for item in film.shared}
+    kaggle.check_pins(entry, hashes | shared)  # names of classes look like labels of one film
+    return plan
 
 
 def refuse_long_names(plan: SourcePlan) -> None:

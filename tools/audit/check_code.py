@@ -63,6 +63,7 @@ CACHED = re.compile(r"\w+\.\w+-\w+(\.opt-\w+)?\.pyc(\.\d+)?")
 METADATA = (".dist-info", "egg-info")  # `EGG-INFO` counts in a folder that is called x.egg
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 PROJECT = "pyproject.toml"
+GONE = re.compile(r"error: (refs/remotes/\S+/HEAD): invalid sha1 pointer 0+$")  # a remote renamed its branch
 DIGITS = re.compile("[0-9a-f]{7,40}")  # of a hash, as programs print them
 IGNORED = ".gitignore"
 LINK = "120000"  # git's mode
@@ -365,7 +366,13 @@ def check_objects(project: Project, check: Check) -> None:
     except NoRepository:
         return  # named by check_code
     except UserError as error:
-        check.add("git", "mismatch", f"its objects are damaged: {str(error).splitlines()[-1]}")
+        said = str(error).splitlines()
+        gone = [match[1] for line in said if (match := GONE.search(line))]
+        if len(gone) == len(said):
+            fix = "`git remote set-head NAME --auto` for that remote, and verify again"
+            check.add("git", "unchecked", f"its objects, since {gone[0]} leads to a branch that is gone; {fix}")
+        else:
+            check.add("git", "mismatch", f"its objects are damaged: {said[-1]}")
 
 
 def check_bytecode(project: Project, check: Check) -> None:

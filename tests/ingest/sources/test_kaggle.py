@@ -238,6 +238,25 @@ def test_a_changed_file_that_many_films_share_is_named(server: Server, here: Pat
         main(settings(entry()))
 
 
+def test_a_changed_list_of_classes_that_is_called_as_a_label_is_named(server: Server) -> None:
+    """`classes.txt` has the suffix of labels: each of them would mean something else."""
+
+    def packed(classes: bytes) -> None:
+        with zipfile.ZipFile(BytesIO(data_set())) as whole, zipfile.ZipFile("in/set.zip", "w") as archive:
+            for name in whole.namelist():
+                if not name.endswith("data.yaml"):
+                    archive.writestr(name, whole.read(name))
+            archive.writestr("set/classes.txt", classes)
+
+    with_archive = settings(entry(archive="set.zip"))
+    packed(b"a\nb\nc\nfracture\nd\ne\nf\ng\ntext\n")
+    fetch_kaggle(with_archive)
+    assert main(with_archive)
+    packed(b"a\nb\nc\ntext\nd\ne\nf\ng\nfracture\n")
+    with pytest.raises(UserError, match=r"set/classes\.txt: changed"):
+        main(with_archive)
+
+
 def test_an_archive_in_the_inbox_needs_no_connection(server: Server) -> None:
     with_archive = settings(entry(archive="set.zip"))
     with pytest.raises(UserError, match=r"owner/set: expected its archive at in/set\.zip, found none"):

@@ -50,6 +50,15 @@ touch "$(dirname "$0")/ran"
 MODES = py_compile.PycInvalidationMode
 
 
+def test_a_remote_that_renamed_its_branch_leaves_no_damage(tmp_path: Path) -> None:
+    """git keeps the name of the branch that the remote had, and fsck calls that an error."""
+    project = committed(tmp_path, a="good")
+    run(tmp_path, "git", "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/gone")
+    check_objects(project, check := Check())
+    assert [(finding.name, finding.kind) for finding in check.findings] == [("git", "unchecked")]
+    assert "refs/remotes/origin/HEAD leads to a branch that is gone; `git remote set-head" in check.findings[0].message
+
+
 def test_a_graph_of_commits_that_is_not_that_of_the_objects_is_named(tmp_path: Path) -> None:
     """`git log` and `git diff` believe it; this audit does not read it."""
     run(tmp_path, "git", "init", "-q")
