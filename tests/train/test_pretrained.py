@@ -17,11 +17,11 @@ from stages.common.core.errors import UserError
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PINS
 from stages.common.data.tables import WEIGHT_PINS
-from stages.common.model.architecture import Pyramid
+from stages.common.model.architecture import EMBEDDED, Pyramid
 from stages.common.model.network import build, load_model, predict_logits, to_input
 from stages.recipes import of_recipe
 from stages.train.params import Params
-from stages.train.pretrained import EMBEDDED, embedded_tensors, load_pretrained, origin, scaling
+from stages.train.pretrained import embedded_tensors, load_pretrained, origin, scaling
 from tests.helpers.training import VALIDATION, change, run, store
 
 LITE0 = Pyramid(encoder=EMBEDDED, weights="imagenet", channels=[16, 8, 8])

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.common.core.files import finished_name
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import INBOX, PINS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import cache_folders, file_md5, stored
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
-from tools.audit.patient_files import PatientFiles, below, finished_name, is_film, is_written
+from tools.audit.patient_files import PatientFiles, below, is_film, is_written
 from tools.audit.words import Words
 from tools.audit.yaml_files import inbox_of, params_here
 from tools.predict import films as predicted

@@ -5,13 +5,13 @@ it, in pages that show it, in every version that DVC's cache and remotes ever ke
 runs left behind. Rows live in tables, pages and logs. Weights were fitted to it.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from stages.common.core.errors import UserError, first_few
+from stages.common.core.files import finished_name
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import (
     AUDIT_PAGE,
@@ -51,7 +51,6 @@ PAGES = tuple(
 KEY = str(RAW / MANIFEST.name)  # says whose films are whose
 KEYS = (KEY, str(RAW / NUMBERS.name))  # and this, which patients are one; they go last, so that it can be resumed
 PLOTS = "dvc_plots"  # where `dvc plots show` puts its page, with copies of the pictures that dvc.yaml calls plots
-PARTIAL = re.compile(r"\.(.+)-partial-[^/]*")  # what a killed program left half-written; a part of a path
 # By this project and DVC; a project that was moved or copied has DVC's notes on its former folder, too.
 WRITTEN = ("data", "models", "reports", "mlruns", PLOTS, ".checkpoints", ".dvc/tmp", ".dvc/site-cache")
 
@@ -314,11 +313,6 @@ def is_film(name: str, images: set[str]) -> bool:
     """Whether a path is that of a picture of one of the films; `model.json` is none of the film `model`."""
     path = PurePosixPath(finished_name(name))
     return path.stem in images and path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES, LAYERS_SUFFIX)
-
-
-def finished_name(name: str) -> str:
-    """A path with the names that half-written files and folders would have got, had their writer not been killed."""
-    return "/".join(PARTIAL.sub(r"\1", part) for part in name.split("/"))
 
 
 def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) -> None:

@@ -52,11 +52,7 @@ def encoder_file(stage: Stage) -> str:
         settings = read_network(stage.params.get("train.network"))
     except ValidationError:  # of another stage, or one that a training refuses
         return ""
-    if not settings.pretrained:
-        return ""
-    from stages.train.pretrained import is_embedded, weight_file  # which loads torch
-
-    return "" if is_embedded(settings) else str(weight_file(settings))
+    return settings.weight_file
 
 
 def pretrained_of(folder: Path) -> PretrainedRecord | None:

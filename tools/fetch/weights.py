@@ -31,16 +31,7 @@ from stages.common.data.tables import WEIGHT_PINS
 from stages.common.model.architecture import Network
 from stages.common.model.network import RGB, as_safetensors, build
 from stages.common.model.tracking import root
-from stages.train.pretrained import (
-    EMBEDDED_RECORD,
-    PARTS,
-    fill,
-    is_embedded,
-    is_weight,
-    read_tensors,
-    scaling,
-    weight_file,
-)
+from stages.train.pretrained import EMBEDDED_RECORD, PARTS, fill, is_weight, read_tensors, scaling
 
 TIMM = "tu-"  # before the names of timm's encoders
 
@@ -58,16 +49,16 @@ def fetch_weights(settings: Network, licence: str = "") -> str:
     """
     if not settings.pretrained:
         raise UserError("train.network.weights: expected imagenet or a file, found none; set it in params.yaml first")
-    if is_embedded(settings):
+    if not settings.weight_file:
         return f"nothing to fetch: {settings.encoder} has the weights of {EMBEDDED_RECORD['source']}"
-    file, from_hub = weight_file(settings), settings.weights == "imagenet"
+    file, from_hub = settings.weight_file, settings.weights == "imagenet"
     if not from_hub and not (root() / file).is_file():
         raise UserError(f"train.network.weights: expected the file {file}, found none; put it there")
     source, stated = publisher(settings) if from_hub else ("a file of the user", "")
     content = download(settings) if from_hub else (root() / file).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     row: WeightPinRow = {
-        "file": str(file),
+        "file": file,
         "sha256": digest,
         "source": source,
         "licence": licence or stated or "unknown",
@@ -76,7 +67,7 @@ def fetch_weights(settings: Network, licence: str = "") -> str:
     if from_hub:
         write_bytes(root() / file, content)
     else:
-        fill(build(settings), read_tensors(root() / file), str(file))
+        fill(build(settings), read_tensors(root() / file), file)
     WEIGHT_PINS.write(PINS, WEIGHT_PINS.frame(sorted(rows, key=lambda one: one["file"])))
     return f"{file}: SHA-256 {digest[:12]}, licence {row['licence']}; commit {PINS / WEIGHT_PINS.name}"
 

@@ -1,7 +1,6 @@
 """Which films a user means, and their pixels, by the code with which the pipeline reads its own."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from stages.common.core.errors import UserError
+from stages.common.core.files import finished_name
 from stages.common.data.layout import LAYERS_SUFFIX
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES
 from stages.ingest.dicom.basics import flip, is_dicom
@@ -29,7 +29,6 @@ PROBABILITY, MASK = "probability.png", "mask.png"
 FILES = (PREDICTION, OVERLAY, SEGMENTATION, FILM, LAYERS, GREY_LEVELS, PROBABILITY, MASK)  # in the folder of a film
 SUMMARY, INDEX, ANNOTATIONS = "summary.csv", "index.html", "predicted_annotations"  # lie above these folders
 WRITTEN = "written.json"  # beside them; SHA-256 of each file that lies there
-PARTIAL = re.compile(r"\..+-partial-[1-9](-old)?")  # the folder of a film that is being written
 Edge = TypeVar("Edge", int, float)
 
 
@@ -157,8 +156,8 @@ def files_below(folder: Path) -> tuple[list[Path], list[Path], dict[Path, str]]:
 
 def predicted_below(output: Path) -> list[str]:
     """Names of the films that have a prediction below a folder, sorted; half predictions of killed calls are none."""
-    folders = (path.parent.relative_to(output) for path in output.rglob(PREDICTION))
-    return sorted(name.as_posix() for name in folders if not any(map(PARTIAL.fullmatch, name.parts)))
+    folders = {path.parent.relative_to(output).as_posix() for path in output.rglob(PREDICTION)}
+    return sorted(name for name in folders if finished_name(name) == name)
 
 
 def refuse_folder(error: OSError) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from PIL import Image
 from stages.common.core.errors import UserError
 
 WRITERS = 4  # processes that may write one folder at a time, the last of which wins
+HALF_WRITTEN = re.compile(r"\.(.+)-partial-[^/]*")  # the name of a file or folder until it is finished
 
 
 @contextmanager
@@ -98,6 +100,11 @@ def lock(handle: int, kind: int) -> bool:
     except OSError:
         pass
     return True
+
+
+def finished_name(path: str) -> str:
+    """A path with the names that half-written files and folders would have got, had their writer not been killed."""
+    return "/".join(HALF_WRITTEN.sub(r"\1", part) for part in path.split("/"))
 
 
 def check_replaceable(target: Path, own: Container[str]) -> None:

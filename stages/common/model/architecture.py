@@ -6,9 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from stages.common.core.params import Alternative, ByName, param
-from stages.common.data.layout import CHANNELS, Input
+from stages.common.data.layout import CHANNELS, ENCODERS, Input
 
 CLASS = "class of segmentation-models-pytorch"
+EMBEDDED = "tu-tf_efficientnet_lite0"  # the encoder whose ImageNet weights an installed package brings
 ENCODER = "any encoder of segmentation-models-pytorch, or of timm behind tu-"
 
 
@@ -37,6 +38,13 @@ class Network(Alternative):
     def pretrained(self) -> bool:
         """Whether the encoder starts from weights that saw photographs, and so from films in three channels."""
         return self.weights != "none"
+
+    @property
+    def weight_file(self) -> str:
+        """The file, from the project's root, that the encoder starts from; blank where an installed package has it."""
+        if not self.pretrained or (self.weights == "imagenet" and self.encoder == EMBEDDED):
+            return ""
+        return str(ENCODERS / f"{self.encoder}.safetensors") if self.weights == "imagenet" else self.weights
 
     @model_validator(mode="after")
     def check_weights(self) -> "Network":

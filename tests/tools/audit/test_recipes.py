@@ -11,7 +11,8 @@ from stages.common.core.files import write_json, write_text
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS
 from stages.common.data.tables import WEIGHT_PINS
-from stages.train.pretrained import EMBEDDED, EMBEDDED_RECORD
+from stages.common.model.architecture import EMBEDDED
+from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.paths import ROOT
 from tools.audit.check_pins import check_encoders
 from tools.audit.dvc_lock import Lock, Stage

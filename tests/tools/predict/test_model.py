@@ -19,14 +19,14 @@ from stages.common.data.geometry import Affine
 from stages.common.data.layout import RAW, Input
 from stages.common.data.records import ImageCalibration
 from stages.common.data.tables import MANIFEST, PER_IMAGE
-from stages.common.model.architecture import Pyramid
+from stages.common.model.architecture import EMBEDDED, Pyramid
 from stages.common.model.calibration import film_probability, to_probabilities
 from stages.common.model.network import build, save_weights
 from stages.evaluate.main import main as evaluate
 from stages.evaluate.params import Params as Evaluate
 from stages.preprocess.params import Clahe
 from stages.preprocess.params import Params as Preprocess
-from stages.train.pretrained import EMBEDDED, load_pretrained
+from stages.train.pretrained import load_pretrained
 from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.paths import ROOT
 from tools.audit.dvc_lock import Stage
