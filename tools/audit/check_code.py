@@ -21,13 +21,14 @@ from pathspec import GitIgnoreSpec
 
 from stages.common.core.errors import UserError
 from stages.common.data.layout import PINS
+from tools.audit.check_history import check_shown
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import DamagedObject, commit_files, read_objects
 from tools.audit.dvc_lock import LOCK
 from tools.audit.findings import Check
 from tools.audit.folders import PARTIAL
 from tools.audit.imports import closure_of
-from tools.audit.repository import NoRepository, commit_at, git
+from tools.audit.repository import git
 from tools.audit.trace import Project
 from tools.audit.yaml_files import lookup
 
@@ -63,8 +64,6 @@ CACHED = re.compile(r"\w+\.\w+-\w+(\.opt-\w+)?\.pyc(\.\d+)?")
 METADATA = (".dist-info", "egg-info")  # `EGG-INFO` counts in a folder that is called x.egg
 COMMANDS = {"console_scripts", "gui_scripts"}  # that no library loads by itself
 PROJECT = "pyproject.toml"
-GONE = re.compile(r"error: (refs/remotes/\S+/HEAD): invalid sha1 pointer 0+$")  # a remote renamed its branch
-DIGITS = re.compile("[0-9a-f]{7,40}")  # of a hash, as programs print them
 IGNORED = ".gitignore"
 LINK = "120000"  # git's mode
 NEVER_DATA = {".git", ".dvc"}  # in which DVC looks for no data, wherever they are
@@ -85,10 +84,7 @@ def check_code(project: Project, check: Check) -> None:
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
     if repository_of(top) != repository_of(root):
         check.add("git", "mismatch", f"core.worktree says that the repository's files lie in {top}; unset it")
-    for name in replaced(root):
-        check.add(
-            f"git: {name}", "extra", "plain git shows another object in its place, and this audit does not; remove it"
-        )
+    check_shown(project, check)
     for path in untracked_code(root, tracked):
         check.add(path, "extra", "code, a pin or a rule of DVC's that no commit has; remove or commit it")
     for path in imported_uncommitted(root, tracked):
@@ -113,30 +109,6 @@ def check_code(project: Project, check: Check) -> None:
             continue  # named by another check
         elif here[1] != blob or (here[0] != mode and (has_modes or here[0] == LINK)):
             check.add(path, "mismatch", "it is not as the last commit has it; commit it, or `git checkout` it")
-
-
-def replaced(root: Path) -> list[str]:
-    """What makes git show other objects, or other parents of commits, than it has."""
-    refs = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
-    grafts = root / git(root, "rev-parse", "--git-common-dir").strip() / "info/grafts"
-    refs += ["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else []
-    return refs + called_as_others(root)
-
-
-def called_as_others(root: Path) -> list[str]:
-    """Branches, tags and files in .git that have the first digits of another object as their name: git takes them."""
-    places = ("refs/heads/", "refs/tags/", "refs/remotes/")
-    names = set(git(root, "for-each-ref", "--format=%(refname)", *places).split())
-    for folder in {git(root, "rev-parse", word).strip() for word in ("--git-dir", "--git-common-dir")}:
-        names |= {path.name for path in (root / folder).iterdir() if path.is_file()}
-    found = []
-    for name in sorted(names):
-        digits = re.sub("^(" + "|".join(places) + ")", "", name)
-        if DIGITS.fullmatch(digits):
-            objects = git(root, "rev-parse", f"--disambiguate={digits}").split()
-            if objects and commit_at(root, name) not in objects:
-                found.append(name)
-    return found
 
 
 def imported_uncommitted(root: Path, tracked: Iterable[str]) -> list[str]:
@@ -355,24 +327,6 @@ def linked_folders(root: Path, tracked: Iterable[str]) -> list[str]:
     """Folders of the last commit in whose place there are links: what lies behind them nobody has committed."""
     folders = {folder for path in tracked for folder in PurePosixPath(path).parents}
     return sorted(str(folder) for folder in folders if folder.parts and (root / folder).is_symlink())
-
-
-def check_objects(project: Project, check: Check) -> None:
-    """git's own objects by their hashes, without which a commit's name says nothing, and what git keeps of them to be
-    fast: by a false graph of commits, which this audit does not read, git shows others another history.
-    """
-    try:
-        git(project.root, "-c", "core.commitGraph=true", "fsck", "--no-dangling", "--no-progress")
-    except NoRepository:
-        return  # named by check_code
-    except UserError as error:
-        said = str(error).splitlines()
-        gone = [match[1] for line in said if (match := GONE.search(line))]
-        if len(gone) == len(said):
-            fix = "`git remote set-head NAME --auto` for that remote, and verify again"
-            check.add("git", "unchecked", f"its objects, since {gone[0]} leads to a branch that is gone; {fix}")
-        else:
-            check.add("git", "mismatch", f"its objects are damaged: {said[-1]}")
 
 
 def check_bytecode(project: Project, check: Check) -> None:

@@ -67,15 +67,19 @@ def check_keys(project: Project, check: Check) -> None:
 
 
 def check_sources(project: Project, check: Check) -> None:
-    """The SHA-256 of each source file that the inbox holds or data/pins names."""
+    """The SHA-256 of each source file that the inbox holds or data/pins names; without the inbox, those of the pins."""
+    from stages.ingest.params import Kaggle
+
     files = read_table(project, check, RAW, FILES)
     if files is None or not check.whole(str(PARAMS)):
         return
     settings = settings_of(project.root, "ingest")
-    if not check.decided(settings.inbox) or not check.whole(str(PINS)):
-        return
     check_counts(check, files, settings)
-    pinned = [entry for entry in settings.sources if are_as_pinned(project, check, entry, settings)]
+    if not check.whole(settings.inbox, str(PINS)):
+        return
+    has_inbox = check.decided(settings.inbox)
+    at_hand = [entry for entry in settings.sources if has_inbox or isinstance(entry, Kaggle)]
+    pinned = [entry for entry in at_hand if are_as_pinned(project, check, entry, settings)]
     shown = [(entry, known_files(entry, settings, project.root)) for entry in pinned]
     named = {name for entry, known in shown if known is not None for name in entry.names}
     others = files[~files["source"].isin(named)]  # the sources of all others show whose they are
@@ -88,11 +92,12 @@ def check_sources(project: Project, check: Check) -> None:
         for row in FILES.rows(others[others["sha256"].isin(unused)]):
             message = f"{row['source']} stands there; {unused[row['sha256']]} of {entry.names[0]} has the same SHA-256"
             check.add(f"{FILES_CSV}: {row['image_id']}/source", "mismatch", message)
-        here = {name: hash_of(known.get(name)) for name in own["file"].unique()}
+        right = {name: hash_of(known.get(name)) for name in own["file"].unique()}
+        place = "pinned" if isinstance(entry, Kaggle) else "here"
         for row in FILES.rows(own):
-            found = here[row["file"]]
+            found = right[row["file"]]
             if row["sha256"] != found:
-                message = f"{row['sha256']} stands there, {found or 'no such file'} is here"
+                message = f"{row['sha256']} stands there, {found or 'no such file'} is {place}"
                 check.add(f"{FILES_CSV}: {row['image_id']}/sha256", "mismatch", message)
 
 

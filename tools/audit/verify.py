@@ -8,12 +8,13 @@ import random
 
 from stages.common.core.errors import UserError
 from tools.audit.check_account import check_account
-from tools.audit.check_code import check_bytecode, check_code, check_lock_committed, check_objects
+from tools.audit.check_code import check_bytecode, check_code, check_lock_committed
 from tools.audit.check_copies import check_near_copies
 from tools.audit.check_data import check_dataset, check_films, check_raw
 from tools.audit.check_documents import check_exports, check_page
 from tools.audit.check_files import check_beside, check_files, check_ignored, check_leftovers
 from tools.audit.check_former import check_former
+from tools.audit.check_history import check_objects
 from tools.audit.check_links import check_links
 from tools.audit.check_params import check_characters, check_params
 from tools.audit.check_pins import check_encoders, check_pins

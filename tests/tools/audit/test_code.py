@@ -23,7 +23,6 @@ from tests.helpers.processes import run
 from tools.audit.check_code import (
     check_bytecode,
     check_code,
-    check_objects,
     false_versions,
     foreign_code,
     is_forged,
@@ -31,6 +30,7 @@ from tools.audit.check_code import (
     plugins,
     shadows,
 )
+from tools.audit.check_history import check_objects
 from tools.audit.clean_clone import bring, clean_clone, environment
 from tools.audit.commit_files import DamagedObject, commit_files, committed_texts, entries
 from tools.audit.dvc_lock import history
@@ -851,3 +851,36 @@ def test_a_branch_that_is_called_as_another_commit_is_named(place: str, tmp_path
     forged.write_text(f"{first}\n")
     run(tmp_path, "git", "-c", "core.warnAmbiguousRefs=false", "rev-parse", last[:12])
     assert named(project) == [f"git: {place}{last[:12]}"]
+
+
+def test_a_tag_of_which_git_keeps_another_commit_is_named(tmp_path: Path) -> None:
+    """`git describe` believes what stands below a tag in the file of packed names."""
+    project = committed(tmp_path, a="good")
+    run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "tag", "-am", "x", "v1")
+    run(tmp_path, "git", "tag", "light")
+    (tmp_path / "a").write_text("better")
+    commit(tmp_path)
+    run(tmp_path, "git", "pack-refs", "--all")
+    assert named(project) == []
+    first, last = (run(tmp_path, "git", "rev-parse", name).strip() for name in ("HEAD~1", "HEAD"))
+    packed = tmp_path / ".git/packed-refs"
+    honest = packed.read_text()
+    packed.write_text(honest.replace(f"^{first}", f"^{last}"))
+    assert run(tmp_path, "git", "describe").strip() == "v1", "the attack works"
+    assert named(project) == ["git: refs/tags/v1"]
+    packed.write_text(honest.replace(f"^{first}\n", ""))
+    assert named(project) == ["git: refs/tags/v1"]
+    run(tmp_path, "git", "update-ref", "refs/tags/v1", first)  # the packed line no longer counts
+    assert named(project) == []
+
+
+def test_a_cut_that_hides_commits_that_are_here_is_named(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    project = committed(tmp_path / "whole", a="good")
+    (project.root / "a").write_text("better")
+    last = commit(project.root)
+    run(tmp_path, "git", "clone", "-q", "--depth=1", f"file://{project.root}", "cut")
+    assert named(cast("Project", SimpleNamespace(root=tmp_path / "cut"))) == [], "a clone without the first commit"
+    (project.root / ".git/shallow").write_text(f"{last}\n")
+    assert run(project.root, "git", "log", "--format=%H").split() == [last], "the attack works"
+    assert named(project) == ["git: shallow"]

@@ -1,6 +1,7 @@
 """Licence and SHA-256 of source files, changed in each table that has them, so that the tables agree."""
 
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -111,6 +112,21 @@ def test_files_in_an_archive_that_was_fetched_are_known_from_it(
     archive.unlink()
     check_sources.check_sources(found, check := Check())
     assert [(finding.kind, finding.name) for finding in check.findings] == [("unchecked", "url set v1: a.zip")]
+
+
+@pytest.mark.parametrize(("entry", "file"), ENTRIES)
+@pytest.mark.parametrize("digest", ["", "0" * 64])
+def test_without_the_inbox_pins_decide_on_the_files_that_they_name(
+    entry: dict[str, Any], file: str, digest: str, toy_params: dict[str, Any], tmp_path: Path
+) -> None:
+    found = project(tmp_path, toy_params, entry, file, **({"sha256": digest} if digest else {}))
+    shutil.rmtree(tmp_path / "data/incoming")
+    check = Check()
+    check.add("data/incoming", "unchecked", "it is not here")
+    check_sources.check_sources(found, check)
+    said = [finding.message.split(", ", 1)[1] for finding in check.wrong]
+    pin = (tmp_path / "data/pins/a--b--v3.sha256").read_text().split()[0]
+    assert said == [f"{pin} is pinned"] * (entry == KAGGLE and bool(digest))
 
 
 def test_two_sources_may_have_a_file_of_the_same_bytes(toy_params: dict[str, Any], tmp_path: Path) -> None:
