@@ -4,7 +4,7 @@ import re
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard, get_args, get_type_hints
@@ -94,7 +94,7 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
     check_files_table(check, files, ids)
     for image in sorted(set(annotations["image_id"]) - set(ids)):
         check.add(f"{RAW / ANNOTATIONS.name}: {image}", "extra", "the manifest has no such film")
-    check_annotations(check, annotations, files)
+    check_annotations(check, annotations, files, set(manifest["image_id"][manifest["key_id"] != ""]))
     if not check.whole(str(RAW / FILES.name), str(RAW / ANNOTATIONS.name)):
         return
     shapes = annotations["image_id"].value_counts()
@@ -115,12 +115,13 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
     compare_tables(check, MANIFEST_CSV, manifest, expected)
 
 
-def check_annotations(check: Check, annotations: pd.DataFrame, files: pd.DataFrame) -> None:
-    """The kind of each shape, and the file that has it: one of the film's label files, whose names a hospital's lack.
+def check_annotations(check: Check, annotations: pd.DataFrame, files: pd.DataFrame, of_hospitals: Set[str]) -> None:
+    """The kind of each shape, and the file that has it: one of the film's label files, but for films of hospitals.
 
     Args:
         check: gets the findings.
         annotations, files: of data/raw.
+        of_hospitals: image ids of the films whose files are not named.
     """
     labels = files[files["role"] == "labels"].groupby("image_id")["file"].agg(set).to_dict()
     kinds = get_args(get_type_hints(AnnotationRow)["kind"])
@@ -130,9 +131,12 @@ def check_annotations(check: Check, annotations: pd.DataFrame, files: pd.DataFra
             check.add(f"{where}/kind", "mismatch", f"{row['kind']!r} stands there, expected {' or '.join(kinds)}")
         if row["line"] < 0:
             check.add(f"{where}/line", "mismatch", f"{row['line']} stands there, and lines are counted from 1")
-        if row["file"] and row["file"] not in labels.get(row["image_id"], ()):
-            message = f"{row['file']} stands there, and {FILES.name} has no such label file of the film"
-            check.add(f"{where}/file", "mismatch", message)
+        if row["image_id"] in of_hospitals:
+            expected, message = {""}, "and files of hospitals are not named"
+        else:
+            expected, message = labels.get(row["image_id"], set()), f"and {FILES.name} has no such label file of it"
+        if row["file"] not in expected:
+            check.add(f"{where}/file", "mismatch", f"{row['file']!r} stands there, {message}")
 
 
 def check_files_table(check: Check, files: pd.DataFrame, ids: list[str]) -> None:

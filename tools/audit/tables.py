@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from tools.audit.check_record import list_differences
 from tools.audit.findings import Check
 from tools.audit.trace import Project
 
+# Columns of text that holds numbers, as `write_points` writes them.
+LISTS_OF_NUMBERS = ("points", "pixel_spacing_mm", "imager_pixel_spacing_mm", "thresholds", "boxes")
 CLOSE = 1e-9  # relative; sums of a hundred floats in another order
 
 
@@ -53,10 +56,28 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
     except (OSError, ValueError, OverflowError, csv.Error, UserError):
         check.add(path, "mismatch", "it cannot be read as the pipeline's table")
         return None
+    for name in set(LISTS_OF_NUMBERS) & set(found):
+        for number, text in enumerate(found[name], start=2):
+            if text != spelled(text):
+                message = f"{text!r:.80} stands there, and the pipeline writes {spelled(text)!r:.80}"
+                check.add(f"{path}: line {number}/{name}", "mismatch", message)
     for name in set(COUNTS) & set(found):
         if (found[name] < 0).any():
             check.add(f"{path}: {name}", "mismatch", "a number of pixels is below 0")
     return found if check.whole(path) else None
+
+
+def spelled(text: str) -> str:
+    """A text of numbers, with blanks between them and `;` between lists of them, as the pipeline writes it; else a
+    blank text.
+    """
+    try:
+        lists = [list(map(float, part.split())) for part in text.split(";")]
+    except ValueError:
+        return ""
+    if not all(map(math.isfinite, chain.from_iterable(lists))):
+        return ""
+    return ";".join(" ".join(f"{number:.10g}" for number in part) for part in lists)
 
 
 def as_table(text: str, table: Table[Any]) -> str:

@@ -21,6 +21,7 @@ from stages.common.core.errors import UserError
 from stages.common.data import dataset
 from stages.common.data.layout import COMPARISON_MD, COMPARISON_TEX, CURVES, DATASET, HEADLINE, REPORTS
 from stages.common.data.run_id import VARIANTS
+from stages.common.data.shapes import read_points, write_points
 from stages.common.data.tables import (
     ANNOTATIONS,
     FILES,
@@ -61,10 +62,8 @@ SCORES, MODEL = f"reports/evaluation/adaptive/{RUN}", f"models/adaptive/{RUN}"
 Versions = list[tuple[Any, str, Any]]
 # What follows from no other file, so that only running its stage again shows it.
 ONLY_A_RERUN = {
-    # A film whose pixels are measured at the patient needs no spacing at the detector.
-    "data/raw/manifest.csv": {
-        "split", "photometric_interpretation", "key_id", "imager_pixel_spacing_mm"
-    },
+    "data/raw/manifest.csv": {"split", "photometric_interpretation", "key_id"},
+    "data/raw/annotations.csv": {"label", "line"},
     f"{SCORES}/per_image.csv": {"auprc"},
     f"{SCORES}/metrics.json": {"auprc changed", "device changed"},  # the report's tables hold the first, too
     f"{MODEL}/history.csv": {
@@ -75,6 +74,7 @@ ONLY_A_RERUN = {
 }  # fmt: skip
 TABLES = (
     "data/raw/manifest.csv",
+    "data/raw/annotations.csv",
     "data/dataset/split.csv",
     f"{SCORES}/per_image.csv",
     f"{MODEL}/validation.csv",
@@ -249,21 +249,40 @@ def test_each_cell_of_the_last_film_which_is_a_picture_follows_from_other_files(
     """Its row has a file name, no key and no spacing."""
     text = (project / path).read_text()
     last = len(text.splitlines()) - 2
-    expected = ONLY_A_RERUN.get(path, set()) - {"key_id", "imager_pixel_spacing_mm"}
+    expected = ONLY_A_RERUN.get(path, set()) - {"key_id"}
     assert undetected(project, path, with_cells(text, row=last)) == expected
 
 
 def test_a_shape_has_a_kind_that_there_is_and_a_file_of_its_film() -> None:
     row = {"image_id": "a", "label": "f", "kind": "box", "points": "", "file": "a.xml", "line": 1}
-    other = [row | {"kind": "boxx"}, row | {"file": "b.xml"}, row | {"line": -7}]
-    shapes = ANNOTATIONS.frame([row, row | {"file": ""}, *other])  # type: ignore[list-item]
+    ward = row | {"image_id": "h"}
+    other = [row | {"kind": "boxx"}, row | {"file": "b.xml"}, row | {"line": -7}, row | {"file": ""}, ward]
+    shapes = ANNOTATIONS.frame([row, ward | {"file": ""}, *other])  # type: ignore[list-item]
     facts = {"source": "s", "sha256": "", "licence": ""}
     files = [{"image_id": film, "role": "labels", "file": f"{film}.xml", **facts} for film in "ab"]
-    check_data.check_annotations(check := Check(), shapes, FILES.frame(files))  # type: ignore[arg-type]
+    check_data.check_annotations(check := Check(), shapes, FILES.frame(files), {"h"})  # type: ignore[arg-type]
     rows = "data/raw/annotations.csv: row"
     assert [finding.name for finding in check.findings] == [
-        f"{rows} 3 (a)/kind", f"{rows} 4 (a)/file", f"{rows} 5 (a)/line"
+        f"{rows} 3 (a)/kind", f"{rows} 4 (a)/file", f"{rows} 5 (a)/line", f"{rows} 6 (a)/file", f"{rows} 7 (h)/file"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.26209 0.26209", "0.26209 0.26209"),
+        ("188 348 284.5 396;1 2 3 4 5 6", "188 348 284.5 396;1 2 3 4 5 6"),
+        ("", ""),
+        ("0.262090 0.26209", "0.26209 0.26209"),
+        ("1_0  2.0", "10 2"),
+        ("1 nan", ""),
+        ("1 x", ""),
+    ],
+)
+def test_numbers_in_a_text_have_one_spelling(text: str, expected: str) -> None:
+    assert audit_tables.spelled(text) == expected
+    if text == expected:
+        assert write_points(read_points(text)) == text
 
 
 def test_a_source_file_has_one_hash_and_is_one_film() -> None:

@@ -1,0 +1,111 @@
+"""What makes git show other commits and objects than it has, and git's own objects by their hashes."""
+
+import re
+from pathlib import Path
+
+from stages.common.core.errors import UserError
+from tools.audit.findings import Check
+from tools.audit.repository import NoRepository, commit_at, git
+from tools.audit.trace import Project
+
+PLACES = ("refs/heads/", "refs/tags/", "refs/remotes/")
+DIGITS = re.compile("[0-9a-f]{7,40}")  # of a hash, as programs print them
+GONE = re.compile(r"error: (refs/remotes/\S+/HEAD): invalid sha1 pointer 0+$")  # a remote renamed its branch
+
+
+def check_shown(project: Project, check: Check) -> None:
+    """What makes git show other objects, or other parents of commits, than it has; this audit shows those it has."""
+    root = project.root
+    names = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
+    grafts = path_in_git(root, "info/grafts")
+    names += ["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else []
+    for name in (*names, *called_as_others(root), *false_tags(root)):
+        check.add(
+            f"git: {name}", "extra", "plain git shows another object in its place, and this audit does not; remove it"
+        )
+    if cut := cut_off(root):
+        message = f"by it plain git shows no commit before {cut[0][:12]}, and they are here; remove it"
+        check.add("git: shallow", "extra", message)
+
+
+def path_in_git(root: Path, name: str) -> Path:
+    """Where git has a file for all working trees of a repository."""
+    return root / git(root, "rev-parse", "--git-common-dir").removesuffix("\n") / name
+
+
+def called_as_others(root: Path) -> list[str]:
+    """Branches, tags and files in .git that have the first digits of another object as their name: git takes them."""
+    digits = {
+        name: name.removeprefix(place)
+        for place in PLACES
+        for name in git(root, "for-each-ref", "--format=%(refname)", place).split()
+    }
+    for folder in {git(root, "rev-parse", word).strip() for word in ("--git-dir", "--git-common-dir")}:
+        digits |= {path.name: path.name for path in (root / folder).iterdir() if path.is_file()}
+    found = []
+    for name in sorted(name for name in digits if DIGITS.fullmatch(digits[name])):
+        objects = git(root, "rev-parse", f"--disambiguate={digits[name]}").split()
+        if objects and commit_at(root, name) not in objects:
+            found.append(name)
+    return found
+
+
+def false_tags(root: Path) -> list[str]:
+    """Names of which git's file of packed names says that they lead to another object than they do, or to none.
+
+    The line below a tag says it, behind ^; `git describe` and `git show-ref` believe it.
+    """
+    packed = path_in_git(root, "packed-refs")
+    text = packed.read_text(errors="surrogateescape") if packed.is_file() else ""
+    names: list[tuple[str, str]] = []  # each line of a hash and a name, and what the next one says
+    for line in text.split("\n"):
+        if line[:1] == "^" and names:
+            names[-1] = (names[-1][0], line[1:])
+        elif line[:1] not in ("", "#"):
+            names.append((line, ""))
+    says_all = "fully-peeled" in text.partition("\n")[0]
+    current = set(git(root, "for-each-ref", "--format=%(objectname) %(refname)").split("\n"))
+    said = [(line, behind) for line, behind in names if line in current and (behind or says_all)]
+    asked = "".join(f"{line.split(' ')[0]}^{{}}\n" for line, _ in said)
+    answers = git(root, "cat-file", "--batch-check=%(objectname)", stdin=asked).split("\n")[:-1]
+    return [
+        line.split(" ", 1)[1]
+        for (line, behind), answer in zip(said, answers, strict=True)
+        if behind != ("" if line.startswith(answer) else answer)
+    ]
+
+
+def cut_off(root: Path) -> list[str]:
+    """Commits at which git ends a history that is here, as it does in clones that have the last commits only."""
+    file = path_in_git(root, "shallow")
+    ends = [end for end in (file.read_text().split() if file.is_file() else ()) if is_here(root, end)]
+    heads = {end: git(root, "cat-file", "commit", end).partition("\n\n")[0] for end in ends}
+    parents = {end: re.findall(r"^parent (\w+)$", head, re.MULTILINE) for end, head in heads.items()}
+    return [end for end in ends if any(is_here(root, parent) for parent in parents[end])]
+
+
+def is_here(root: Path, commit: str) -> bool:
+    """Whether git has a commit."""
+    try:
+        git(root, "cat-file", "-e", f"{commit}^{{commit}}")
+    except UserError:
+        return False
+    return True
+
+
+def check_objects(project: Project, check: Check) -> None:
+    """git's own objects by their hashes, without which a commit's name says nothing, and what git keeps of them to be
+    fast: by a false graph of commits, which this audit does not read, git shows others another history.
+    """
+    try:
+        git(project.root, "-c", "core.commitGraph=true", "fsck", "--no-dangling", "--no-progress")
+    except NoRepository:
+        return  # named by check_code
+    except UserError as error:
+        said = str(error).splitlines()
+        gone = [match[1] for line in said if (match := GONE.search(line))]
+        if len(gone) == len(said):
+            fix = "`git remote set-head NAME --auto` for that remote, and verify again"
+            check.add("git", "unchecked", f"its objects, since {gone[0]} leads to a branch that is gone; {fix}")
+        else:
+            check.add("git", "mismatch", f"its objects are damaged: {said[-1]}")
