@@ -58,7 +58,11 @@ for name, group in (("sweep", sweep), ("audit", audit), ("fetch", fetch)):
 
 
 def a_path(value: str | Path) -> Path:
-    """A path that is not blank, as an unset variable of a shell is: the current folder would be written into."""
+    """A path that is not blank, as an unset variable of a shell is: the current folder would be written into.
+
+    Raises:
+        BadParameter: it is.
+    """
     if not str(value):
         raise typer.BadParameter("expected a path, found a blank one")
     return Path(value)

@@ -133,10 +133,12 @@ def require_sound_lists(root: Path, versions: list[Version]) -> None:
         files = listing(root, md5)
         if files is None:  # none, or one that was cut off: what it named is searched for by other versions
             continue
-        tables = {name: files[name] for name in (MANIFEST.name, NUMBERS.name) if name in files}
-        places = {stored(root, content): content for content in tables.values()}
-        damaged |= {path for path, content in places.items() if path.is_file() and file_md5(path) != content}
-        damaged |= {stored(root, md5)} if folder_md5(files) != md5 else set()
+        if folder_md5(files) != md5:
+            damaged.add(stored(root, md5))
+        for content in (files[name] for name in (MANIFEST.name, NUMBERS.name) if name in files):
+            path = stored(root, content)
+            if path.is_file() and file_md5(path) != content:
+                damaged.add(path)
     if damaged:
         raise error_list(
             "expected objects of DVC's cache that have the MD5 of their names, found others; remove them, and "

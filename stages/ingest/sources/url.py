@@ -9,7 +9,7 @@ import csv
 import os
 import re
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -63,11 +63,10 @@ def read_pins(entry: Url, pins: Path = PINS) -> dict[str, Pin]:
     path = need_pins(pin_file(entry, pins), entry.title, COMMAND)
     try:
         text = path.read_bytes().decode()  # with the line ends that stand there
-        head, *rows = list(csv.reader(StringIO(text, newline=""), strict=True))
+        _, *rows = list(csv.reader(StringIO(text, newline=""), strict=True))
         known = {name: Pin(int(size), digest, address) for name, size, digest, address in rows}
-        facts = all(size == str(int(size)) for _, size, _, _ in rows)
-        facts &= all(pin.bytes > 0 and re.fullmatch(SHA256, pin.sha256) for pin in known.values())
-        if head != COLUMNS or pin_text(rows) != text or len(known) < len(rows) or not facts:
+        sound = all(pin.bytes > 0 and re.fullmatch(SHA256, pin.sha256) for pin in known.values())
+        if pin_text(known) != text or not sound:
             raise ValueError
     except (csv.Error, ValueError):
         raise UserError(
@@ -99,14 +98,14 @@ def require_addresses(entry: Url, known: dict[str, Pin], pins: Path = PINS) -> N
 
 
 def write_pins(entry: Url, known: dict[str, Pin], pins: Path = PINS) -> None:
-    pinned = [(file, known[file.name]) for file in entry.files]
-    rows = [[file.name, str(pin.bytes), pin.sha256, file.address] for file, pin in pinned]
-    write_text(pin_file(entry, pins), pin_text(rows))
+    table = {file.name: replace(known[file.name], address=file.address) for file in entry.files}
+    write_text(pin_file(entry, pins), pin_text(table))
 
 
-def pin_text(rows: list[list[str]]) -> str:
-    """A table of pins with these rows."""
+def pin_text(known: dict[str, Pin]) -> str:
+    """A table of pins."""
     text = StringIO()
+    rows = [[name, pin.bytes, pin.sha256, pin.address] for name, pin in known.items()]
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     return text.getvalue()
 
