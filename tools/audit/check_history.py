@@ -8,8 +8,8 @@ from tools.audit.findings import Check
 from tools.audit.repository import NoRepository, commit_at, git
 from tools.audit.trace import Project
 
-PLACES = ("refs/heads/", "refs/tags/", "refs/remotes/")
-DIGITS = re.compile("[0-9a-f]{7,40}")  # of a hash, as programs print them
+# Names that git finds by digits alone, as many of a hash as programs print.
+TAKEN = re.compile("refs/(?:tags/|heads/|remotes/)?([0-9a-f]{7,40})(?:/HEAD)?")
 GONE = re.compile(r"error: (refs/remotes/\S+/HEAD): invalid sha1 pointer 0+$")  # a remote renamed its branch
 
 
@@ -34,19 +34,16 @@ def path_in_git(root: Path, name: str) -> Path:
 
 
 def called_as_others(root: Path) -> list[str]:
-    """Branches, tags and files in .git that have the first digits of another object as their name: git takes them."""
-    digits = {
-        name: name.removeprefix(place)
-        for place in PLACES
-        for name in git(root, "for-each-ref", "--format=%(refname)", place).split()
-    }
+    """Names and files in .git that git takes for the first digits of another object (gitrevisions, "refname")."""
+    named = {name: name for name in git(root, "for-each-ref", "--format=%(refname)").split()}
     for folder in {git(root, "rev-parse", word).strip() for word in ("--git-dir", "--git-common-dir")}:
-        digits |= {path.name: path.name for path in (root / folder).iterdir() if path.is_file()}
+        named |= {path.name: f"refs/{path.name}" for path in (root / folder).iterdir() if not path.is_dir()}
     found = []
-    for name in sorted(name for name in digits if DIGITS.fullmatch(digits[name])):
-        objects = git(root, "rev-parse", f"--disambiguate={digits[name]}").split()
-        if objects and commit_at(root, name) not in objects:
-            found.append(name)
+    for name, match in sorted((name, TAKEN.fullmatch(ref)) for name, ref in named.items()):
+        if match:
+            objects = git(root, "rev-parse", f"--disambiguate={match[1]}").split()
+            if objects and commit_at(root, name) not in objects:
+                found.append(name)
     return found
 
 

@@ -837,7 +837,7 @@ def test_what_makes_git_show_other_objects_is_named(tmp_path: Path) -> None:
     assert named(project) == [f"git: refs/replace/{blob}", "git: info/grafts"]
 
 
-@pytest.mark.parametrize("place", ["refs/heads/", "refs/tags/", ""])
+@pytest.mark.parametrize("place", ["refs/heads/{}", "refs/tags/{}", "{}", "refs/{}", "refs/remotes/{}/HEAD"])
 def test_a_branch_that_is_called_as_another_commit_is_named(place: str, tmp_path: Path) -> None:
     """verify and trace print twelve digits, and `git show` of them would show another commit."""
     project = committed(tmp_path, a="good")
@@ -847,10 +847,26 @@ def test_a_branch_that_is_called_as_another_commit_is_named(place: str, tmp_path
     run(tmp_path, "git", "tag", "2026", first)  # too short to be an address that anybody prints
     run(tmp_path, "git", "tag", last, last)
     assert named(project) == []
-    forged = tmp_path / ".git" / place / last[:12]
+    name = place.format(last[:12])
+    forged = tmp_path / ".git" / name
+    forged.parent.mkdir(parents=True, exist_ok=True)
     forged.write_text(f"{first}\n")
-    run(tmp_path, "git", "-c", "core.warnAmbiguousRefs=false", "rev-parse", last[:12])
-    assert named(project) == [f"git: {place}{last[:12]}"]
+    found = run(tmp_path, "git", "-c", "core.warnAmbiguousRefs=false", "rev-parse", last[:12])
+    assert found.strip() == first, "the attack works"
+    assert named(project) == [f"git: {name}"]
+
+
+def test_a_link_to_a_packed_branch_that_is_called_as_another_commit_is_named(tmp_path: Path) -> None:
+    """git reads where the link leads to; no file is there."""
+    project = committed(tmp_path, a="good")
+    run(tmp_path, "git", "branch", "old")
+    run(tmp_path, "git", "pack-refs", "--all")
+    (tmp_path / "a").write_text("better")
+    last = commit(tmp_path)
+    (tmp_path / ".git" / last[:12]).symlink_to("refs/heads/old")
+    found = run(tmp_path, "git", "-c", "core.warnAmbiguousRefs=false", "rev-parse", last[:12])
+    assert found == run(tmp_path, "git", "rev-parse", "old"), "the attack works"
+    assert named(project) == [f"git: {last[:12]}"]
 
 
 def test_a_tag_of_which_git_keeps_another_commit_is_named(tmp_path: Path) -> None:
