@@ -1,11 +1,9 @@
 """Where files come from: a folder, or a zip archive that is taken for hostile until shown otherwise."""
 
-import lzma
 import os
 import stat
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -137,9 +135,11 @@ class Archive(FileAccess):
                 content = file.read(info.file_size + 1)
             if len(content) != info.file_size:
                 raise EOFError(f"{len(content)} of {info.file_size} bytes")
+        except MemoryError:
+            raise
         except NotImplementedError:
             raise Unreadable("a zip member", "a way of compression that Python cannot read", "pack it again") from None
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError):
+        except Exception:  # of a damaged member each way of compression has its own
             raise Unreadable("a whole archive member", "a damaged one", "download the archive again") from None
         return content
 
@@ -207,7 +207,9 @@ def open_zip(path: Path, written: int) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except OSError as error:  # whose text holds the path
         raise UserError(f"{path.name}: expected a file that can be read ({error.strerror}); make it readable") from None
-    except zipfile.BadZipFile:
+    except MemoryError:
+        raise
+    except Exception:  # a damaged list of members fails in many ways
         raise UserError(
             f"{path.name}: expected a zip archive, found another file or half of one; download it again"
         ) from None
@@ -221,7 +223,7 @@ def members(path: Path, limits: Limits, written: int) -> dict[str, zipfile.ZipIn
         UserError: a member that could write elsewhere, a link, a lock, a bomb, or names that are one on file systems
             that ignore case or spell accents otherwise.
     """
-    infos = [info for info in open_zip(path, written).infolist() if not info.is_dir()]
+    infos = [info for info in open_zip(path, written).infolist() if not info.filename.endswith("/")]
     findings = [f"{info.filename[:120]!r}: {why}" for info in infos if (why := hostile(info, limits))]
     originals: dict[str, str] = {}
     for info in infos:
@@ -245,6 +247,8 @@ def hostile(info: zipfile.ZipInfo, limits: Limits) -> str:
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or (len(name) > 1 and name[1] == ":") or "\0" in name:
         return "a path that leads out of the archive"
+    if not pure.parts:
+        return "no name"
     if "\\" in name:
         return "a backslash in its path"
     kind = stat.S_IFMT(info.external_attr >> 16)

@@ -46,6 +46,7 @@ def test_a_harmless_archive_is_read(tmp_path: Path) -> None:
         ("..\\up.txt", "leads out"),
         ("a\\b.txt", "backslash"),
         (link("a.txt"), "a link or device"),
+        (".", "no name"),
     ],
 )
 def test_a_name_that_could_write_elsewhere_is_refused(member: str | zipfile.ZipInfo, why: str, tmp_path: Path) -> None:
@@ -155,3 +156,27 @@ def test_a_damaged_member_is_named_without_the_words_of_a_library(tmp_path: Path
         with pytest.raises(Unreadable) as refused:
             Archive(tmp_path / f"{method}.zip", LIMITS).read("a.txt")
         assert refused.value.problem.actual == "a damaged one"
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 99), (8, 1 << 11), (24, 0xFFFFFFFF)])
+def test_a_damaged_list_of_members_is_named_without_the_words_of_a_library(
+    place: int, value: int, tmp_path: Path
+) -> None:
+    """A version that Python cannot read, a name that is not the UTF-8 that it says, and a size beyond the archive."""
+    pack(tmp_path, ("b\xe4.txt".encode().decode(), b"text"))
+    content = bytearray((tmp_path / "set.zip").read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    width = 4 if place == 24 else 2
+    content[entry + place : entry + place + width] = value.to_bytes(width, "little")
+    content[entry + 46 + 1] = 0xE4  # of the name
+    (tmp_path / "damaged.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"^damaged\.zip: "):
+        Archive(tmp_path / "damaged.zip", LIMITS).names()
+
+
+def test_a_member_with_a_blank_name_is_refused(tmp_path: Path) -> None:
+    pack(tmp_path, ("#.txt", b"text"))
+    content = (tmp_path / "set.zip").read_bytes().replace(b"#.txt", b"\0.txt")
+    (tmp_path / "blank.zip").write_bytes(content)
+    with pytest.raises(UserError, match="leads out"):
+        Archive(tmp_path / "blank.zip", LIMITS).names()

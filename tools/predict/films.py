@@ -114,7 +114,8 @@ def find_films(names: Sequence[str]) -> FoundFilms:
                     passed_over[film] = "named twice"
                     continue
                 places.add(os.path.abspath(film))  # noqa: PTH100
-                if films.setdefault(output, film).resolve() != film.resolve():
+                # Not Path.resolve, which fails of links that lead in a circle: such a film is refused later.
+                if os.path.realpath(films.setdefault(output, film)) != os.path.realpath(film):
                     raise UserError(
                         f"{film} and {films[output]}: expected films of different names; run them one by one"
                     )

@@ -12,6 +12,10 @@ NO_MEMORY = (
 )
 
 
+LOOP = "links lead in a circle; remove one of them"
+CIRCLE = "Symlink loop from "
+
+
 class UserError(Exception):
     """A mistake in the data, the parameters or the machine that its user can fix.
 
@@ -43,8 +47,12 @@ def describe_encoding(name: object, error: UnicodeDecodeError) -> str:
     return f"{name}: expected text in UTF-8, found other bytes in line {line}; save it as UTF-8"
 
 
-def describe_full_memory(error: ImportError | MemoryError | RuntimeError) -> str:
-    """A sentence for memory that this process cannot have; other errors are bugs and are raised again."""
+def describe_runtime_error(error: ImportError | MemoryError | RuntimeError) -> str:
+    """A sentence for memory that this process cannot have, or a circle of links; other errors are bugs and are raised
+    again.
+    """
+    if str(error).startswith(CIRCLE):  # what `Path.resolve` says before Python 3.13
+        return f"{str(error).removeprefix(CIRCLE).strip(chr(39))}: {LOOP}"
     chain: list[BaseException] = [error]
     while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
         chain.append(before)
@@ -64,6 +72,8 @@ def describe_os_error(error: OSError) -> str:
         errno.EFBIG: "the file is larger than this user may write; raise the limit (`ulimit -f`)",
         errno.EIO: "the disk or share does not answer as it should; look at its messages and rerun the command",
         errno.ESTALE: "the share went away and came back; mount it again and rerun the command",
+        errno.ENOTCONN: "the share went away; mount it again and rerun the command",
+        errno.ENXIO: "expected a file, found a socket or a device that nobody serves; remove it",
         errno.EACCES: "permission denied; make it readable and its folder writable",
         errno.EROFS: "the file system is read-only; run on a writable one",
         errno.ENOENT: "no such file or folder; run from the project's root, or `dvc repro` to make it",
@@ -71,7 +81,8 @@ def describe_os_error(error: OSError) -> str:
         errno.EEXIST: "expected a folder, found a file of that name; remove it, or name another",
         errno.EISDIR: "expected a file, found a folder; remove it, or name another",
         errno.ENAMETOOLONG: "the name is longer than the file system takes; use a shorter one",
-        errno.ELOOP: "links lead in a circle; remove one of them",
+        errno.ELOOP: LOOP,
+        errno.EPERM: "the system does not permit it, also to who may write here (`lsattr`, shares); name another place",
         errno.EBUSY: "the system uses it, as a mount point; name another, or a folder in it",
         errno.EMFILE: "too many files are open; raise the limit (`ulimit -n`)",
     }

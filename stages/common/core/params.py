@@ -167,10 +167,17 @@ def describe_error(item: Any, section: str, content: Any) -> str:
     key = ".".join([section, *written_keys(item["loc"], content)])
     if item["type"] == "keys_of_others":
         return f"{key}: {leftovers(key, **item['ctx'])}"
-    message = {"extra_forbidden": "there is no such parameter", "missing": "this parameter is missing"}
-    silent = {*message, "union_tag_invalid", "union_tag_not_found"}
-    value = "" if item["type"] in silent else f" (found {item['input']!r})"
-    return f"{key}: {message.get(item['type'], item['msg'])}{value}"
+    context = {"discriminator": "", "expected_tags": "", "tag": ""} | item.get("ctx", {})
+    said = {
+        "extra_forbidden": "there is no such parameter",
+        "missing": "this parameter is missing",
+        "union_tag_not_found": "expected the key {discriminator}, which says what the others are about, found none",
+        "union_tag_invalid": "expected {discriminator} as one of {expected_tags}, found {tag!r}",
+    }
+    if item["type"] in said:
+        return f"{key}: {said[item['type']].format_map(context)}"
+    mapping = item["type"] in ("model_type", "model_attributes_type")  # whose text is about Python
+    return f"{key}: {'expected keys with values' if mapping else item['msg']} (found {item['input']!r})"
 
 
 def written_keys(loc: tuple[int | str, ...], content: Any) -> list[str]:

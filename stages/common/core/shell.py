@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from io import TextIOWrapper
+from locale import getpreferredencoding
 from typing import NoReturn
 
-from stages.common.core.errors import UserError, describe_full_memory, describe_os_error
+from stages.common.core.errors import UserError, describe_os_error, describe_runtime_error
 from stages.common.core.printed import plain_lines
 from stages.common.core.signals import Interrupted, end_working
 
@@ -26,6 +28,7 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
     atexit.register(skip_teardown, codes)  # before any library registers: the last that is called
     status: int | str | None
     try:
+        prepare_output()
         status = work()
     except SystemExit as end:
         status = end.code
@@ -39,10 +42,24 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
     except OSError as error:
         status = f"{name}: {plain_lines(describe_os_error(error))}"
     except (ImportError, MemoryError, RuntimeError) as error:
-        status = f"{name}: {describe_full_memory(error)}"
+        status = f"{name}: {plain_lines(describe_runtime_error(error))}"
     end_working()
     codes.append(1 if isinstance(status, str) else status or 0)
     sys.exit(status)
+
+
+def prepare_output() -> None:
+    """Take what a caller closed (`>&-`) as thrown away, and write escapes for what an output's encoding lacks.
+
+    Raises:
+        UserError: text files would be read in another encoding than UTF-8, by which names could be taken for others.
+    """
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    encoding = getpreferredencoding(False)
+    if encoding.lower().replace("-", "") != "utf8":
+        raise UserError(f"expected UTF-8 as the encoding of texts, found {encoding}; set PYTHONUTF8=1")
 
 
 def skip_teardown(codes: list[int]) -> None:

@@ -43,6 +43,12 @@ def test_the_shipped_file_is_accepted() -> None:
         ({"train": {"loop": {"epochs": 2.5}}}, r"train\.loop\.epochs.*2\.5"),
         ({"train": {"optimiser": {"learning_rate": float("nan")}}}, r"train\.optimiser\.learning_rate"),
         ({"preprocess": {"steps": ["crop", "crop", "imresize"]}}, "no step twice"),
+        (
+            {"annotate": {"split": {"by": "x"}}},
+            r"annotate\.split: expected 'by' as one of 'drawn', 'given', found 'x'",
+        ),
+        ({"annotate": {"split": ["drawn"]}}, r"annotate\.split: expected keys with values \(found \['drawn'\]\)"),
+        ({"ingest": {"sources": [{"seed": 1}]}}, r"ingest\.sources\.0: expected the key 'source', which says what"),
         ({"preprocess": {"steps": ["crop"]}}, "must name `imresize`"),
         ({"preprocess": {"size": 100}}, r"preprocess\.size.*multiple of 32"),
         (
@@ -58,8 +64,11 @@ def test_the_shipped_file_is_accepted() -> None:
             r"train\.adaptive: method dwa has no alpha, beta, beta_reading \(its keys: .*temperature\); remove .* "
             r"-S train\.adaptive=dwa, .* -S '~train\.adaptive' -S '\+train\.adaptive=\{method: dwa, .*\}'",
         ),
-        ({"train": {"adaptive": "linaer"}}, r"train\.adaptive: .*'linaer'.*'linear', 'reversed'"),
-        ({"train": {"adaptive": {"alpha": 0.5}}}, r"train\.adaptive\.alpha: Input should be .*0\.5"),
+        (
+            {"train": {"adaptive": "linaer"}},
+            r"adaptive: expected 'method' as one of 'fixed', .*, found 'linaer'",
+        ),
+        ({"train": {"adaptive": {"alpha": 0.5}}}, r"train\.adaptive\.alpha: expected keys with values \(found 0\.5\)"),
         ({"train": {"adaptive": None}}, r"train\.adaptive: .*None"),
         (
             {"annotate": {"split": {"validation": 61}}},

@@ -78,7 +78,7 @@ def test_a_limit_of_the_size_of_files_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN])
 def test_a_share_that_does_not_answer_is_one_sentence(number: int) -> None:
     assert describe_os_error(OSError(number, "text", "data/raw")).startswith("data/raw: the ")
 
@@ -90,8 +90,43 @@ def test_names_that_cannot_be_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="Errno") as caught:
             (tmp_path / name).stat()
         assert said in describe_os_error(caught.value)
-    for number in (errno.EEXIST, errno.EISDIR, errno.EBUSY, errno.EMFILE):
+    for number in (errno.EEXIST, errno.EISDIR, errno.EBUSY, errno.EMFILE, errno.EPERM, errno.ENXIO):
         assert describe_os_error(OSError(number, "text", "x")).startswith("x: ")
+
+
+def test_a_circle_of_links_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    done = run_body("from pathlib import Path; Path('circle').resolve()", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.endswith("circle: links lead in a circle; remove one of them\n")
+
+
+def test_an_output_that_a_caller_closed_is_thrown_away(tmp_path: Path) -> None:
+    script = textwrap.dedent(SCRIPT).format(body="print('lost')")
+    (tmp_path / "work.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{script}")
+    command = ["sh", "-c", f"exec {sys.executable} work.py >&-"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, 0, "a\\xe4.png\ndone\n"),
+        (
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            1,
+            "threshold: expected UTF-8 as the encoding of texts, found ANSI_X3.4-1968; set PYTHONUTF8=1\n",
+        ),
+    ],
+)
+def test_letters_that_the_machine_cannot_write_end_nothing_and_texts_are_utf_8(
+    settings: dict[str, str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    done = run_body(r"print('a\xe4.png')", tmp_path)
+    assert (done.returncode, done.stdout + done.stderr) == (code, said)
 
 
 def test_an_end_without_teardown_loses_nothing_that_waits_for_the_end(tmp_path: Path) -> None:

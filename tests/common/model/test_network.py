@@ -66,8 +66,8 @@ def test_a_unet_has_the_initial_weights_of_the_librarys_own(encoder: str, seen: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("unet", r"expected tags: 'Unet', 'UnetPlusPlus', .*'DPT'"),
-        ({"architecture": "unet"}, r"expected tags: 'Unet', 'UnetPlusPlus', .*'DPT'"),
+        ("unet", r"expected 'architecture' as one of 'Unet', 'UnetPlusPlus', .*'DPT', found 'unet'"),
+        ({"architecture": "unet"}, r"expected 'architecture' as one of 'Unet', 'UnetPlusPlus', .*'DPT', found 'unet'"),
         ({"architecture": "FPN", "channels": [16, 8, 8]}, "architecture FPN has no channels"),
         ({"architecture": "Unet", "channels": [16] * 6}, "channels"),
     ],

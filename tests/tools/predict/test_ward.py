@@ -323,6 +323,17 @@ def test_half_a_prediction_and_links_to_folders_are_no_films_and_counted(tmp_pat
     assert sorted(name.as_posix() for _, name in found.others) == [".a.png-partial-x/mask.png", "elsewhere"]
 
 
+def test_a_film_that_is_a_circle_of_links_is_refused_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("L", (100, 80)).save(tmp_path / "in/a.png")
+    (tmp_path / "in/circle.png").symlink_to("circle.png")
+    assert run(tmp_path / "in", tmp_path / "out", ["json"]) == 1
+    assert "circle.png: expected" in capsys.readouterr().err
+    assert {row["film"]: row["result"] for row in summary(tmp_path / "out").values()}["circle.png"] == "refused"
+
+
 def test_pipes_devices_and_spoilt_predictions_end_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     for name in ("pipe", "pipe.png"):
