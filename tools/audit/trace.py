@@ -106,7 +106,7 @@ class Project:
 
     @cached_property
     def altered(self) -> list[str]:
-        """Tables and records that were read, and are not as dvc.lock has them."""
+        """Files that were read or are shown, and are not as dvc.lock has them."""
         return []
 
     @property
@@ -127,6 +127,21 @@ class Project:
         name = str(path)
         if self.lock.output_of(name) and name not in self.altered and file_md5(self.root / path) != self.md5(name):
             self.altered.append(name)
+
+    def note_all(self, path: str) -> None:
+        """Enter what is shown of an output in `altered`: a file, or what is here of a folder."""
+        out = self.lock.output_of(path)
+        if out is None:
+            return
+        files = {path} if (self.root / path).is_file() else set[str]()
+        if (self.root / path).is_dir():
+            listed = files_of(self.root, out, self.lock.hashes[out])
+            if listed is None and out not in self.altered:
+                self.altered.append(out)
+            files |= {f"{out}/{name}" for name in listed or {}}
+        for name in sorted(files):
+            if name == path or (name.startswith(f"{path}/") and (self.root / name).is_file()):
+                self.note(Path(name))
 
     def rows(self, folder: Path, table: Table[Any]) -> list[Row]:
         """The rows of a table in a folder, which counts from the root, with its cells as they are printed.
@@ -221,6 +236,7 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
         return graph, what
     path = model_of(what) or normpath(what)
     if is_written(project, path):
+        project.note_all(path)
         return graph, artefact(project, graph, path)
     rows = ", ".join(line["row"] for line in compared[:2])
     raise UserError(
@@ -314,6 +330,7 @@ def artefact(project: Project, graph: Graph, path: str, deep: bool = True) -> st
     stage = project.lock.makers[out]
     graph.add(path, kind_of(path), md5=project.md5(path), **project.made(path))
     if path != out:
+        project.note_all(path)
         graph.add(path, kind_of(path), artefact(project, graph, out, deep))
         return path
     graph.add(path, kind_of(path), settings(graph, stage), code(graph, stage), **model_facts(project, path))
@@ -385,6 +402,7 @@ def film(project: Project, graph: Graph, image: str) -> None:
 
     def picture(file: Path, *origins: str, **more: Any) -> str:
         path = str(file)
+        project.note_all(path)
         return graph.add(path, "picture", *origins, md5=project.md5(path), **project.made(path), **more)
 
     films = [name for name in sources if "film" in roles[name]]

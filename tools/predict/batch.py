@@ -187,18 +187,12 @@ def refuse_files(output: Path, films: list[Named], formats: list[str]) -> None:
             require_own_files(output, (SUMMARY, INDEX, *tool_files(formats)))
     pictured = bool(set(formats) & set(TOOLS))
     for name in (name for _, name in films if not name_problem(name, pictured)):
-        picture = picture_path(output, name.as_posix())
         if links := [folder for folder in (output / name).parents if output in folder.parents and folder.is_symlink()]:
             raise UserError(f"--output {output}: expected folders in it, found the link {links[-1]}; choose another")
-        if file := no_folder(output / name) or (no_folder(picture.parent) if pictured else None):
+        above = picture_path(output, name.as_posix()).parent
+        if file := no_folder(output / name) or (no_folder(above) if pictured else None):
             raise UserError(f"--output {output}: the outputs of a film would replace the file {file}; choose another")
-        predicted = (output / name / PREDICTION).exists()
-        require_own_folder(output / name, FILES, predicted)
-        if pictured and picture.exists() and not (predicted or (output / WRITTEN).exists()):
-            raise UserError(
-                f"{picture}: expected a new file or one of this command's, found another, which would be replaced; "
-                "move it elsewhere, or choose another --output"
-            )
+        require_own_folder(output / name, FILES, (output / name / PREDICTION).exists())
 
 
 def name_problem(name: Path, pictured: bool) -> str:
@@ -296,7 +290,8 @@ def hashes_of_pictures(output: Path, folder: Path, picture: Path | None, drawn: 
     name, digest = picture.relative_to(output).as_posix(), hashlib.sha256(drawn).hexdigest()
     is_there = picture.exists() or picture.is_symlink()
     if is_there and not (picture.is_file() and sha256(picture) in (digest, known.get(name))):
-        raise UserError(f"{picture} was changed since it was written; move it elsewhere or delete it")
+        found = "was changed since it was written" if name in known else "is none of this film's and would be replaced"
+        raise UserError(f"{picture} {found}; move it elsewhere or delete it")
     return {name: digest}
 
 

@@ -224,6 +224,25 @@ def test_a_number_that_was_changed_is_not_shown_beside_the_genuine_hash_without_
     assert not (own / "prov.json").exists()
 
 
+def test_a_file_that_is_asked_for_and_was_changed_is_not_shown_without_a_word(own: Path) -> None:
+    def doubts(what: str) -> list[str]:
+        trace(project := Project(own), what)
+        return [said.removesuffix(" is not as its stage wrote it: `wrist audit verify`") for said in project.doubts]
+
+    image = next(iter(Project(own).films))
+    weights, picture = f"models/adaptive/{RUN}/weights.safetensors", f"data/raw/images/{image}.png"
+    for path, asked in {
+        "reports/statistics.csv": ["reports/statistics.csv"],
+        weights: [weights, "adaptive-1-1", f"models/adaptive/{RUN}"],
+        picture: [picture, image, "data/raw/images"],
+    }.items():
+        before = (own / path).read_bytes()
+        assert [doubts(what) for what in asked] == [[]] * len(asked)
+        replace(own / path, before + b"x")
+        assert [doubts(what) for what in asked] == [[path]] * len(asked)
+        replace(own / path, before)
+
+
 def test_what_a_network_saw_is_what_its_params_say(own: Path) -> None:
     found = Project(own)
     image = next(image for image, row in found.split.items() if row["split"] == "train")
