@@ -1,6 +1,9 @@
 """What makes git show other commits and objects than it has, and git's own objects by their hashes."""
 
+import os
 import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from stages.common.core.errors import UserError
@@ -19,7 +22,7 @@ def check_shown(project: Project, check: Check) -> None:
     names = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
     grafts = path_in_git(root, "info/grafts")
     names += ["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else []
-    for name in (*names, *called_as_others(root), *false_tags(root)):
+    for name in (*names, *called_as_others(root), *false_names(root)):
         check.add(
             f"git: {name}", "extra", "plain git shows another object in its place, and this audit does not; remove it"
         )
@@ -47,29 +50,31 @@ def called_as_others(root: Path) -> list[str]:
     return found
 
 
-def false_tags(root: Path) -> list[str]:
-    """Names of which git's file of packed names says that they lead to another object than they do, or to none.
-
-    The line below a tag says it, behind ^; `git describe` and `git show-ref` believe it.
+def false_names(root: Path) -> list[str]:
+    """Names that git's file of packed names has twice, in another order than it says, or, as the line below a tag says
+    behind ^, for another object than that to which the tag leads. Commands of git believe one line or the other.
     """
     packed = path_in_git(root, "packed-refs")
     text = packed.read_text(errors="surrogateescape") if packed.is_file() else ""
-    names: list[tuple[str, str]] = []  # each line of a hash and a name, and what the next one says
+    lines: list[tuple[str, str]] = []  # each of a hash and a name, and what the next one says
     for line in text.split("\n"):
-        if line[:1] == "^" and names:
-            names[-1] = (names[-1][0], line[1:])
+        if line[:1] == "^" and lines:
+            lines[-1] = (lines[-1][0], line[1:])
         elif line[:1] not in ("", "#"):
-            names.append((line, ""))
-    says_all = "fully-peeled" in text.partition("\n")[0]
+            lines.append((line, ""))
+    names = [line.partition(" ")[2] for line, _ in lines]
+    found = {name for name, number in Counter(names).items() if number > 1}
+    heading = text.partition("\n")[0].split(" ")
+    if "sorted" in heading:
+        found |= {later for name, later in pairwise(names) if os.fsencode(later) < os.fsencode(name)}
     current = set(git(root, "for-each-ref", "--format=%(objectname) %(refname)").split("\n"))
-    said = [(line, behind) for line, behind in names if line in current and (behind or says_all)]
+    said = [(line, behind) for line, behind in lines if line in current and (behind or "fully-peeled" in heading)]
     asked = "".join(f"{line.split(' ')[0]}^{{}}\n" for line, _ in said)
     answers = git(root, "cat-file", "--batch-check=%(objectname)", stdin=asked).split("\n")[:-1]
-    return [
-        line.split(" ", 1)[1]
-        for (line, behind), answer in zip(said, answers, strict=True)
-        if behind != ("" if line.startswith(answer) else answer)
-    ]
+    for (line, behind), answer in zip(said, answers, strict=True):
+        if behind != ("" if line.startswith(answer) else answer):
+            found.add(line.partition(" ")[2])
+    return sorted(found)
 
 
 def cut_off(root: Path) -> list[str]:

@@ -890,6 +890,22 @@ def test_a_tag_of_which_git_keeps_another_commit_is_named(tmp_path: Path) -> Non
     assert named(project) == []
 
 
+@pytest.mark.parametrize("order", ["twice", "another"])
+def test_a_tag_that_is_packed_twice_or_out_of_order_is_named(order: str, tmp_path: Path) -> None:
+    """`git show` finds one line by halving the file, and `git describe` reads all of them."""
+    project = committed(tmp_path, a="good")
+    run(tmp_path, "git", "tag", "v1")
+    run(tmp_path, "git", "pack-refs", "--all")
+    assert named(project) == []
+    (tmp_path / "a").write_text("better")
+    last = commit(tmp_path)
+    packed = tmp_path / ".git/packed-refs"
+    heading, *lines = packed.read_text().splitlines(keepends=True)
+    added = [*lines, f"{last} refs/tags/v1\n"] if order == "twice" else lines[::-1]
+    packed.write_text("".join([heading, *added]))
+    assert named(project) == ["git: refs/tags/v1" if order == "twice" else "git: refs/heads/master"]
+
+
 def test_a_cut_that_hides_commits_that_are_here_is_named(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     project = committed(tmp_path / "whole", a="good")
