@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Set
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard, get_args, get_type_hints
 
@@ -42,6 +42,8 @@ from tools.audit.trace import Project
 from tools.audit.yaml_files import settings_of
 
 MANIFEST_CSV, SPLIT_CSV = str(RAW / MANIFEST.name), str(DATASET / SPLIT.name)
+ESCAPE = re.compile(r"\\(?:[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")  # of a character that no id has
+MOST_ESCAPES = 10
 GREY = ("L", "I;16")  # modes of pictures that stages write
 PLAIN = re.compile(rb"IHDR(IDAT)+IEND")  # the names of all that is in them
 COPIED = ["image_id", "patient_id", "group", "source", "modality"]
@@ -86,9 +88,9 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
     if not compare_lists(check, MANIFEST_CSV, ids, sorted(set(ids))):
         return
     for image, file in zip(ids, manifest["source_file"], strict=True):
-        called = image_id(without_suffix(PurePosixPath(file).name))
-        if file and "\\" not in file and called != image:  # an escape stands for a character that no id has
-            check.add(f"{MANIFEST_CSV}: {image}/source_file", "mismatch", f"the film of {file} is called {called}")
+        if file and image not in (called := ids_of(PurePosixPath(file).name)):
+            message = f"the film of {file} is called {' or '.join(sorted(called))}"
+            check.add(f"{MANIFEST_CSV}: {image}/source_file", "mismatch", message)
     films = files[files["role"] == "film"].drop_duplicates("image_id").set_index("image_id")
     compare_lists(check, str(RAW / FILES.name), sorted(films.index), ids)
     check_files_table(check, files, ids)
@@ -113,6 +115,19 @@ def check_manifest(check: Check, manifest: pd.DataFrame, files: pd.DataFrame, an
         }
     )
     compare_tables(check, MANIFEST_CSV, manifest, expected)
+
+
+def ids_of(name: str) -> set[str]:
+    """The ids that the film of a file may have, whose name is printed: what looks like an escape may be the name's own.
+
+    Of many escapes all are taken for such, or none.
+    """
+    plain = without_suffix(name)
+    texts, escapes = ESCAPE.split(plain), ESCAPE.findall(plain)
+    choices = product((False, True), repeat=len(escapes)) if len(escapes) <= MOST_ESCAPES else ()
+    kinds = [*choices, [False] * len(escapes), [True] * len(escapes)]
+    shown = ([one if is_own else "\0" for one, is_own in zip(escapes, kind, strict=True)] for kind in kinds)
+    return {image_id("".join(map("".join, zip(texts, [*between, ""], strict=True)))) for between in shown}
 
 
 def check_annotations(check: Check, annotations: pd.DataFrame, files: pd.DataFrame, of_hospitals: Set[str]) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from stages.common.core.errors import UserError
+from tools.audit.check_links import way_of
 from tools.audit.findings import Check
 from tools.audit.repository import NoRepository, commit_at, git
 from tools.audit.trace import Project
@@ -19,6 +20,9 @@ GONE = re.compile(r"error: (refs/remotes/\S+/HEAD): invalid sha1 pointer 0+$")  
 def check_shown(project: Project, check: Check) -> None:
     """What makes git show other objects, or other parents of commits, than it has; this audit shows those it has."""
     root = project.root
+    if not all(map(way_of, ways_to_git(root))):
+        message = "its way leads through /proc, by which git shows each reader another repository; move it to `.git`"
+        check.add("git: .git", "extra", message)
     names = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
     grafts = path_in_git(root, "info/grafts")
     names += ["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else []
@@ -34,6 +38,17 @@ def check_shown(project: Project, check: Check) -> None:
 def path_in_git(root: Path, name: str) -> Path:
     """Where git has a file for all working trees of a repository."""
     return root / git(root, "rev-parse", "--git-common-dir").removesuffix("\n") / name
+
+
+def ways_to_git(root: Path) -> list[Path]:
+    """The places that lead git to its folder: `.git`, where a file there leads, and that which working trees share."""
+    top = Path(git(root, "rev-parse", "--show-toplevel").removesuffix("\n")) / ".git"
+    if not top.is_file():
+        return [top]
+    own = top.parent / top.read_text(errors="surrogateescape").removeprefix("gitdir: ").removesuffix("\n")
+    shared = own / "commondir"
+    further = [own / shared.read_text(errors="surrogateescape").removesuffix("\n")] if shared.is_file() else []
+    return [top, own, *further]
 
 
 def called_as_others(root: Path) -> list[str]:

@@ -7,7 +7,7 @@ from stages.common.core.printed import one_line
 from stages.common.data.layout import WITHDRAWN_PINS
 from tools.audit.patient_files import PatientFiles, below, version_names
 from tools.audit.trace import Project
-from tools.audit.unaware import branches, former_remotes, queued, saved_experiments
+from tools.audit.unaware import branches, former_remotes, queued, saved_experiments, unfinished
 
 
 def print_found(files: PatientFiles, project: Project, verb: str) -> None:
@@ -100,6 +100,11 @@ def print_unaware(root: Path, patients: set[str]) -> None:
         print(
             f"queued experiments that would read these films again: {one_line(', '.join(late))}; `dvc queue remove` "
             f"them, and queue them anew when {WITHDRAWN_PINS} is committed"
+        )
+    if lost := unfinished(root, patients):
+        print(
+            "experiments of DVC's queue that failed or did not end, and would read these films again where they are "
+            f"queued anew: {one_line(', '.join(lost))}; `dvc queue kill` what runs, then `dvc queue remove` them"
         )
     if others := branches(root, patients):
         print(

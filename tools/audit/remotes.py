@@ -1,6 +1,7 @@
 """Objects in DVC's remotes: those that this cache lacks are brought here, those of a patient are removed there."""
 
 import errno
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,19 @@ def remove_from_remote(remote: Any, hashes: Iterable[str], words: Words) -> int:
     return len(paths)
 
 
+def require_open(store: Path) -> None:
+    """Refuse a store with a folder that this user cannot look into: what is in it would seem not to be there.
+
+    Raises:
+        PermissionError: there is one.
+    """
+    top = store.parents[1] if store.parts[-2:] == ("files", "md5") else store  # where records of runs lie, too
+    for folder, below, _ in os.walk(top):
+        for path in (Path(folder), *(Path(folder, name) for name in below)):
+            if not os.access(path, os.R_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, f"{path} cannot be looked into; make it readable")
+
+
 def for_each_remote(root: Path, work: Callable[[Any], int], heading: str) -> dict[str, int]:
     """What `work` returns for the object store of each remote, by the remote's name.
 
@@ -110,6 +124,8 @@ def for_each_remote(root: Path, work: Callable[[Any], int], heading: str) -> dic
                 # A disk that is not mounted, or a server that does not answer, seems to be empty to some file systems.
                 if not remote.fs.exists(remote.path):
                     raise FileNotFoundError(errno.ENOENT, AWAY)
+                if remote.fs.protocol == "local":
+                    require_open(Path(remote.path))
                 counts[name] = work(remote)
             except Exception as error:  # each kind of remote fails in its own way
                 failures.append(f"remote {name}: {describe(error)}")

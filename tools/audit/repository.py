@@ -8,6 +8,8 @@ from pathlib import Path
 from stages.common.core.errors import UserError
 from stages.common.core.library_path import LIBRARY_PATH, absolute
 
+EXPERIMENT = re.compile("refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/([^/]+)")  # after the commit that it starts from
+
 
 class NoRepository(UserError):
     """A folder in no repository of git."""
@@ -109,9 +111,10 @@ def commit_at(root: Path, revision: str) -> str:
 
 
 def experiments(root: Path) -> dict[str, str]:
-    """The commits of DVC's experiments by their names."""
-    refs = git(root, "for-each-ref", "refs/exps", "--format=%(refname:lstrip=-1) %(objectname)").split("\n")[:-1]
-    return dict(ref.split(" ", 1) for ref in refs)
+    """The commits of DVC's experiments by their names; those that are queued, run or failed are none."""
+    refs = git(root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname)").split("\n")[:-1]
+    found = [(ref.partition(" ")[0], EXPERIMENT.fullmatch(ref.partition(" ")[2])) for ref in refs]
+    return {match[1]: commit for commit, match in found if match}
 
 
 def commits_called(root: Path, name: str) -> set[str]:

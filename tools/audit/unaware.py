@@ -14,6 +14,7 @@ from stages.common.data.layout import WITHDRAWN_PINS
 from tools.audit.repository import experiments, git, in_repository, log
 
 QUEUED = "refs/exps/celery/stash"  # where DVC keeps experiments that are queued or run
+TASKS = ".dvc/tmp/exps/celery"  # what became of them
 CONFIG = ".dvc/config"
 REMOTE = re.compile(r"""'?remote "(.+)"'?""")  # a section of it
 
@@ -28,6 +29,21 @@ def queued(root: Path, patients: set[str]) -> list[str]:
     except UserError:  # nothing was ever queued
         return []
     return sorted(entry.rpartition(":")[2] for entry in entries if not knows(root, entry.split()[0], patients))
+
+
+def unfinished(root: Path, patients: set[str]) -> list[str]:
+    """The names of experiments of DVC's queue that failed, or did not end, and whose commit lacks the patients.
+
+    `wrist sweep requeue` queues them again as they were.
+    """
+    if not (root / TASKS).is_dir():
+        return []
+    with Repo(str(root)) as repo:
+        queue = repo.experiments.celery_queue
+        entries = [*queue.iter_active(), *(result.entry for result in queue.iter_failed())]
+    return sorted(
+        {entry.name or entry.stash_rev[:7] for entry in entries if not knows(root, entry.stash_rev, patients)}
+    )
 
 
 def branches(root: Path, patients: set[str]) -> list[str]:
@@ -47,9 +63,9 @@ def branches(root: Path, patients: set[str]) -> list[str]:
 
 
 def saved_experiments(root: Path, patients: set[str]) -> list[str]:
-    """The names of DVC's experiments whose list of withdrawals lacks the patient; queued ones have none."""
+    """The names of DVC's experiments whose list of withdrawals lacks the patient."""
     saved = experiments(root) if in_repository(root) else {}
-    return sorted(name for name, commit in saved.items() if name != "stash" and not knows(root, commit, patients))
+    return sorted(name for name, commit in saved.items() if not knows(root, commit, patients))
 
 
 def ingests_anew(root: Path, commit: str, patients: set[str]) -> bool:

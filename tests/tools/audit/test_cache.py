@@ -325,7 +325,9 @@ def test_a_remote_that_cannot_be_reached_is_named_and_others_are_done(
     assert len(held(tmp_path / "store", OTHER)) == 1
 
 
-def test_a_remote_that_is_away_is_not_taken_for_an_empty_one(project: Path, tmp_path: Path) -> None:
+def test_a_remote_that_is_away_is_not_taken_for_an_empty_one(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that is not mounted. What is here stays until it is back: it says what the remote has."""
     reproduce(project)
     commit(project)
@@ -343,6 +345,11 @@ def test_a_remote_that_is_away_is_not_taken_for_an_empty_one(project: Path, tmp_
             withdraw(Project(project), GONE, date(2026, 1, 2))
         assert held(project, FILM) != []
     (tmp_path / "away").rename(store)
+    closed = next(store.glob("files/md5/*"))  # of another user, with a umask of 077
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: Path(path) != closed)  # tests run as root, who may read it
+        with pytest.raises(UserError, match=rf"removed nothing; .*\n  - remote disk: .*{closed.name} cannot be looked"):
+            withdraw(Project(project), GONE, date(2026, 1, 2))
     _, counts = withdraw(Project(project), GONE, date(2026, 1, 2))
     assert counts == {"disk": 3}  # the film, the manifest and the list
     assert held(tmp_path, FILM) == []
@@ -1050,7 +1057,7 @@ def test_branches_and_remotes_that_know_nothing_of_a_withdrawal_are_named(
     run(ward, "git", "branch", "pages", empty)
     run(ward, "git", "update-ref", "refs/remotes/origin/elsewhere", "study")
     run(ward, "git", "update-ref", "refs/remotes/origin/study", "study")
-    run(ward, "git", "update-ref", "refs/exps/ab/cdef/early", "study")
+    run(ward, "git", "update-ref", f"refs/exps/ab/{'c' * 38}/early", "study")
     exclude(ward, "*.csv")
     assert withdraw_patient("scan", dry_run=False) == 0
     printed = capsys.readouterr().out

@@ -906,6 +906,14 @@ def test_a_tag_that_is_packed_twice_or_out_of_order_is_named(order: str, tmp_pat
     assert named(project) == ["git: refs/tags/v1" if order == "twice" else "git: refs/heads/master"]
 
 
+def test_a_repository_that_is_another_one_for_each_reader_is_named(tmp_path: Path) -> None:
+    project = committed(tmp_path, a="good")
+    (tmp_path / ".git").rename(tmp_path / "repository")
+    for way, expected in {"repository": [], "/proc/self/cwd/repository": ["git: .git"]}.items():
+        (tmp_path / ".git").write_text(f"gitdir: {way}\n")
+        assert [name for name in named(project) if name.startswith("git:")] == expected
+
+
 def test_a_cut_that_hides_commits_that_are_here_is_named(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     project = committed(tmp_path / "whole", a="good")

@@ -8,10 +8,16 @@ from typing import Any, TypedDict, cast
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stages.common.core.errors import UserError
 from stages.common.core.files import write_json
 from stages.common.data.tables import Table
+from stages.ingest.annotations.film_names import without_suffix
+from stages.ingest.file_access import printable
+from stages.ingest.types import image_id
+from tools.audit import check_data
 from tools.audit.check_scores import alike, check_report
 from tools.audit.dvc_cache import listing, object_path, object_paths
 from tools.audit.findings import Check
@@ -162,3 +168,22 @@ def test_a_yes_is_no_number(found: Any, expected: Any) -> None:
 def test_numpys_yes_is_pythons() -> None:
     assert same(np.True_, True)
     assert not same(np.True_, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("x=1.png", {"x_1"}),
+        ("y\\x01z.png", {"y_x01z", "y_z"}),
+        ("y\\x01\\u2028z.png", {"y_x01_u2028z", "y_z", "y_u2028z", "y_x01_z"}),
+        ("a\\b.png", {"a_b"}),
+        ("\\n" * 50 + "a.png", {"n" + "_n" * 49 + "a", "a"}),
+    ],
+)
+def test_a_film_may_be_called_as_its_file_with_and_without_escapes(name: str, ids: set[str]) -> None:
+    assert check_data.ids_of(name) == ids
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="/"), min_size=1, max_size=12))
+def test_the_id_of_a_film_is_among_those_that_its_printed_name_allows(name: str) -> None:
+    assert image_id(without_suffix(name)) in check_data.ids_of(printable(name))

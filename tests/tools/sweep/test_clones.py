@@ -26,6 +26,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.processes import environment, forked_python, run, wait_for
 from tests.helpers.projects import use_own_site_cache
 from tests.helpers.tiny import tiny_project
+from tools.audit.unaware import unfinished
 from tools.sweep import patience
 from tools.sweep.clone import Job, find_origin, refuse_unknown_code, run_in_clone
 from tools.sweep.exchange import pull, push
@@ -231,6 +232,7 @@ def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(
     assert requeue_lost().startswith("queued again: nothing")
     worker.kill()
     worker.wait()
+    assert unfinished(project, {"withdrawn"}) == ["queue-1"]
     assert "queued again: queue-1 (lost its worker)" in requeue_lost()
     assert not experiment.is_running()
     block.unlink()
@@ -238,6 +240,7 @@ def test_a_killed_worker_of_dvcs_queue_and_a_failed_experiment_are_queued_again(
     wait_for(lambda: names("queue") == ["queue-1"] and "Failed" in run(project, "dvc", "queue", "status"))
     # DVC would show it with the metrics of its parent.
     assert "queue-2" not in run(project, "dvc", "exp", "show", "--csv", "--hide-failed")
+    assert unfinished(project, {"withdrawn"}) == ["queue-2"]
     assert "queued again: queue-2 (failed)" in requeue_lost()
     run(project, "dvc", "queue", "remove", "--queued")
 
