@@ -23,6 +23,10 @@ def check_shown(project: Project, check: Check) -> None:
     if not all(map(way_of, ways_to_git(root))):
         message = "its way leads through /proc, by which git shows each reader another repository; move it to `.git`"
         check.add("git: .git", "extra", message)
+    for folder in other_repositories(root):
+        check.add(
+            f"{folder}/.git", "extra", f"another repository, which git shows to who stands in {folder}; remove it"
+        )
     names = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
     grafts = path_in_git(root, "info/grafts")
     names += ["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else []
@@ -49,6 +53,13 @@ def ways_to_git(root: Path) -> list[Path]:
     shared = own / "commondir"
     further = [own / shared.read_text(errors="surrogateescape").removesuffix("\n")] if shared.is_file() else []
     return [top, own, *further]
+
+
+def other_repositories(root: Path) -> list[str]:
+    """Folders of the last commit, below the project, that have a repository of their own; submodules are none."""
+    lines = git(root, "ls-tree", "-r", "-d", "-z", "HEAD").split("\0")[:-1]
+    folders = [line.partition("\t")[2] for line in lines if line.split(" ")[1] == "tree"]
+    return [folder for folder in folders if os.path.lexists(root / folder / ".git")]
 
 
 def called_as_others(root: Path) -> list[str]:

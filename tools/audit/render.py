@@ -14,9 +14,16 @@ HASHES = ("md5", "sha256", "commit")
 
 def text(graph: Graph, start: str) -> str:
     """What it is, what it was made from (<-), and what was made from it (->)."""
-    if start in graph.films:
-        head = one_line(f"{start}: {node_line(graph.nodes[start])}, films {', '.join(graph.films[start])}")
-        return "\n\n".join([head, *(text(graph, film) for film in graph.films[start])])
+    if start not in graph.films:
+        return chain(graph, start)
+    films = graph.films[start]
+    kind = "a film, and a patient of that pseudonym" if start in films else node_line(graph.nodes[start])
+    head = one_line(f"{start}: {kind}, films {', '.join(films)}")
+    return "\n\n".join([head, *(chain(graph, film) for film in films)])
+
+
+def chain(graph: Graph, start: str) -> str:
+    """`text` of a node by itself."""
     lines = [f"{start}: {node_line(graph.nodes[start])}" if start in graph.nodes else start]
     for sign, down in (("<-", False), ("->", True)):
         for depth, name, repeated in graph.walk(start, down):

@@ -227,11 +227,11 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     images = images_of(project, what)
     for image in images:
         film(project, graph, image)
-    if images and what not in graph.nodes:
+    if images and images != [what]:
         graph.films[what] = images
-        graph.add(
-            what, "patient" if what in {project.films[image]["patient_id"] for image in images} else "source file"
-        )
+        patients = {project.films[image]["patient_id"] for image in images}
+        if what not in graph.nodes:
+            graph.add(what, "patient" if what in patients else "source file")
     if images:
         return graph, what
     path = model_of(what) or normpath(what)

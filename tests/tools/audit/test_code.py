@@ -914,6 +914,15 @@ def test_a_repository_that_is_another_one_for_each_reader_is_named(tmp_path: Pat
         assert [name for name in named(project) if name.startswith("git:")] == expected
 
 
+def test_a_repository_in_a_folder_of_the_commit_is_named(tmp_path: Path) -> None:
+    """There `git log` shows another history, and `git status` at the root says nothing of it."""
+    (tmp_path / "docs").mkdir()
+    project = committed(tmp_path, **{"docs/a": "good"})
+    assert named(project) == []
+    shutil.copytree(tmp_path / ".git", tmp_path / "docs/.git")
+    assert named(project) == ["docs/.git"]
+
+
 def test_a_cut_that_hides_commits_that_are_here_is_named(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     project = committed(tmp_path / "whole", a="good")

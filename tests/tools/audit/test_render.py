@@ -28,6 +28,16 @@ def test_only_hashes_are_shortened(text: str, shown: str) -> None:
     assert shortened(text) == brief("md5", text) == shown
 
 
+def test_a_film_that_is_called_as_a_patient_hides_none_of_the_patients_films() -> None:
+    graph = Graph()
+    for film in ("a", "b", "81844ecde966440c"):
+        graph.add(film, "film", f"{film}.png")
+    graph.films["81844ecde966440c"] = ["81844ecde966440c", "a", "b"]
+    head, *films = text(graph, "81844ecde966440c").split("\n\n")
+    assert head.endswith(": a film, and a patient of that pseudonym, films 81844ecde966440c, a, b")
+    assert [film.splitlines()[0] for film in films] == ["81844ecde966440c: film", "a: film", "b: film"]
+
+
 EVIL = "a\x1b[8m\x9b8m\r\u2028\u202e\ud800\nverify: 9 files, no discrepancy.png"
 ESCAPED = r"a\x1b[8m\x9b8m\r\u2028\u202e\ud800\nverify: 9 files, no discrepancy.png"
 

@@ -243,6 +243,16 @@ def test_a_file_that_is_asked_for_and_was_changed_is_not_shown_without_a_word(ow
         replace(own / path, before)
 
 
+def test_a_pseudonym_that_is_also_a_films_name_leads_to_the_patients_films(own: Path) -> None:
+    project = Project(own)
+    first, second = list(project.films)[:2]
+    patient = project.films[second]["patient_id"]
+    project.films[first] |= {"patient_id": "another"}
+    project.films[patient] = project.films[first] | {"image_id": patient}
+    graph, start = trace(project, patient)
+    assert {patient, second} <= set(graph.films[start])
+
+
 def test_what_a_network_saw_is_what_its_params_say(own: Path) -> None:
     found = Project(own)
     image = next(image for image, row in found.split.items() if row["split"] == "train")
