@@ -43,6 +43,7 @@ from stages.ingest.types import FilmResult, SourceFilm, SourcePlan
 from stages.ingest.withdrawn import NUMBERS, NumberRow, read_withdrawn, under_another_key
 
 LONGEST_ID = 180
+ABSOLUTE = ", which must be absolute for experiments that run in a folder of their own (--temp, --queue, wrist sweep)"
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a link to nothing, or a file that was removed
 
 
@@ -136,13 +137,13 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Con
     """
     if not all(isinstance(entry, Sample) for entry in settings.sources) and not Path(settings.inbox).is_dir():
         raise UserError(
-            f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path, which must "
-            "be absolute for experiments that run in a folder of their own (--temp, --queue, wrist sweep)"
+            f"ingest.inbox: expected a folder of films, found none at {settings.inbox}; correct the path{ABSOLUTE}"
         )
     for entry in settings.sources:
         if isinstance(entry, InInbox) and not entry.folder(Path(settings.inbox)).is_dir():
             raise UserError(
-                f"{entry.names[0]}: expected the folder {entry.below} in the inbox, found none; correct `below`"
+                f"{entry.names[0]}: expected the folder {entry.below} in the inbox, found none; correct "
+                f"`below`, or the inbox{ABSOLUTE}"
             )
     plans = [plan for entry in settings.sources for plan in plans_of(entry, settings, scratch, pool)]
     for plan in plans:

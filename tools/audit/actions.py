@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stages.common.core.busy import busy
 from stages.common.core.printed import one_line
+from stages.common.core.signals import Interrupted
 
 if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait for cryptography
     from tools.audit.patient_files import PatientFiles
@@ -67,7 +68,8 @@ def verify_project(deep: bool, stages: str, form: str, evidence: Path | None, ke
     else:
         for finding in sorted(check.findings):
             print(one_line(f"{finding.kind:9} {finding.name}: {finding.message}"))
-        summary = f"{len(check.wrong)} discrepancies" if check.wrong else "no discrepancy"
+        wrong = len(check.wrong)
+        summary = f"{wrong or 'no'} discrepanc{'y' if wrong < 2 else 'ies'}"
         if check.unchecked:
             summary += f", {len(check.unchecked)} unchecked"
         size, count = f"{check.bytes / 1e6:.0f} MB", len(project.lock.stages)
@@ -129,7 +131,7 @@ def sign_project(key: Path, output: Path) -> int:
 
     with busy("sign: hashes outputs"):
         count = sign(Project(Path()), key, output)
-    print(f"sign: {count} files -> {output}, {signature_of(output)}")
+    print(one_line(f"sign: {count} files -> {output}, {signature_of(output)}"))
     return 0
 
 
@@ -156,7 +158,11 @@ def withdraw_patient(patient: str, dry_run: bool) -> int:
             yours = elsewhere(project.root, files)
         announce(files, yours)
     else:
-        files, counts = withdraw(project, patient, date.today(), announce)
+        try:
+            files, counts = withdraw(project, patient, date.today(), announce)
+        except (Interrupted, KeyboardInterrupt) as interruption:
+            interruption.add_note("the patient may be removed in part; withdraw again, which goes on")
+            raise
     print_found(files, project, "would go" if dry_run else "removed")
     print_of_nobody(files, counts)
     print_unaware(project.root, files.patients)
@@ -204,5 +210,5 @@ def write_page(output: Path, known: "Project | None" = None) -> int:
     project = known or Project(Path())
     with busy("page: reads the records"):
         write_text(output, render(project, output, changed_since(project)))
-    print(f"page: {output}")
+    print(one_line(f"page: {output}"))
     return 0

@@ -12,6 +12,7 @@ from tools.audit.findings import Check
 from tools.audit.repository import NoRepository, commit_at, git
 from tools.audit.trace import Project
 
+BARE = ("HEAD", "objects", "refs")  # by which git knows a repository in a folder of any name
 # Names that git finds by digits alone, as many of a hash as programs print.
 TAKEN = re.compile("refs/(?:tags/|heads/|remotes/)?([0-9a-f]{7,40})(?:/HEAD)?")
 GONE = re.compile(r"error: (refs/remotes/\S+/HEAD): invalid sha1 pointer 0+$")  # a remote renamed its branch
@@ -24,9 +25,8 @@ def check_shown(project: Project, check: Check) -> None:
         message = "its way leads through /proc, by which git shows each reader another repository; move it to `.git`"
         check.add("git: .git", "extra", message)
     for folder in other_repositories(root):
-        check.add(
-            f"{folder}/.git", "extra", f"another repository, which git shows to who stands in {folder}; remove it"
-        )
+        message = f"git shows it, and another history than here, to who stands in {folder}; remove it"
+        check.add(f"{folder}: a repository", "extra", message)
     names = git(root, "for-each-ref", "refs/replace", "--format=%(refname)").split()
     grafts = path_in_git(root, "info/grafts")
     names += ["info/grafts"] if grafts.is_file() and grafts.read_bytes().strip() else []
@@ -59,7 +59,11 @@ def other_repositories(root: Path) -> list[str]:
     """Folders of the last commit, below the project, that have a repository of their own; submodules are none."""
     lines = git(root, "ls-tree", "-r", "-d", "-z", "HEAD").split("\0")[:-1]
     folders = [line.partition("\t")[2] for line in lines if line.split(" ")[1] == "tree"]
-    return [folder for folder in folders if os.path.lexists(root / folder / ".git")]
+    return [
+        folder
+        for folder in folders
+        if os.path.lexists(root / folder / ".git") or all(map(os.path.lexists, (root / folder / name for name in BARE)))
+    ]
 
 
 def called_as_others(root: Path) -> list[str]:

@@ -238,7 +238,7 @@ def is_committed(lock: Lock, stage: str, texts: Collection[str]) -> bool:
 def commits_of(root: Path, lock: Lock) -> dict[str, str]:
     """The commit that brought each stage's present outputs, by the stage's name.
 
-    Blank where no commit has them, or none what dvc.lock says of how they were made.
+    Blank where no commit of this branch has them, or none what dvc.lock says of how they were made.
     """
     commits = dict.fromkeys(lock.stages, "")
     if not in_repository(root):
@@ -250,7 +250,8 @@ def commits_of(root: Path, lock: Lock) -> dict[str, str]:
         # As DVC writes an output, which another one may have had the hash of.
         entries = [f"- path: {path}\n      hash: md5\n      md5: {md5}\n" for path, md5 in stage.outs.items()]
         has = {commit for commit, text in texts.items() if all(entry in outs_in(text, name) for entry in entries)}
-        todo, visited, first = list(texts)[:1], set[str](), set[str]()
+        todo = [commit for commit in texts if commit in has][:1]
+        visited, first = set[str](), set[str]()
         while todo:  # to the commits that have the result, and no parent that has it; a merge has several parents
             commit = todo.pop()
             if commit in has and commit not in visited:

@@ -39,7 +39,8 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
             closed.append(path)
     outside = [f"{below(root, path)} (cannot be opened: look for yourself)" for path in closed]
     for folder in temporary_folders():
-        inside, _ = look_below(folder)  # some of them may be gone by now
+        inside, shut = look_below(folder)  # some of them may be gone by now
+        outside += [f"{path} (cannot be opened: look for yourself)" for path in shut]
         if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in inside):
             outside.append(str(folder))
     return [*sorted(below(root, path) for path in found), *outside, *tracked(root, files)]

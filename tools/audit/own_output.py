@@ -21,7 +21,7 @@ def require_own_output(path: Path, is_own: Callable[[bytes], bool]) -> None:
     if (path.exists() or path.is_symlink()) and not (path.is_file() and is_own(path.read_bytes())):
         raise UserError(
             f"{path}: expected a new file or one of this command's, found another, which would be replaced; move it "
-            "elsewhere, or name another"
+            "elsewhere"
         )
     for left in path.parent.glob(f".{escape(path.name)}-partial-*"):
         left.unlink()

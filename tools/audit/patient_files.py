@@ -342,7 +342,7 @@ def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) ->
 
 def version_names(project: Project, commits: list[str]) -> list[str]:
     """Commits as a person reads them: those of experiments by the experiment's name."""
-    names = {commit: name for name, commit in experiments(project.root).items()}
+    names = {commit: name for name, commit in experiments(project.root)}
     return [f"experiment {names[commit]}" if commit in names else commit[:12] for commit in commits]
 
 

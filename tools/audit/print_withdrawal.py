@@ -104,7 +104,7 @@ def print_unaware(root: Path, patients: set[str]) -> None:
     if lost := unfinished(root, patients):
         print(
             "experiments of DVC's queue that failed or did not end, and would read these films again where they are "
-            f"queued anew: {one_line(', '.join(lost))}; `dvc queue kill` what runs, then `dvc queue remove` them"
+            f"queued anew: {one_line(', '.join(lost))}; `wrist sweep requeue`, then `dvc queue remove` them"
         )
     if others := branches(root, patients):
         print(

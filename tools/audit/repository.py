@@ -79,7 +79,7 @@ def commit_of(root: Path, revision: str) -> str:
     Raises:
         UserError: there is no such commit, or a branch or tag has the name of another one's hash, or both have it.
     """
-    commit = commit_at(root, revision) or experiments(root).get(revision, "")
+    commit = commit_at(root, revision) or next(iter(sorted(commits_called(root, revision))), "")
     if not commit:
         raise UserError(f"{revision}: expected a commit, a branch, a tag or an experiment, found none of that name")
     named = re.fullmatch(r"(?:.*-g)?([0-9a-f]{4,})", revision.lower())  # also as `git describe` writes it
@@ -90,8 +90,8 @@ def commit_of(root: Path, revision: str) -> str:
         )
     if revision not in ("HEAD", commit) and (others := commits_called(root, revision) - {commit}):
         raise UserError(
-            f"{revision}: expected one commit of that name, found branches, tags or a file in .git of it that lead to "
-            f"{', '.join(sorted({commit, *others}))}; write the hash in full"
+            f"{revision}: expected one commit of that name, found branches, tags, experiments or a file in .git of it "
+            f"that lead to {', '.join(sorted({commit, *others}))}; write the hash in full"
         )
     return commit
 
@@ -110,14 +110,16 @@ def commit_at(root: Path, revision: str) -> str:
         raise
 
 
-def experiments(root: Path) -> dict[str, str]:
-    """The commits of DVC's experiments by their names; those that are queued, run or failed are none."""
+def experiments(root: Path) -> list[tuple[str, str]]:
+    """Name and commit of DVC's experiments, of which two may share a name; what is queued, runs or failed is none."""
     refs = git(root, "for-each-ref", "refs/exps", "--format=%(objectname) %(refname)").split("\n")[:-1]
     found = [(ref.partition(" ")[0], EXPERIMENT.fullmatch(ref.partition(" ")[2])) for ref in refs]
-    return {match[1]: commit for commit, match in found if match}
+    return [(match[1], commit) for commit, match in found if match]
 
 
 def commits_called(root: Path, name: str) -> set[str]:
-    """The commits of the branch and of the tag of a name; git takes the tag, and before it a file of that name."""
+    """The commits of the branch, the tag and the experiments of a name; git takes the tag, and before it a file of
+    that name.
+    """
     found = {commit_at(root, f"refs/{kind}/{name}") for kind in ("tags", "heads", "remotes")}
-    return (found | {experiments(root).get(name, "")}) - {""}
+    return (found | {commit for called, commit in experiments(root) if called == name}) - {""}

@@ -64,8 +64,8 @@ def branches(root: Path, patients: set[str]) -> list[str]:
 
 def saved_experiments(root: Path, patients: set[str]) -> list[str]:
     """The names of DVC's experiments whose list of withdrawals lacks the patient."""
-    saved = experiments(root) if in_repository(root) else {}
-    return sorted(name for name, commit in saved.items() if not knows(root, commit, patients))
+    saved = experiments(root) if in_repository(root) else []
+    return sorted(name for name, commit in saved if not knows(root, commit, patients))
 
 
 def ingests_anew(root: Path, commit: str, patients: set[str]) -> bool:

@@ -94,6 +94,8 @@ def find_films(names: Sequence[str]) -> FoundFilms:
     others: dict[Path, Path] = {}
     passed_over: dict[Path, str] = {}
     for name in names:
+        if not name.strip():
+            raise UserError("expected a file, a folder or a pattern of films, found a blank name")
         path = Path(name)
         paths = [path] if path.exists() else sorted(Path(match) for match in glob(name, recursive=True))  # noqa: PTH207
         if not paths:

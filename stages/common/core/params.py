@@ -51,6 +51,7 @@ class Alternative(Strict):
         if isinstance(content, dict) and (others := [key for key in content if key not in cls.model_fields]):
             own = [key for key in cls.model_fields if key != cls.tag]
             context = {"tag": cls.tag, "name": content.get(cls.tag, ""), "others": others, "own": own}
+            context["alone"] = not any(cls.model_fields[key].is_required() for key in own)
             raise PydanticCustomError("keys_of_others", "keys of another entry", context)
         return content
 
@@ -194,7 +195,7 @@ def written_keys(loc: tuple[int | str, ...], content: Any) -> list[str]:
     return keys
 
 
-def leftovers(key: str, tag: str, name: str, others: list[str], own: list[str]) -> str:
+def leftovers(key: str, tag: str, name: str, others: list[str], own: list[str], *, alone: bool) -> str:
     """What to do about keys that an alternative does not have, in params.yaml and on the command line.
 
     Args:
@@ -203,9 +204,13 @@ def leftovers(key: str, tag: str, name: str, others: list[str], own: list[str]) 
         name: of the alternative.
         others: keys that are written and not its own.
         own: its keys, without the tag.
+        alone: whether its name is enough for an entry.
     """
     text = f"{tag} {name} has no {', '.join(others)} (its keys: {', '.join(own) or 'none'}); remove "
-    text += f"{'it' if len(others) == 1 else 'them'} from params.yaml, or replace the whole entry: -S {key}={name}"
+    text += f"{'it' if len(others) == 1 else 'them'} from params.yaml"
+    if not alone:
+        return text
+    text += f", or replace the whole entry: -S {key}={name}"
     if own and not key.rpartition(".")[2].isdecimal():  # Hydra cannot delete an element of a list
         text += f", or with keys of your own: -S '~{key}' -S '+{key}={{{tag}: {name}, {own[-1]}: ...}}'"
     return text

@@ -18,7 +18,7 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
     """Do the work of a command and exit with the code that it returns.
 
     A user's mistake, a full disk and full memory exit with 1, Ctrl-C with 130, SIGTERM with 143, each after one
-    sentence on stderr. Anything else is a bug and keeps its traceback.
+    sentence on stderr. Anything else is a bug and keeps its traceback. A note on an interruption says what it left.
 
     Args:
         name: the command, which starts each sentence.
@@ -35,7 +35,8 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
     except UserError as error:
         status = f"{name}: {plain_lines(str(error))}"
     except (Interrupted, KeyboardInterrupt) as interruption:
-        print(f"{name}: interrupted; no unfinished output was kept", file=sys.stderr)
+        left = getattr(interruption, "__notes__", ["no unfinished output was kept"])
+        print(f"{name}: interrupted; {left[0]}", file=sys.stderr)
         status = getattr(interruption, "code", 130)
     except BrokenExecutor:
         status = f"{name}: a worker process was killed, often by a lack of memory; free some, or set WORKERS to fewer"

@@ -82,6 +82,10 @@ def test_the_shipped_file_is_accepted() -> None:
         ),
         ({"ingest": {"sources": [{"source": "folder"}]}}, r"ingest\.sources\.0\.annotations: .* missing"),
         ({"ingest": {"sources": [{"source": "sample", "corner": 1}]}}, r"ingest\.sources\.0: .*sample has no corner"),
+        (
+            {"ingest": {"sources": [{"source": "kaggle", "handle": "a/b", "x": 1}]}},
+            r"sources\.0: source kaggle has no x \(its keys: .*\); remove it from params.yaml$",
+        ),
         ({"ingest": {"sources": ["sample", "sample"]}}, r"ingest: .*sources must name sample once"),
         ({"annotate": {"split": {"by": "given"}}}, r"annotate\.split: by given has no t.*, t"),
         ({"trian": {}}, "trian: there is no such section"),

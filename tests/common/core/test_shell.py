@@ -49,7 +49,8 @@ def run_body(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("raise BrokenProcessPool('a child was terminated')", 1, "threshold: a worker process was killed"),
         ("raise MemoryError", 1, "threshold: the memory that it may use is full"),
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", 130, "threshold: interrupted"),
-        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", 143, "threshold: interrupted"),
+        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", 143, "threshold: interrupted; no unfinished output"),
+        ("e = KeyboardInterrupt(); e.add_note('half is done'); raise e", 130, "threshold: interrupted; half is done"),
     ],
 )
 def test_every_end_is_one_clear_sentence(body: str, code: int, message: str, tmp_path: Path) -> None:

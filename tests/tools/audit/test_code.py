@@ -288,6 +288,10 @@ def test_names_of_commits_are_also_those_of_experiments(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("2")
     second = commit(tmp_path)
     assert (commit_of(tmp_path, "coarse"), commit_of(tmp_path, "HEAD")) == (first, second)
+    run(tmp_path, "git", "update-ref", f"refs/exps/ff/{'c' * 38}/coarse", second)
+    with pytest.raises(UserError, match="coarse: expected one commit of that name"):
+        commit_of(tmp_path, "coarse")
+    run(tmp_path, "git", "update-ref", "-d", f"refs/exps/ff/{'c' * 38}/coarse")
     with pytest.raises(UserError, match=r"^fine: expected a commit, a branch, a tag or an experiment, found none of"):
         commit_of(tmp_path, "fine")
     run(tmp_path, "git", "branch", "coarse")
@@ -920,7 +924,10 @@ def test_a_repository_in_a_folder_of_the_commit_is_named(tmp_path: Path) -> None
     project = committed(tmp_path, **{"docs/a": "good"})
     assert named(project) == []
     shutil.copytree(tmp_path / ".git", tmp_path / "docs/.git")
-    assert named(project) == ["docs/.git"]
+    assert named(project) == ["docs: a repository"]
+    shutil.rmtree(tmp_path / "docs/.git")
+    shutil.copytree(tmp_path / ".git", tmp_path / "docs", dirs_exist_ok=True)  # as a bare one
+    assert named(project) == ["docs: a repository"]
 
 
 def test_a_cut_that_hides_commits_that_are_here_is_named(tmp_path: Path) -> None:

@@ -323,6 +323,14 @@ def test_half_a_prediction_and_links_to_folders_are_no_films_and_counted(tmp_pat
     assert sorted(name.as_posix() for _, name in found.others) == [".a.png-partial-x/mask.png", "elsewhere"]
 
 
+def test_a_blank_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a variable of the shell that was not set."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (100, 80)).save("a.png")
+    with pytest.raises(UserError, match="found a blank name"):
+        find_films([""])
+
+
 def test_a_film_that_is_a_circle_of_links_is_refused_by_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
