@@ -12,12 +12,14 @@ from typing import Any
 from pydantic import create_model
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.tokens import ScalarToken
 
 from stages import STAGES, section_model
 from stages.common.core.files import write_text
 from stages.common.core.params import Strict
 
 WIDTH = 120
+NARROW = 30  # of a comment behind a line that is long by itself
 COLUMN = 27  # of a comment behind a short line
 CONTINUED = re.compile(r" {20,}#")  # a comment's further lines; what starts further left is written by hand
 
@@ -166,17 +168,33 @@ def meaning(node: Node) -> str:
 def commented(schema: Schema, text: str) -> str:
     """params.yaml with the comments of its keys written anew; values and other comments stay."""
     of_line: Mapping[int, str] = dict(comments(schema, YAML().load(text), schema.content))
+    ends = ends_of_code(text)
     lines = []
     for number, line in enumerate(text.removesuffix("\n").split("\n")):
-        if number not in of_line:
-            lines += [] if CONTINUED.match(line) else [line]
+        if number not in of_line or ends[number] < 0:
+            lines += [] if CONTINUED.match(line) and number not in ends else [line]
             continue
-        code = re.sub(r"\s+#.*$", "", line)
+        code = line[: ends[number]]
         column = max(COLUMN, len(code) + 2)
-        wrapped = textwrap.wrap(of_line[number], WIDTH - column - 2) or [""]
+        wrapped = textwrap.wrap(of_line[number], max(WIDTH - column - 2, NARROW)) or [""]
         lines += [f"{code:<{column}}# {wrapped[0]}" if wrapped[0] else code]
         lines += [f"{'':<{column}}# {more}" for more in wrapped[1:]]
     return "\n".join(lines) + "\n"
+
+
+def ends_of_code(text: str) -> dict[int, int]:
+    """Where the comment of each line that has more may begin, from 0: a # in a quoted value is none.
+
+    After the lines of a value that goes on in the next line there can be no comment; their end is -1.
+    """
+    ends: dict[int, int] = {}
+    for token in YAML(typ="safe", pure=True).scan(text):
+        last = token.end_mark
+        if isinstance(token, ScalarToken):
+            ends |= dict.fromkeys(range(token.start_mark.line, last.line), -1)
+        if ends.get(last.line) != -1:
+            ends[last.line] = max(ends.get(last.line, 0), last.column)
+    return ends
 
 
 def change(path: Path, changes: Mapping[str, Any]) -> None:

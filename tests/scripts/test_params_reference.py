@@ -11,8 +11,10 @@ import pytest
 
 from scripts.params_reference import Schema, commented, written
 from stages import STAGES, read_params, section_model
+from stages.common.data.layout import PARAMS
 from tests.helpers.params import merge, read_yaml, write_yaml
 from tests.helpers.paths import ROOT
+from tools.params_file import change
 
 SCHEMA = Schema.of_models()
 
@@ -64,6 +66,28 @@ def test_a_long_comment_goes_on_below_and_other_comments_stay() -> None:
     assert lines[-2:] == ["", "report: {tolerance: {}}    # 0..1"]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"data/in #coming"  # mine',
+        "'it''s #1'",
+        "it's#1  # mine",
+        f'"{"a" * 150}"',
+        '"abc\n    # d"',
+        f"|-  # mine\n{' ' * 24}abc\n{' ' * 24}# d",
+    ],
+)
+def test_what_is_set_leaves_all_other_values_as_they_are(value: str, tmp_path: Path) -> None:
+    """A # in quotes begins no comment, and a line may be longer than those that this project writes."""
+    (line,) = (line for line in (ROOT / PARAMS).read_text().splitlines() if line.startswith("  inbox:"))
+    path = tmp_path / PARAMS
+    path.write_text((ROOT / PARAMS).read_text().replace(line, f"  inbox: {value}"))
+    before = read_yaml(path)
+    for number in (7, 8):  # what the first call wrote is read again
+        change(path, {"train.seeds": [number]})
+        assert read_yaml(path) == merge(before, {"train": {"seeds": [number]}})
+
+
 WRONG: list[dict[str, Any]] = [
     {"train": {"adaptive": "linaer"}},
     {"train": {"adaptive": {"method": "dwa"}}},  # with the keys of linear
@@ -81,8 +105,8 @@ RIGHT: list[dict[str, Any]] = [
 
 def test_an_editor_takes_what_the_models_take_and_refuses_what_they_refuse(tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.yaml" for number in range(len(WRONG) + len(RIGHT))]
-    for file, change in zip(files, [*WRONG, *RIGHT], strict=True):
-        write_yaml(file, merge(read_yaml(ROOT / "params.yaml"), change))
+    for file, values in zip(files, [*WRONG, *RIGHT], strict=True):
+        write_yaml(file, merge(read_yaml(ROOT / "params.yaml"), values))
     words = ["-m", "check_jsonschema", "--schemafile", str(ROOT / "params.schema.json"), "--output-format", "json"]
     done = subprocess.run([sys.executable, *words, *map(str, files)], capture_output=True, text=True, check=False)
     refused = {Path(error["filename"]) for error in json.loads(done.stdout)["errors"]}
