@@ -99,7 +99,9 @@ def check_ignored(project: Project, check: Check) -> None:
                 path.startswith("stages/") and "__pycache__" in below and BYTE_CODE.fullmatch(file.name)
             )
             if file not in seen and not leftover and (file.is_symlink() or not file.is_dir()):
-                message = "DVC does not look at it: remove it, or the line of .dvcignore that names it"
+                is_file = file.is_symlink() or file.is_file()
+                reason = ", or the line of .dvcignore that names it" if is_file else ", a pipe or device"
+                message = f"DVC does not look at it: remove it{reason}"
                 check.add(public_name(project.root, "/".join((path, *below))), "extra", message)
 
 

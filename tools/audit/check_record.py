@@ -28,8 +28,8 @@ class LockedFile(BaseModel):
     path: str
     hash: Literal["md5"]
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
-    size: int
-    nfiles: int | None = None
+    size: int = Field(ge=0)
+    nfiles: int | None = Field(None, ge=0)
     isexec: bool | None = None
 
 

@@ -22,7 +22,10 @@ from tools.audit.trace import Project
 from tools.audit.verify import verify
 
 SIGNATURE_BYTES = 64  # of Ed25519 (RFC 8032)
-HOW_TO_MAKE = "make one with `openssl genpkey -algorithm ed25519 -out private.pem`"
+HOW_TO_MAKE = {
+    "private": "make one with `openssl genpkey -algorithm ed25519 -out private.pem`",
+    "public": "`openssl pkey -in private.pem -pubout -out public.pem` makes it of the private one",
+}
 
 
 class StageRecord(TypedDict):
@@ -181,12 +184,14 @@ def read_key(path: Path, private: bool) -> Ed25519PrivateKey | Ed25519PublicKey:
     """
     kind = "private" if private else "public"
     if not path.is_file():
-        raise UserError(f"--key {path}: expected an Ed25519 {kind} key (PEM), found no file; {HOW_TO_MAKE}")
+        raise UserError(f"--key {path}: expected an Ed25519 {kind} key (PEM), found no file; {HOW_TO_MAKE[kind]}")
     try:
         content = path.read_bytes()
         key = load_pem_private_key(content, None) if private else load_pem_public_key(content)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"--key {path}: expected an Ed25519 {kind} key (PEM), found {error}; {HOW_TO_MAKE}") from None
+    except (ValueError, TypeError):
+        raise UserError(
+            f"--key {path}: expected an Ed25519 {kind} key (PEM), found another file; {HOW_TO_MAKE[kind]}"
+        ) from None
     if not isinstance(key, Ed25519PrivateKey | Ed25519PublicKey):
-        raise UserError(f"--key {path}: expected an Ed25519 {kind} key, found another kind; {HOW_TO_MAKE}")
+        raise UserError(f"--key {path}: expected an Ed25519 {kind} key, found another kind; {HOW_TO_MAKE[kind]}")
     return key

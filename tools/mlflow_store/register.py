@@ -1,5 +1,7 @@
 """A trained network in MLflow's model registry, under an alias by which servers load it."""
 
+import re
+
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -7,6 +9,8 @@ from mlflow.exceptions import MlflowException
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import EXPERIMENT, chosen_uri, describe, open_client, shown
+
+ALIAS = re.compile(r"(?!v\d+$|latest$)[\w-]+", re.ASCII | re.IGNORECASE)  # as MLflow takes them
 
 
 @busy("register: asks MLflow's registry")
@@ -20,8 +24,10 @@ def register(weights_sha256: str, name: str, alias: str) -> str:
     Returns:
         The address by which `mlflow.pyfunc.load_model` loads it.
     Raises:
-        UserError: no run in the store made these weights, or the store refuses.
+        UserError: no run in the store made these weights, or the store refuses, or an alias that it cannot have.
     """
+    if not ALIAS.fullmatch(alias):
+        raise UserError(f"--alias {alias}: expected letters, digits, - and _, and neither latest nor v and a number")
     client, experiment = open_client()
     store = shown(chosen_uri())
     try:

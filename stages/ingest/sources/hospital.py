@@ -44,7 +44,7 @@ CORRECT = "correct the table, or leave the cell blank"
 USES = {
     "film": "with CT slices beside the middle of their series (ct_slices in ingest.sources)",
     "directory": "with a list of other files (DICOMDIR)",
-    "other": "that hold neither films nor labels of films",
+    "other": "with neither films nor labels of films",
     "refused": REFUSED,
 }
 

@@ -187,7 +187,7 @@ def test_what_is_neither_dicom_nor_annotation_is_counted(inbox: Path) -> None:
     (inbox / "__MACOSX/1").write_bytes(b"\0")
     text = main(settings())
     page = Path("reports/data_quality.md").read_text()
-    assert "5 files that hold neither films nor labels of films" in page
+    assert "5 files with neither films nor labels of films" in page
     assert "4 files of an operating system" in page
     assert "hospital: 11 files = 1 films + 1 label files + 0 tables + 0 refused + 9 left out" in text
 

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
 from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
 from tools.audit.check_params import differences
-from tools.audit.check_record import check_lock_form
+from tools.audit.check_record import LockedFile, check_lock_form
 from tools.audit.dvc_lock import Lock, read_stages
 from tools.audit.findings import Check
 from tools.audit.trace import Project
@@ -82,3 +83,11 @@ def test_a_lock_that_dvc_writes_in_another_form_is_named(before: str, after: str
         check = Check()
         check_lock_form(project, check)
         assert len(check.findings) == count
+
+
+@pytest.mark.parametrize("count", ["size", "nfiles"])
+def test_a_file_has_no_size_below_0(count: str) -> None:
+    file = {"path": "data/raw", "hash": "md5", "md5": "0" * 32 + ".dir", "size": 0, "nfiles": 0}
+    LockedFile.model_validate(file)
+    with pytest.raises(ValidationError, match=count):
+        LockedFile.model_validate(file | {count: -1})

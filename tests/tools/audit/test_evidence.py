@@ -173,7 +173,7 @@ def test_another_key_is_refused(project: Path, keys: Path, tmp_path: Path, capsy
     assert "its signature is not by the key" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("content", "said"), [("", "found"), (None, "found no file")])
+@pytest.mark.parametrize(("content", "said"), [("", "found another file; make one"), (None, "found no file; make one")])
 def test_a_key_that_is_none_is_one_sentence(content: str | None, said: str, project: Path, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "key.pem").write_text(content)

@@ -9,6 +9,7 @@ import pytest
 from stages.common.core.errors import UserError
 from stages.common.model.tracking import local_uri, log_test_metrics, open_client, training_run
 from tests.helpers.mlflow_store import TAGS, MlflowServer, check_all, model_files, record_all
+from tools.mlflow_store.register import register
 from tools.mlflow_store.send import send
 from tools.mlflow_store.summarise import summarise
 
@@ -25,6 +26,12 @@ def server(here: Path, mlflow_store: Path, monkeypatch: pytest.MonkeyPatch) -> I
     yield started
     if started.process.poll() is None:
         started.stop()
+
+
+@pytest.mark.parametrize("alias", ["", "a b", "v7", "Latest", "a/b"])
+def test_an_alias_that_mlflow_refuses_is_refused_in_our_words(alias: str) -> None:
+    with pytest.raises(UserError, match=r"^--alias .*: expected letters, digits"):
+        register("0", "adaptive", alias)
 
 
 @pytest.mark.slow
