@@ -1,5 +1,6 @@
 """The page: what the paper shows, for our two models, and what it leaves out; it needs no network."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def contents(
         "sources": sources(manifest),
         "refused": int(QUARANTINE.read(root / RAW)["file"].nunique()),
         "copies": int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
-        "quality": (root / QUALITY).read_text(),
+        "quality": without_escapes((root / QUALITY).read_text()),
         "checks": checks(root),
         "machine": machine_in_words(first.model["machine"], first.metrics["device"]),
         "params": as_yaml(public_params(params)),
@@ -305,6 +306,12 @@ def checks(root: Path) -> list[str]:
     return [
         f"{name}: {check['expectation']} ({check['rows']} rows)" for name, checks in held.items() for check in checks
     ]
+
+
+def without_escapes(text: str) -> str:
+    """A page in Markdown as plain text: with the signs that `stages.common.core.markdown.plain` escaped."""
+    text = re.sub(r"\\(\||\](?=[(\[:]))", r"\1", text.replace("&lt;", "<"))
+    return re.sub(r"&amp;(?=#?\w+;)", "&", text)
 
 
 def sources(manifest: pd.DataFrame) -> list[list[str]]:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from stages.common.core.markdown import plain
+from stages.report.page import without_escapes
 
 EVIL = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a | b", "[a](javascript:x)", "![a](http://x/y.png)",
@@ -30,3 +31,8 @@ def test_text_of_others_is_no_markdown_and_no_html(text: str) -> None:
 @given(st.text("<>|[]()!&#;:ab\n\r \\`*x/", max_size=30))
 def test_any_text_stays_in_its_cell(text: str) -> None:
     assert not kinds(f"x{plain(text)}x") & {"html_block", "html_inline", "link_open", "image", "heading_open"}
+
+
+@given(st.text("<>|[]()!&#;:ab \\`*x/ltamp", max_size=30))
+def test_the_page_shows_such_a_text_as_it_was(text: str) -> None:
+    assert without_escapes(plain(text)) == text
