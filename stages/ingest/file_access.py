@@ -113,7 +113,8 @@ def read_file(path: Path, most: int, fix: str, size: int = -1) -> bytes:
         with path.open("rb") as file:
             return file.read(size)
     except OSError as error:  # whose text holds the path, and that a patient's name
-        raise Unreadable("a file that can be read", f"{error.strerror}", "make it readable") from None
+        fix = "make it readable" if path.exists() else "bring it back, or remove the link to it"
+        raise Unreadable("a file that can be read", f"{error.strerror}", fix) from None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
 )
 
-from stages.ingest.dicom.values import PLAUSIBLE, codes, multi, number, plausible, why_no_numbers
+from stages.ingest.dicom.values import PLAUSIBLE, codes, multi, number, one, plausible, why_no_numbers
 from stages.ingest.pictures import SMALLEST
 
 CLASSES = {
@@ -46,7 +46,7 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
         return why
     for name in ("NumberOfFrames", "SamplesPerPixel"):
         if number(header, name, 1) != 1:
-            return f"a {name} other than 1, where one grey frame is needed"
+            return f"{one(name)} other than 1, where one grey frame is needed"
     photometric, shape = header.get("PhotometricInterpretation"), header.get("PresentationLUTShape")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return "a PhotometricInterpretation other than MONOCHROME1 and MONOCHROME2"
@@ -59,7 +59,7 @@ def why_unfit(header: Dataset, megapixels: int) -> str:
         return "a WindowWidth below 1 (PS3.3 C.11.2.1.2)"
     for name in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
         if multi(header.get(name)) and not plausible(header, name):
-            return f"a {name} beyond {PLAUSIBLE[name][1]:.0f}, which no grey levels of 16 bits need"
+            return f"{one(name)} beyond {PLAUSIBLE[name][1]:.0f}, which no grey levels of 16 bits need"
     return why_too_large(header, megapixels) or why_no_layout(header)
 
 

@@ -81,6 +81,11 @@ def signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
+def one(name: str) -> str:
+    """An attribute's name with its article."""
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+
+
 def why_no_numbers(header: Dataset) -> str:
     """The attribute that is missing or no number, in words without its value; '' if all are sound."""
     for name in NUMBERS:
@@ -88,11 +93,11 @@ def why_no_numbers(header: Dataset) -> str:
             numbers = [float(value) for value in multi(header.get(name))]
             whole = len(numbers) == 1 and numbers[0] == int(numbers[0]) >= 0
         except Exception:  # pydicom turns text to numbers when it is asked, and raises a dozen types
-            return f"a {name} that is no number"
+            return f"{one(name)} that is no number"
         if not all(map(isfinite, numbers)):
-            return f"a {name} that is no number"
+            return f"{one(name)} that is no number"
         if not numbers and name in LAYOUT:
             return f"no {name}"
         if name in (*LAYOUT, *SINGLE) and numbers and not whole:
-            return f"a {name} that is no whole number"
+            return f"{one(name)} that is no whole number"
     return ""

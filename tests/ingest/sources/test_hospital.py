@@ -564,10 +564,8 @@ def test_a_file_beyond_the_limit_is_not_opened(inbox: Path) -> None:
 def test_a_dangling_link_and_a_closed_folder_are_told_without_their_names(inbox: Path) -> None:
     bring(inbox, "DOE/1", 1)
     (inbox / "DOE/2").symlink_to(inbox / "DOE/nowhere")
-    assert (
-        "file 3 of the export (sorted by path): expected a file that can be read, found No such file or directory"
-        in refused()
-    )
+    said = "expected a file that can be read, found No such file or directory; bring it back, or remove the link to it"
+    assert f"file 3 of the export (sorted by path): {said}" in refused()
     (inbox / "DOE/2").unlink()
 
     def closed(top: object, onerror: Callable[[OSError], None], **_: object) -> object:
