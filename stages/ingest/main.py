@@ -4,7 +4,6 @@ Run: python -m stages.ingest     (dvc repro ingest)
 """
 
 import errno
-import hashlib
 import tempfile
 from collections.abc import Container, Iterator
 from concurrent.futures import Executor
@@ -21,12 +20,10 @@ from stages.common.data.layout import CHECKS, DATA_DOCS, INBOX, QUALITY, RAW, WI
 from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE, WITHDRAWN
 from stages.ingest.account import account_for
-from stages.ingest.annotations.pairing import OF_ONE
 from stages.ingest.dicom.pseudonyms import SAMPLE, Key, read_key
 from stages.ingest.file_access import Archive, Folder
 from stages.ingest.params import Folder as FolderSource
 from stages.ingest.params import Hospital, InInbox, Kaggle, Params, Sample, Source, Url
-from stages.ingest.pictures import SUFFIXES
 from stages.ingest.problems import Problem, Refusal
 from stages.ingest.process_film import picture_patient, process_film
 from stages.ingest.quality.copies import find_copies
@@ -36,7 +33,7 @@ from stages.ingest.quality.kin import kin_of
 from stages.ingest.quality.labels import label_sentences
 from stages.ingest.quality.page import quality_report
 from stages.ingest.sources import kaggle, url
-from stages.ingest.sources.folder import picture_films, public_name
+from stages.ingest.sources.folder import picture_films
 from stages.ingest.sources.hospital import hospital_films
 from stages.ingest.sources.sample import write_sample
 from stages.ingest.types import FilmResult, SourceFilm, SourcePlan
@@ -130,7 +127,7 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Con
 
     Args:
         scratch: an empty folder, for the sample.
-        pool: draws the sample and looks through exports.
+        pool: draws the sample, and looks through exports and pinned archives.
         withdrawn: pseudonyms of patients of whom nothing is written.
     Raises:
         UserError: there is no inbox, or no film.
@@ -174,7 +171,7 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
         export = Hospital(annotations="voc", licence=entry.licence)
         yield hospital_films(scratch / "export", as_export, export, limits, SAMPLE, pool)
     elif isinstance(entry, Kaggle):
-        yield plan_kaggle(entry, inbox, settings)
+        yield plan_kaggle(entry, inbox, settings, pool)
     elif isinstance(entry, Url):
         files = url.obtain(entry, inbox, limits)
         yield picture_films(files, entry.names[0], entry)
@@ -184,22 +181,14 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
         yield picture_films(Folder(entry.folder(inbox), limits), entry.names[0], entry)
 
 
-def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params) -> SourcePlan:
-    """The films of one Kaggle data set, which must be what was pinned."""
+def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params, pool: Executor) -> SourcePlan:
+    """The films of one Kaggle data set, all of whose files must be what was pinned, also those that no film uses."""
     pins = kaggle.read_pins(entry)
     archive = kaggle.obtain(entry, inbox, settings.limits)
-    # Films and label files of one film are hashed by the worker that reads them; what many share is hashed here.
-    own = (*SUFFIXES, OF_ONE[entry.annotations][0]) if entry.annotations in OF_ONE else SUFFIXES
-    hashes = {
-        name: "" if name.lower().endswith(own) else hashlib.sha256(archive.read(name)).hexdigest()
-        for name in archive.names()
-    }
-    kaggle.check_pins(entry, hashes)
-    plan = picture_films(archive, entry.names[0], entry, pins)
-    names = {public_name(archive, name): name for name in archive.names()}
-    shared = {names[item.name]: item.sha256 for film in plan.films for item in film.shared}
-    kaggle.check_pins(entry, hashes | shared)  # names of classes look like labels of one film
-    return plan
+    names = archive.names()
+    digests = track(pool, partial(kaggle.digest_of, archive), names, "compare with pins")
+    kaggle.check_pins(entry, dict(zip(names, digests, strict=True)))
+    return picture_films(archive, entry.names[0], entry, pins)
 
 
 def refuse_long_names(plan: SourcePlan) -> None:

@@ -20,6 +20,7 @@ from stages.common.core.files import write_text
 from stages.common.data.layout import PINS
 from stages.ingest.file_access import Archive
 from stages.ingest.params import Kaggle, Limits
+from stages.ingest.problems import Unreadable
 from stages.ingest.sources.pins import SHA256, compare, need_pins
 from stages.ingest.sources.retry import Broken, explain, persist, why_cut, why_no_answer
 
@@ -71,8 +72,16 @@ def write_pins(entry: Kaggle, archive: Archive, pins: Path = PINS) -> int:
     return len(hashes)
 
 
+def digest_of(archive: Archive, name: str) -> str:
+    """The SHA-256 of a file of an archive; of a damaged one a word that is none."""
+    try:
+        return hashlib.sha256(archive.read(name)).hexdigest()
+    except Unreadable:
+        return "damaged"
+
+
 def check_pins(entry: Kaggle, hashes: dict[str, str], pins: Path = PINS) -> None:
-    """Raise a UserError that names what is new, gone or changed since a data set was pinned; a hash '' is unknown."""
+    """Raise a UserError that names what is new, gone or changed since a data set was pinned."""
     compare(pin_file(entry, pins), entry.title, read_pins(entry, pins), hashes)
 
 

@@ -219,13 +219,22 @@ def test_a_later_change_upstream_names_the_files(server: Server, here: Path) -> 
         assert line in str(fault.value)
     with pytest.raises(UserError, match=r"is not what owner--set--v2\.sha256 pins"):
         main(settings(entry()))
-    # Same names, other bytes: found when the film is read.
-    server.content = data_set(**{"set/valid/labels/b.txt": b"3 0.5 0.5 0.5 0.5"})
+
+
+@pytest.mark.parametrize("name", ["set/valid/labels/b.txt", "set/train/images/a.png", "set/extra/c.png"])
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_changed_file_is_named_also_where_no_film_uses_it(
+    name: str, damaged: bool, server: Server, here: Path
+) -> None:
+    fetch_kaggle(settings(entry()))
+    server.content = data_set(**{name: b"other bytes"})
+    if damaged:
+        server.content = server.content.replace(b"other bytes", b"spoilt byte")
     server.md5 = hashlib.md5(server.content).digest()
     for path in (here / "cache").rglob("*.archive*"):
         path.unlink()
-    with pytest.raises(UserError, match=r"valid/labels/b\.txt: expected the bytes that data/pins, or the table"):
-        main(settings(entry()))
+    with pytest.raises(UserError, match=rf"is not what owner--set--v2\.sha256 pins;.*\n  - {name}: changed$"):
+        main(settings(entry(exclude=["set/extra/*"])))
 
 
 def test_a_changed_file_that_many_films_share_is_named(server: Server, here: Path) -> None:
