@@ -2,6 +2,8 @@
 
 import csv
 import re
+from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import TypedDict
 
@@ -45,10 +47,20 @@ def read_withdrawn(table: Path) -> list[WithdrawnRow]:
         raise UserError(
             f"{table}: expected a table with the columns {', '.join(columns)}, found others; correct the file"
         )
-    wrong = [f"{','.join(row)!r:.100}" for row in rows if not all(map(re.fullmatch, CELLS, row))]
+    wrong = [f"{','.join(row)!r:.100}" for row in rows if not (all(map(re.fullmatch, CELLS, row)) and is_day(row[1]))]
     if wrong:
         raise error_list(f"{table}: expected rows such as {EXAMPLE}, found these; correct them", wrong)
+    if twice := [patient for patient, number in Counter(row[0] for row in rows).items() if number > 1]:
+        raise error_list(f"{table}: expected each pseudonym once, found these in several rows; keep one", twice)
     return [{"patient_id": patient, "withdrawn": day, "key_id": key} for patient, day, key in rows]
+
+
+def is_day(text: str) -> bool:
+    """Whether the calendar has a day."""
+    try:
+        return bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def under_another_key(withdrawn: list[WithdrawnRow], key: str) -> list[WithdrawnRow]:

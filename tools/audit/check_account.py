@@ -27,6 +27,7 @@ from stages.common.data.layout import (
     RAW,
     USED,
     WEIGHTS,
+    WITHDRAWN_PINS,
     dataset_file,
     dicom_file,
     image_file,
@@ -123,14 +124,14 @@ def accounts(
 
 
 def files_of_raw(root: Path, manifest: pd.DataFrame) -> set[str]:
-    """The files of data/raw; the list of withdrawn patients is there where it is.
+    """The files of data/raw; the list of withdrawn patients is there where data/pins has it.
 
     Args:
         root: of the project.
         manifest: a film of a hospital, which has no name of a source file, has its de-identified DICOM as well.
     """
     files = {table.name for table in (MANIFEST, ANNOTATIONS, FILES, QUARANTINE)} | {CHECKS}
-    files |= {WITHDRAWN.name} if (root / RAW / WITHDRAWN.name).is_file() else set()
+    files |= {WITHDRAWN.name} if (root / WITHDRAWN_PINS).is_file() else set()
     files |= {NUMBERS.name} if any(manifest["key_id"]) else set()
     images, of_hospitals = manifest["image_id"], manifest["image_id"][manifest["source_file"] == ""]
     files |= {image_file(NOWHERE, image).as_posix() for image in images}

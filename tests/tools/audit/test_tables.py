@@ -165,6 +165,18 @@ def test_a_yes_is_no_number(found: Any, expected: Any) -> None:
     assert same(expected, expected)
 
 
+def test_a_whole_number_is_written_as_the_pipeline_writes_it() -> None:
+    assert not same(15, 15.0)
+    assert not same(15.0, 15)
+
+
+@pytest.mark.parametrize(("column", "is_named"), [("false_claim", True), ("difference", False)])
+def test_a_small_probability_is_no_noise(column: str, is_named: bool) -> None:
+    expected = pd.DataFrame({"metric": ["f1"], column: [5.27e-15]})
+    compare_tables(check := Check(), "statistics.csv", expected.assign(**{column: 1.2e-13}), expected)
+    assert bool(check.findings) == is_named
+
+
 def test_numpys_yes_is_pythons() -> None:
     assert same(np.True_, True)
     assert not same(np.True_, False)

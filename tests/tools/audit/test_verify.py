@@ -630,7 +630,7 @@ def test_only_a_rerun_catches_an_output_that_was_forged_with_all_that_follows(
     assert wrist("audit", "verify", "--rerun", "threshold") == 1
     said = capsys.readouterr().out
     assert "mismatch  rerun threshold: data/levels/index.csv" in said
-    assert "1 of 9 stages run again, 1 discrepancies" in said
+    assert "1 of 9 stages run again, 1 discrepancy" in said
 
 
 @pytest.mark.usefixtures("forked_stages")
