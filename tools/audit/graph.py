@@ -21,6 +21,7 @@ class Graph:
         self.nodes: dict[str, Node] = {}
         self.origins: dict[str, list[str]] = {}
         self.films: dict[str, list[str]] = {}  # of a patient or a source file that the graph is about
+        self.kinds: list[str] = []  # what is called as what the graph is about
 
     def add(self, name: str, kind: str, *origins: str, **facts: Any) -> str:
         """Add a node made from others, or more facts and origins to one that is there."""

@@ -17,7 +17,7 @@ def text(graph: Graph, start: str) -> str:
     if start not in graph.films:
         return chain(graph, start)
     films = graph.films[start]
-    kind = "a film, and a patient of that pseudonym" if start in films else node_line(graph.nodes[start])
+    kind = f"{' and '.join(graph.kinds)} of that name" if len(graph.kinds) > 1 else node_line(graph.nodes[start])
     head = one_line(f"{start}: {kind}, films {', '.join(films)}")
     return "\n\n".join([head, *(chain(graph, film) for film in films)])
 

@@ -224,15 +224,17 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
     compared = project.rows(REPORTS, COMPARISON)
     if lines := [line for line in compared if line["row"] == row and column in line]:
         return graph, number(project, graph, lines[0], column)
-    images = images_of(project, what)
+    kinds = kinds_of(project, what)
+    images = sorted(set().union(*kinds.values()))
     for image in images:
         film(project, graph, image)
-    if images and images != [what]:
-        graph.films[what] = images
-        patients = {project.films[image]["patient_id"] for image in images}
-        if what not in graph.nodes:
-            graph.add(what, "patient" if what in patients else "source file")
     if images:
+        model = model_of(what)
+        graph.kinds = [*kinds, *([f"model ({model})"] if model and is_written(project, model) else [])]
+        if images != [what] or len(graph.kinds) > 1:
+            graph.films[what] = images
+        if what not in graph.nodes:
+            graph.add(what, graph.kinds[0])
         return graph, what
     path = model_of(what) or normpath(what)
     if is_written(project, path):
@@ -263,14 +265,15 @@ def model_of(what: str) -> str:
     return ""
 
 
-def images_of(project: Project, what: str) -> list[str]:
-    """The films that are called so, come from the file that is, or are of the patient who is."""
-    of_patient = {image for image, row in project.films.items() if what == row["patient_id"]}
-    if what in project.films:  # which a film of another patient may be called, too
-        return sorted({what, *of_patient})
-    named = {row["image_id"] for row in project.files if what in (row["sha256"], row["file"], Path(row["file"]).name)}
-    named |= of_patient
-    return sorted(named & set(project.films))
+def kinds_of(project: Project, what: str) -> dict[str, set[str]]:
+    """The films that are called so, are of the patient who is, or come from the file that is, by what is called so."""
+    of_file = {row["image_id"] for row in project.files if what in (row["sha256"], row["file"], Path(row["file"]).name)}
+    found = {
+        "film": {what} & project.films.keys(),
+        "patient": {image for image, row in project.films.items() if what == row["patient_id"]},
+        "source file": of_file & project.films.keys(),
+    }
+    return {kind: images for kind, images in found.items() if images}
 
 
 def number(project: Project, graph: Graph, line: Row, column: str) -> str:

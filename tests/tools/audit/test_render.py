@@ -33,8 +33,9 @@ def test_a_film_that_is_called_as_a_patient_hides_none_of_the_patients_films() -
     for film in ("a", "b", "81844ecde966440c"):
         graph.add(film, "film", f"{film}.png")
     graph.films["81844ecde966440c"] = ["81844ecde966440c", "a", "b"]
+    graph.kinds = ["film", "patient"]
     head, *films = text(graph, "81844ecde966440c").split("\n\n")
-    assert head.endswith(": a film, and a patient of that pseudonym, films 81844ecde966440c, a, b")
+    assert head.endswith(": film and patient of that name, films 81844ecde966440c, a, b")
     assert [film.splitlines()[0] for film in films] == ["81844ecde966440c: film", "a: film", "b: film"]
 
 

@@ -243,14 +243,23 @@ def test_a_file_that_is_asked_for_and_was_changed_is_not_shown_without_a_word(ow
         replace(own / path, before)
 
 
-def test_a_pseudonym_that_is_also_a_films_name_leads_to_the_patients_films(own: Path) -> None:
+def test_a_name_of_several_things_leads_to_all_of_them(own: Path) -> None:
+    """A film that is called as a patient, as a file of another film, or as a model."""
     project = Project(own)
-    first, second = list(project.films)[:2]
-    patient = project.films[second]["patient_id"]
+    first, second = [row["image_id"] for row in project.files if row["role"] == "film" and row["source"] != "x"][:2]
+    patient, file = project.films[second]["patient_id"], project.files_by_film[second][0]["file"]
     project.films[first] |= {"patient_id": "another"}
-    project.films[patient] = project.films[first] | {"image_id": patient}
-    graph, start = trace(project, patient)
-    assert {patient, second} <= set(graph.films[start])
+    for name, kinds in {
+        patient: "patient",
+        file: "source file",
+        "adaptive-1-1": f"model (models/adaptive/{RUN})",
+    }.items():
+        project.films[name] = project.films[first] | {"image_id": name}
+        graph, start = trace(project, name)
+        assert start == name
+        assert graph.kinds == ["film", kinds]
+        assert {name, second} - {second if "model" in kinds else ""} <= set(graph.films[name])
+        assert text(graph, name).startswith(f"{name}: film and {kinds} of that name, films ")
 
 
 def test_what_a_network_saw_is_what_its_params_say(own: Path) -> None:
