@@ -82,7 +82,26 @@ def check_lock_form(project: Project, check: Check) -> None:
     from dvc.utils.serialize import dumps_yaml, loads_yaml
 
     text = (project.root / LOCK).read_bytes().decode(errors="replace")
-    check.add_first_line(LOCK, text, dumps_yaml(loads_yaml(text)), "DVC")
+    check.add_first_line(LOCK, text, dumps_yaml(in_order(loads_yaml(text))), "DVC")
+
+
+def in_order(content: Any) -> Any:
+    """What a dvc.lock holds, with the keys of its entries in the order in which DVC writes them."""
+    entries = content.get("stages") if isinstance(content, dict) else None
+    if not isinstance(entries, dict):
+        return content
+    stages = {name: arranged(entry, LockedStage) for name, entry in entries.items()}
+    for entry in stages.values():
+        for key in {"deps", "outs"} & set(entry):
+            entry[key] = [arranged(item, LockedFile) for item in entry[key] or []]
+    return content | {"stages": stages}
+
+
+def arranged(values: Any, model: type[BaseModel]) -> Any:
+    """Values with the keys in the order of a model's fields, and before all others; what has no keys as it is."""
+    if not isinstance(values, dict):
+        return values
+    return {key: values[key] for key in (*model.model_fields, *values) if key in values}
 
 
 def check_lock_paths(project: Project, check: Check) -> None:
