@@ -4,6 +4,7 @@ The sample's source files are drawn and removed again, so that only a rerun of i
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import PARAMS, PINS, RAW
 from stages.common.data.tables import FILES, MANIFEST
+from stages.ingest.dicom.pseudonyms import SAMPLE
 from stages.ingest.file_access import FileAccess
 from stages.ingest.problems import Unreadable
 from tools.audit.check_pins import are_as_pinned
@@ -51,7 +53,9 @@ def check_licences(project: Project, check: Check) -> None:
 
 
 def check_keys(project: Project, check: Check) -> None:
-    """Films that have pseudonyms of a key, and no names of files: those of hospitals, and no others."""
+    """Films that have pseudonyms of a key, and no names of files: those of hospitals, and no others; one key makes all
+    pseudonyms, but for those of the sample, which has its own.
+    """
     from stages.ingest.params import Sample
 
     manifest = read_table(project, check, RAW, MANIFEST)
@@ -59,7 +63,16 @@ def check_keys(project: Project, check: Check) -> None:
         return
     entries = settings_of(project.root, "ingest").sources
     hospitals = names_of_hospitals(entries)
-    hospitals |= {entry.names[1] for entry in entries if isinstance(entry, Sample)}
+    of_samples = {entry.names[1] for entry in entries if isinstance(entry, Sample)}
+    hospitals |= of_samples
+    made_by = {row["image_id"]: row["key_id"] for row in MANIFEST.rows(manifest) if row["key_id"]}
+    samples = {row["image_id"] for row in MANIFEST.rows(manifest) if row["source"] in of_samples}
+    expected = Counter(key for image, key in made_by.items() if image not in samples).most_common(1)
+    for image, key in made_by.items():
+        right = SAMPLE.id if image in samples else expected[0][0]
+        if key != right:
+            message = f"{key!r:.40} stands there, and {right} made the pseudonyms of the others of its source"
+            check.add(f"{RAW / MANIFEST.name}: {image}/key_id", "mismatch", message)
     for row in MANIFEST.rows(manifest):
         if bool(row["key_id"]) != (row["source"] in hospitals):
             message = f"{row['source']} is {'a' if row['source'] in hospitals else 'no'} hospital's"

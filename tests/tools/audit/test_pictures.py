@@ -248,5 +248,5 @@ def test_a_record_says_one_of_the_precisions_that_its_setting_allows(said: Any, 
 def test_whole_numbers_are_compared_exactly() -> None:
     """A seed of ten digits is another one if its last digit is, also where it is written as a decimal number."""
     for seed in (3_000_000_002, 3_000_000_002.0):
-        compare_records(check := Check(), "model.json", {"seed": seed, "a": 1}, {"seed": 3_000_000_000, "a": 1.0})
+        compare_records(check := Check(), "model.json", {"seed": seed, "a": 1.0}, {"seed": 3_000_000_000, "a": 1.0})
         assert [finding.name for finding in check.findings] == ["model.json: seed"]

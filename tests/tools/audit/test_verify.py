@@ -303,6 +303,18 @@ def test_films_that_are_given_each_others_files_are_named(own: Path) -> None:
     assert {finding.name for finding in check.findings} == expected
 
 
+def test_one_key_made_the_pseudonyms_of_all_films_of_a_source(own: Path) -> None:
+    """A film with another one would leave a rerun of ingest to a key that nobody has."""
+    manifest = pd.read_csv(own / "data/raw/manifest.csv", dtype=str, keep_default_na=False)
+    film = manifest.index[manifest["key_id"] != ""][0]
+    manifest.loc[film, "key_id"] = "0" * 8
+    replace(own / "data/raw/manifest.csv", manifest.to_csv(index=False, lineterminator="\n").encode())
+    check_keys(Project(own), check := Check())
+    assert [finding.name for finding in check.findings] == [
+        f"data/raw/manifest.csv: {manifest['image_id'][film]}/key_id"
+    ]
+
+
 @pytest.mark.parametrize("change", ["gone", "a row"])
 def test_the_table_of_numbers_has_each_patient_of_a_hospital(change: str, own: Path) -> None:
     """By it a withdrawn patient is known under another spelling of the number."""
