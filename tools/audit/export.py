@@ -34,6 +34,7 @@ from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
 from stages.report.public_params import public_params, public_path
 from tools.audit.check_code import LINK, mode_and_blob
+from tools.audit.check_pins import REQUIREMENTS
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import commit_files
 from tools.audit.compare import changed_since
@@ -62,9 +63,8 @@ TERMS = {"md5": "https://w3id.org/ro/terms/workflow-run#md5"}
 NUMBERS = (*VARIANTS, GAIN)  # the rows of the comparison that are this project's own
 INGEST = "ingest"  # the stage that reads the sources
 DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
-PINS = "requirements.lock"
 VIEWER = Path(*VIEWER_LIBRARY.parts[-5:])  # stages/common/analysis/templates/..., from a project's root
-COMMITTED = (LOCK, PIPELINE, str(PARAMS), PINS, str(VIEWER))  # what facts are from, beside outputs
+COMMITTED = (LOCK, PIPELINE, str(PARAMS), REQUIREMENTS, str(VIEWER))  # what facts are from, beside outputs
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
 
@@ -322,7 +322,7 @@ def bom(project: Project) -> str:
     document = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{NAME}/{commit}"))
     application = Component(name=NAME, version=commit, type=ComponentType.APPLICATION, bom_ref=NAME)
     document.metadata = BomMetaData(component=application, timestamp=commit_date(project))
-    for name, version in read_pins(project.root / PINS).items():
+    for name, version in read_pins(project.root / REQUIREMENTS).items():
         purl = PackageURL("pypi", None, name.lower(), version)
         document.components.add(Component(name=name, version=version, purl=purl, bom_ref=str(purl)))
     document.components.add(viewer_library(project.root / VIEWER))

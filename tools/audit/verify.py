@@ -17,7 +17,7 @@ from tools.audit.check_former import check_former
 from tools.audit.check_history import check_objects
 from tools.audit.check_links import check_links
 from tools.audit.check_params import check_characters, check_params
-from tools.audit.check_pins import check_encoders, check_pins
+from tools.audit.check_pins import check_encoders, check_libraries, check_pins
 from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_predictions import check_counts
 from tools.audit.check_record import PIPELINE, check_record
@@ -77,6 +77,7 @@ def verify(project: Project, deep: bool = False) -> Check:
     check_leftovers(project, check)
     check_beside(project, check)
     check_former(project, check)
+    check_libraries(project, check)
     if check.whole(PIPELINE):
         check_record(project, check)
     check_lock_committed(project, check)

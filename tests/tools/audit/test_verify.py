@@ -33,7 +33,7 @@ from tools.audit.check_account import check_account
 from tools.audit.check_data import check_films, check_raw, check_withdrawn
 from tools.audit.check_former import check_former
 from tools.audit.check_params import blank_letters, check_characters
-from tools.audit.check_pins import check_pins
+from tools.audit.check_pins import check_libraries, check_pins
 from tools.audit.check_record import check_lock_paths, check_record, command_words
 from tools.audit.check_rules import broken, check_rules
 from tools.audit.check_sources import check_keys
@@ -301,6 +301,17 @@ def test_films_that_are_given_each_others_files_are_named(own: Path) -> None:
     check_keys(Project(own), check := Check())
     expected = {f"data/raw/manifest.csv: {ids[film]}/key_id" for film in (one, two)}
     assert {finding.name for finding in check.findings} == expected
+
+
+def test_a_version_of_a_library_that_requirements_lock_does_not_have_is_named(own: Path) -> None:
+    """Who repeats the results would install it."""
+    check_libraries(Project(own), check := Check())
+    assert not check.findings
+    path = own / "stages/report/libraries.lock"
+    replace(path, re.sub(rb"(?m)^numpy==.*$", b"numpy==1.0", path.read_bytes()) + b"left-pad==1.3\n")
+    check_libraries(Project(own), check := Check())
+    name = "stages/report/libraries.lock"
+    assert [finding.name for finding in check.findings] == [f"{name}: numpy", f"{name}: left-pad"]
 
 
 def test_one_key_made_the_pseudonyms_of_all_films_of_a_source(own: Path) -> None:
