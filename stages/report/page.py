@@ -1,6 +1,5 @@
 """The page: what the paper shows, for our two models, and what it leaves out; it needs no network."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from stages.common.analysis.formatting import machine_in_words, number, span
 from stages.common.analysis.statistics import RESAMPLES
 from stages.common.analysis.templates import page_templates
 from stages.common.core.files import read_json, read_png
+from stages.common.core.markdown import without_escapes
 from stages.common.core.validation import HeldExpectation
 from stages.common.data.layout import (
     CHECKS,
@@ -306,12 +306,6 @@ def checks(root: Path) -> list[str]:
     return [
         f"{name}: {check['expectation']} ({check['rows']} rows)" for name, checks in held.items() for check in checks
     ]
-
-
-def without_escapes(text: str) -> str:
-    """A page in Markdown as plain text: with the signs that `stages.common.core.markdown.plain` escaped."""
-    text = re.sub(r"\\(\||\](?=[(\[:]))", r"\1", text.replace("&lt;", "<"))
-    return re.sub(r"&amp;(?=#?\w+;)", "&", text)
 
 
 def sources(manifest: pd.DataFrame) -> list[list[str]]:

@@ -11,7 +11,6 @@ NO_MEMORY = (
     "can't start new thread",
 )
 
-
 LOOP = "links lead in a circle; remove one of them"
 CIRCLE = "Symlink loop from "
 
@@ -52,7 +51,8 @@ def describe_runtime_error(error: ImportError | MemoryError | RuntimeError) -> s
     again.
     """
     if str(error).startswith(CIRCLE):  # what `Path.resolve` says before Python 3.13
-        return f"{str(error).removeprefix(CIRCLE).strip(chr(39))}: {LOOP}"
+        link = str(error).removeprefix(CIRCLE).strip("'")
+        return f"{link}: {LOOP}"
     chain: list[BaseException] = [error]
     while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
         chain.append(before)

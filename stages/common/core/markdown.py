@@ -11,3 +11,9 @@ def plain(text: str) -> str:
     line = re.sub(r"&(?=#?\w+;)", "&amp;", line)
     line = re.sub(r"\](?=[(\[:])", r"\\]", line)
     return re.sub(r"[<|]", lambda sign: SIGNS[sign[0]], line)
+
+
+def without_escapes(text: str) -> str:
+    """The text that a person wrote, of one line or page in which `plain` escaped it."""
+    text = re.sub(r"\\(\||\](?=[(\[:]))", r"\1", text.replace("&lt;", "<"))
+    return re.sub(r"&amp;(?=#?\w+;)", "&", text)

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from stages.common.core.markdown import plain
-from stages.report.page import without_escapes
+from stages.common.core.markdown import plain, without_escapes
 
 EVIL = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a | b", "[a](javascript:x)", "![a](http://x/y.png)",
