@@ -10,7 +10,7 @@ from typing import TypedDict
 from stages.common.core.errors import UserError, error_list
 from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import WITHDRAWN, Table
-from stages.ingest.dicom.pseudonyms import PSEUDONYM, SAMPLE
+from stages.ingest.dicom.pseudonyms import KEY_ID, PSEUDONYM, SAMPLE
 
 
 class NumberRow(TypedDict):
@@ -24,7 +24,7 @@ class NumberRow(TypedDict):
 
 
 # A hand writes a pseudonym in capitals, and a spreadsheet makes a number of one: no film would be left out.
-CELLS = (PSEUDONYM, "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9a-f]*")
+CELLS = (PSEUDONYM, "[0-9]{4}-[0-9]{2}-[0-9]{2}", f"(?:{KEY_ID})?")
 EXAMPLE = "4f4f64c971b7fe56,2026-01-31,8a1c0b2d (pseudonym, day, id of the key that made it)"
 
 NUMBERS = Table("numbers.csv", NumberRow)  # of data/raw

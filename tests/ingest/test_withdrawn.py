@@ -42,10 +42,11 @@ def test_without_a_table_nobody_withdrew(tmp_path: Path) -> None:
     [
         ("4f4f64c971b7fe56,2026-99-99,\n", "expected rows such as 4f4f64c971b7fe56,2026-01-31"),
         ("4f4f64c971b7fe56,0000-00-00,\n", "expected rows such as"),
+        ("4f4f64c971b7fe56,2026-01-31,8a1c\n", "expected rows such as"),
         ("4f4f64c971b7fe56,2026-01-31,\n4f4f64c971b7fe56,2026-02-01,\n", "expected each pseudonym once"),
     ],
 )
-def test_a_day_that_is_none_and_a_patient_who_withdrew_twice_are_refused(rows: str, said: str, tmp_path: Path) -> None:
+def test_rows_that_no_withdrawal_writes_are_refused(rows: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{rows}")
     with pytest.raises(UserError, match=said):
         read_withdrawn(tmp_path / "withdrawn.csv")

@@ -1,6 +1,4 @@
-"""Pins: the tables of data/pins against params.yaml, what is here against them (archives, and encoders' weights), and
-versions of libraries.
-"""
+"""Pins: the tables of data/pins against params.yaml, and archives and encoders' weights that are here against them."""
 
 import re
 from typing import Any
@@ -17,10 +15,8 @@ from tools.audit.recipes import encoder_file
 from tools.audit.tables import compare_lists, read_table, without_path
 from tools.audit.trace import Project
 from tools.audit.yaml_files import settings_of
-from tools.doctor.packages import read_pins
 
 PIN = re.compile(r"README\.md|\.gitignore|withdrawn\.csv|weights\.csv|.+--v\d+\.(sha256|csv)")  # names in data/pins
-REQUIREMENTS = "requirements.lock"
 WEIGHTS_CSV = str(PINS / WEIGHT_PINS.name)
 
 
@@ -47,19 +43,6 @@ def check_pins(project: Project, check: Check) -> None:
         except UserError as error:
             file = kaggle.pin_file(entry) if isinstance(entry, Kaggle) else url.pin_file(entry)
             check.add(str(file), "mismatch", without_path(error, project.root / file))
-
-
-def check_libraries(project: Project, check: Check) -> None:
-    """The versions of libraries that decide outputs: those of requirements.lock, from which `make locks` takes them."""
-    if not (project.root / REQUIREMENTS).is_file() or not check.whole(REQUIREMENTS):
-        return
-    pins = read_pins(project.root / REQUIREMENTS)
-    for path in sorted(project.root.glob("stages/*/libraries.lock")):
-        lock = str(path.relative_to(project.root))
-        for name, version in read_pins(path).items() if check.whole(lock) else ():
-            if version != (pinned := pins.get(name, "no such package")):
-                message = f"{version} stands there, {REQUIREMENTS} has {pinned}; `make locks`"
-                check.add(f"{lock}: {name}", "mismatch", message)
 
 
 def check_weight_pins(check: Check, pins: pd.DataFrame | None) -> None:

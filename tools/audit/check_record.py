@@ -56,7 +56,8 @@ def pipeline(root: Path) -> dict[str, Any]:
         with Repo(str(root)) as repo:
             return {stage.addressing: stage for stage in repo.index.stages}
     except DvcException as error:
-        raise UserError(f"{PIPELINE}: DVC cannot read the pipeline: {error}; correct it") from None
+        wrong = LOCK if LOCK in str(error) else PIPELINE
+        raise UserError(f"{wrong}: DVC cannot read the pipeline: {error}; correct it") from None
 
 
 def check_record(project: Project, check: Check) -> None:

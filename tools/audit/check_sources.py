@@ -62,18 +62,18 @@ def check_keys(project: Project, check: Check) -> None:
     if manifest is None or not check.whole(str(PARAMS)):
         return
     entries = settings_of(project.root, "ingest").sources
-    hospitals = names_of_hospitals(entries)
     of_samples = {entry.names[1] for entry in entries if isinstance(entry, Sample)}
-    hospitals |= of_samples
-    made_by = {row["image_id"]: row["key_id"] for row in MANIFEST.rows(manifest) if row["key_id"]}
-    samples = {row["image_id"] for row in MANIFEST.rows(manifest) if row["source"] in of_samples}
+    hospitals = names_of_hospitals(entries) | of_samples
+    rows = MANIFEST.rows(manifest)
+    made_by = {row["image_id"]: row["key_id"] for row in rows if row["key_id"]}
+    samples = {row["image_id"] for row in rows if row["source"] in of_samples}
     expected = Counter(key for image, key in made_by.items() if image not in samples).most_common(1)
     for image, key in made_by.items():
         right = SAMPLE.id if image in samples else expected[0][0]
         if key != right:
             message = f"{key!r:.40} stands there, and {right} made the pseudonyms of the others of its source"
             check.add(f"{RAW / MANIFEST.name}: {image}/key_id", "mismatch", message)
-    for row in MANIFEST.rows(manifest):
+    for row in rows:
         if bool(row["key_id"]) != (row["source"] in hospitals):
             message = f"{row['source']} is {'a' if row['source'] in hospitals else 'no'} hospital's"
             check.add(f"{RAW / MANIFEST.name}: {row['image_id']}/key_id", "mismatch", message)

@@ -34,7 +34,7 @@ from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
 from stages.report.public_params import public_params, public_path
 from tools.audit.check_code import LINK, mode_and_blob
-from tools.audit.check_pins import REQUIREMENTS
+from tools.audit.check_libraries import REQUIREMENTS
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import commit_files
 from tools.audit.compare import changed_since

@@ -13,15 +13,17 @@ PARTIAL = re.compile(translate(HALF_WRITTEN))
 
 def look_below(folder: Path) -> tuple[list[Path], list[Path]]:
     """Everything below a folder, and the folders that cannot be opened, both sorted; links are not followed."""
-    closed: list[Path] = []
+    found, closed = list[Path](), set[Path]()
 
     def note(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):  # gone by now, or never there
-            closed.append(Path(error.filename))
+            closed.add(Path(error.filename))
 
-    walk = os.walk(folder, onerror=note)
-    found = sorted(Path(place, name) for place, folders, files in walk for name in (*folders, *files))
-    return found, sorted(closed)
+    for place, folders, files in os.walk(folder, onerror=note):
+        found += (Path(place, name) for name in (*folders, *files))
+        if not os.access(place, os.X_OK) and Path(place).exists():  # it lists files, and none can be opened
+            closed.add(Path(place))
+    return sorted(found), sorted(closed)
 
 
 def all_below(folder: Path) -> list[Path]:

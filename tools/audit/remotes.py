@@ -1,7 +1,6 @@
 """Objects in DVC's remotes: those that this cache lacks are brought here, those of a patient are removed there."""
 
 import errno
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from dvc.repo import Repo
 from stages.common.core.errors import error_list
 from stages.common.core.files import write_bytes
 from tools.audit.dvc_cache import content_md5, listing, object_path
+from tools.audit.folders import look_below
 from tools.audit.versions import Version
 from tools.audit.words import NO_TEXT, Words
 
@@ -98,10 +98,9 @@ def require_open(store: Path) -> None:
         PermissionError: there is one.
     """
     top = store.parents[1] if store.parts[-2:] == ("files", "md5") else store  # where records of runs lie, too
-    for folder, below, _ in os.walk(top):
-        for path in (Path(folder), *(Path(folder, name) for name in below)):
-            if not os.access(path, os.R_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, f"{path} cannot be looked into; make it readable")
+    _, closed = look_below(top)
+    if closed:
+        raise PermissionError(errno.EACCES, f"{closed[0]} cannot be looked into; make it readable")
 
 
 def for_each_remote(root: Path, work: Callable[[Any], int], heading: str) -> dict[str, int]:

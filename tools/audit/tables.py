@@ -60,8 +60,8 @@ def read_table(project: Project, check: Check, folder: Path, table: Table[Any]) 
         return None
     for name in set(LISTS_OF_NUMBERS) & set(found):
         for number, text in enumerate(found[name], start=2):
-            if text != spelled(text):
-                message = f"{text!r:.80} stands there, and the pipeline writes {spelled(text)!r:.80}"
+            if text != (written := spelled(text)):
+                message = f"{text!r:.80} stands there, and the pipeline writes {written!r:.80}"
                 check.add(f"{path}: line {number}/{name}", "mismatch", message)
     for name in set(COUNTS) & set(found):
         if (found[name] < 0).any():

@@ -133,14 +133,15 @@ class Project:
         out = self.lock.output_of(path)
         if out is None:
             return
-        files = {path} if (self.root / path).is_file() else set[str]()
-        if (self.root / path).is_dir():
-            listed = files_of(self.root, out, self.lock.hashes[out])
-            if listed is None and out not in self.altered:
-                self.altered.append(out)
-            files |= {f"{out}/{name}" for name in listed or {}}
-        for name in sorted(files):
-            if name == path or (name.startswith(f"{path}/") and (self.root / name).is_file()):
+        if (self.root / path).is_file():
+            self.note(Path(path))
+        if not (self.root / path).is_dir():
+            return
+        listed = files_of(self.root, out, self.lock.hashes[out])
+        if listed is None and out not in self.altered:
+            self.altered.append(out)
+        for name in sorted(f"{out}/{name}" for name in listed or {}):
+            if name.startswith(f"{path}/") and (self.root / name).is_file():
                 self.note(Path(name))
 
     def rows(self, folder: Path, table: Table[Any]) -> list[Row]:

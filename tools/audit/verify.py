@@ -15,9 +15,10 @@ from tools.audit.check_documents import check_exports, check_page
 from tools.audit.check_files import check_beside, check_files, check_ignored, check_leftovers
 from tools.audit.check_former import check_former
 from tools.audit.check_history import check_objects
+from tools.audit.check_libraries import check_libraries
 from tools.audit.check_links import check_links
 from tools.audit.check_params import check_characters, check_params
-from tools.audit.check_pins import check_encoders, check_libraries, check_pins
+from tools.audit.check_pins import check_encoders, check_pins
 from tools.audit.check_pipeline import check_pipeline
 from tools.audit.check_predictions import check_counts
 from tools.audit.check_record import PIPELINE, check_record

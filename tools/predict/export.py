@@ -15,7 +15,6 @@ from stages.common.core.hashing import sha256
 from stages.common.data.dataset import load_films
 from stages.common.data.layout import DATASET
 from stages.common.data.records import read_model_record
-from stages.common.data.run_id import VARIANTS
 from stages.common.model.network import load_model
 from tools.predict.model import ONNX_INPUT, ONNX_OUTPUT, from_onnx, from_runs, run_folders
 from tools.predict.own_files import require_own_folder
@@ -37,8 +36,12 @@ class OneLogit(nn.Module):
 
 
 def export_model(name: str, target: Path) -> None:
-    """Export a model by its name (baseline, adaptive or a run below models/) and compare it on its test films."""
-    folder = run_folders(name, Path())[0] if name in VARIANTS else Path(name)
+    """Export a model by its name (baseline, adaptive or a run below models/) and compare it on its test films.
+
+    Raises:
+        UserError: of `run_folders` and `export`.
+    """
+    folder = run_folders(name, Path())[0]
     record = read_model_record(folder)
     films = load_films(DATASET, "test", record["network"]["input"], record["fold"])
     with busy("export: writes ONNX and compares it with torch"):

@@ -128,15 +128,8 @@ def open_model(
     folder = Path(name)
     if name not in VARIANTS and (folder / MODEL).is_file():
         model = from_onnx(folder, threads, accelerator)
-    elif name in VARIANTS:
-        model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads, accelerator)
     else:
-        if not (folder / DESCRIPTION).exists() or not folder.resolve().is_relative_to((root / MODELS).resolve()):
-            raise UserError(
-                f"{name}: expected baseline, adaptive, a run below models/ or a folder with model.onnx, found none of "
-                "them; from another repository, export the model there"
-            )
-        model = from_runs(name, [folder], root, threads, accelerator)
+        model = from_runs(name, run_folders(name, root)[: None if average else 1], root, threads, accelerator)
     if average and name not in VARIANTS:
         raise UserError(f"--average: expected baseline or adaptive as the model, whose runs are averaged, found {name}")
     if not flip or model.recipe.mirror:
@@ -144,11 +137,26 @@ def open_model(
     return replace(model, recipe=replace(model.recipe, mirror=True, film_calibration=None))  # fitted without mirroring
 
 
-def run_folders(variant: str, root: Path) -> list[Path]:
-    """The folders of a variant's runs, by seed and fold as params.yaml has them."""
-    params = read_params(root / PARAMS)
-    runs = product(params["train"]["seeds"], params["evaluate"]["folds"])
-    return [root / MODELS / Run(variant, seed, fold).folder for seed, fold in runs]
+def run_folders(name: str, root: Path) -> list[Path]:
+    """The folders of a variant's runs, by seed and fold as params.yaml has them, or that of one run.
+
+    Args:
+        name: baseline or adaptive, or a run below models/.
+        root: the repository.
+    Raises:
+        UserError: there is no such run.
+    """
+    if name in VARIANTS:
+        params = read_params(root / PARAMS)
+        runs = product(params["train"]["seeds"], params["evaluate"]["folds"])
+        return [root / MODELS / Run(name, seed, fold).folder for seed, fold in runs]
+    folder = Path(name)
+    if not (folder / DESCRIPTION).exists() or not folder.resolve().is_relative_to((root / MODELS).resolve()):
+        raise UserError(
+            f"{name or 'a blank name'}: expected baseline, adaptive or a run below models/ (`wrist predict` also takes "
+            "a folder with model.onnx), found none of them; from another repository, export the model there"
+        )
+    return [folder]
 
 
 def from_runs(

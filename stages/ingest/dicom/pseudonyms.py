@@ -12,6 +12,7 @@ from stages.common.core.errors import UserError
 FILE_VARIABLE, VALUE_VARIABLE = "PSEUDONYM_KEY_FILE", "PSEUDONYM_KEY"
 MOST_DAYS = 3650
 PSEUDONYM = "[0-9a-f]{16}"  # the form of what `Key.name` makes
+KEY_ID = "[0-9a-f]{8}"  # that of `Key.id`
 MAKE = "make one with `head -c 32 /dev/urandom > FILE`, keep it safe, and export the variable"
 
 

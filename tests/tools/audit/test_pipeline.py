@@ -8,12 +8,14 @@ from typing import Any, cast
 import pytest
 from ruamel.yaml import YAML
 
+from stages.common.core.errors import UserError
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
 from tests.helpers.projects import make_project
 from tools.audit.check_code import check_code
 from tools.audit.check_files import check_ignored, check_leftovers
 from tools.audit.check_pipeline import check_pipeline, pipeline_paths
+from tools.audit.check_record import pipeline
 from tools.audit.dvc_cache import ignores
 from tools.audit.findings import Check
 from tools.audit.imports import import_closure
@@ -29,6 +31,16 @@ def root(toy_params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
 def at_the_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From where DVC calls a stage by its name alone."""
     monkeypatch.chdir(root)
+
+
+@pytest.mark.parametrize(("file", "text"), [("dvc.lock", "schema: '3.0'\nstages: {}\n"), ("dvc.yaml", "stages: []\n")])
+def test_a_file_that_dvc_cannot_read_is_called_by_its_name(file: str, text: str, tmp_path: Path) -> None:
+    run(tmp_path, "git", "init", "-q")
+    run(tmp_path, "dvc", "init", "-q")
+    for name in ("dvc.yaml", file):
+        (tmp_path / name).write_text("stages:\n  a:\n    cmd: echo\n" if name != file else text)
+    with pytest.raises(UserError, match=f"^{file}: DVC cannot read the pipeline: "):
+        pipeline(tmp_path)
 
 
 def findings(root: Path, look: Callable[..., None] = check_pipeline, **more: Any) -> list[str]:

@@ -32,8 +32,9 @@ from tests.helpers.processes import environment, run
 from tools.audit.check_account import check_account
 from tools.audit.check_data import check_films, check_raw, check_withdrawn
 from tools.audit.check_former import check_former
+from tools.audit.check_libraries import check_libraries
 from tools.audit.check_params import blank_letters, check_characters
-from tools.audit.check_pins import check_libraries, check_pins
+from tools.audit.check_pins import check_pins
 from tools.audit.check_record import check_lock_paths, check_record, command_words
 from tools.audit.check_rules import broken, check_rules
 from tools.audit.check_sources import check_keys
@@ -577,9 +578,11 @@ def test_films_of_a_patient_who_withdrew_are_named(copied: str | None, tmp_path:
 def test_films_under_another_key_may_be_of_a_patient_who_withdrew(tmp_path: Path) -> None:
     for folder in ("data/pins", "data/raw"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,1111\n")
+        (tmp_path / folder / "withdrawn.csv").write_text(
+            f"patient_id,withdrawn,key_id\n{PATIENT},2026-11-25,11111111\n"
+        )
     films_may_be_theirs = [f"data/pins/withdrawn.csv: {PATIENT}"]
-    for keys, names in (({"1111"}, []), ({SAMPLE.id}, []), ({"2222"}, films_may_be_theirs), (set(), [])):
+    for keys, names in (({"11111111"}, []), ({SAMPLE.id}, []), ({"22222222"}, films_may_be_theirs), (set(), [])):
         check_withdrawn(tmp_path, check := Check(), {"p2"}, keys)
         assert [finding.name for finding in check.findings] == names
 

@@ -30,13 +30,14 @@ from stages.train.pretrained import load_pretrained
 from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.paths import ROOT
 from tools.audit.dvc_lock import Stage
-from tools.predict.export import TOLERANCE, export
+from tools.predict.export import TOLERANCE, export, export_model
 from tools.predict.model import Model, open_model, predict, prepared, regions_of, to_film
 from tools.predict.recipe import ExportRecord, ran_with, read_export, read_recipe
 
 pytestmark = pytest.mark.slow
 RAN_WITH = ("ingest", "preprocess", "threshold")  # stages whose parameters are in a recipe
 RUN = Path("reports/evaluation/adaptive/seed-1-fold-1")
+NO_MODEL = "expected baseline, adaptive or a run below models/"
 
 
 def raw_films(names: list[str]) -> list[np.ndarray]:
@@ -245,16 +246,27 @@ def test_regions_are_those_of_scikit_image() -> None:
     assert {(one.box, one.area_px, one.probability_max, one.probability_mean) for one in regions} == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("adaptiv", "expected baseline, adaptive, a run below models/"), ("baseline", "run `dvc repro`")],
-)
+@pytest.mark.parametrize(("name", "message"), [("adaptiv", f"adaptiv: {NO_MODEL}"), ("baseline", "run `dvc repro`")])
 def test_a_model_that_is_not_there_is_said(name: str, message: str, project: Path, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     for file in ("params.yaml", "dvc.lock"):
         shutil.copy(project / file, tmp_path)
     with pytest.raises(UserError, match=message):
         open_model(name, root=tmp_path)
+
+
+def test_a_name_that_is_blank_is_no_model(project: Path) -> None:
+    with pytest.raises(UserError, match=f"a blank name: {NO_MODEL}"):
+        open_model("", root=project)
+
+
+@pytest.mark.parametrize(("name", "called"), [("adaptiv", "adaptiv"), ("", "a blank name")])
+def test_what_is_no_model_is_not_exported(
+    name: str, called: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^{called}: {NO_MODEL}"):
+        export_model(name, tmp_path / "exported")
 
 
 def test_the_recipe_is_what_was_run_and_not_what_params_yaml_says_now(project: Path) -> None:
