@@ -7,6 +7,7 @@ instead). Paths in them count from the project's root, which is where they are w
 """
 
 import json
+import tomllib
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -33,7 +34,7 @@ from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, PARAMS, REPOR
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
 from stages.report.public_params import public_params, public_path
-from tools.audit.check_code import LINK, mode_and_blob
+from tools.audit.check_code import LINK, PROJECT, mode_and_blob
 from tools.audit.check_libraries import REQUIREMENTS
 from tools.audit.check_record import PIPELINE
 from tools.audit.commit_files import commit_files
@@ -45,7 +46,7 @@ from tools.audit.trace import GAIN, REPORT, Project, model_facts
 from tools.audit.yaml_files import lookup
 from tools.doctor.packages import installed_version, read_pins
 
-NAME, LICENCE = "wrist-fracture-segmentation", "https://spdx.org/licenses/MIT"
+NAME, SPDX = "wrist-fracture-segmentation", "https://spdx.org/licenses"
 DESCRIPTION = "Wrist-fracture segmentation: films, models and scores, and what each was made from."
 TYPES = {
     ".csv": "text/csv", ".html": "text/html", ".json": "application/json", ".md": "text/markdown", ".png": "image/png",
@@ -64,7 +65,7 @@ NUMBERS = (*VARIANTS, GAIN)  # the rows of the comparison that are this project'
 INGEST = "ingest"  # the stage that reads the sources
 DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
 VIEWER = Path(*VIEWER_LIBRARY.parts[-5:])  # stages/common/analysis/templates/..., from a project's root
-COMMITTED = (LOCK, PIPELINE, str(PARAMS), REQUIREMENTS, str(VIEWER))  # what facts are from, beside outputs
+COMMITTED = (LOCK, PIPELINE, str(PARAMS), REQUIREMENTS, PROJECT, str(VIEWER))  # what facts are from, beside outputs
 FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
 
 
@@ -152,7 +153,10 @@ def ro_crate(project: Project) -> str:
     crate = Crate(version="1.2")
     crate.metadata.extra_terms.update(TERMS)
     crate.name = NAME
-    crate.license = crate.entity(LICENCE, "CreativeWork", name="MIT", description="The MIT licence, of the software.")
+    licence = tomllib.loads((project.root / PROJECT).read_text())["project"]["license"]
+    crate.license = crate.entity(
+        f"{SPDX}/{licence}", "CreativeWork", name=licence, description="The licence of the software."
+    )
     crate.description = DESCRIPTION
     crate.datePublished = commit_date(project)
     crate.root_dataset["conformsTo"] = [

@@ -228,6 +228,14 @@ def reached(start: str, origins: dict[str, set[str]]) -> set[str]:
     return visited
 
 
+def test_a_crate_has_the_licence_of_its_software(own: Path) -> None:
+    """A fork may have another one."""
+    text = (own / "pyproject.toml").read_text()
+    (own / "pyproject.toml").write_text(text.replace('license = "MIT"', 'license = "Apache-2.0"'))
+    graph = {item["@id"]: item for item in json.loads(ro_crate(Project(own)))["@graph"]}
+    assert graph[graph["./"]["license"]["@id"]]["name"] == "Apache-2.0"
+
+
 def test_a_crate_leads_from_each_number_to_each_source_and_its_licence(exported: Path) -> None:
     graph = {item["@id"]: item for item in json.loads((exported / "ro-crate-metadata.json").read_text())["@graph"]}
 
