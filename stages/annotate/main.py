@@ -78,9 +78,10 @@ def main(settings: Params) -> str:
     count = index["split"].value_counts()
     train, validation, test = (int(count.get(name, 0)) for name in ("train", "validation", "test"))
     prevalence = index.loc[index["split"] != "unused", "prevalence"].mean()
+    in_fold = " in fold 1" if len(folds.columns) else ""
     part = f" ({len(sheet)} of {train + validation + test} films)" if len(sheet) < train + validation + test else ""
     return (
-        f"{train + validation} train (of which {validation} validation) and {test} test films, "
+        f"{train + validation} train (of which {validation} validation) and {test} test films{in_fold}, "
         f"{100 * prevalence:.2f} % of the pixels marked -> {DATASET}, {LABEL_SHEET}{part}"
     )
 

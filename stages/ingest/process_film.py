@@ -242,7 +242,7 @@ def process_dicom(
         result.study = key.name("study", study) if study else ""
     leave_out({facts.patient_id, result.number_id}, withdrawn)
     if dicom.masked:
-        result.notes.append("text is burned in; corners were masked")
+        result.notes.append("text is burned in, and corners were masked: look at the picture")
     elif "BurnedInAnnotation" not in dicom.header:
         result.notes.append("BurnedInAnnotation is not stated: look at the picture")
     shapes = shapes_on_film(film, labels, dicom.pixels, 1, result)

@@ -17,6 +17,7 @@ from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
 from stages.report.page import beyond_pixels, checks, sources
+from stages.report.sides import sides_of
 from stages.report.tables import FEW, SUBGROUP_HEAD, markdown, subgroup_cells
 
 # Of the comparison: what Hugging Face calls them (the names of its library `evaluate`), and what people do.
@@ -55,7 +56,8 @@ def write_cards(
         "synthetic": is_synthetic(manifest),
         "sources": sources(manifest),
         "params": params,
-        "films": split["split"].value_counts().to_dict(),
+        "sides": sides_of(split, params["evaluate"]["folds"]),
+        "folds": len(params["evaluate"]["folds"]),
         "patients": int(split["group"].nunique()),
         "prevalence": float(split.loc[split["split"] != "unused", "prevalence"].mean()),
     }

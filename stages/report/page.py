@@ -34,6 +34,7 @@ from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
 from stages.report.public_params import public_params
 from stages.report.published import PUBLISHED
+from stages.report.sides import sides_of
 from stages.report.tables import FEW, GAIN, HEAD, SUBGROUP_HEAD, cells_of, name_of, published_note, subgroup_cells
 
 # Dice or IoU of fracture masks on whole films, by others who publish code or data (FracAtlas: Abedeen et al. 2023).
@@ -95,13 +96,10 @@ def contents(
     comparison, statistics = results["comparison"], results["statistics"]
     published = results["paper_audit"].set_index("row").loc["paper, adaptive weights"]
     first, single = runs["adaptive"][0], len(runs["adaptive"]) == 1
-    count = split["split"].value_counts()
     answer, stop, why = verdict.partition(". ")
     thresholds = {name: {item.metrics["threshold"]["value"] for item in evaluated} for name, evaluated in runs.items()}
     return {
-        "train": int(count["train"] + count["validation"]),
-        "validation": int(count["validation"]),
-        "test": len(films.ids),
+        "sides": sides_of(split, params["evaluate"]["folds"]),
         "seeds": params["train"]["seeds"],
         "folds": params["evaluate"]["folds"],
         "synthetic": is_synthetic(manifest),
@@ -140,7 +138,7 @@ def contents(
         "shown_seed": None if single else first.run.seed,
         "sources": sources(manifest),
         "refused": int(QUARANTINE.read(root / RAW)["file"].nunique()),
-        "copies": int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
+        "kin": int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
         "quality": without_escapes((root / QUALITY).read_text()),
         "checks": checks(root),
         "machine": machine_in_words(first.model["machine"], first.metrics["device"]),
@@ -288,8 +286,8 @@ def charts(runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame]) -
 
 def steps(films: TestFilms) -> list[dict[str, str]]:
     """Figures 2 and 3 of the paper for the first test film with a fracture: original, cropped, levels."""
-    tested = films.split[films.split["split"] == "test"].sort_values("fracture", ascending=False, kind="stable")
-    chosen = str(tested["image_id"].iloc[0])
+    tested = films.split.loc[films.split["image_id"].isin(films.ids)]
+    chosen = str(tested.sort_values("fracture", ascending=False, kind="stable")["image_id"].iloc[0])
     prepared, levels = (read_png(image_file(films.root / folder, chosen)) for folder in (PREPROCESSED, LEVELS))
     return [
         {"uri": pictures.picture(films.original(chosen), 440), "caption": "original"},

@@ -4,6 +4,7 @@ import importlib
 import re
 import shutil
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,8 @@ from pypdfium2 import PdfDocument
 from stages import read_params, section_model
 from stages.common.analysis.trivial_baselines import TRIVIAL_BASELINES
 from stages.common.core.files import read_json, write_json
-from stages.common.data.layout import PARAMS, REPORTS
-from stages.common.data.tables import COMPARISON, IMAGE_LEVEL, SUBGROUPS
+from stages.common.data.layout import DATASET, PARAMS, REPORTS
+from stages.common.data.tables import COMPARISON, IMAGE_LEVEL, SPLIT, SUBGROUPS, write_table
 from stages.report import cards
 from stages.report.evaluations import read_runs
 from stages.report.image_level import HEAD
@@ -27,7 +28,10 @@ from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
 from tests.helpers.markdown import cell_counts, tables_of
 from tests.helpers.pages import cut_texts, require_accessible, widths_of_tables
+from tests.helpers.params import merge
 from tests.helpers.pictures import pixels
+from tests.helpers.processes import run
+from tools.audit.dvc_cache import file_md5
 
 pytestmark = pytest.mark.slow
 Scheme = Literal["dark", "light"]
@@ -73,6 +77,23 @@ def test_every_seed_has_its_row_and_the_spread_is_theirs(project: Path) -> None:
     page = (project / "reports/index.html").read_text()
     assert page.count("mean of 2<") == 10  # both losses of both models, validation Dice, precision-recall, calibration
     assert "of a fracture: baseline 0.3; adaptive 0.3 (from params.yaml)" in page
+
+
+def test_a_page_leads_to_the_commit_that_recorded_it_also_when_a_later_one_replaced_it(
+    project: Path, tmp_path: Path
+) -> None:
+    page = (project / "reports/index.html").read_text()
+    (command,) = re.findall(r"^<pre[^>]*>(git log .*?) +#", unescape(page), re.MULTILINE)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/index.html").write_text(page)
+    run(tmp_path, "git", "init", "-q")
+    commits = []
+    for md5 in ("0" * 32, file_md5(tmp_path / "reports/index.html"), "1" * 32):
+        (tmp_path / "dvc.lock").write_text(md5)
+        run(tmp_path, "git", "add", "dvc.lock")
+        run(tmp_path, "git", "-c", "user.name=t", "-c", "user.email=t", "commit", "-qm", md5)
+        commits.append(run(tmp_path, "git", "rev-parse", "HEAD"))
+    assert run(tmp_path, "bash", "-c", command) == commits[1]
 
 
 def test_the_first_screen_has_the_answer_its_picture_and_f1_before_all_other_scores(
@@ -122,6 +143,24 @@ def test_in_every_table_of_every_card_each_row_has_as_many_cells_as_its_heading(
         widths = cell_counts((own / "reports" / name).read_text())
         assert len(widths) == tables, name
         assert {len(width) for width in widths} == {1}, name
+
+
+def test_cards_name_sources_that_only_the_test_has_and_the_films_of_each_fold(project: Path, tmp_path: Path) -> None:
+    """Fold 2 leaves out one film more than fold 1."""
+    own = shutil.copytree(project, tmp_path / "own", symlinks=True)
+    params, runs = read_params(own / PARAMS), read_runs(own, [1, 2], [1])
+    split = SPLIT.read(own / DATASET)
+    split["fold_2"] = split["split"]
+    split.loc[split["split"] == "test", "source"] = "ward <b>"
+    split.loc[split.index[split["split"] == "train"][0], "fold_2"] = "unused"
+    write_table(own / DATASET / SPLIT.name, split)
+    results = {Path(table.name).stem: table.read(own / REPORTS) for table in (COMPARISON, SUBGROUPS, IMAGE_LEVEL)}
+    cards.write_cards(own, runs, results, "Verdict.", merge(params, {"evaluate": {"folds": [1, 2]}}))
+    card, sheet = ((own / "reports" / name).read_text() for name in ("MODEL_CARD.md", "DATASHEET.md"))
+    assert "| of films of ward &lt;b>, on none of which a network was trained |" in card
+    assert "to films of another hospital.\n" in card
+    assert "15 to 16 for training (of which 4 for validation) in each of 2 folds, 8 for the test, 0 unused" in sheet
+    assert "a segmentation network: 15 to 16 a fold and 8." in sheet
 
 
 def test_the_card_hides_the_numbers_of_small_subgroups_as_the_page_does(project: Path) -> None:

@@ -104,7 +104,7 @@ def precision_recall(curves: Mapping[str, Sequence[pd.DataFrame]], prevalence: f
         chart.runs(name, colour, [(table["recall"], table["precision"]) for table in tables])
     chart.axes.axhline(prevalence, color="#888888", linestyle=":", label="prevalence: chance")
     chart.axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    return chart.svg("precision falls as recall rises; the areas under the curves (AUPRC) stand in the table above")
+    return chart.svg("precision falls as recall rises; the areas under the curves (AUPRC) stand below, Beyond pixels")
 
 
 def calibration(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
@@ -115,7 +115,7 @@ def calibration(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
         chart.runs(name, colour, [(table["predicted"], table["observed"]) for table in tables], marker=".")
     chart.axes.set(xlim=(0, 1), ylim=(0, 1))
     return chart.svg(
-        "points above the diagonal are too timid, below it too bold; ECE and Brier stand in the table above"
+        "points above the diagonal are too timid, below it too bold; ECE and Brier stand below, Beyond pixels"
     )
 
 

@@ -72,7 +72,7 @@ PROFILE = [
     ("113100", "Basic Application Confidentiality Profile"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 ]
-CLEAN_PIXELS = ("113101", "Clean Pixel Data Option")
+MASKED = "Corners of the pixels blackened"  # which is no Clean Pixel Data Option: text may stand elsewhere
 
 
 def stated_patient(header: Dataset) -> tuple[str, str]:
@@ -121,7 +121,7 @@ def deidentified(header: Dataset, stored: np.ndarray, key: Key, masked: bool) ->
     keep_luts(header, stored, data)
     add_empty(data)
     write_pixels(data, stored)
-    declare(data, masked, masked or header.get("BurnedInAnnotation") == "NO")
+    declare(data, masked, str(header.get("BurnedInAnnotation") or "").strip())
     return data
 
 
@@ -223,15 +223,22 @@ def write_pixels(data: Dataset, stored: np.ndarray) -> None:
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
 
 
-def declare(data: Dataset, masked: bool, clean: bool) -> None:
-    """What PS3.15 E.1.1 asks a de-identified object to say of itself; of its pixels only what is known."""
+def declare(data: Dataset, masked: bool, burned_in: str) -> None:
+    """What PS3.15 E.1.1 asks a de-identified object to say of itself; of its pixels only what is known.
+
+    Args:
+        data: gets the attributes.
+        masked: whether the corners of its pixels are black.
+        burned_in: what the film's own header states as BurnedInAnnotation; blank where it does not.
+    """
     data.PatientIdentityRemoved = "YES"
-    if clean:
-        data.BurnedInAnnotation = "NO"
-    data.DeidentificationMethod = METHOD
+    if burned_in in ("YES", "NO"):
+        data.BurnedInAnnotation = burned_in
+    data.DeidentificationMethod = [*METHOD, MASKED] if masked else METHOD
+    if masked and "ImageType" in data:
+        data.ImageType = ["DERIVED", *list(data.ImageType)[1:]]  # PS3.3 C.7.6.1.1.2: these pixels are no original
     data.LongitudinalTemporalInformationModified = "MODIFIED"
-    profile = [*PROFILE, CLEAN_PIXELS] if masked else PROFILE
-    data.DeidentificationMethodCodeSequence = Sequence([code("DCM", *option) for option in profile])
+    data.DeidentificationMethodCodeSequence = Sequence([code("DCM", *option) for option in PROFILE])
 
 
 def code(scheme: str, value: str, meaning: str) -> Dataset:

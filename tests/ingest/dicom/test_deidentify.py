@@ -211,13 +211,13 @@ def test_the_standards_table_keeps_nothing_that_is_kept_here() -> None:
 
 def test_the_new_file_says_what_it_is() -> None:
     header = read_header(BytesIO(film(1, 1, "CR")))
-    data = deidentified(header, stored_values(header), KEY, masked=True)
+    data = deidentified(header, stored_values(header), KEY, masked=False)
     assert data.PatientIdentityRemoved == "YES"
     assert data.BurnedInAnnotation == "NO"
     assert data.LongitudinalTemporalInformationModified == "MODIFIED"
     assert all(len(text) <= 64 for text in data.DeidentificationMethod)
     codes = [(item.CodeValue, item.CodingSchemeDesignator) for item in data.DeidentificationMethodCodeSequence]
-    assert codes == [("113100", "DCM"), ("113107", "DCM"), ("113101", "DCM")]
+    assert codes == [("113100", "DCM"), ("113107", "DCM")]
     assert all(len(item.CodeMeaning) <= 64 for item in data.DeidentificationMethodCodeSequence)
     assert data.preamble == bytes(128)
 
@@ -258,6 +258,18 @@ def test_uids_and_patients_are_replaced_consistently() -> None:
     assert first.SOPInstanceUID == first.file_meta.MediaStorageSOPInstanceUID
     again = deidentified(one, stored_values(one), Key(b"l" * 32), False)
     assert again.PatientID != first.PatientID
+
+
+@pytest.mark.parametrize(("stated", "said"), [("YES", "YES"), ("YES ", "YES"), ("UNKNOWN", None)])
+def test_a_film_with_masked_corners_is_not_called_clean(stated: str, said: str | None) -> None:
+    """Text may stand elsewhere than in the corners; no Clean Pixel Data Option (113101) is claimed."""
+    header = read_header(BytesIO(film()))
+    header.BurnedInAnnotation = stated
+    data = deidentified(header, stored_values(header), KEY, masked=True)
+    assert data.get("BurnedInAnnotation") == said
+    assert data.DeidentificationMethod[-1] == "Corners of the pixels blackened"
+    assert list(data.ImageType) == ["DERIVED", "PRIMARY"]
+    assert "113101" not in {item.CodeValue for item in data.DeidentificationMethodCodeSequence}
 
 
 def test_unknown_burned_in_text_is_not_called_clean() -> None:
