@@ -39,7 +39,7 @@ $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	@touch $@
 
 repro: $(READY) ## run the pipeline and print the comparison
-	@dvc repro
+	@dvc repro || { python -P scripts/sound_lock.py; exit 1; }
 	@wrist report --lineage
 
 fracatlas: $(READY) ## fetch the wrists of FracAtlas and run the pipeline on them; FILMS=folder, RECIPE=strong

@@ -78,7 +78,7 @@ class Lock:
 
 DAMAGED = (
     "dvc.lock: expected the stages that ran, found a damaged file; `git checkout dvc.lock` brings back the "
-    "committed one, and `dvc repro` runs what it lacks"
+    "committed one (where no commit has one, `rm dvc.lock`), and `dvc repro` runs what it lacks"
 )
 
 
@@ -125,6 +125,16 @@ def read_stage(name: str, entry: dict[str, Any]) -> Stage:
     )
     params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
     return Stage(name, str(entry["cmd"]), deps, params, outs)
+
+
+def require_sound(root: Path) -> None:
+    """Refuse a damaged dvc.lock, before DVC says only that its validation failed; DVC makes one that is not there.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if (root / LOCK).is_file():
+        read_stages(read_entries((root / LOCK).read_text()))
 
 
 def read_lock(root: Path) -> Lock:

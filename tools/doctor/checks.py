@@ -20,7 +20,7 @@ from stages.train.params import Params as Train
 from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import gpus, memory, space, threads
 from tools.doctor.packages import packages
-from tools.doctor.records import dead_runs, results
+from tools.doctor.records import dead_runs, lock, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
 
 Check = Callable[[], list[CheckResult]]
@@ -45,6 +45,7 @@ def check_environment(fix: bool) -> int:
         "threads": partial(threads, train.loop),
         "memory": partial(memory, train, size),
         "the disk": partial(space, train.seeds, folds),
+        "DVC's record": lock,
         "DVC's notes": site_cache,
         "DVC's remotes": remotes,
         "the MLflow store": tracking,

@@ -23,7 +23,7 @@ from tools.doctor.checks import show
 from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import memory, space, threads
 from tools.doctor.packages import CUDA, packages
-from tools.doctor.records import dead_runs, results
+from tools.doctor.records import dead_runs, lock, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
 from tools.sweep.capacity import training_bytes
 
@@ -106,6 +106,14 @@ def test_trainings_that_fill_the_disk_are_a_fault(here: Path) -> None:
     (finding,) = space(list(range(100_000)), [1])
     assert finding.state == Severity.BAD
     assert "`dvc gc --workspace --all-commits --all-experiments`" in finding.message  # less would delete all sweeps
+
+
+def test_a_record_that_was_cut_off_is_a_fault(here: Path) -> None:
+    assert lock() == []
+    (here / "dvc.lock").touch()
+    (finding,) = lock()
+    assert (finding.what, finding.state) == ("dvc.lock", Severity.BAD)
+    assert finding.message.startswith("expected the stages that ran, found a damaged file")
 
 
 def test_the_notes_of_dvc_lie_in_a_folder_of_this_checkout_and_user(
