@@ -19,14 +19,17 @@ def print_report() -> None:
 
 
 def print_report_with_lineage() -> None:
-    """Write the page of lineage, print the report, and say whether outputs have the bytes of the last commit.
+    """Write the page of lineage, print the report, and say whether outputs have the bytes of the last commit, and
+    whether films came that nobody read.
 
-    In one process, which loads its libraries and reads the records once. Other bytes are no failure.
+    In one process, which loads its libraries and reads the records once. Neither is a failure.
 
     Raises:
         UserError: there is no report, or a table cannot be read.
     """
     from tools.audit.actions import compare_outputs, write_page  # which a report alone does not need
+    from tools.audit.check_inbox import check_inbox
+    from tools.audit.findings import Check
     from tools.audit.trace import Project
 
     project = Project(Path())
@@ -37,3 +40,6 @@ def print_report_with_lineage() -> None:
         compare_outputs("HEAD", project)
     except UserError as error:  # as where no commit has outputs
         print(f"wrist: {error}", file=sys.stderr)
+    check_inbox(project, check := Check())
+    for finding in check.wrong:
+        print(f"wrist: {finding.name}: {finding.message}", file=sys.stderr)

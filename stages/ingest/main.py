@@ -3,7 +3,6 @@
 Run: python -m stages.ingest     (dvc repro ingest)
 """
 
-import errno
 import tempfile
 from collections.abc import Container, Iterator
 from concurrent.futures import Executor
@@ -22,6 +21,7 @@ from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE, 
 from stages.ingest.account import account_for
 from stages.ingest.dicom.pseudonyms import SAMPLE, Key, read_key
 from stages.ingest.file_access import Archive, Folder
+from stages.ingest.inbox import in_words, listing
 from stages.ingest.params import Folder as FolderSource
 from stages.ingest.params import Hospital, InInbox, Kaggle, Params, Sample, Source, Url
 from stages.ingest.problems import Problem, Refusal
@@ -41,7 +41,6 @@ from stages.ingest.withdrawn import NUMBERS, NumberRow, read_withdrawn, under_an
 
 LONGEST_ID = 180
 ABSOLUTE = ", which must be absolute for experiments that run in a folder of their own (--temp, --queue, wrist sweep)"
-GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a link to nothing, or a file that was removed
 
 
 def main(settings: Params) -> str:
@@ -76,7 +75,9 @@ def main(settings: Params) -> str:
             raise UserError(f"{settings.inbox}: its files changed while they were read; rerun when all are there")
         accounts = [account_for(plan, results) for plan in plans]
         labels = label_sentences(plans, results)
-        report = quality_report(manifest, refusals, plans, results, pairs, one_patient, accounts, labels, synthetic)
+        report = quality_report(
+            manifest, refusals, plans, results, pairs, one_patient, accounts, labels, synthetic, in_words(before)
+        )
     write_text(QUALITY, report)
     patients, fractures = manifest["patient_id"].nunique(), manifest["fractures"].sum()
     summary = (
@@ -100,26 +101,6 @@ def refuse_another_key(withdrawn: list[WithdrawnRow], key: Key) -> None:
             "who would come back under another pseudonym; set that key, or take their films out of the export and "
             "their rows out of the table"
         )
-
-
-def listing(settings: Params) -> dict[str, tuple[int, int]]:
-    """Size and time of the last change of every file of the inbox, where a source reads it.
-
-    DVC hashes the inbox when the stage has ended: a film that comes in between would count as read.
-    """
-    if all(isinstance(entry, Sample) for entry in settings.sources) or not Path(settings.inbox).is_dir():
-        return {}
-    files = Folder(Path(settings.inbox), settings.limits)
-    found = {}
-    for name in files.names():
-        try:
-            facts = (files.path / name).stat()
-        except OSError as error:
-            if error.errno not in GONE:
-                files.refuse(error)
-        else:
-            found[name] = (facts.st_size, facts.st_mtime_ns)
-    return found
 
 
 def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Container[str] = ()) -> list[SourcePlan]:

@@ -23,18 +23,26 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     from tools.audit import render, trace
 
     project = trace.Project(Path())
-    with busy("trace: reads the records"):
-        graph, start = trace.trace(project, what)
+    forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
+    try:
+        with busy("trace: reads the records"):
+            chain = forms[form](*trace.trace(project, what))
+    except trace.NothingCalledSo:
+        if not everywhere:
+            raise
+        chain = ""  # earlier versions may have it
     for sentence in [*project.doubts, *project.lacking_history]:
         print(one_line(f"trace: {sentence}"), file=sys.stderr)
-    forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
-    print(forms[form](graph, start))
+    if chain:
+        print(chain)
     if everywhere:
         from tools.audit.patient_files import film_files
         from tools.audit.print_withdrawal import print_everywhere
 
         with busy("trace: looks through all versions"):
             files = film_files(project, what)
+        if not chain:
+            print(one_line(f"{what}: not in the data that are here"))
         print_everywhere(files, project)
     return 0
 

@@ -46,6 +46,10 @@ GAIN = "adaptive - baseline"  # the row of the difference
 Row = dict[str, str]  # cells as they are printed
 
 
+class NothingCalledSo(UserError):
+    """Nothing that is here has the name that a user gave."""
+
+
 class Project:
     """The tables of the workspace, each read once, and dvc.lock."""
 
@@ -218,7 +222,7 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
         what: a cell of the report (`adaptive/f1`), an image id, a model (`adaptive-1-1`), a path that DVC tracks,
             a source file by its sha256 or its name, or a patient's pseudonym.
     Raises:
-        UserError: nothing is called so.
+        NothingCalledSo: nothing is.
     """
     graph = Graph()
     row, _, column = what.partition("/")
@@ -242,7 +246,7 @@ def trace(project: Project, what: str) -> tuple[Graph, str]:
         project.note_all(path)
         return graph, artefact(project, graph, path)
     rows = ", ".join(line["row"] for line in compared[:2])
-    raise UserError(
+    raise NothingCalledSo(
         f"{what}: expected a cell of the report (one of {rows}, a slash, a column of {REPORT}), an image "
         "id, a model such as adaptive-1-1, a path that DVC tracks, or a source file by name or sha256; found nothing so"
     )

@@ -15,6 +15,7 @@ from tools.audit.check_documents import check_exports, check_page
 from tools.audit.check_files import check_beside, check_files, check_ignored, check_leftovers
 from tools.audit.check_former import check_former
 from tools.audit.check_history import check_objects
+from tools.audit.check_inbox import check_inbox
 from tools.audit.check_libraries import check_libraries
 from tools.audit.check_links import check_links
 from tools.audit.check_params import check_characters, check_params
@@ -41,6 +42,7 @@ TABLES = (
     check_licences,
     check_pins,
     check_keys,
+    check_inbox,
     check_scores,
     check_numbers,
     check_account,

@@ -1,7 +1,9 @@
 """All versions of the outputs that DVC ever kept: of the workspace, commits, experiments, and runs without a commit."""
 
 import csv
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -26,6 +28,8 @@ from tools.audit.dvc_cache import (
 from tools.audit.dvc_lock import Lock, Stage, history, read_stage
 from tools.audit.trace import Project
 from tools.audit.users_data import users_outputs
+
+Item = tuple[str, str]  # path and md5 of an output
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def versions_of(project: Project) -> list[Version]:
     versions = [
         Version(name, lock.hashes, lock.hashes.get(raw, ""), raws_of(project.root, lock)) for name, lock in locks
     ]
-    versions += remembered_runs(project.root)
+    versions += remembered_runs(project.root, [stage for _, lock in locks for stage in lock.stages.values()])
     of_pipeline = {md5 for version in versions for md5 in version.outs.values()}
     listed = of_pipeline | users_outputs(project.root, of_pipeline).keys()
     for md5, path in all_objects(project.root):
@@ -106,15 +110,47 @@ def lock_of(text: str) -> Lock:
         return Lock("stages: {}")
 
 
-def remembered_runs(root: Path) -> Iterator[Version]:
-    """Every run of a stage in DVC's run cache, whether it was committed or not."""
+def remembered_runs(root: Path, known: list[Stage]) -> Iterator[Version]:
+    """Every run of a stage in DVC's run cache, whether it was committed or not, once for each data/raw behind it.
+
+    Args:
+        root: of the project.
+        known: the runs that commits have.
+    """
+    runs = []
     for path in sorted(cache_folder(root).parents[1].glob("runs/*/*/*")):
-        try:
-            stage = read_stage("", YAML(typ="safe").load(path.read_text()))
-        except (YAMLError, OSError, KeyError, TypeError, AttributeError):  # half a file of a run that was killed
-            continue
-        raw = (stage.deps | stage.outs).get(str(RAW), "")
-        yield Version("", stage.outs, raw, dict.fromkeys(stage.outs, raw))
+        with suppress(YAMLError, OSError, KeyError, TypeError, AttributeError):  # half a file of a run that was killed
+            runs.append(read_stage("", YAML(typ="safe").load(path.read_text())))
+    makers: dict[Item, list[Stage]] = defaultdict(list)
+    for stage in (*known, *runs):
+        for item in stage.outs.items():
+            makers[item].append(stage)
+    found = dict[Item, set[str]]()
+    for stage in runs:
+        for raw in sorted(raws_behind(stage, makers, found)):
+            yield Version("", stage.outs, raw, dict.fromkeys(stage.outs, raw))
+
+
+def raws_behind(stage: Stage, makers: Mapping[Item, list[Stage]], found: dict[Item, set[str]]) -> set[str]:
+    """md5 of each data/raw from which a run can have had what it read; a blank one where no record says it.
+
+    Args:
+        stage: the run.
+        makers: the runs that made an output.
+        found: the data/raw behind outputs; receives those that are looked for here.
+    """
+    if raw := (stage.outs | stage.deps).get(str(RAW)):
+        return {raw}
+    raws, made = set[str](), {path for path, _ in makers}
+    for item in stage.data.items():
+        if item in makers and item not in found:
+            found[item] = {""}  # a circle, which DVC refuses, ends here
+            found[item] = set[str]().union(*(raws_behind(maker, makers, found) for maker in makers[item]))
+        if item in makers:
+            raws |= found[item]
+        elif item[0] in made or any(path.startswith(f"{item[0]}/") for path in made):
+            raws.add("")
+    return raws or {""}
 
 
 def require_sound_lists(root: Path, versions: list[Version]) -> None:

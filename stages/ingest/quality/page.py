@@ -77,6 +77,7 @@ def quality_report(
     accounts: list[Account],
     labels: list[str],
     synthetic: bool,
+    inbox: str,
 ) -> str:
     """The page as Markdown: first what a person must decide, each with what to do about it; then what came in.
 
@@ -90,6 +91,7 @@ def quality_report(
         accounts: of all sources.
         labels: of `label_sentences`.
         synthetic: whether the sample is among the sources.
+        inbox: what it held, in words; blank where no source reads it.
     """
     stated = {name: row for plan in plans for name, row in plan.stated.items()}
     notes: dict[str, list[str]] = defaultdict(list)
@@ -122,7 +124,7 @@ def quality_report(
     open_ones = [f"{title} ({len(findings)})" for title, findings, _ in decisions if findings]
     parts += [f"A person must look at: {', '.join(open_ones)}." if open_ones else "Nothing needs a decision.", ""]
     parts += [line for title, findings, advice in decisions for line in section(title, findings, advice)]
-    parts += ["## What came in", "", *came_in(manifest), *account_table(accounts)]
+    parts += ["## What came in", "", *came_in(manifest), *account_table(accounts), *([inbox, ""] if inbox else [])]
     parts += section("Labels", labels, "")
     parts += section("Left out", [reason for account in accounts for reason in account.reasons], "")
     parts += section("How it was read", [note for plan in plans for note in plan.notes], "")

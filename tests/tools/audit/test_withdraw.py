@@ -177,6 +177,27 @@ def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pyte
     assert "models/adaptive/seed-1-fold-1 (md5" in said
 
 
+def test_a_film_that_only_earlier_versions_have_is_found_in_them(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The models of the later version are not said to be trained on it."""
+    before = set(Project(own).films)
+    text = (own / "params.yaml").read_text()
+    (own / "params.yaml").write_text(text.replace("films: 24", "films: 20").replace("train: 16", "train: 12"))
+    run(own, "dvc", "repro")
+    run(own, "git", "commit", "-qam", "fewer films")
+    film = min(before - set(Project(own).films))
+    capsys.readouterr()
+    with pytest.raises(UserError, match="found nothing so"):
+        wrist("audit", "trace", film)
+    assert wrist("audit", "trace", film, "--everywhere") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{film}: not in the data that are here\nfound, in all versions: ")
+    assert f"data/raw/images/{film}.png (" in said
+    here = Project(own).lock.hashes
+    models = [path for path in here if path.startswith("models/")]
+    assert [path for path in models if f"{path} (md5" in said] == models
+    assert not [path for path in models if here[path] in said]
+
+
 def test_queued_experiments_that_would_read_the_films_again_are_named(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
