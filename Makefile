@@ -39,7 +39,8 @@ $(READY): requirements.lock requirements-dev.lock pyproject.toml
 	@touch $@
 
 repro: $(READY) ## run the pipeline and print the comparison
-	@dvc repro || { python -P scripts/sound_lock.py; exit 1; }
+	@python -P scripts/before_repro.py
+	@dvc repro
 	@wrist report --lineage
 
 fracatlas: $(READY) ## fetch the wrists of FracAtlas and run the pipeline on them; FILMS=folder, RECIPE=strong

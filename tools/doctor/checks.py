@@ -17,10 +17,11 @@ from stages.evaluate.params import Params as Evaluate
 from stages.ingest.params import Params as Ingest
 from stages.preprocess.params import Params as Preprocess
 from stages.train.params import Params as Train
+from tools.doctor.before_repro import inbox, lock
 from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import gpus, memory, space, threads
 from tools.doctor.packages import packages
-from tools.doctor.records import dead_runs, lock, results
+from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
 
 Check = Callable[[], list[CheckResult]]
@@ -37,6 +38,7 @@ def check_environment(fix: bool) -> int:
         params = read_params(PARAMS)
     except UserError as fault:
         return show([CheckResult(str(PARAMS), Severity.BAD, str(fault))])
+    ingest = Ingest.model_validate(params["ingest"])
     train, folds = Train.model_validate(params["train"]), Evaluate.model_validate(params["evaluate"]).folds
     size = Preprocess.model_validate(params["preprocess"]).size
     checks: dict[str, Check] = {
@@ -46,12 +48,13 @@ def check_environment(fix: bool) -> int:
         "memory": partial(memory, train, size),
         "the disk": partial(space, train.seeds, folds),
         "DVC's record": lock,
+        "the inbox": partial(inbox, ingest),
         "DVC's notes": site_cache,
         "DVC's remotes": remotes,
         "the MLflow store": tracking,
         "MLflow's runs": partial(dead_runs, fix),
         "trained models": results,
-        "Kaggle's credentials": partial(kaggle, Ingest.model_validate(params["ingest"])),
+        "Kaggle's credentials": partial(kaggle, ingest),
     }
     return show([finding for what, check in checks.items() for finding in spoken(what, check)])
 

@@ -1,4 +1,4 @@
-"""DVC's record, and MLflow's against what is on disk: runs whose process died, and results from DVC's cache."""
+"""MLflow against what is on disk: runs whose process died, and results that came from DVC's cache."""
 
 from collections import Counter
 from contextlib import suppress
@@ -13,19 +13,9 @@ from stages.common.core.hashing import sha256
 from stages.common.data.layout import MODELS, WEIGHTS
 from stages.common.data.run_id import RUN_FOLDERS
 from stages.common.model.tracking import chosen_uri, local_uri, open_client, root, trains
-from tools.audit.dvc_lock import LOCK, require_sound
 from tools.doctor.findings import CheckResult, Severity
 
 SHOWN = 5  # names of runs
-
-
-def lock() -> list[CheckResult]:
-    """Whether dvc.lock can be read: a kill or a full disk may have cut it off, and DVC refuses every command then."""
-    try:
-        require_sound(Path())
-    except UserError as error:
-        return [CheckResult(LOCK, Severity.BAD, str(error).removeprefix(f"{LOCK}: "))]
-    return []
 
 
 def dead_runs(fix: bool) -> list[CheckResult]:

@@ -19,7 +19,7 @@ from stages.common.core.errors import UserError
 from stages.common.core.signals import StopRequest, stop_request
 from stages.common.data.layout import PARAMS
 from stages.common.data.run_id import REPRO, VARIANTS, Run
-from tools.audit.dvc_lock import require_sound
+from tools.doctor.before_repro import require_ready
 from tools.sweep.capacity import choose_jobs
 from tools.sweep.clone import Job, refuse_unknown_code
 from tools.sweep.exchange import run_dvc
@@ -33,11 +33,11 @@ def reproduce(jobs: int | None) -> int:
     Args:
         jobs: trainings at a time, each of which waits until its devices are free; None: as many as fit here.
     Raises:
-        UserError: git does not know some code, or dvc.lock is damaged; or a training failed, and the others are done
-            and are not run again.
+        UserError: git does not know some code, or DVC cannot begin; or a training failed, and the others are done and
+            are not run again.
     """
     refuse_unknown_code()
-    require_sound(Path())
+    require_ready()
     params = read_params(PARAMS)
     if code := repro("annotate"):
         return code

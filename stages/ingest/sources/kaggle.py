@@ -15,10 +15,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, error_list
 from stages.common.core.files import write_text
 from stages.common.data.layout import PINS
-from stages.ingest.file_access import Archive
+from stages.ingest.file_access import Archive, printable
 from stages.ingest.params import Kaggle, Limits
 from stages.ingest.problems import Unreadable
 from stages.ingest.sources.pins import SHA256, compare, need_pins
@@ -63,9 +63,16 @@ def write_pins(entry: Kaggle, archive: Archive, pins: Path = PINS) -> int:
     """Pin every file of an archive; what was pinned before must be what is there now. Returns the number of files.
 
     Raises:
-        UserError: names the files that are not what they were.
+        UserError: names the files that cannot be read, or are not what they were.
     """
-    hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in tqdm(archive.names(), disable=None)}
+    hashes, damaged = dict[str, str](), list[str]()
+    for name in tqdm(archive.names(), disable=None):
+        try:
+            hashes[name] = hashlib.sha256(archive.read(name)).hexdigest()
+        except Unreadable as error:
+            damaged.append(error.problem.sentence(printable(name)))
+    if damaged:
+        raise error_list(f"{entry.title}: expected files that can be read, found others", damaged)
     if pin_file(entry, pins).exists():
         check_pins(entry, hashes, pins)
     write_text(pin_file(entry, pins), pin_text(hashes))

@@ -201,6 +201,14 @@ def test_a_set_without_pins_is_not_read(server: Server) -> None:
         main(settings(entry()))
 
 
+def test_files_of_an_archive_that_cannot_be_read_are_named_and_nothing_is_pinned(server: Server) -> None:
+    server.content = data_set().replace(png(3), png(3)[:-9] + b"otherwise")  # its CRC is another one
+    server.md5 = hashlib.md5(server.content).digest()
+    with pytest.raises(UserError, match=r"expected files that can be read, found others \(1\):\n  - set/extra/c.png: "):
+        fetch_kaggle(settings(entry()))
+    assert not list(Path().rglob("*.sha256"))
+
+
 def test_a_later_change_upstream_names_the_files(server: Server, here: Path) -> None:
     fetch_kaggle(settings(entry()))
     for path in (here / "cache").rglob("*.archive*"):

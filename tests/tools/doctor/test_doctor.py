@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from socket import gethostname
@@ -19,11 +20,12 @@ from tests.helpers.commands import wrist
 from tests.helpers.params import merge
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import run
+from tools.doctor.before_repro import inbox, lock
 from tools.doctor.checks import show
 from tools.doctor.findings import CheckResult, Severity
 from tools.doctor.machine import memory, space, threads
 from tools.doctor.packages import CUDA, packages
-from tools.doctor.records import dead_runs, lock, results
+from tools.doctor.records import dead_runs, results
 from tools.doctor.services import kaggle, remotes, site_cache, tracking
 from tools.sweep.capacity import training_bytes
 
@@ -114,6 +116,26 @@ def test_a_record_that_was_cut_off_is_a_fault(here: Path) -> None:
     (finding,) = lock()
     assert (finding.what, finding.state) == ("dvc.lock", Severity.BAD)
     assert finding.message.startswith("expected the stages that ran, found a damaged file")
+
+
+def test_an_inbox_at_which_dvc_waits_or_fails_is_a_fault_that_names_no_patient(here: Path) -> None:
+    settings = Ingest(inbox="in")
+    (here / "in/a").mkdir(parents=True)
+    (here / "in/a/film.png").touch()
+    (here / "in/link").symlink_to("nothing")
+    assert inbox(settings) == []
+    os.mkfifo(here / "in/a/DOE")
+    (here / "in/DOE").symlink_to("/dev/zero")
+    assert [finding.message.split(",")[0] for finding in inbox(settings)] == ["2 pipes"]
+    command = inbox(settings)[0].message.split("`")[1]
+    assert run(here, "sh", "-c", command).split() == ["in/DOE", "in/a/DOE", "in/link"]  # and what leads to nothing
+    Path(os.fsdecode(bytes(here) + b"/in/a/DOE_\xe4")).touch()
+    pipes, names = inbox(settings)
+    assert {pipes.state, names.state} == {Severity.BAD}
+    assert names.message.startswith("1 names that are no UTF-8")
+    assert "DOE" not in pipes.message + names.message
+    listed = subprocess.run(["sh", "-c", names.message.split("`")[1]], cwd=here, capture_output=True, check=True).stdout
+    assert listed == b"in/a/DOE_\xe4\n"
 
 
 def test_the_notes_of_dvc_lie_in_a_folder_of_this_checkout_and_user(

@@ -1,5 +1,6 @@
-"""A dvc.lock that a kill or a full disk cut off: DVC only says that its validation failed."""
+"""What DVC meets before any stage runs: a dvc.lock that was cut off, an inbox at which it would wait for ever."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -25,22 +26,28 @@ def test_a_damaged_lock_is_refused_with_the_way_out(text: str, tmp_path: Path) -
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
-    ("text", "said"), [("", f"repro: dvc.lock: expected the stages that ran, {ADVICE}"), (None, "")]
+    ("fault", "said"),
+    [
+        ("lock", f"repro: dvc.lock: expected the stages that ran, {ADVICE}"),
+        ("inbox", "repro: data/incoming: expected files that DVC can hash, found others (1):\n  - 1 pipes, sockets or"),
+        ("none", ""),
+    ],
 )
-def test_make_repro_says_it_where_dvc_does_not(text: str | None, said: str, tmp_path: Path) -> None:
-    """A dvc that fails, with and without a damaged record."""
+def test_make_repro_begins_with_what_dvc_would_not_say(fault: str, said: str, tmp_path: Path) -> None:
     (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+    for name in ("Makefile", "requirements.lock", "requirements-dev.lock", "pyproject.toml", "params.yaml"):
         shutil.copy2(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    for name, content in (("dvc", "exit 255"), ("wrist", "exit 0"), ("python", f'exec {sys.executable} "$@"')):
+    (tmp_path / "data/incoming").mkdir(parents=True)
+    for name, content in (("dvc", "touch ran"), ("wrist", "exit 0"), ("python", f'exec {sys.executable} "$@"')):
         program = tmp_path / ".venv/bin" / name
         program.write_text(f"#!/bin/sh\n{content}\n")
         program.chmod(0o755)
     (tmp_path / ".venv/.ready").touch()
-    if text is not None:
-        (tmp_path / "dvc.lock").write_text(text)
+    if fault == "lock":
+        (tmp_path / "dvc.lock").touch()
+    elif fault == "inbox":
+        os.mkfifo(tmp_path / "data/incoming/pipe")
     done = subprocess.run(["make", "repro"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
     assert done.stderr.startswith(said)
-    assert ("repro: " in done.stderr) == bool(said)
+    assert (done.returncode == 0) == (tmp_path / "ran").exists() == (fault == "none")
