@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from stages.common.core.params import Alternative, ByName, Strict, param
 from stages.common.data.layout import INBOX
+from stages.common.data.rows import SAMPLE_SOURCES
 from stages.ingest.sources.presets import complete
 
 Format = Literal[
@@ -61,7 +62,7 @@ class Sample(SourceParams):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return ("sample-kaggle", "sample-hospital")
+        return SAMPLE_SOURCES
 
 
 class AnnotatedSource(SourceParams):

@@ -53,7 +53,7 @@ def write_cards(
     split = SPLIT.read(root / DATASET)
     first = runs["adaptive"][0]
     shared = {
-        "synthetic": is_synthetic(manifest),
+        "synthetic": int(is_synthetic(manifest).sum()),
         "sources": sources(manifest),
         "params": params,
         "sides": sides_of(split, params["evaluate"]["folds"]),

@@ -70,7 +70,9 @@ def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance:
     printed, ours_value = PUBLISHED[name][metric], float(ours[metric])
     apart = abs(float(ours["prevalence"]) - prevalence)
     claim = f"{name_of(metric)} of {ROWS[name]}"
-    if apart > tolerance.prevalence or np.isnan(ours_value):
+    if np.isnan(ours_value):
+        return row(claim, f"{printed:.4f}", number(ours_value, ".4f"), UNKNOWN, "undefined on these test films")
+    if apart > tolerance.prevalence:
         here = f"{100 * ours['prevalence']:.1f} % of the pixels are fracture here"
         why = f"{here}, {100 * prevalence:.0f} % there by its own numbers"
         return row(claim, f"{printed:.4f}", f"{ours_value:.4f}", UNKNOWN, why)
@@ -128,12 +130,8 @@ def better_than_trivial(comparison: pd.DataFrame, implied: pd.Series) -> ClaimRo
     names = comparison["row"]
     ours = comparison.loc[names.isin(ROWS.values()), "f1"].min()
     naive = best_trivial(comparison)["f1"]
+    claim, published = "the networks find fractures", f"F1 {implied['f1']:.4f}"
+    if not comparison["prevalence"].iloc[0]:
+        return row(claim, published, number(np.nan, ".3f"), UNKNOWN, "no test film has a fracture")
     why = f"the best predictor without training has F1 {naive:.3f} here, {implied['everything_f1']:.3f} there"
-    measured = f"F1 at least {ours:.3f}"
-    return row(
-        "the networks find fractures",
-        f"F1 {implied['f1']:.4f}",
-        measured,
-        REPRODUCED if ours > naive else DEVIATES,
-        why,
-    )
+    return row(claim, published, f"F1 at least {ours:.3f}", REPRODUCED if ours > naive else DEVIATES, why)

@@ -55,6 +55,7 @@ from stages.report.page import contents, render
 from stages.report.params import Params
 from stages.report.published import audit
 from stages.report.results import RESULTS
+from stages.report.sides import sides_of
 from stages.report.tables import (
     GAIN,
     PAIRED,
@@ -68,8 +69,6 @@ from stages.report.tables import (
     subgroups,
     verdict,
 )
-
-SYNTHETIC = "\nThe films are synthetic: these scores say nothing about patients.\n"
 
 
 def main(settings: Params, root: Path = Path()) -> str:
@@ -94,26 +93,26 @@ def main(settings: Params, root: Path = Path()) -> str:
     for table in RESULTS:
         table.write(root / REPORTS, results[Path(table.name).stem])
     write_json(root / HEADLINE, headline(results, runs))
-    for path, text in printed(results, sentence, is_synthetic(tested.manifest)).items():
+    for path, text in printed(results, sentence, sides_of(split, folds).synthetic).items():
         write_text(root / path, text)
     write_cards(root, runs, results, sentence, params)
     write_png(root / PREDICTION_SHEET, montage(tested))
     write_text(root / PAGE, page)
     write_text(root / PAGE_TO_MAIL, page_to_mail)
     with busy("report: adds its results to MLflow's runs"):
-        send_to_mlflow(root, runs, is_synthetic(tested.manifest))
+        send_to_mlflow(root, runs, bool(is_synthetic(tested.manifest).all()))
     return f"{sentence} -> {PAGE}"
 
 
-def printed(results: dict[str, pd.DataFrame], sentence: str, synthetic: bool) -> dict[Path, str]:
+def printed(results: dict[str, pd.DataFrame], sentence: str, synthetic: str) -> dict[Path, str]:
     """The comparison as people read it, by its file: Markdown with the verdict, and LaTeX.
 
     Args:
         results: of `compared`.
         sentence: of `verdict`.
-        synthetic: whether all films are the embedded sample's.
+        synthetic: of `Sides`.
     """
-    note = SYNTHETIC if synthetic else ""
+    note = f"\n{synthetic}\n" if synthetic else ""
     return {
         COMPARISON_MD: f"{markdown(results['comparison'])}\n{sentence}\n{note}",
         COMPARISON_TEX: latex(results["comparison"]),

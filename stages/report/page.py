@@ -26,7 +26,7 @@ from stages.common.data.layout import (
     image_file,
 )
 from stages.common.data.run_id import VARIANTS
-from stages.common.data.tables import QUARANTINE, is_synthetic
+from stages.common.data.tables import QUARANTINE
 from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated
@@ -102,7 +102,6 @@ def contents(
         "sides": sides_of(split, params["evaluate"]["folds"]),
         "seeds": params["train"]["seeds"],
         "folds": params["evaluate"]["folds"],
-        "synthetic": is_synthetic(manifest),
         "answer": answer + stop.strip(),
         "why": why,
         "head": HEAD,

@@ -1,4 +1,4 @@
-"""How many films stand on each side of the split, over the folds that are evaluated."""
+"""How many films stand on each side of the split, over the folds that are evaluated, and how many are synthetic."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,14 +6,16 @@ from typing import NamedTuple
 import pandas as pd
 
 from stages.common.data.layout import fold_column
+from stages.common.data.tables import is_synthetic
 
 
 class Sides(NamedTuple):
-    """Numbers of films.
+    """Numbers of films, and what a reader must know of them.
 
     train: those of a training, with its validation films: `116`, or `115 to 116` where folds differ. validation: of
     them, in the same form. test, unused: over all folds. only_tested: sources of which a fold tests films, and trains
-    on none.
+    on none. synthetic: which of the films are, in a sentence; blank for none. useless: whether networks saw no other
+    films than these.
     """
 
     train: str
@@ -21,6 +23,8 @@ class Sides(NamedTuple):
     test: int
     unused: int
     only_tested: list[str]
+    synthetic: str
+    useless: bool
 
 
 def sides_of(split: pd.DataFrame, folds: Sequence[int]) -> Sides:
@@ -37,13 +41,34 @@ def sides_of(split: pd.DataFrame, folds: Sequence[int]) -> Sides:
         for column in stands
         for source in set(split["source"][test[column]]) - set(split["source"][trained[column]])
     }
+    drawn = is_synthetic(split)
+    of_training, of_test = drawn[trained.any(axis="columns")], drawn[test.any(axis="columns")]
     return Sides(
         train=from_to(trained.sum()),
         validation=from_to(validation.sum()),
-        test=int(test.any(axis="columns").sum()),
+        test=len(of_test),
         unused=int((stands == "unused").all(axis="columns").sum()),
         only_tested=sorted(sources),
+        synthetic=which_are_synthetic(of_training, of_test),
+        useless=bool(of_training.all()),
     )
+
+
+def which_are_synthetic(of_training: pd.Series, of_test: pd.Series) -> str:
+    """A sentence for what scores of synthetic films are worth.
+
+    Args:
+        of_training: whether each film of the trainings is synthetic.
+        of_test: whether each test film is.
+    """
+    if of_test.all():
+        films = "films" if of_training.all() else "test films"
+        return f"The {films} are synthetic: these scores say nothing about patients."
+    if of_test.any():
+        return f"{of_test.sum()} of the {len(of_test)} test films are synthetic: no score is one of patients alone."
+    if of_training.any():
+        return f"{of_training.sum()} of the {len(of_training)} films of the trainings are synthetic."
+    return ""
 
 
 def from_to(counts: pd.Series) -> str:

@@ -100,3 +100,11 @@ def test_the_published_f1_is_checked_against_its_own_precision_and_recall() -> N
 def test_networks_that_know_no_more_than_a_trivial_predictor_find_nothing() -> None:
     assert eval_network().loc["the networks find fractures", "result"] == "reproduced"
     assert eval_network(f1=0.01).loc["the networks find fractures", "result"] == "deviates"
+
+
+def test_where_no_test_film_has_a_fracture_nothing_can_be_told_and_no_value_is_nan() -> None:
+    found = eval_network(prevalence=0.0, recall=math.nan, f1=0.0)
+    for claim in ("recall of baseline", "the networks find fractures"):
+        assert list(found.loc[claim, ["found", "result"]]) == ["–", "cannot be told"]
+    assert found.loc["recall of baseline", "why"] == "undefined on these test films"
+    assert not found.map(lambda text: "nan" in text).any(axis=None)

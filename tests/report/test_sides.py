@@ -1,6 +1,7 @@
 """The numbers of films that the report says, against the films that each fold trains and tests on."""
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,3 +25,27 @@ def test_sides_are_those_of_the_folds_that_are_evaluated(films: list[tuple[str, 
     new = {films[i][0] for of_fold, known in zip(tested, trained, strict=True) for i in of_fold
            if films[i][0] not in {films[other][0] for other in known}}  # fmt: skip
     assert found.only_tested == sorted(new)
+
+
+def films(*rows: tuple[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["source", "split"])
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "said", "useless"),
+    [
+        (["sample-kaggle"], ["sample-hospital"] * 2, "The films are synthetic: these scores say nothing", True),
+        (["sample-kaggle", "ward"], ["sample-hospital"] * 2, "The test films are synthetic: these scores", False),
+        (["sample-kaggle"], ["sample-hospital", "ward"], "1 of the 2 test films are synthetic: no score is", True),
+        (["sample-kaggle", "ward"], ["ward"], "1 of the 2 films of the trainings are synthetic.", False),
+        (["ward"], ["ward"], "", False),
+    ],
+)
+def test_films_that_a_computer_drew_are_said_however_few_they_are(
+    trained: list[str], tested: list[str], said: str, useless: bool
+) -> None:
+    rows = [*((source, "train") for source in trained), *((source, "test") for source in tested)]
+    found = sides_of(films(*rows, ("other", "unused"), ("sample-kaggle", "unused")), [1])
+    assert found.synthetic.startswith(said)
+    assert bool(found.synthetic) == bool(said)
+    assert found.useless == useless

@@ -40,7 +40,6 @@ from stages.common.data.tables import (
     RELIABILITY,
     SPLIT,
     VALIDATION_SCORES,
-    is_synthetic,
 )
 from stages.common.model.metrics import COUNTS, metrics, summarise
 from stages.common.model.metrics import METRICS as METRIC_NAMES
@@ -305,19 +304,21 @@ def check_report(project: Project, check: Check) -> None:
     from stages.report.evaluations import read_runs, together
     from stages.report.main import compared, headline, printed
     from stages.report.results import RESULTS
+    from stages.report.sides import sides_of
     from stages.report.tables import verdict
 
     before = (str(folder) for folder in (PARAMS, RAW, DATASET, MODELS, EVALUATION))
     if not check.whole(*before):
         return
     settings, seeds = settings_of(project.root, "report"), settings_of(project.root, "train").seeds
+    folds = settings_of(project.root, "evaluate").folds
     try:
-        runs = read_runs(project.root, seeds, settings_of(project.root, "evaluate").folds)
+        runs = read_runs(project.root, seeds, folds)
         split = SPLIT.read(project.root / DATASET).set_index("image_id", drop=False)
         baseline, adaptive = (together(items) for items in runs.values())
         results = compared(settings, runs, baseline, adaptive, split, project.root)
         sentence = verdict(results["comparison"], results["statistics"], len(seeds))
-        texts = printed(results, sentence, is_synthetic(MANIFEST.read(project.root / RAW)))
+        texts = printed(results, sentence, sides_of(split, folds).synthetic)
     except (UserError, ValueError, KeyError) as error:
         check.add(str(REPORTS), "mismatch", f"it cannot follow from {EVALUATION}: {first_line(error)}")
         return

@@ -7,8 +7,9 @@ import pandas as pd
 
 from stages.common.analysis.formatting import number
 from stages.common.analysis.templates import page_templates
-from stages.common.data.layout import DATASET, RAW
-from stages.common.data.tables import MANIFEST, SPLIT, is_synthetic
+from stages.common.data.layout import DATASET, fold_columns
+from stages.common.data.tables import SPLIT
+from stages.report.sides import sides_of
 from stages.train.params import Method
 from tools.sweep import charts
 from tools.sweep.experiments import Experiment
@@ -26,9 +27,10 @@ def render(name: str, experiments: list[Experiment], adaptive: Method, root: Pat
         name: of the sweep.
         experiments: at least one.
         adaptive: the weights of params.yaml, whose schedule is set beside the others.
-        root: holds data/dataset and data/raw of the films that were trained on.
+        root: holds data/dataset of the films that were trained on.
     """
-    patients = SPLIT.read(root / DATASET).set_index("image_id")["group"]
+    split = SPLIT.read(root / DATASET)
+    patients = split.set_index("image_id")["group"]
     reference = find(experiments, (0.5, 0.5)) or experiments[0]
     schedule = find(experiments, declared_shares(adaptive))
     table = table_of(experiments, reference, patients)
@@ -52,7 +54,7 @@ def render(name: str, experiments: list[Experiment], adaptive: Method, root: Pat
         reference=reference.name,
         charts=drawn,
         films=experiments[0].validation["image_id"].nunique(),
-        synthetic=is_synthetic(MANIFEST.read(root / RAW)),
+        synthetic=sides_of(split, list(fold_columns(split))).synthetic,
         best=best.name,
     )
 

@@ -11,6 +11,8 @@ from stages.common.data.layout import Side
 Role = Literal["film", "labels", "classes", "table"]
 """Of a source file, in the order of files.csv: the film, its annotations, names of their classes, facts of patients."""
 
+SAMPLE_SOURCES = ("sample-kaggle", "sample-hospital")  # it comes as two real sources deliver their films
+
 
 class ManifestRow(TypedDict):
     """A film of data/raw.

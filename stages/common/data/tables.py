@@ -12,6 +12,7 @@ from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import need, write_text
 from stages.common.data.layout import IMAGES, fold_columns
 from stages.common.data.rows import (
+    SAMPLE_SOURCES,
     AnnotationRow,
     ClaimRow,
     ComparisonRow,
@@ -223,6 +224,6 @@ CLAIMS = Table("claims.csv", ClaimRow)
 PAPER_AUDIT = Table("paper_audit.csv", PaperAuditRow)
 
 
-def is_synthetic(manifest: pd.DataFrame) -> bool:
-    """Whether all films of a manifest are the embedded sample's."""
-    return bool(manifest["source"].str.startswith("sample").all())
+def is_synthetic(films: pd.DataFrame) -> pd.Series:
+    """Which films are the embedded sample's, by their column source."""
+    return films["source"].isin(SAMPLE_SOURCES)

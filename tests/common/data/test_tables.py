@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 
 from stages.common.core.errors import UserError
-from stages.common.data.tables import SPLIT, Table, require_films
+from stages.common.data.rows import SAMPLE_SOURCES
+from stages.common.data.tables import SPLIT, Table, is_synthetic, require_films
+from stages.ingest.params import Sample
 
 
 class Row(TypedDict):
@@ -114,3 +116,10 @@ def test_rows_must_be_those_of_the_films(listed: list[str]) -> None:
     require_films(Path("t.csv"), ["b", "a"], ["a", "b"])
     with pytest.raises(UserError, match=rf"^t\.csv: expected one row for each of 2 films, found {len(listed)}; they "):
         require_films(Path("t.csv"), listed, ["a", "b"])
+
+
+def test_synthetic_films_are_those_of_the_samples_two_sources() -> None:
+    """A data set that somebody called sample is none."""
+    films = pd.DataFrame({"source": ["sample-hospital", "folder", "sample-kaggle", "sample-ward v1", "sample"]})
+    assert list(is_synthetic(films)) == [True, False, True, False, False]
+    assert Sample().names == SAMPLE_SOURCES
