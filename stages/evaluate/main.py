@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stages.common.core.arithmetic import require_pinned
 from stages.common.core.busy import busy
+from stages.common.core.errors import UserError
 from stages.common.core.files import new_folder, write_json, write_png
 from stages.common.core.hashing import sha256
 from stages.common.core.parallel import count_workers
@@ -148,8 +149,15 @@ def calibrate(settings: Params, network: nn.Module, validation: Films) -> tuple[
         settings: which of the two they are.
         network: that was trained.
         validation: films of its fold.
+    Raises:
+        UserError: none of them has a fracture to choose a threshold by: every F1 would be 0 or undefined.
     """
     temperature, threshold = 1.0, settings.threshold
+    if threshold == "validation" and not validation.masks.any():
+        raise UserError(
+            "evaluate.threshold: expected validation films with a fracture to choose it by, found none; write a "
+            "number, or change annotate.split"
+        )
     if settings.temperature == "validation":
         logits = predict_logits(network, validation.inputs)
         temperature = best_temperature(logits.numpy(), validation.masks)

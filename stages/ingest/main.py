@@ -56,6 +56,8 @@ def main(settings: Params) -> str:
             work = partial(process_film, settings=settings, key=plan.key, out=out, withdrawn=patients_out)
             results += track(pool, work, plan.films, "read films")
         results = [result for result in results if not result.withdrawn]
+        for plan in plans:
+            note_unlabelled(plan, results)
         if WITHDRAWN_PINS.is_file():
             WITHDRAWN.write(out, WITHDRAWN.frame(withdrawn))
         refusals = [refusal for plan in plans for refusal in plan.refusals]
@@ -80,9 +82,10 @@ def main(settings: Params) -> str:
         )
     write_text(QUALITY, report)
     patients, fractures = manifest["patient_id"].nunique(), manifest["fractures"].sum()
+    refused = len({(refusal.source, refusal.file) for refusal in refusals})
     summary = (
         f"{len(manifest)} films of {patients} patients, {fractures} fractures, "
-        f"{len(refusals)} files refused, {len(pairs)} pairs of copies -> {RAW}, {QUALITY}"
+        f"{refused} files refused, {len(pairs)} pairs of copies -> {RAW}, {QUALITY}"
     )
     return "\n  ".join([summary, *(account.sentence for account in accounts), *labels])
 
@@ -128,7 +131,6 @@ def plan_sources(settings: Params, scratch: Path, pool: Executor, withdrawn: Con
         refuse_long_names(plan)
         forget_refusals(plan, withdrawn)
         leave_out_refused(plan)
-        note_unlabelled(plan)
     leave_one_of_each_id(plans)
     if not any(plan.films or plan.refusals for plan in plans):
         raise UserError(f"ingest.inbox: expected at least one film, found none; see {INBOX}/README.md for the layouts")
@@ -196,12 +198,19 @@ def leave_out_refused(plan: SourcePlan) -> None:
     plan.films = [film for film in plan.films if film.public_name not in refused]
 
 
-def note_unlabelled(plan: SourcePlan) -> None:
-    """Say how many films count as free of fractures because nothing says otherwise."""
-    if any(film.entry.unlabelled == "no_fracture" for film in plan.films):
-        bare = sum(film.labels is None and not film.label_file for film in plan.films)
-        note = f"{bare} of {len(plan.films)} films have no labels and count as free of fractures"
-        plan.notes.append(f"{plan.films[0].source}: {note}")
+def note_unlabelled(plan: SourcePlan, results: list[FilmResult]) -> None:
+    """Say how many films count as free of fractures because nothing says otherwise.
+
+    Args:
+        plan: of one source.
+        results: of all films that were read, of any source.
+    """
+    taken = {result.public_name for result in results if result.row and result.source == plan.source}
+    films = [film for film in plan.films if film.public_name in taken]
+    if any(film.entry.unlabelled == "no_fracture" for film in films):
+        bare = sum(film.labels is None and not film.label_file for film in films)
+        note = f"{bare} of {len(films)} films have no labels and count as free of fractures"
+        plan.notes.append(f"{plan.source}: {note}")
 
 
 def leave_one_of_each_id(plans: list[SourcePlan]) -> None:

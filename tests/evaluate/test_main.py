@@ -10,6 +10,7 @@ from stages.common.core.device_lock import lock_devices, lock_folder
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_png, write_json, write_png
 from stages.common.data.dataset import load_films
+from stages.common.data.layout import dataset_file
 from stages.common.data.tables import SPLIT, write_table
 from stages.common.model.architecture import Pyramid
 from stages.common.model.calibration import to_probabilities
@@ -99,6 +100,15 @@ def test_a_threshold_from_validation_is_the_best_there(project: Path) -> None:
     expected = best_threshold(levels_of(to_probabilities(logits), films.masks))
     assert found == {"value": expected, "from": "validation"}
     assert expected != 0.5
+
+
+def test_a_threshold_that_no_fracture_of_the_validation_films_can_choose_is_refused(project: Path) -> None:
+    for name in load_films(Path("data/dataset"), "validation").ids:
+        path = dataset_file(Path("data/dataset"), "validation", name, "mask")
+        write_png(path, np.zeros_like(read_png(path)))
+    settings = Params(folds=[1], threshold="validation", temperature="none", mirror=False, boundary_px=3.0)
+    with pytest.raises(UserError, match="expected validation films with a fracture to choose it by, found none"):
+        main(settings, "adaptive")
 
 
 def test_mirrored_probabilities_are_means_over_film_and_mirror_image_also_for_the_threshold(project: Path) -> None:

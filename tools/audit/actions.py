@@ -22,7 +22,7 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     """Print the chain of evidence of a thing; returns the exit code."""
     from tools.audit import render, trace
 
-    project = trace.Project(Path())
+    project, files = trace.Project(Path()), None
     forms = {"text": render.text, "json": render.as_json, "dot": render.dot}
     try:
         with busy("trace: reads the records"):
@@ -30,19 +30,17 @@ def trace_thing(what: str, form: str, everywhere: bool) -> int:
     except trace.NothingCalledSo:
         if not everywhere:
             raise
-        chain = ""  # earlier versions may have it
-    for sentence in [*project.doubts, *project.lacking_history]:
-        print(one_line(f"trace: {sentence}"), file=sys.stderr)
-    if chain:
-        print(chain)
+        chain = one_line(f"{what}: not in the data that are here")  # earlier versions may have it
     if everywhere:
         from tools.audit.patient_files import film_files
         from tools.audit.print_withdrawal import print_everywhere
 
         with busy("trace: looks through all versions"):
             files = film_files(project, what)
-        if not chain:
-            print(one_line(f"{what}: not in the data that are here"))
+    for sentence in [*project.doubts, *project.lacking_history]:
+        print(one_line(f"trace: {sentence}"), file=sys.stderr)
+    print(chain)
+    if files:
         print_everywhere(files, project)
     return 0
 

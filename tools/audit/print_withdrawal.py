@@ -49,7 +49,10 @@ def print_cached(files: PatientFiles, verb: str) -> None:
 
 def print_models(files: PatientFiles, project: Project) -> None:
     """The models that have seen the films, and the versions in which all this was looked for."""
-    print(f"trained on data with them, to be judged by you: {len(files.models)} models")
+    print(
+        f"of data with them, which they were trained on, tested on, or left out of, to be judged by you: "
+        f"{len(files.models)} models"
+    )
     print_versions((path, md5) for md5, path in files.models.items())
     if files.commits:
         print("in these versions: " + ", ".join(version_names(project, files.commits)))

@@ -8,7 +8,9 @@ from datetime import date
 from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import psutil
+from pydantic import ValidationError
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, first_few
@@ -31,7 +33,7 @@ from tools.audit.remotes import remove_from_remotes
 from tools.audit.repository import git
 from tools.audit.trace import Project
 from tools.audit.versions import cached_rows, table_rows
-from tools.audit.yaml_files import lookup, params_here
+from tools.audit.yaml_files import lookup, params_here, settings_of
 from tools.temporary import remove_abandoned
 
 LOOKS = "withdraw: looks through all versions"
@@ -207,15 +209,39 @@ def films_left(project: Project, patients: set[str]) -> str:
     rows = cached_rows(project.root, project.lock.hashes.get(str(RAW), ""))
     if rows is None:  # another withdrawal has taken the list
         return f"`dvc repro` says whether more films are left than annotate.split in {PARAMS} asks for"
-    left = sum(row["patient_id"] not in patients for row in rows)
+    left = [row for row in rows if row["patient_id"] not in patients]
     split = lookup(params_here(project.root), "annotate.split") or {}
     need = split.get("train", 0) + split.get("test", 0)
-    if left == len(rows) or left >= need:
+    if len(left) == len(rows) or not need:
         return ""
+    if len(left) >= need:
+        return why_not_divided(project.root, left)
     return (
-        f"{left} films are left, and annotate.split in {PARAMS} asks for {need}: lower `train` or `test` by "
-        f"{need - left} before `dvc repro`"
+        f"{len(left)} films are left, and annotate.split in {PARAMS} asks for {need}: lower `train` or `test` by "
+        f"{need - len(left)} before `dvc repro`"
     )
+
+
+def why_not_divided(root: Path, rows: list[dict[str, str]]) -> str:
+    """Why annotate cannot divide films, whole patients, as params.yaml asks for; blank where it can.
+
+    Args:
+        root: of the project.
+        rows: of the manifest.
+    """
+    from stages.annotate.split import assign  # with scikit-learn: a second
+
+    films = pd.DataFrame(rows)
+    films["fracture"] = films["fractures"].astype(int) > 0
+    try:
+        split = settings_of(root, "annotate").split
+    except (UserError, ValidationError):  # which `dvc repro` names
+        return ""
+    try:
+        assign(films, split)
+    except UserError as error:
+        return f"{len(rows)} films are left, and they cannot be divided as before: {error}"
+    return ""
 
 
 def record_withdrawal(root: Path, patients: dict[str, str], today: date) -> None:

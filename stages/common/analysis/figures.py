@@ -104,7 +104,7 @@ def precision_recall(curves: Mapping[str, Sequence[pd.DataFrame]], prevalence: f
         chart.runs(name, colour, [(table["recall"], table["precision"]) for table in tables])
     chart.axes.axhline(prevalence, color="#888888", linestyle=":", label="prevalence: chance")
     chart.axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    return chart.svg("precision falls as recall rises; the areas under the curves (AUPRC) stand below, Beyond pixels")
+    return chart.svg("precision over recall; the areas under the curves (AUPRC) stand below, Beyond pixels")
 
 
 def calibration(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
@@ -142,7 +142,7 @@ def froc(curves: Mapping[str, Sequence[pd.DataFrame]]) -> dict[str, str]:
     for (name, tables), colour in zip(curves.items(), (BLUE, ORANGE), strict=True):
         chart.runs(name, colour, [(grid, grid.map(partial(sensitivity_at, table))) for table in tables])
     chart.axes.set(ylim=(0, 1.02))
-    return chart.svg("more boxes are found as more false regions are allowed; two of its points stand in a table below")
+    return chart.svg("share of boxes found over false regions per film; two of its points stand in a table below")
 
 
 def sensitivity_at(table: pd.DataFrame, most: float) -> float:

@@ -16,6 +16,7 @@ from tests.helpers.processes import run
 from tools.audit.dvc_cache import listing, object_path
 from tools.audit.patient_files import patient_files
 from tools.audit.trace import Project
+from tools.audit.withdraw import films_left, why_not_divided
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,22 @@ def some_patient(project: Path, side: str) -> tuple[str, list[str]]:
 
 def objects(store: Path) -> set[str]:
     return {path.parent.name + path.name for path in store.glob("files/md5/*/*") if path.is_file()}
+
+
+def test_films_that_can_no_more_be_divided_are_said_before_dvc_repro_fails(own: Path) -> None:
+    """A side of fewer films than the patients who are left have each: patients stay whole."""
+    project = Project(own)
+    patient, _ = some_patient(own, "train")
+    assert films_left(project, {patient}).endswith("before `dvc repro`")
+    text = (own / "params.yaml").read_text()
+    (own / "params.yaml").write_text(text.replace("train: 16", "train: 12"))
+    assert films_left(project, {patient}) == ""
+    manifest = MANIFEST.read(own / RAW)
+    manifest.loc[manifest["patient_id"] != patient, "group"] = "one"
+    said = why_not_divided(own, [{key: str(value) for key, value in row.items()} for row in MANIFEST.rows(manifest)])
+    assert said.startswith("24 films are left, and they cannot be divided as before: annotate.split")
+    (own / "params.yaml").write_text("annotate: {}\n")
+    assert why_not_divided(own, [{"fractures": "1"}]) == ""
 
 
 def test_a_dry_run_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
