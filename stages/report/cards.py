@@ -73,6 +73,7 @@ def write_cards(
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),
         model=first.model,
+        only_mit=all(licence.startswith("MIT") for licence in licences_behind(manifest, runs)),
         machine=machine_in_words(first.model["machine"], first.metrics["device"]),
         recipe=recipe_name(params),
         methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
@@ -97,6 +98,12 @@ def write_cards(
     )
     write_text(root / MODEL_CARD, card)
     write_text(root / DATASHEET, sheet)
+
+
+def licences_behind(manifest: pd.DataFrame, runs: dict[str, list[Evaluated]]) -> set[str]:
+    """The licences of the films, and of the weights from which encoders started."""
+    started = [item.model["pretrained"] for of_variant in runs.values() for item in of_variant]
+    return {*manifest["licence"], *(weights["licence"] for weights in started if weights)}
 
 
 def hugging_face_scores(comparison: pd.DataFrame) -> list[dict[str, Any]]:
