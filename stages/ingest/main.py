@@ -6,6 +6,7 @@ Run: python -m stages.ingest     (dvc repro ingest)
 import tempfile
 from collections.abc import Container, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -147,7 +148,8 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
     """
     inbox, limits = Path(settings.inbox).resolve(), settings.limits
     if isinstance(entry, Sample):
-        write_sample(scratch, entry, pool)
+        with named(scratch):
+            write_sample(scratch, entry, pool)
         as_archive, as_export = entry.names
         archive = FolderSource(annotations="yolo", classes=["fracture"], unlabelled="refuse", licence=entry.licence)
         yield picture_films(Archive(scratch / "archive.zip", limits), as_archive, archive)
@@ -162,6 +164,16 @@ def plans_of(entry: Source, settings: Params, scratch: Path, pool: Executor) -> 
         yield hospital_films(entry.folder(inbox), entry.names[0], entry, limits, read_key(), pool)
     else:
         yield picture_films(Folder(entry.folder(inbox), limits), entry.names[0], entry)
+
+
+@contextmanager
+def named(folder: Path) -> Iterator[None]:
+    """Give errors of writing the name of the folder, which the system leaves out where a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(folder)
+        raise
 
 
 def plan_kaggle(entry: Kaggle, inbox: Path, settings: Params, pool: Executor) -> SourcePlan:

@@ -1,16 +1,18 @@
 """The stage as a whole on pictures: folders and archives in every format, stop and quarantine."""
 
+import errno
 import json
 import os
 import re
 import shutil
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import Executor
 from io import BytesIO
 from itertools import pairwise
 from os.path import normpath
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from stages.common.core.errors import UserError
+from stages.common.core.errors import UserError, describe_os_error
 from stages.common.data.geometry import fill_polygon
 from stages.common.data.layout import QUALITY, RAW, WITHDRAWN_PINS
 from stages.common.data.shapes import read_points
@@ -26,7 +28,7 @@ from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE
 from stages.ingest.annotations.pairing import class_names, pair
 from stages.ingest.dicom.pseudonyms import PUBLIC
 from stages.ingest.main import main, plan_sources, write_tables
-from stages.ingest.params import AnnotatedSource, Kaggle, Params, RemoteFile, Url
+from stages.ingest.params import AnnotatedSource, Kaggle, Params, RemoteFile, Sample, Url
 from stages.ingest.problems import Unreadable
 from stages.ingest.process_film import process_film
 from stages.ingest.sources.film_tables import table_rows
@@ -804,6 +806,20 @@ def test_names_of_files_and_classes_command_no_terminal_and_no_page(
     put(inbox, more__data_dot_yaml="names: [other, x]")
     for refused in (error_of(folder("yolo")), error_of(folder("coco"))):
         assert all(one in "\n\u202f" or one.isprintable() for one in refused)
+
+
+def test_a_full_disk_under_temporary_files_is_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by that of the output, where there may be room."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("stages.ingest.main.write_sample", full)
+    with pytest.raises(OSError, match="No space left") as refused:
+        plan_sources(Params(sources=[Sample()]), tmp_path, cast("Executor", None))
+    assert describe_os_error(refused.value).startswith(f"{tmp_path}: the disk is full")
 
 
 def test_a_film_that_arrives_meanwhile_ends_the_stage(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
