@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import mlcroissant
 import pandas as pd
 import pytest
+import rocrate
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from prov.model import ProvDocument, ProvEntity, ProvGeneration, ProvMembership, ProvUsage
@@ -281,10 +283,24 @@ def test_prov_leads_from_each_number_to_each_source_and_its_licence(exported: Pa
 
 @long_test
 def test_the_public_validator_has_no_complaint_about_what_is_required(exported: Path, tmp_path: Path) -> None:
+    """The validator fetches the context of a crate, without which it checks little: a copy stands in its place here.
+
+    It is that of RO-Crate 1.3, which the library of RO-Crate brings, with our own terms.
+    """
     validator = tool_programs("roc-validator==0.13.0") / "rocrate-validator"
-    (tmp_path / "ro-crate-metadata.json").write_bytes((exported / "ro-crate-metadata.json").read_bytes())
     words = [str(validator), "-y", "--disable-color", "validate", "--metadata-only", "--offline", "--no-paging"]
-    run(tmp_path, *words, "-p", "ro-crate-1.2", "-l", "required", ".")
+    crate = json.loads((exported / "ro-crate-metadata.json").read_text())
+    known = json.loads((Path(rocrate.__file__).parent / "data/ro-crate.jsonld").read_text())["@context"]
+    crate["@context"] = known | crate["@context"][1]
+    for lacking in ("", "license", "datePublished"):
+        for entity in crate["@graph"]:
+            if entity["@id"] == "./":
+                entity.pop(lacking, None)
+        (tmp_path / "ro-crate-metadata.json").write_text(json.dumps(crate))
+        done = subprocess.run(
+            [*words, "-p", "ro-crate-1.2", "-l", "required", "."], cwd=tmp_path, capture_output=True, check=False
+        )
+        assert (done.returncode == 0) == (lacking == ""), done.stdout.decode()
 
 
 def test_prov_is_read_by_its_library(exported: Path) -> None:
