@@ -8,6 +8,7 @@ import random
 
 from stages.common.core.errors import UserError
 from tools.audit.check_account import check_account
+from tools.audit.check_cache import check_cache
 from tools.audit.check_code import check_bytecode, check_code, check_lock_committed
 from tools.audit.check_copies import check_near_copies
 from tools.audit.check_data import check_dataset, check_films, check_raw
@@ -84,7 +85,7 @@ def verify(project: Project, deep: bool = False) -> Check:
     if check.whole(PIPELINE):
         check_record(project, check)
     check_lock_committed(project, check)
-    for look in (*TABLES, *((check_objects, check_bytecode, *PICTURES) if deep else ())):
+    for look in (*TABLES, *((check_objects, check_bytecode, check_cache, *PICTURES) if deep else ())):
         look(project, check)
     if not check.wrong:  # from which they would follow
         check_page(project, check)

@@ -30,6 +30,7 @@ from tests.helpers.forgeries import as_json, cover_up, replace
 from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
 from tools.audit.check_account import check_account
+from tools.audit.check_cache import check_cache
 from tools.audit.check_data import check_films, check_raw, check_withdrawn
 from tools.audit.check_former import check_former
 from tools.audit.check_libraries import check_libraries
@@ -40,7 +41,7 @@ from tools.audit.check_rules import broken, check_rules
 from tools.audit.check_sources import check_keys
 from tools.audit.clean_clone import verify_commit
 from tools.audit.compare import compare
-from tools.audit.dvc_cache import folder_md5, hash_folder, listing
+from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing
 from tools.audit.dvc_cache import size as size_of
 from tools.audit.dvc_lock import Stage, read_lock
 from tools.audit.findings import Check
@@ -868,6 +869,24 @@ def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
     finally:
         list_file.write_bytes(content)
         listing.cache_clear()
+
+
+def test_objects_of_the_cache_that_are_not_what_their_names_say_are_named(own: Path, tmp_path: Path) -> None:
+    """`dvc metrics diff` shows them, and `dvc checkout` restores them. The workspace is as it was."""
+    md5 = Project(own).lock.hashes["reports/metrics.json"]
+    replace(own / ".dvc/cache/files/md5" / md5[:2] / md5[2:], b"{}")
+    (own / ".dvc/cache/files/md5" / md5[:2] / "half.tmp").write_bytes(b"of a download")
+    assert discrepancies(own) == [("mismatch", f"cache: {md5}")]
+    # In a cache that projects share nobody asks for objects of others.
+    moved = tmp_path / "shared"
+    (own / ".dvc/cache").rename(moved)
+    (moved / "files/md5/ab").mkdir(exist_ok=True)
+    (moved / "files/md5/ab" / ("c" * 30)).write_bytes(b"another project's, and damaged")
+    with (own / ".dvc/config.local").open("a") as config:
+        config.write(f"[cache]\n    dir = {moved}\n")
+    cache_folder.cache_clear()
+    check_cache(Project(own), check := Check())
+    assert [finding.name for finding in check.findings] == [f"cache: {md5}"]
 
 
 @pytest.mark.slow
