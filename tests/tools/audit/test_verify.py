@@ -316,6 +316,33 @@ def test_a_version_of_a_library_that_requirements_lock_does_not_have_is_named(ow
     assert [finding.name for finding in check.findings] == [f"{name}: numpy", f"{name}: left-pad"]
 
 
+@pytest.mark.parametrize("file", ["requirements.lock", "stages/report/libraries.lock"])
+@pytest.mark.parametrize(
+    "false",
+    [
+        rb" numpy==1.26.4", rb"numpy == 1.26.4", rb"numpy==1.26.4", rb"numpy==1.26.4 ; x", rb"# numpy==1.26.4",
+        b"numpy==1.26.4\r",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("instead", [True, False])
+def test_versions_that_a_reader_sees_and_no_program_are_named(
+    file: str, false: bytes, instead: bool, own: Path
+) -> None:
+    """In the place of the true one, or before it."""
+    path = own / file
+    true = re.search(rb"(?m)^numpy==.*$", path.read_bytes())
+    assert true
+    replace(path, path.read_bytes().replace(true[0], false if instead else false + b"\n" + true[0]))
+    check_libraries(Project(own), check := Check())
+    assert any(finding.name.startswith(f"{file}: ") for finding in check.findings)
+
+
+def test_a_project_without_its_locked_requirements_is_named(own: Path) -> None:
+    (own / "requirements.lock").unlink()
+    check_libraries(Project(own), check := Check())
+    assert [(finding.kind, finding.name) for finding in check.findings] == [("missing", "requirements.lock")]
+
+
 def test_one_key_made_the_pseudonyms_of_all_films_of_a_source(own: Path) -> None:
     """A film with another one would leave a rerun of ingest to a key that nobody has."""
     manifest = pd.read_csv(own / "data/raw/manifest.csv", dtype=str, keep_default_na=False)
