@@ -1,9 +1,12 @@
 """The files of the inbox while ingest runs, and the sentence by which others see whether it read all of them."""
 
 import errno
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from stages.common.core.errors import error_list
 from stages.ingest.file_access import Folder
 from stages.ingest.params import Params, Sample
 
@@ -18,11 +21,12 @@ def listing(settings: Params, root: Path = Path()) -> Listing:
         settings: name the inbox and the sources.
         root: of the project, from which a relative inbox counts.
     Raises:
-        UserError: a part of the inbox cannot be looked at.
+        UserError: a part of the inbox cannot be looked at, or DVC cannot hash it.
     """
     inbox = root / settings.inbox
     if all(isinstance(entry, Sample) for entry in settings.sources) or not inbox.is_dir():
         return {}
+    require_hashable(inbox)
     files = Folder(inbox, settings.limits)
     found = {}
     for name in files.names():
@@ -43,3 +47,50 @@ def in_words(found: Listing) -> str:
     data quality says what ingest had, and `wrist audit verify` compares.
     """
     return f"The inbox had {len(found)} files of {sum(size for size, _ in found.values())} bytes." if found else ""
+
+
+def require_hashable(inbox: Path) -> None:
+    """Refuse what DVC could not hash when the stage has ended: it would wait for ever, or name no file.
+
+    Raises:
+        UserError: there are such files.
+    """
+    if faults := inbox_faults(inbox):
+        raise error_list(f"{inbox}: expected files that DVC can hash, found others", faults)
+
+
+def inbox_faults(folder: Path) -> list[str]:
+    """What DVC cannot hash: a sentence for each kind, with the command that lists them. Names may be patients'."""
+    pipes, names = 0, 0
+    for place, folders, files in os.walk(folder):
+        names += sum(not is_utf8(name) for name in (*folders, *files))
+        pipes += sum(is_special(Path(place, name)) for name in files)
+    found = []
+    if pipes:
+        found.append(
+            f"pipes, sockets or devices, or links to such ({pipes}), at which DVC waits for ever; "
+            f"`find -L {folder} ! -type f ! -type d` lists them, remove them"
+        )
+    if names:
+        found.append(
+            f"names that are no UTF-8 ({names}), which DVC cannot record; "
+            f"`find {folder} | LC_ALL=C.UTF-8 grep -axv '.*'` lists them, rename them"
+        )
+    return found
+
+
+def is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path leads to what is there and is neither a file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # a link to nothing, which the stage refuses
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

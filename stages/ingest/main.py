@@ -19,7 +19,7 @@ from stages.common.core.validation import validate
 from stages.common.data.layout import CHECKS, DATA_DOCS, INBOX, QUALITY, RAW, WITHDRAWN_PINS
 from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import ANNOTATIONS, FILES, MANIFEST, QUARANTINE, WITHDRAWN
-from stages.ingest.account import account_for
+from stages.ingest.account import LABELS, account_for
 from stages.ingest.dicom.pseudonyms import SAMPLE, Key, read_key
 from stages.ingest.file_access import Archive, Folder
 from stages.ingest.inbox import in_words, listing
@@ -222,6 +222,9 @@ def note_unlabelled(plan: SourcePlan, results: list[FilmResult]) -> None:
     if any(film.entry.unlabelled == "no_fracture" for film in films):
         bare = sum(film.labels is None and not film.label_file for film in films)
         note = f"{bare} of {len(films)} films have no labels and count as free of fractures"
+        lost = {refusal.file for refusal in plan.refusals if plan.files.get(refusal.file) == LABELS}
+        if bare and lost:
+            note += f", and labels in {len(lost)} refused files may be theirs: look at both"
         plan.notes.append(f"{plan.source}: {note}")
 
 

@@ -712,16 +712,15 @@ def test_every_oddity_in_one_folder_gives_one_account_that_adds_up(
     for name, content in files.items():
         (inbox / name).parent.mkdir(parents=True, exist_ok=True)
         (inbox / name).write_bytes(content)
-    os.mkfifo(inbox / "pipe.png")
     (inbox / "gone.png").symlink_to("nowhere.png")
     entry = {"other_classes": ["metal"]} if format_ == "coco" else {}
     text = main(settings(format_, entry, on_error="quarantine"))
     found = manifest()
     assert set(found.index) == taken
     assert found["fractures"].to_dict() == fractures
-    assert {Path(file).name for file in QUARANTINE.read(RAW)["file"]} == refused | {"pipe.png", "gone.png"}
+    assert {Path(file).name for file in QUARANTINE.read(RAW)["file"]} == refused | {"gone.png"}
     (line,) = re.findall(r"folder: (\d+) files = (.*)", text)
-    assert int(line[0]) == len(files) + 2 == sum(map(int, re.findall(r"\d+", line[1])))
+    assert int(line[0]) == len(files) + 1 == sum(map(int, re.findall(r"\d+", line[1])))
     assert f"{len(taken)} films + " in line[1]
     for reason in QUARANTINE.read(RAW)["reason"]:
         assert not re.search(r"Error\b|0x|Traceback|/tmp", reason)
@@ -738,17 +737,38 @@ def test_a_tilde_is_refused_since_dvc_looks_for_a_folder_of_that_name() -> None:
         settings("voc", inbox="~/in")
 
 
-def test_pipes_devices_and_odd_names_cost_their_own_film_only(inbox: Path) -> None:
+def test_a_film_without_labels_beside_labels_that_belong_to_no_film_is_said(inbox: Path) -> None:
+    """A name with a slip in it: the film counts as free of fractures, since its source says so of films without any."""
+    table = "filename,xmin,ymin,xmax,ymax,class\na.png,10,6,30,18,fracture\nbx.png,10,6,30,18,fracture\n"
+    put(inbox, a_dot_png=png(1), b_dot_png=png(2), boxes_dot_csv=table)
+    main(settings("csv", {"unlabelled": "no_fracture"}, on_error="quarantine"))
+    said = "1 of 2 films have no labels and count as free of fractures, and labels in 1 refused files may be theirs"
+    assert f"folder: {said}: look at both" in QUALITY.read_text()
+
+
+def test_a_name_that_is_too_long_costs_its_own_film_only(inbox: Path) -> None:
     put(inbox, a_dot_png=png(1), a_dot_xml=FORMATS["voc"][1], **{f"{'x' * 200}_dot_png": png(2)})
-    os.mkfifo(inbox / "pipe.png")
-    (inbox / "zero.png").symlink_to("/dev/zero")
-    Path(os.fsdecode(bytes(inbox) + b"/\xe4.png")).write_bytes(png(3))  # ISO 8859-1, as old archives unpack
     main(settings("voc", on_error="quarantine"))
-    assert len(MANIFEST.read(RAW)) == 2
-    assert "\\udce4.png" in (RAW / "manifest.csv").read_text()
-    reasons = " ".join(QUARANTINE.read(RAW)["reason"])
-    assert reasons.count("found a pipe, socket or device; remove it") == 2
-    assert "expected a file name of at most 180 characters, found 200; rename it" in reasons
+    assert len(MANIFEST.read(RAW)) == 1
+    assert "expected a file name of at most 180 characters, found 200; rename it" in QUARANTINE.read(RAW)["reason"][0]
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "name"])
+def test_what_dvc_cannot_hash_when_ingest_has_ended_ends_it_before(what: str, inbox: Path) -> None:
+    """It would wait for a pipe for ever. Names may be patients': none is said."""
+    put(inbox, a_dot_png=png(1), a_dot_xml=FORMATS["voc"][1])
+    if what == "pipe":
+        os.mkfifo(inbox / "DOE.png")
+    elif what == "device":
+        (inbox / "DOE.png").symlink_to("/dev/zero")
+    else:
+        Path(os.fsdecode(bytes(inbox) + b"/DOE\xe4.png")).write_bytes(png(3))  # ISO 8859-1, as old archives unpack
+    with pytest.raises(UserError) as refused:
+        main(settings("voc", on_error="quarantine"))
+    kind = "no UTF-8 (1), which DVC cannot record" if what == "name" else "pipes, sockets or devices"
+    assert kind in str(refused.value)
+    assert "DOE" not in str(refused.value)
+    assert not RAW.exists()
 
 
 def test_pictures_beside_an_export_are_read_from_a_folder_of_their_own(

@@ -29,7 +29,7 @@ def test_a_damaged_lock_is_refused_with_the_way_out(text: str, tmp_path: Path) -
     ("fault", "said"),
     [
         ("lock", f"repro: dvc.lock: expected the stages that ran, {ADVICE}"),
-        ("inbox", "repro: data/incoming: expected files that DVC can hash, found others (1):\n  - 1 pipes, sockets or"),
+        ("inbox", "repro: data/incoming: expected files that DVC can hash, found others (1):\n  - pipes, sockets"),
         ("none", ""),
     ],
 )

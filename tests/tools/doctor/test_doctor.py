@@ -126,16 +126,17 @@ def test_an_inbox_at_which_dvc_waits_or_fails_is_a_fault_that_names_no_patient(h
     assert inbox(settings) == []
     os.mkfifo(here / "in/a/DOE")
     (here / "in/DOE").symlink_to("/dev/zero")
-    assert [finding.message.split(",")[0] for finding in inbox(settings)] == ["2 pipes"]
+    assert [finding.message.split(",")[0] for finding in inbox(settings)] == ["pipes"]
     command = inbox(settings)[0].message.split("`")[1]
-    assert run(here, "sh", "-c", command).split() == ["in/DOE", "in/a/DOE", "in/link"]  # and what leads to nothing
+    listed = run(here, "sh", "-c", command).split()
+    assert sorted(listed) == ["in/DOE", "in/a/DOE", "in/link"]  # and what leads to nothing
     Path(os.fsdecode(bytes(here) + b"/in/a/DOE_\xe4")).touch()
     pipes, names = inbox(settings)
     assert {pipes.state, names.state} == {Severity.BAD}
-    assert names.message.startswith("1 names that are no UTF-8")
+    assert names.message.startswith("names that are no UTF-8 (1), ")
     assert "DOE" not in pipes.message + names.message
-    listed = subprocess.run(["sh", "-c", names.message.split("`")[1]], cwd=here, capture_output=True, check=True).stdout
-    assert listed == b"in/a/DOE_\xe4\n"
+    found = subprocess.run(["sh", "-c", names.message.split("`")[1]], cwd=here, capture_output=True, check=True).stdout
+    assert found == b"in/a/DOE_\xe4\n"
 
 
 def test_the_notes_of_dvc_lie_in_a_folder_of_this_checkout_and_user(
