@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from pathlib import Path
@@ -208,6 +208,21 @@ def hash_files(paths: list[Path]) -> dict[Path, str]:
     with ThreadPoolExecutor(THREADS) as pool:
         shares = pool.map(hash_share, (dealt[start::THREADS] for start in range(THREADS)))
         return {path: md5 for share in shares for path, md5 in share.items()}
+
+
+def damaged_objects(root: Path, outputs: Iterable[str], others: bool) -> dict[Path, str]:
+    """Objects of the cache whose bytes are not those of their name, by which DVC knows them: the md5 that they have.
+
+    Args:
+        root: of the project.
+        outputs: md5 of files and folders, whose objects are looked at.
+        others: whether all others in a cache of the project alone are, too.
+    """
+    listed = set(outputs)
+    listed |= {md5 for out in listed for md5 in (listing(root, out) or {}).values()}
+    objects = {path: md5 for md5, path in all_objects(root) if MD5.fullmatch(md5)}
+    asked = [path for path, md5 in objects.items() if md5 in listed or (others and is_own(root, path))]
+    return {path: found for path, found in hash_files(asked).items() if found != objects[path].removesuffix(".dir")}
 
 
 def hash_share(paths: list[Path]) -> dict[Path, str]:

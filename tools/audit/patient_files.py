@@ -42,7 +42,7 @@ from tools.audit.remotes import bring_records
 from tools.audit.repository import experiments
 from tools.audit.trace import Project
 from tools.audit.users_data import users_objects, users_outputs
-from tools.audit.versions import Version, cached_rows, require_sound_lists, table_rows, versions_of
+from tools.audit.versions import Version, cached_rows, require_sound_objects, table_rows, versions_of
 from tools.audit.words import Words
 
 PAGES = tuple(
@@ -216,9 +216,9 @@ def rows_of(project: Project, versions: list[Version]) -> dict[str, list[dict[st
     That of the workspace is read there where the cache lacks it: somebody removed it, or a withdrawal was killed.
 
     Raises:
-        UserError: of `require_sound_lists`.
+        UserError: of `require_sound_objects`.
     """
-    require_sound_lists(project.root, versions)
+    require_sound_objects(project.root, versions)
     rows = {version.raw: cached_rows(project.root, version.raw) for version in versions}
     here, file = project.lock.hashes.get(str(RAW), ""), project.root / KEY
     if rows.get(here) is None and file.is_file():

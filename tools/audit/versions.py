@@ -14,17 +14,7 @@ from ruamel.yaml.error import YAMLError
 from stages.common.core.errors import UserError, error_list
 from stages.common.data.layout import RAW
 from stages.common.data.tables import MANIFEST
-from stages.ingest.withdrawn import NUMBERS
-from tools.audit.dvc_cache import (
-    all_objects,
-    cache_folder,
-    file_md5,
-    folder_md5,
-    is_own,
-    joined_md5,
-    listing,
-    stored,
-)
+from tools.audit.dvc_cache import all_objects, cache_folder, damaged_objects, is_own, joined_md5, listing, size, stored
 from tools.audit.dvc_lock import Lock, Stage, history, read_stage
 from tools.audit.trace import Project
 from tools.audit.users_data import users_outputs
@@ -153,10 +143,12 @@ def raws_behind(stage: Stage, makers: Mapping[Item, list[Stage]], found: dict[It
     return raws or {""}
 
 
-def require_sound_lists(root: Path, versions: list[Version]) -> None:
-    """Refuse lists of folders, and tables of patients, whose copy in the cache is not what its name says.
+def require_sound_objects(root: Path, versions: list[Version]) -> None:
+    """Refuse objects of the cache that are not what their names say.
 
-    By them is known whose films are whose: a changed one would hide a film of a patient.
+    By lists and tables is known whose films are whose, and by its name which film a picture is: a changed one would
+    hide a film of a patient, and of exchanged ones another patient's would go. Emptied ones, which a withdrawal that
+    was killed leaves, hide nothing.
 
     Args:
         root: of the project.
@@ -164,22 +156,12 @@ def require_sound_lists(root: Path, versions: list[Version]) -> None:
     Raises:
         UserError: names each damaged object.
     """
-    damaged = set[Path]()
-    for md5 in {md5 for version in versions for md5 in version.outs.values() if md5.endswith(".dir")}:
-        files = listing(root, md5)
-        if files is None:  # none, or one that was cut off: what it named is searched for by other versions
-            continue
-        if folder_md5(files) != md5:
-            damaged.add(stored(root, md5))
-        for content in (files[name] for name in (MANIFEST.name, NUMBERS.name) if name in files):
-            path = stored(root, content)
-            if path.is_file() and file_md5(path) != content:
-                damaged.add(path)
-    if damaged:
+    damaged = damaged_objects(root, (md5 for version in versions for md5 in version.outs.values()), others=False)
+    if filled := sorted(str(path) for path in damaged if size(path)):
         raise error_list(
             "expected objects of DVC's cache that have the MD5 of their names, found others; remove them, and "
             "`dvc fetch` or `dvc repro`",
-            sorted(map(str, damaged)),
+            filled,
         )
 
 

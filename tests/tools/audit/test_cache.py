@@ -29,7 +29,7 @@ from tests.helpers.processes import environment, run
 from tests.helpers.projects import copy_project, use_own_site_cache
 from tools.audit.actions import withdraw_patient
 from tools.audit.check_files import check_files
-from tools.audit.dvc_cache import cache_folder, folder_md5, hash_folder, listing, object_path
+from tools.audit.dvc_cache import cache_folder, content_md5, folder_md5, hash_folder, listing, object_path
 from tools.audit.dvc_lock import declared_outs, read_lock
 from tools.audit.elsewhere import elsewhere
 from tools.audit.findings import Check
@@ -432,7 +432,7 @@ def test_no_secret_of_a_remotes_address_is_shown(project: Path, monkeypatch: pyt
 PIPELINE = {
     "ingest": {"cmd": "cp -r inbox/films data/raw", "deps": ["inbox/films"], "outs": ["data/raw"]},
     "preprocess": {
-        "cmd": "cp -r data/raw/images data/preprocessed; for f in data/preprocessed/*; do cat shade >> $f; done;"
+        "cmd": "cp -rL data/raw/images data/preprocessed; for f in data/preprocessed/*; do cat shade >> $f; done;"
         " cp data/raw/manifest.csv data/preprocessed/index.csv",
         "deps": ["data/raw", "shade"], "outs": ["data/preprocessed"],
     },
@@ -548,6 +548,30 @@ def test_after_a_withdrawal_no_byte_and_no_row_of_the_patient_is_left(what: str,
     withdraw(Project(ward), STAYS, date(2026, 1, 4))
     assert held(ward, OTHER) == []
     assert [path for path in ward.rglob("*scan.2.*") if "inbox" not in path.parts] == []
+
+
+@pytest.mark.parametrize("change", ["exchanged", "cut", "without a row"])
+def test_objects_of_the_cache_that_are_not_what_their_names_say_stop_a_withdrawal(change: str, ward: Path) -> None:
+    """By their names it would take another patient's film, or miss a picture, a table or all that a list has."""
+    cache, raw = ward / ".dvc/cache/files/md5", Project(ward).lock.hashes["data/raw"]
+
+    def write(md5: str, content: bytes) -> str:
+        path = cache / md5[:2] / md5[2:]
+        path.chmod(0o644)
+        path.write_bytes(content)
+        return str(path)
+
+    if change == "exchanged":
+        changed = [write(content_md5(one), other) for one, other in ((FILM, OTHER), (OTHER, FILM))]
+    else:
+        md5 = raw if change == "cut" else (listing(ward, raw) or {})["manifest.csv"]
+        content = (cache / md5[:2] / md5[2:]).read_bytes()
+        changed = [write(md5, content[:-9] if change == "cut" else content.split(b"\n")[0] + b"\n")]
+    listing.cache_clear()
+    with pytest.raises(UserError, match="expected objects of DVC's cache that have the MD5 of their names") as refused:
+        withdraw(Project(ward), GONE, date(2026, 1, 2))
+    assert all(path in str(refused.value) for path in changed)
+    assert names_or_shows(ward) != {}
 
 
 @pytest.mark.parametrize("name", ["scan.tif", "Anna B (2).jpg", "Anna B (2).xml"])
