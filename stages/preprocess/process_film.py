@@ -25,8 +25,7 @@ def prepare_file(film: ManifestRow, settings: Params, source: Path, out: Path) -
     prepared, frame = prepare(raw, settings)
     write_png(image_file(out, film["image_id"]), prepared)
     rows, columns = frame.film
-    area = (rows.stop - rows.start) * (columns.stop - columns.start)
-    return {
+    row: PreparedRow = {
         "image_id": film["image_id"],
         "scale_x": frame.affine.scale_x,
         "scale_y": frame.affine.scale_y,
@@ -36,5 +35,18 @@ def prepare_file(film: ManifestRow, settings: Params, source: Path, out: Path) -
         "bottom": rows.stop,
         "left": columns.start,
         "right": columns.stop,
-        "kept_share": area / (frame.affine.scale_x * frame.affine.scale_y) / raw.size,
+        "kept_share": 0.0,
     }
+    row["kept_share"] = kept_share(row, raw.size)
+    return row
+
+
+def kept_share(row: PreparedRow, pixels: int) -> float:
+    """The share of a raw film's area that lies on the square, 0..1.
+
+    Args:
+        row: with the film's place there and its scale.
+        pixels: of the raw film.
+    """
+    area = (row["bottom"] - row["top"]) * (row["right"] - row["left"])
+    return area / (row["scale_x"] * row["scale_y"]) / pixels

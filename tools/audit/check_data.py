@@ -284,6 +284,24 @@ def check_raw(project: Project, check: Check) -> None:
                 check.add(f"{cell}/{key}", "mismatch", f"{row[key]} stands there, {value} is here")  # type: ignore[literal-required]
 
 
+def check_prepared(project: Project, check: Check) -> None:
+    """How much of each film lies on the square, by its place there and its scale; only a rerun shows these."""
+    from stages.preprocess.process_film import kept_share
+
+    manifest, prepared = (
+        read_table(project, check, folder, table) for folder, table in ((RAW, MANIFEST), (PREPROCESSED, PREPARED))
+    )
+    if manifest is None or prepared is None:
+        return
+    pixels = {row["image_id"]: row["width"] * row["height"] for row in MANIFEST.rows(manifest)}
+    for row in PREPARED.rows(prepared):
+        size = pixels.get(row["image_id"], 0)
+        expected = kept_share(row, size) if size * row["scale_x"] * row["scale_y"] else None
+        if row["kept_share"] != expected:
+            message = f"{row['kept_share']} stands there, {expected} follows from the film's size, place and scale"
+            check.add(f"{PREPROCESSED / PREPARED.name}: {row['image_id']}/kept_share", "mismatch", message)
+
+
 def check_dataset(project: Project, check: Check) -> None:
     """The split and every picture of the data set, made anew from the prepared films and their shapes.
 

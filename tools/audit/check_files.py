@@ -7,12 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from stages.common.core.errors import UserError
 from stages.common.data.layout import AUDIT_PAGE, DATA_DOCS, LIVE, MODELS, RAW, REPORTS, SWEEP_PAGE
 from tools.audit.check_code import CODE
 from tools.audit.check_links import public_name
 from tools.audit.check_record import covered, overlap
-from tools.audit.commit_files import commit_files
 from tools.audit.dvc_cache import (
     MD5,
     file_md5,
@@ -30,6 +28,7 @@ from tools.audit.trace import Project
 from tools.audit.yaml_files import inbox_of, params_here
 
 BYTE_CODE = re.compile(r".+\.pyc(\.\d+)?")  # or half-written by Python
+TEXTS = ("models/README.md", "reports/README.md", "reports/example.png")  # of the repository, for who looks there
 BY_COMMANDS = tuple(map(str, (AUDIT_PAGE, DATA_DOCS, LIVE, SWEEP_PAGE)))  # in `reports`, no outputs of stages
 
 
@@ -124,17 +123,13 @@ def check_leftovers(project: Project, check: Check) -> None:
 
 
 def check_beside(project: Project, check: Check) -> None:
-    """What lies in `models` and `reports` and is neither of a stage nor of the last commit, nor of a command.
+    """What lies in `models` and `reports` and is neither of a stage nor of a command, nor one of the texts there.
 
-    People take it for a result, and git does not list it, since stages also build beside their outputs.
+    People take it for a result, also where a commit has it: its name may look like that of an output.
     """
-    try:
-        tracked = commit_files(project.root, "HEAD")
-    except UserError:  # named by another check
-        return
-    message = "no stage has it and no commit: former parameters left it, or somebody put it there; remove or move it"
+    message = "no stage has it: former parameters left it, or somebody put it there; remove or move it"
     stages = project.lock.stages.values()
-    known = {*BY_COMMANDS, *tracked, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
+    known = {*BY_COMMANDS, *TEXTS, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
     for folder in (MODELS, REPORTS):
         for path in filter(check.whole, strangers(project.root, folder, known)):
             check.add(path, "extra", message)

@@ -76,6 +76,7 @@ class PatientFiles:
         models: of those that were trained on data with the patient.
         commits: that hold any of it.
         unknown: those whose manifest is not in this cache.
+        unlisted_outs: folders by md5 of which this cache has no list, by which their files would be known.
         listed: md5 of all objects of all versions.
         users: paths by md5 of what users track with DVC beside the pipeline.
         unlisted: the other cached files.
@@ -100,6 +101,7 @@ class PatientFiles:
     models: dict[str, str] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    unlisted_outs: dict[str, str] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
     users: dict[str, set[str]] = field(default_factory=dict)
     unlisted: list[Path] = field(default_factory=list)
@@ -289,8 +291,10 @@ def collect(root: Path, version: Version, own: dict[str, set[str]], files: Patie
     for out, md5 in version.outs.items():
         images = own[out]
         words = words_of(frozenset(images | files.patients | files.sources))
-        inside = (listing(root, md5) or {}) if md5.endswith(".dir") else {"": md5}
-        for name, content in inside.items():
+        listed = listing(root, md5) if md5.endswith(".dir") else {"": md5}
+        if listed is None:
+            files.unlisted_outs[md5] = out
+        for name, content in (listed or {}).items():
             path = f"{out}/{name}".rstrip("/")
             if is_film(name, images):
                 files.objects.setdefault(content, set()).add(path)

@@ -35,6 +35,9 @@ def print_everywhere(files: PatientFiles, project: Project) -> None:
     """What a patient or film left in all versions."""
     print_cached(files, "found")
     print_models(files, project)
+    if files.unlisted_outs:
+        print("not searched, since this cache lacks the lists of their files; `dvc fetch --all-commits` brings them:")
+        print_versions((out, md5) for md5, out in files.unlisted_outs.items())
 
 
 def print_cached(files: PatientFiles, verb: str) -> None:

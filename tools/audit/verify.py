@@ -11,7 +11,7 @@ from tools.audit.check_account import check_account
 from tools.audit.check_cache import check_cache
 from tools.audit.check_code import check_bytecode, check_code, check_lock_committed
 from tools.audit.check_copies import check_near_copies
-from tools.audit.check_data import check_dataset, check_films, check_raw
+from tools.audit.check_data import check_dataset, check_films, check_prepared, check_raw
 from tools.audit.check_documents import check_exports, check_page
 from tools.audit.check_files import check_beside, check_files, check_ignored, check_leftovers
 from tools.audit.check_former import check_former
@@ -54,6 +54,7 @@ PICTURES = (
     check_encoders,
     check_raw,
     check_near_copies,
+    check_prepared,
     check_dataset,
     check_rules,
     check_counts,

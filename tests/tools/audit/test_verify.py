@@ -31,7 +31,8 @@ from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
 from tools.audit.check_account import check_account
 from tools.audit.check_cache import check_cache
-from tools.audit.check_data import check_films, check_raw, check_withdrawn
+from tools.audit.check_data import check_films, check_prepared, check_raw, check_withdrawn
+from tools.audit.check_files import check_beside
 from tools.audit.check_former import check_former
 from tools.audit.check_libraries import check_libraries
 from tools.audit.check_params import blank_letters, check_characters
@@ -896,6 +897,29 @@ def test_the_cache_list_of_a_folder_is_checked_itself(project: Path) -> None:
     finally:
         list_file.write_bytes(content)
         listing.cache_clear()
+
+
+def test_the_share_of_a_film_that_lies_on_the_square_follows_from_its_place(own: Path) -> None:
+    check_prepared(Project(own), check := Check())
+    assert not check.findings
+    path = own / "data/preprocessed/index.csv"
+    index = pd.read_csv(path, dtype=str)
+    index.loc[0, "kept_share"] = "0.999"
+    index.loc[1, "scale_x"] = "0.0"
+    replace(path, index.to_csv(index=False, lineterminator="\n").encode())
+    check_prepared(Project(own), check := Check())
+    names = [f"data/preprocessed/index.csv: {index['image_id'][film]}/kept_share" for film in (0, 1)]
+    assert [finding.name for finding in check.findings] == names
+
+
+@pytest.mark.parametrize("name", ["reports/c\u043emparison.csv", "models/final/weights.safetensors"])
+def test_a_result_that_no_stage_made_is_named_also_where_a_commit_has_it(name: str, own: Path) -> None:
+    (own / name).parent.mkdir(exist_ok=True)
+    (own / name).write_text("f1\n0.98\n")
+    run(own, "git", "add", "--force", name)
+    run(own, "git", "commit", "-qm", "better")
+    check_beside(Project(own), check := Check())
+    assert [finding.name for finding in check.findings] == [name if name.startswith("reports") else "models/final"]
 
 
 def test_objects_of_the_cache_that_are_not_what_their_names_say_are_named(own: Path, tmp_path: Path) -> None:

@@ -192,6 +192,13 @@ def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pyte
     lines = [line for line in said.splitlines() if f"data/levels/images/{film['image_id']}.png (" in line]
     assert len({md5 for line in lines for md5 in re.findall("[0-9a-f]{32}", line)}) == 2
     assert "models/adaptive/seed-1-fold-1 (md5" in said
+    assert "not searched" not in said
+    levels = Project(own).lock.hashes["data/levels"]  # as a clone lacks those that it did not fetch
+    object_path(own, levels).unlink()
+    listing.cache_clear()
+    assert wrist("audit", "trace", film["sha256"], "--everywhere") == 0
+    missing = capsys.readouterr().out.split("not searched, since this cache lacks the lists of their files; ")[1]
+    assert missing.splitlines()[1:] == [f"  data/levels (md5 {levels})"]
 
 
 def test_a_film_that_only_earlier_versions_have_is_found_in_them(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
