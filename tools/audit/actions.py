@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait f
 
 # What people may open as well, and no check looks at.
 NOT_COVERED = (
-    "MLflow's runs, DVC's page of plots, data_docs, sweep.html, DVC's notes, optuna.db, predictions, exported networks, "
-    "notebooks, README.md"
+    "MLflow's runs, DVC's page of plots, data_docs, sweep.html, DVC's notes, optuna.db, predictions, exported "
+    "networks, notebooks, README.md"
 )
 
 
