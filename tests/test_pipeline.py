@@ -59,7 +59,7 @@ def test_the_report_sets_all_rows_side_by_side(project: Path) -> None:
         *("paper, fixed weights", "paper, adaptive weights"),
     ]
     page = (project / "reports/index.html").read_text()
-    assert "Synthetic films." in page
+    assert "<strong>The films are synthetic: these scores say nothing about patients.</strong>" in page
     assert page.count("<li data-film=") == 8
     assert {path.stem for path in (project / "reports/films/original").iterdir()} == {
         path.stem for path in (project / "data/dataset/test").iterdir()

@@ -28,7 +28,8 @@ from tools.audit.trace import Project
 from tools.audit.yaml_files import inbox_of, params_here
 
 BYTE_CODE = re.compile(r".+\.pyc(\.\d+)?")  # or half-written by Python
-TEXTS = ("models/README.md", "reports/README.md", "reports/example.png")  # of the repository, for who looks there
+# Of the repository, for who looks there.
+TEXTS = tuple(map(str, (MODELS / "README.md", REPORTS / "README.md", REPORTS / "example.png")))
 BY_COMMANDS = tuple(map(str, (AUDIT_PAGE, DATA_DOCS, LIVE, SWEEP_PAGE)))  # in `reports`, no outputs of stages
 
 
