@@ -1,14 +1,21 @@
 """What a user reads of an error: the exception for mistakes, lists in its sentences, and the machine's own refusals."""
 
 import errno
+import resource
 from collections.abc import Iterable, Sequence
 
-# What the loader of libraries, and Python's threads, say where they get no memory.
+# What the loader of libraries and libraries themselves say where they get no memory.
 NO_MEMORY = (
     "failed to map segment from shared object",
     "cannot allocate memory",
     "Cannot allocate memory",
-    "can't start new thread",
+    "Insufficient memory",
+)
+NO_THREAD = "can't start new thread"
+MEMORY = "the memory that it may use is full; free some, or raise the limit (`ulimit -v`, or that of the container)"
+PROCESSES = (
+    "the system starts no more processes or threads for it; raise the limit (`ulimit -u`, `ulimit -v`, or that of the "
+    "container), or set WORKERS to fewer"
 )
 
 LOOP = "links lead in a circle; remove one of them"
@@ -46,9 +53,12 @@ def describe_encoding(name: object, error: UnicodeDecodeError) -> str:
     return f"{name}: expected text in UTF-8, found other bytes in line {line}; save it as UTF-8"
 
 
-def describe_runtime_error(error: ImportError | MemoryError | RuntimeError) -> str:
-    """A sentence for memory that this process cannot have, or a circle of links; other errors are bugs and are raised
-    again.
+def describe_exhaustion(error: Exception) -> str:
+    """A sentence for memory or threads that this process cannot have, or a circle of links; other errors are bugs and
+    are raised again.
+
+    Args:
+        error: of any type: OpenCV and Python itself (SystemError) have their own for full memory.
     """
     if str(error).startswith(CIRCLE):  # what `Path.resolve` says before Python 3.13
         link = str(error).removeprefix(CIRCLE).strip("'")
@@ -56,15 +66,29 @@ def describe_runtime_error(error: ImportError | MemoryError | RuntimeError) -> s
     chain: list[BaseException] = [error]
     while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
         chain.append(before)
-    if any(isinstance(link, MemoryError) or any(said in str(link) for said in NO_MEMORY) for link in chain):
-        return (
-            "the memory that it may use is full; free some, or raise the limit (`ulimit -v`, or that of the container)"
-        )
+    if any(is_full_memory(link) for link in chain):
+        return MEMORY
+    if any(NO_THREAD in str(link) for link in chain):
+        return PROCESSES
     raise error
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, or comes under a limit of memory from C code that says nothing."""
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, SystemError) and limited)
+        or any(said in str(error) for said in NO_MEMORY)
+    )
 
 
 def describe_os_error(error: OSError) -> str:
     """A sentence for what the machine refuses; other errors are bugs and are raised again."""
+    if error.errno == errno.ENOMEM:
+        return MEMORY
+    if error.errno == errno.EAGAIN and not error.filename:  # a process that could not start
+        return PROCESSES
     where = error.filename or "the output folder"
     fixes = {
         errno.ENOSPC: "the disk is full; free some space and rerun the command",

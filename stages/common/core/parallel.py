@@ -1,13 +1,14 @@
 """One way to spread work over processors: a `concurrent.futures.Executor`, whatever stands behind it."""
 
 import os
+import pickle
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
-from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -70,7 +71,10 @@ def begin_worker() -> None:
     Workers that only wait would stay for ever, and one at work would write on beside the parent's successor.
     """
     hide_warnings()
-    Thread(target=end_with_parent, daemon=True).start()
+    try:
+        threading.Thread(target=end_with_parent, daemon=True).start()
+    except RuntimeError:  # the system starts no more; the parent says in a sentence that a worker ended
+        os._exit(1)
 
 
 def end_with_parent() -> None:
@@ -146,17 +150,48 @@ def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item],
     size = max(1, len(items) // BATCHES)
     batches = [items[start : start + size] for start in range(0, len(items), size)]
     results: list[Result] = []
-    with tqdm(desc=label, total=len(items), disable=None, leave=False) as bar:
+    with tqdm(desc=label, total=len(items), disable=None, leave=False) as bar, thread_errors() as errors:
         with starting_processes():  # the pool starts its processes as work is submitted
             # Not `pool.map`: it cancels futures on an error, and the thread of a pool whose workers are then terminated
             # fails on a cancelled future (Python 3.11).
-            futures = deque(pool.submit(run_batch, work, batch) for batch in batches)
+            futures = deque(pool.submit(run_batch, pickle.dumps((work, batch))) for batch in batches)
         while futures:  # and let go of each one that is read: a cluster keeps a result as long as its future lives
-            done = futures.popleft().result()
+            done = result_of(futures.popleft(), errors)
             results += done
             bar.update(len(done))
     return results
 
 
-def run_batch(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def run_batch(pickled: bytes) -> list[Any]:
+    """What `track` has a worker do.
+
+    It unpickles here, and so imports the work's modules here, so that an import without memory reaches the caller as an
+    error; in the worker's own loop it would be a traceback on stderr.
+    """
+    work, items = pickle.loads(pickled)  # noqa: S301 - of this program's own process
     return [work(item) for item in items]
+
+
+def result_of(future: Future[list[Result]], errors: Sequence[BaseException]) -> list[Result]:
+    """What a worker returned, or the error that ended it, or a thread that the pool needs: nobody would answer."""
+    while not wait([future], timeout=1).done and not errors:
+        pass
+    if errors:
+        raise errors[0]
+    return future.result()
+
+
+@contextmanager
+def thread_errors() -> Iterator[Sequence[BaseException]]:
+    """The errors that ended threads of this process during the block, which Python would only print."""
+    errors: list[BaseException] = []
+
+    def keep(ended: threading.ExceptHookArgs) -> None:
+        assert ended.exc_value is not None
+        errors.append(ended.exc_value)
+
+    before, threading.excepthook = threading.excepthook, keep
+    try:
+        yield errors
+    finally:
+        threading.excepthook = before

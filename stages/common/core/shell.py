@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from locale import getpreferredencoding
 from typing import NoReturn
 
-from stages.common.core.errors import UserError, describe_os_error, describe_runtime_error
+from stages.common.core.errors import UserError, describe_exhaustion, describe_os_error
 from stages.common.core.printed import plain_lines
 from stages.common.core.signals import Interrupted, end_working
 
@@ -42,8 +42,8 @@ def run_command(name: str, work: Callable[[], int]) -> NoReturn:
         status = f"{name}: a worker process was killed, often by a lack of memory; free some, or set WORKERS to fewer"
     except OSError as error:
         status = f"{name}: {plain_lines(describe_os_error(error))}"
-    except (ImportError, MemoryError, RuntimeError) as error:
-        status = f"{name}: {plain_lines(describe_runtime_error(error))}"
+    except Exception as error:
+        status = f"{name}: {plain_lines(describe_exhaustion(error))}"
     end_working()
     codes.append(1 if isinstance(status, str) else status or 0)
     sys.exit(status)

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from stages.common.core.arithmetic import NUMPY, TORCH
 from stages.common.core.errors import UserError
 from stages.common.core.parallel import ONE_THREAD, executor, track
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import environment, on_small_disk, wait_for
+from tests.helpers.processes import environment, on_small_disk, run, wait_for
 
 
 def test_results_keep_the_order_of_the_items_and_a_log_stays_clean(capfd: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +44,37 @@ def test_a_terminal_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_in_a_worker_reaches_the_caller() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"), executor() as pool:
         track(pool, os.stat, ["nowhere"], "work")
+
+
+def test_work_that_a_worker_has_no_memory_to_import_is_an_error_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And no traceback of the worker's."""
+    lines = ["from multiprocessing import parent_process", "if parent_process():", "    raise MemoryError"]
+    (tmp_path / "large_module.py").write_text("\n".join([*lines, "def work(item):", "    return item"]))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MemoryError), executor() as pool:
+        track(pool, import_module("large_module").work, [1, 2, 3], "work")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.timeout(60)
+def test_a_pool_without_its_threads_is_an_error_and_no_endless_wait(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(queue: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Queue, "_start_thread", refuse)
+    with pytest.raises(RuntimeError, match="new thread"), executor() as pool:
+        track(pool, abs, [1, 2, 3], "work")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_worker_without_a_thread_for_its_watch_ends_without_a_word(tmp_path: Path) -> None:
+    lines = ["import threading", "from stages.common.core.parallel import begin_worker", "def refuse(thread):"]
+    lines += ["    raise RuntimeError", "threading.Thread.start = refuse", "begin_worker()"]
+    assert run(ROOT, sys.executable, "-c", "\n".join(lines), code=1) == ""
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", ""])

@@ -48,6 +48,12 @@ def run_body(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
         (r"raise OSError(28, 'No space left on device', 'a\r.png')", 1, r"a\r.png: the disk is full"),
         ("raise BrokenProcessPool('a child was terminated')", 1, "threshold: a worker process was killed"),
         ("raise MemoryError", 1, "threshold: the memory that it may use is full"),
+        ("raise SystemError('a result with an exception set') from MemoryError()", 1, "the memory that it may use is"),
+        ("import cv2; raise cv2.error('(-4:Insufficient memory) Failed to allocate 9 bytes')", 1, "the memory that it"),
+        ("raise OSError(12, 'Cannot allocate memory', 'a/folder')", 1, "threshold: the memory that it may use is full"),
+        ("raise OSError(12, 'Cannot allocate memory')", 1, "threshold: the memory that it may use is full"),
+        ("raise BlockingIOError(11, 'Resource temporarily unavailable')", 1, "starts no more processes or threads"),
+        ('raise RuntimeError("can\'t start new thread")', 1, "threshold: the system starts no more processes"),
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", 130, "threshold: interrupted"),
         ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", 143, "threshold: interrupted; no unfinished output"),
         ("e = KeyboardInterrupt(); e.add_note('half is done'); raise e", 130, "threshold: interrupted; half is done"),
@@ -58,6 +64,14 @@ def test_every_end_is_one_clear_sentence(body: str, code: int, message: str, tmp
     assert done.returncode == code
     assert message in done.stdout + done.stderr
     assert len((done.stdout + done.stderr).splitlines()) == 1
+
+
+def test_an_error_of_c_code_under_a_memory_limit_is_one_sentence_and_else_a_bug(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**40, -1)); "
+    assert run_body(limit + "raise SystemError('no exception set')", tmp_path).stderr.startswith(
+        "threshold: the memory"
+    )
+    assert "Traceback" in run_body("raise SystemError('no exception set')", tmp_path).stderr
 
 
 @pytest.mark.parametrize("body", ["import cv2", "import torch"])
