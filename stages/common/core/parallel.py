@@ -1,13 +1,13 @@
 """One way to spread work over processors: a `concurrent.futures.Executor`, whatever stands behind it."""
 
 import os
-import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -154,7 +154,7 @@ def track(pool: Executor, work: Callable[[Item], Result], items: Sequence[Item],
         with starting_processes():  # the pool starts its processes as work is submitted
             # Not `pool.map`: it cancels futures on an error, and the thread of a pool whose workers are then terminated
             # fails on a cancelled future (Python 3.11).
-            futures = deque(pool.submit(run_batch, pickle.dumps((work, batch))) for batch in batches)
+            futures = deque(pool.submit(run_batch, bytes(ForkingPickler.dumps((work, batch)))) for batch in batches)
         while futures:  # and let go of each one that is read: a cluster keeps a result as long as its future lives
             done = result_of(futures.popleft(), errors)
             results += done
@@ -168,7 +168,7 @@ def run_batch(pickled: bytes) -> list[Any]:
     It unpickles here, and so imports the work's modules here, so that an import without memory reaches the caller as an
     error; in the worker's own loop it would be a traceback on stderr.
     """
-    work, items = pickle.loads(pickled)  # noqa: S301 - of this program's own process
+    work, items = ForkingPickler.loads(pickled)
     return [work(item) for item in items]
 
 
