@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,16 +66,16 @@ def inbox_faults(folder: Path) -> list[str]:
     for place, folders, files in os.walk(folder):
         names += sum(not is_utf8(name) for name in (*folders, *files))
         pipes += sum(is_special(Path(place, name)) for name in files)
-    found = []
+    found, quoted = [], shlex.quote(str(folder))
     if pipes:
         found.append(
             f"pipes, sockets or devices, or links to such ({pipes}), at which DVC waits for ever; "
-            f"`find -L {folder} ! -type f ! -type d` lists them, remove them"
+            f"`find -L {quoted} ! -type f ! -type d` lists them, remove them"
         )
     if names:
         found.append(
             f"names that are no UTF-8 ({names}), which DVC cannot record; "
-            f"`find {folder} | LC_ALL=C.UTF-8 grep -axv '.*'` lists them, rename them"
+            f"`find {quoted} | LC_ALL=C.UTF-8 grep -axv '.*'` lists them, rename them"
         )
     return found
 

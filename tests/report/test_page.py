@@ -128,17 +128,21 @@ def test_a_subgroup_of_a_few_patients_shows_no_numbers(project: Path) -> None:
     assert {cells[3] for cells in shown} >= {"too few"}
 
 
+def results_of(project: Path) -> dict[str, pd.DataFrame]:
+    """What the cards take of the report's tables."""
+    return {Path(table.name).stem: table.read(project / REPORTS) for table in (COMPARISON, SUBGROUPS, IMAGE_LEVEL)}
+
+
 def test_in_every_table_of_every_card_each_row_has_as_many_cells_as_its_heading(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in those about whole films, which the toy project lacks, since a fracture is on each of its films."""
     own = shutil.copytree(project, tmp_path / "own", symlinks=True)
     params, runs = read_params(own / PARAMS), read_runs(own, [1, 2], [1])
-    results = {Path(table.name).stem: table.read(own / REPORTS) for table in (COMPARISON, SUBGROUPS, IMAGE_LEVEL)}
     measures = [("Brier score", "0.1", "0.2")]
     section = {"with_fracture": 7, "without_fracture": 1, "head": HEAD, "rows": [HEAD, HEAD], "more": measures}
     monkeypatch.setattr(cards.image_level, "shown", lambda *_: section)
-    cards.write_cards(own, runs, results, "Verdict.", params)
+    cards.write_cards(own, runs, results_of(own), "Verdict.", params)
     for name, tables in {"MODEL_CARD.md": 8, "DATASHEET.md": 1}.items():
         widths = cell_counts((own / "reports" / name).read_text())
         assert len(widths) == tables, name
@@ -154,8 +158,7 @@ def test_cards_name_sources_that_only_the_test_has_and_the_films_of_each_fold(pr
     split.loc[split["split"] == "test", "source"] = "ward <b>"
     split.loc[split.index[split["split"] == "train"][0], "fold_2"] = "unused"
     write_table(own / DATASET / SPLIT.name, split)
-    results = {Path(table.name).stem: table.read(own / REPORTS) for table in (COMPARISON, SUBGROUPS, IMAGE_LEVEL)}
-    cards.write_cards(own, runs, results, "Verdict.", merge(params, {"evaluate": {"folds": [1, 2]}}))
+    cards.write_cards(own, runs, results_of(own), "Verdict.", merge(params, {"evaluate": {"folds": [1, 2]}}))
     card, sheet = ((own / "reports" / name).read_text() for name in ("MODEL_CARD.md", "DATASHEET.md"))
     assert "| of films of ward &lt;b>, on none of which a network was trained |" in card
     assert "to films of another hospital.\n" in card
@@ -173,8 +176,7 @@ def test_weights_have_the_licences_of_their_films_and_of_their_encoder(project: 
     own = project.parent / "others"
     shutil.copytree(project, own, symlinks=True)
     manifest.to_csv(own / RAW / MANIFEST.name, index=False)
-    results = {Path(table.name).stem: table.read(own / REPORTS) for table in (COMPARISON, SUBGROUPS, IMAGE_LEVEL)}
-    cards.write_cards(own, runs, results, "Verdict.", read_params(own / PARAMS))
+    cards.write_cards(own, runs, results_of(own), "Verdict.", read_params(own / PARAMS))
     read = ModelCard((own / "reports/MODEL_CARD.md").read_text()).data
     assert (read.license, read.license_link) == ("other", "DATASHEET.md")
 

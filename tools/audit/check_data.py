@@ -285,7 +285,7 @@ def check_raw(project: Project, check: Check) -> None:
 
 
 def check_prepared(project: Project, check: Check) -> None:
-    """How much of each film lies on the square, by its place there and its scale; only a rerun shows these."""
+    """Whether each film's place is on the square, and how much of it lies there; only a rerun shows where it lies."""
     from stages.preprocess.process_film import kept_share
 
     manifest, prepared = (
@@ -294,12 +294,18 @@ def check_prepared(project: Project, check: Check) -> None:
     if manifest is None or prepared is None:
         return
     pixels = {row["image_id"]: row["width"] * row["height"] for row in MANIFEST.rows(manifest)}
+    side = settings_of(project.root, "preprocess").size if check.whole(str(PARAMS)) else None
     for row in PREPARED.rows(prepared):
+        place = f"{PREPROCESSED / PREPARED.name}: {row['image_id']}"
+        for one, other in (("top", "bottom"), ("left", "right")):
+            first, last = row[one], row[other]  # type: ignore[literal-required]
+            if side is not None and not 0 <= first < last <= side:
+                check.add(f"{place}/{other}", "mismatch", f"from {first} to {last} is no place on a square of {side}")
         size = pixels.get(row["image_id"], 0)
         expected = kept_share(row, size) if size * row["scale_x"] * row["scale_y"] else None
         if row["kept_share"] != expected:
             message = f"{row['kept_share']} stands there, {expected} follows from the film's size, place and scale"
-            check.add(f"{PREPROCESSED / PREPARED.name}: {row['image_id']}/kept_share", "mismatch", message)
+            check.add(f"{place}/kept_share", "mismatch", message)
 
 
 def check_dataset(project: Project, check: Check) -> None:

@@ -5,7 +5,6 @@ from collections import Counter
 
 from tools.audit.findings import Check
 from tools.audit.trace import Project
-from tools.doctor.packages import read_pins
 
 REQUIREMENTS = "requirements.lock"
 # What `make pins` and `make locks` write; in another form a reader would see a version that no program does.
@@ -43,7 +42,8 @@ def pins_of(project: Project, check: Check, file: str, form: re.Pattern[str], wr
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
         if not form.fullmatch(line):
             check.add(f"{file}: line {number}", "mismatch", f"`{writer}` writes none such; run it")
-    names = Counter(line.partition("==")[0] for line in lines if "==" in line)
-    for name in (name for name, count in names.items() if count > 1):
+    halves = (line.removesuffix(" \\").partition("==") for line in lines if "==" in line)
+    pins = [(name, version) for name, _, version in halves]
+    for name in (name for name, count in Counter(name for name, _ in pins).items() if count > 1):
         check.add(f"{file}: {name}", "mismatch", f"it stands there twice; `{writer}`")
-    return read_pins(project.root / file) if check.whole(file) else {}
+    return dict(pins) if check.whole(file) else {}

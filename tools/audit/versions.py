@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -115,30 +115,33 @@ def remembered_runs(root: Path, known: list[Stage]) -> Iterator[Version]:
     for stage in (*known, *runs):
         for item in stage.outs.items():
             makers[item].append(stage)
-    found = dict[Item, set[str]]()
+    paths, found = {path for path, _ in makers}, dict[Item, set[str]]()
     for stage in runs:
-        for raw in sorted(raws_behind(stage, makers, found)):
+        for raw in sorted(raws_behind(stage, makers, paths, found)):
             yield Version("", stage.outs, raw, dict.fromkeys(stage.outs, raw))
 
 
-def raws_behind(stage: Stage, makers: Mapping[Item, list[Stage]], found: dict[Item, set[str]]) -> set[str]:
+def raws_behind(
+    stage: Stage, makers: Mapping[Item, list[Stage]], paths: Collection[str], found: dict[Item, set[str]]
+) -> set[str]:
     """md5 of each data/raw from which a run can have had what it read; a blank one where no record says it.
 
     Args:
         stage: the run.
         makers: the runs that made an output.
+        paths: of all outputs.
         found: the data/raw behind outputs; receives those that are looked for here.
     """
     if raw := (stage.outs | stage.deps).get(str(RAW)):
         return {raw}
-    raws, made = set[str](), {path for path, _ in makers}
+    raws = set[str]()
     for item in stage.data.items():
         if item in makers and item not in found:
             found[item] = {""}  # a circle, which DVC refuses, ends here
-            found[item] = set[str]().union(*(raws_behind(maker, makers, found) for maker in makers[item]))
+            found[item] = set[str]().union(*(raws_behind(maker, makers, paths, found) for maker in makers[item]))
         if item in makers:
             raws |= found[item]
-        elif item[0] in made or any(path.startswith(f"{item[0]}/") for path in made):
+        elif item[0] in paths or any(path.startswith(f"{item[0]}/") for path in paths):
             raws.add("")
     return raws or {""}
 

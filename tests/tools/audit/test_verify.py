@@ -912,6 +912,20 @@ def test_the_share_of_a_film_that_lies_on_the_square_follows_from_its_place(own:
     assert [finding.name for finding in check.findings] == names
 
 
+def test_a_place_that_is_not_on_the_square_is_named(own: Path) -> None:
+    path = own / "data/preprocessed/index.csv"
+    index = pd.read_csv(path, dtype=str)
+    index.loc[0, ["left", "right"]] = ["1", "65"]
+    index.loc[1, ["top", "bottom"]] = ["-1", "63"]
+    for film in (0, 1):
+        index.loc[film, "kept_share"] = "0.5"
+    replace(path, index.to_csv(index=False, lineterminator="\n").encode())
+    check_prepared(Project(own), check := Check())
+    found = [finding.name.removeprefix("data/preprocessed/index.csv: ") for finding in check.findings]
+    one, other = index["image_id"][:2]
+    assert found == [f"{one}/right", f"{one}/kept_share", f"{other}/bottom", f"{other}/kept_share"]
+
+
 @pytest.mark.parametrize("name", ["reports/c\u043emparison.csv", "models/final/weights.safetensors"])
 def test_a_result_that_no_stage_made_is_named_also_where_a_commit_has_it(name: str, own: Path) -> None:
     (own / name).parent.mkdir(exist_ok=True)

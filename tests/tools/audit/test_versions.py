@@ -18,7 +18,7 @@ def behind(run: Stage, *known: Stage) -> set[str]:
     for one in (*known, run):
         for item in one.outs.items():
             makers[item].append(one)
-    return raws_behind(run, makers, {})
+    return raws_behind(run, makers, {path for path, _ in makers}, {})
 
 
 FIRST = stage({"inbox": "i1", "stages/ingest/main.py": "c"}, {RAW_PATH: "r1", "reports/data_quality.md": "q1"})

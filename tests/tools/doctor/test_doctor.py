@@ -119,24 +119,24 @@ def test_a_record_that_was_cut_off_is_a_fault(here: Path) -> None:
 
 
 def test_an_inbox_at_which_dvc_waits_or_fails_is_a_fault_that_names_no_patient(here: Path) -> None:
-    settings = Ingest(inbox="in")
-    (here / "in/a").mkdir(parents=True)
-    (here / "in/a/film.png").touch()
-    (here / "in/link").symlink_to("nothing")
+    settings = Ingest(inbox="in box")
+    (here / "in box/a").mkdir(parents=True)
+    (here / "in box/a/film.png").touch()
+    (here / "in box/link").symlink_to("nothing")
     assert inbox(settings) == []
-    os.mkfifo(here / "in/a/DOE")
-    (here / "in/DOE").symlink_to("/dev/zero")
+    os.mkfifo(here / "in box/a/DOE")
+    (here / "in box/DOE").symlink_to("/dev/zero")
     assert [finding.message.split(",")[0] for finding in inbox(settings)] == ["pipes"]
     command = inbox(settings)[0].message.split("`")[1]
-    listed = run(here, "sh", "-c", command).split()
-    assert sorted(listed) == ["in/DOE", "in/a/DOE", "in/link"]  # and what leads to nothing
-    Path(os.fsdecode(bytes(here) + b"/in/a/DOE_\xe4")).touch()
+    listed = run(here, "sh", "-c", command).splitlines()
+    assert sorted(listed) == ["in box/DOE", "in box/a/DOE", "in box/link"]  # and what leads to nothing
+    Path(os.fsdecode(bytes(here) + b"/in box/a/DOE_\xe4")).touch()
     pipes, names = inbox(settings)
     assert {pipes.state, names.state} == {Severity.BAD}
     assert names.message.startswith("names that are no UTF-8 (1), ")
     assert "DOE" not in pipes.message + names.message
     found = subprocess.run(["sh", "-c", names.message.split("`")[1]], cwd=here, capture_output=True, check=True).stdout
-    assert found == b"in/a/DOE_\xe4\n"
+    assert found == b"in box/a/DOE_\xe4\n"
 
 
 def test_the_notes_of_dvc_lie_in_a_folder_of_this_checkout_and_user(
