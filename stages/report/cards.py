@@ -10,12 +10,12 @@ from stages.common.analysis.formatting import machine_in_words
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.core.markdown import plain
-from stages.common.data.layout import DATASET, DATASHEET, MODEL_CARD, MODELS, RAW, WEIGHTS
+from stages.common.data.layout import DATASET, DATASHEET, MODEL_CARD, MODELS, RAW, WEIGHTS, fold_column
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
-from stages.report.evaluations import Evaluated
+from stages.report.evaluations import Evaluated, methods_of
 from stages.report.page import beyond_pixels, checks, sources
 from stages.report.sides import sides_of
 from stages.report.tables import FEW, SUBGROUP_HEAD, markdown, subgroup_cells
@@ -51,15 +51,17 @@ def write_cards(
     )
     manifest = MANIFEST.read(root / RAW)
     split = SPLIT.read(root / DATASET)
-    first = runs["adaptive"][0]
+    first, folds = runs["adaptive"][0], params["evaluate"]["folds"]
+    used = (split[[fold_column(fold) for fold in folds]] != "unused").any(axis="columns")
     shared = {
         "synthetic": int(is_synthetic(manifest).sum()),
         "sources": sources(manifest),
         "params": params,
-        "sides": sides_of(split, params["evaluate"]["folds"]),
-        "folds": len(params["evaluate"]["folds"]),
+        "sides": sides_of(split, folds),
+        "folds": len(folds),
         "patients": int(split["group"].nunique()),
-        "prevalence": float(split.loc[split["split"] != "unused", "prevalence"].mean()),
+        "prevalence": float(split.loc[used, "prevalence"].mean()),
+        "tested_prevalence": float(results["comparison"]["prevalence"].iloc[0]),
     }
     card = templates.get_template("model_card.md").render(
         shared,
@@ -73,10 +75,10 @@ def write_cards(
         more=beyond_pixels(runs),
         image_level=image_level.shown(results["image_level"], runs),
         model=first.model,
-        only_mit=all(licence.startswith("MIT") for licence in licences_behind(manifest, runs)),
+        only_mit=licences_behind(manifest[~is_synthetic(manifest)], runs) <= {"MIT"},  # that of this project's sample
         machine=machine_in_words(first.model["machine"], first.metrics["device"]),
         recipe=recipe_name(params),
-        methods={name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()},
+        methods=methods_of(runs),
         weights=[
             {"name": str(item.run.folder), "sha256": sha256(root / MODELS / item.run.folder / WEIGHTS)}
             for of_variant in runs.values()

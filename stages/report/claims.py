@@ -1,5 +1,6 @@
 """Each claim of the paper beside what was found here: reproduced, deviates, or cannot be told, and why."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,16 @@ from stages.report.tables import GAIN, UNDECIDED, Conclusion, best_trivial, disa
 REPRODUCED, DEVIATES, UNKNOWN = "reproduced", "deviates", "cannot be told"
 FIXED, ADAPTIVE = PUBLISHED
 ROWS = {FIXED: "baseline", ADAPTIVE: "adaptive"}
+METHODS = {FIXED: "fixed", ADAPTIVE: "linear"}  # equation 3
 
 
 def claims(
-    comparison: pd.DataFrame, paired: pd.DataFrame, audit: pd.DataFrame, outcome: Conclusion, tolerance: Tolerance
+    comparison: pd.DataFrame,
+    paired: pd.DataFrame,
+    audit: pd.DataFrame,
+    outcome: Conclusion,
+    tolerance: Tolerance,
+    methods: Mapping[str, str],
 ) -> pd.DataFrame:
     """A row per claim.
 
@@ -26,6 +33,7 @@ def claims(
         comparison, outcome: of `tables`.
         paired: of `statistics.compare_metrics`.
         audit: of `published.audit`.
+        methods: of `evaluations.methods_of`; of networks with other weights than the paper's its claims say nothing.
     Returns:
         columns claim, published, found, result, why; published and found are text.
     """
@@ -33,12 +41,15 @@ def claims(
     implied: Any = audit.set_index("row")
     tests: Any = paired.set_index("metric")
     rows = [
-        score(name, metric, table.loc[ROWS[name]], implied.loc[name, "prevalence"], tolerance)
+        of_weights(
+            score(name, metric, table.loc[ROWS[name]], implied.loc[name, "prevalence"], tolerance), methods, name
+        )
         for name in ROWS
         for metric in PUBLISHED[name]
     ]
-    rows.append(gain_of_f1(table.loc[GAIN], tests.loc["f1"], outcome))
-    rows += [change(metric, tests.loc[metric]) for metric in ("accuracy", "precision", "recall")]
+    changes = [gain_of_f1(table.loc[GAIN], tests.loc["f1"], outcome)]
+    changes += [change(metric, tests.loc[metric]) for metric in ("accuracy", "precision", "recall")]
+    rows += [of_weights(found, methods, *ROWS) for found in changes]
     rows += [arithmetic(name, implied.loc[name], tolerance) for name in ROWS]
     rows.append(better_than_trivial(comparison, implied.loc[ADAPTIVE]))
     return pd.DataFrame(rows)
@@ -55,6 +66,21 @@ def row(claim: str, published: str, measured: str, result: str, why: str) -> Cla
         why: a sentence.
     """
     return {"claim": claim, "published": published, "found": measured, "result": result, "why": why}
+
+
+def of_weights(found: ClaimRow, methods: Mapping[str, str], *names: str) -> ClaimRow:
+    """A row as it is where the networks were trained with the paper's weights, else one that tells nothing.
+
+    Args:
+        found: the row.
+        methods: as for `claims`.
+        names: of PUBLISHED, which the claim is on.
+    """
+    others = [ROWS[name] for name in names if methods[ROWS[name]] != METHODS[name]]
+    if not others:
+        return found
+    why = "; ".join(f"`{name}` was trained with {methods[name].replace('_', ' ')} weights" for name in others)
+    return {**found, "result": UNKNOWN, "why": f"{why}, and the claim is on others"}
 
 
 def score(name: str, metric: str, ours: pd.Series, prevalence: float, tolerance: Tolerance) -> ClaimRow:

@@ -43,6 +43,11 @@ def read_runs(root: Path, seeds: list[int], folds: list[int]) -> dict[str, list[
     return by_variant
 
 
+def methods_of(runs: dict[str, list[Evaluated]]) -> dict[str, str]:
+    """The weighting of each variant's losses; params.yaml gives one to all runs of a variant."""
+    return {name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()}
+
+
 def read_run(root: Path, run: Run) -> Evaluated:
     """What training and evaluation wrote about a run.
 

@@ -22,7 +22,7 @@ def first_screen(comparison: pd.DataFrame) -> list[dict[str, str]]:
     best = best_trivial(comparison)["row"]
     scores = intervals("F1 of all test pixels", rows.loc[[*VARIANTS, best]], {"baseline": BLUE, "adaptive": ORANGE})
     scores.axes.set(xlim=(0, 1))
-    gain = intervals("What adaptive weights add to F1", rows.loc[[GAIN]], {GAIN: INK})
+    gain = intervals("F1 of adaptive less F1 of baseline", rows.loc[[GAIN]], {GAIN: INK})
     gain.axes.axvline(0, color="#888888", linestyle=":")
     low, high = gain.axes.get_xlim()
     reach = 1.1 * max(abs(low), abs(high))

@@ -48,7 +48,7 @@ from stages.common.data.tables import (
 )
 from stages.report.cards import write_cards
 from stages.report.claims import claims
-from stages.report.evaluations import Evaluated, read_runs, remove_leftovers, together
+from stages.report.evaluations import Evaluated, methods_of, read_runs, remove_leftovers, together
 from stages.report.films import read_films, write_films
 from stages.report.montage import montage
 from stages.report.page import contents, render
@@ -166,7 +166,7 @@ def compared(
     paired = compare_metrics(means[0], means[1], split.loc[names, "group"], PAIRED)
     published = audit()
     comparison = compare(baseline, adaptive, facts["group"], free, published)
-    held = claims(comparison, paired, published, outcome(comparison, paired), settings.tolerance)
+    held = claims(comparison, paired, published, outcome(comparison, paired), settings.tolerance, methods_of(runs))
     return {
         "comparison": comparison,
         "predictors": predictors(comparison),

@@ -1,5 +1,6 @@
 """The page: what the paper shows, for our two models, and what it leaves out; it needs no network."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import QUARANTINE
 from stages.recipes import recipe_name
 from stages.report import image_level
-from stages.report.evaluations import Evaluated
+from stages.report.evaluations import Evaluated, methods_of
 from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
 from stages.report.public_params import public_params
@@ -104,6 +105,7 @@ def contents(
         "folds": params["evaluate"]["folds"],
         "answer": answer + stop.strip(),
         "why": why,
+        "question": question(methods_of(runs)),
         "head": HEAD,
         "published_note": published_note(comparison),
         "first_screen": first_screen(comparison),
@@ -133,13 +135,16 @@ def contents(
         "methods": [weighting_sentence(name, runs[name][0].model["weights"]) for name in VARIANTS],
         "architecture": first.model["network"]["architecture"],
         "select": first.model["loop"]["select"],
-        "steps": steps(films),
+        "steps": steps(
+            films, {step if isinstance(step, str) else step["step"] for step in params["preprocess"]["steps"]}
+        ),
         "shown_seed": None if single else first.run.seed,
         "sources": sources(manifest),
         "refused": int(QUARANTINE.read(root / RAW)["file"].nunique()),
         "kin": int(manifest.groupby("group")["patient_id"].nunique().gt(1).sum()),
         "quality": without_escapes((root / QUALITY).read_text()),
         "checks": checks(root),
+        "copy_bits": params["ingest"]["near_duplicate_bits"],
         "machine": machine_in_words(first.model["machine"], first.metrics["device"]),
         "params": as_yaml(public_params(params)),
         "recipe": recipe_name(params),
@@ -160,8 +165,21 @@ def weighting_sentence(name: str, weights: dict[str, Any]) -> str:
     if weights["method"] == "linear":
         alpha, beta = (f"{weights[loss]['start']:g} to {weights[loss]['end']:g}" for loss in ("alpha", "beta"))
         reading = weights["beta_reading"].replace("_", " ")
-        return f"{name}: linear (equation 3, beta {reading}), alpha {alpha}, beta {beta}"
+        scaled = ", divided by their sum" if weights["normalise"] else ""
+        return f"{name}: linear (equation 3, beta {reading}), alpha {alpha}, beta {beta}{scaled}"
     return f"{name}: {weights['method'].replace('_', ' ')}"
+
+
+def question(methods: dict[str, str]) -> str:
+    """What the page answers: the paper's question, where the networks are its fixed and its adaptive one.
+
+    Args:
+        methods: of `methods_of`.
+    """
+    if methods["baseline"] == "fixed" != methods["adaptive"]:
+        return "Do adaptive weights of Dice and BCE segment wrist fractures better than fixed ones?"
+    one, other = (methods[name].replace("_", " ") for name in ("adaptive", "baseline"))
+    return f"Do the weights of `adaptive` ({one}) segment wrist fractures better than those of `baseline` ({other})?"
 
 
 def spread(comparison: pd.DataFrame, name: str) -> tuple[str, str]:
@@ -283,14 +301,22 @@ def charts(runs: dict[str, list[Evaluated]], results: dict[str, pd.DataFrame]) -
     return {"training": training, "test": test}
 
 
-def steps(films: TestFilms) -> list[dict[str, str]]:
-    """Figures 2 and 3 of the paper for the first test film with a fracture: original, cropped, levels."""
+def steps(films: TestFilms, names: Container[str]) -> list[dict[str, str]]:
+    """Figures 2 and 3 of the paper for the first test film with a fracture: original, cropped, levels.
+
+    Args:
+        films: that were tested.
+        names: of the steps of preprocess.
+    """
     tested = films.split.loc[films.split["image_id"].isin(films.ids)]
     chosen = str(tested.sort_values("fracture", ascending=False, kind="stable")["image_id"].iloc[0])
     prepared, levels = (read_png(image_file(films.root / folder, chosen)) for folder in (PREPROCESSED, LEVELS))
     return [
         {"uri": pictures.picture(films.original(chosen), 440), "caption": "original"},
-        {"uri": pictures.picture(prepared, 440), "caption": "cropped and prepared (figure 3)"},
+        {
+            "uri": pictures.picture(prepared, 440),
+            "caption": "cropped and prepared (figure 3)" if "crop" in names else "prepared",
+        },
         {"uri": pictures.levels_picture(levels), "caption": "grey levels (figure 2)"},
     ]
 

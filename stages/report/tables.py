@@ -355,8 +355,8 @@ def published_note(comparison: pd.DataFrame) -> str:
     """Why the paper's rows do not compare with ours: what stands above them in every table, without a full stop."""
     share = apart(comparison)[1]["prevalence"].iloc[-1]
     return (
-        f"Published, for other films: some {100 * share:.0f} % of their pixels must have been labelled fracture, "
-        "so these rows do not compare"
+        f"Published, for other films: some {100 * share:.0f} % of their pixels must have been labelled fracture; "
+        "rows of another prevalence do not compare with these"
     )
 
 

@@ -22,7 +22,9 @@ from stages.common.data.layout import DATASET, PARAMS, RAW, REPORTS
 from stages.common.data.tables import COMPARISON, IMAGE_LEVEL, MANIFEST, SPLIT, SUBGROUPS, write_table
 from stages.report import cards
 from stages.report.evaluations import read_runs
+from stages.report.films import read_films
 from stages.report.image_level import HEAD
+from stages.report.page import question, steps, weighting_sentence
 from stages.report.tables import subgroup_cells
 from stages.train.pretrained import EMBEDDED_RECORD
 from tests.helpers.files import tree_hash
@@ -160,11 +162,42 @@ def test_cards_name_sources_that_only_the_test_has_and_the_films_of_each_fold(pr
     write_table(own / DATASET / SPLIT.name, split)
     cards.write_cards(own, runs, results_of(own), "Verdict.", merge(params, {"evaluate": {"folds": [1, 2]}}))
     card, sheet = ((own / "reports" / name).read_text() for name in ("MODEL_CARD.md", "DATASHEET.md"))
-    assert "| of films of ward &lt;b>, on none of which a network was trained |" in card
+    assert "| 8 of 8 test films, of ward &lt;b>, on none of which a network was trained |" in card
     assert "to films of another hospital.\n" in card
     assert ModelCard(card).data.license == "mit"
     assert "15 to 16 for training (of which 4 for validation) in each of 2 folds, 8 for the test, 0 unused" in sheet
     assert "a segmentation network: 15 to 16 a fold and 8." in sheet
+
+
+def test_the_page_asks_what_was_trained_and_says_which_weights_were_in_force() -> None:
+    assert question({"baseline": "fixed", "adaptive": "linear"}).startswith("Do adaptive weights of Dice and BCE")
+    assert "`adaptive` (fixed)" in question({"baseline": "linear", "adaptive": "fixed"})
+    ramp = {"start": 2.0, "end": 6.0}
+    weights = {"method": "linear", "alpha": ramp, "beta": ramp, "beta_reading": "as_printed", "normalise": False}
+    assert weighting_sentence("adaptive", weights).endswith("alpha 2 to 6, beta 2 to 6")
+    assert weighting_sentence("adaptive", weights | {"normalise": True}).endswith("beta 2 to 6, divided by their sum")
+
+
+def test_only_a_film_that_was_cropped_is_called_so(
+    project: Path, monkeypatch: pytest.MonkeyPatch, toy_params: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(project)
+    split = SPLIT.read(DATASET).set_index("image_id", drop=False)
+    films = read_films(
+        Path(), read_runs(Path(), [1, 2], [1]), split, MANIFEST.read(RAW).set_index("image_id", drop=False)
+    )
+    assert [step["caption"] for step in steps(films, ["imresize"])][1] == "prepared"
+    assert [step["caption"] for step in steps(films, ["crop", "imresize"])][1] == "cropped and prepared (figure 3)"
+
+
+@pytest.mark.parametrize("licence", ["MIT-like, for research in this house only", "MIT Laboratory: credentialed"])
+def test_a_licence_that_begins_as_mit_is_not_mit(licence: str, project: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(project, tmp_path / "own", symlinks=True)
+    manifest = MANIFEST.read(own / RAW)
+    manifest.loc[0, ["source", "licence"]] = ["ward", licence]
+    write_table(own / RAW / MANIFEST.name, manifest)
+    cards.write_cards(own, read_runs(own, [1, 2], [1]), results_of(own), "Verdict.", read_params(own / PARAMS))
+    assert ModelCard((own / "reports/MODEL_CARD.md").read_text()).data.license == "other"
 
 
 def test_weights_have_the_licences_of_their_films_and_of_their_encoder(project: Path) -> None:

@@ -22,9 +22,9 @@ def test_sides_are_those_of_the_folds_that_are_evaluated(films: list[tuple[str, 
     assert found.validation == " to ".join(map(str, counts))
     assert found.test == len(set().union(*tested))
     assert found.unused == sum(all(film[fold] == "unused" for fold in folds) for film in films)
-    new = {films[i][0] for of_fold, known in zip(tested, trained, strict=True) for i in of_fold
-           if films[i][0] not in {films[other][0] for other in known}}  # fmt: skip
-    assert found.only_tested == sorted(new)
+    known = {films[i][0] for i in set().union(*trained)}
+    new = [films[i][0] for i in set().union(*tested) if films[i][0] not in known]
+    assert (found.only_tested, found.external) == (sorted(set(new)), len(new))
 
 
 def films(*rows: tuple[str, str]) -> pd.DataFrame:

@@ -18,8 +18,8 @@ from tests.helpers.markdown import cell_counts, tables_of
 from tests.helpers.scores import COUNTS, PATIENTS, naive, table
 
 NOTE = (
-    "Published, for other films: some 76 % of their pixels must have been labelled fracture, "
-    "so these rows do not compare"
+    "Published, for other films: some 76 % of their pixels must have been labelled fracture; "
+    "rows of another prevalence do not compare with these"
 )
 PAIRS = (((1, 0.5), (2, 0.8)), ((4, 0.5), (5, 0.7)))
 

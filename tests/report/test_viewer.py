@@ -332,7 +332,7 @@ def test_the_page_in_one_file_asks_for_nothing_and_says_what_it_leaves_out(
     shutil.copy(project / "reports/to_mail.html", tmp_path)
     page = visit(tmp_path / "to_mail.html", 1280, 900, allowed=("data:",))
     note = page.locator(".note:has-text('One file')").inner_text()
-    assert "the viewer shows the 64 x 64 pixels that the networks saw" in note
+    assert "the viewer shows them prepared, in 64 x 64 pixels" in note
     opened(page, film)
     assert "F1" in captions(page)[0]
     assert panes(page)[0].max() > 100

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # each command imports what it needs: a trace must not wait f
 # What people may open as well, and no check looks at.
 NOT_COVERED = (
     "MLflow's runs, DVC's page of plots, data_docs, sweep.html, DVC's notes, optuna.db, predictions, exported "
-    "networks, notebooks, README.md"
+    "networks, notebooks, other commits, README.md"
 )
 
 
@@ -185,7 +185,9 @@ def print_original(number: int, source: str) -> int:
     from tools.audit.trace import Project
 
     project = Project(Path())
-    path = original(project, number, source)
+    path, doubt = original(project, number, source)
+    if doubt:
+        print(one_line(f"original: {doubt}"), file=sys.stderr)
     print(one_line(str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)))
     return 0
 

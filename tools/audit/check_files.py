@@ -130,7 +130,8 @@ def check_beside(project: Project, check: Check) -> None:
     """
     message = "no stage has it: former parameters left it, or somebody put it there; remove or move it"
     stages = project.lock.stages.values()
-    known = {*BY_COMMANDS, *TEXTS, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
+    texts = (text for text in TEXTS if (project.root / text).is_file())  # in a folder of that name anything could lie
+    known = {*BY_COMMANDS, *texts, *(path for stage in stages for path in (*stage.deps, *stage.outs))}
     for folder in (MODELS, REPORTS):
         for path in filter(check.whole, strangers(project.root, folder, known)):
             check.add(path, "extra", message)

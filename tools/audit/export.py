@@ -30,7 +30,7 @@ from stages.common.analysis.templates import VIEWER_LIBRARY
 from stages.common.core.errors import UserError, error_list, first_few
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, PARAMS, REPORTS, WEIGHTS
+from stages.common.data.layout import DATASET, MODEL_CARD, MODELS, PARAMS, REPORTS, WEIGHTS, fold_columns
 from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import COMPARISON, SPLIT
 from stages.report.public_params import public_params, public_path
@@ -66,7 +66,7 @@ INGEST = "ingest"  # the stage that reads the sources
 DTYPES = {"str": mlc.DataType.TEXT, "float64": mlc.DataType.FLOAT}
 VIEWER = Path(*VIEWER_LIBRARY.parts[-5:])  # stages/common/analysis/templates/..., from a project's root
 COMMITTED = (LOCK, PIPELINE, str(PARAMS), REQUIREMENTS, PROJECT, str(VIEWER))  # what facts are from, beside outputs
-FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")
+FIELDS = ("image_id", "split", "patient_id", "source", "modality", "prevalence", "boxes")  # and the other folds
 
 
 def is_bom(content: bytes) -> bool:
@@ -281,20 +281,22 @@ def croissant(project: Project) -> str:
         mlc.FileObject(
             id=SPLIT.name,
             name=SPLIT.name,
-            description="One row per film: side of the split, patient, source, share of fracture pixels, boxes.",
+            description="One row per film: its side in each fold (`split`: in the first), patient, source, share of "
+            "fracture pixels, boxes.",
             content_url=str(DATASET / SPLIT.name),
             encoding_formats=["text/csv"],
             sha256=sha256(project.root / DATASET / SPLIT.name),
         )
     ]
+    _, *further = fold_columns(SPLIT.read(project.root / DATASET).columns).values()
     fields = [
         mlc.Field(
             id=f"films/{name}",
             name=name,
-            data_types=DTYPES[SPLIT.columns[name]],
+            data_types=DTYPES[SPLIT.columns.get(name, "str")],
             source=mlc.Source(file_object=SPLIT.name, extract=mlc.Extract(column=name)),
         )
-        for name in FIELDS
+        for name in (*FIELDS, *further)
     ]
     of_sources = [
         mlc.Field(id=f"sources/{name}", name=name, data_types=mlc.DataType.TEXT) for name in ("name", "licence")

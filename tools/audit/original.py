@@ -5,21 +5,22 @@ from pathlib import Path
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.hashing import sha256
 from stages.common.data.layout import RAW
-from stages.common.data.tables import FILES
+from stages.common.data.tables import FILES, QUARANTINE
 from tools.audit.check_sources import known_files
 from tools.audit.trace import Project
 from tools.audit.yaml_files import settings_of
 
 
-def original(project: Project, number: int, source: str = "") -> Path:
-    """The file of an export that ingest called `file NUMBER of the export`.
+def original(project: Project, number: int, source: str = "") -> tuple[Path, str]:
+    """The file of an export that ingest called `file NUMBER of the export`, and a doubt in words; blank for none.
 
-    Where data/raw/files.csv has its SHA-256, the file is known by that: since ingest ran, the numbers may have changed.
+    Where files.csv or quarantine.csv of data/raw has its SHA-256, the file is known by that: since ingest ran, the
+    numbers may have changed. An ingest that ended with an error since then called the files by their numbers of today.
 
     Args:
         project: whose params.yaml names the inbox.
         number: counted from 1.
-        source: its name in data/raw/files.csv; needed where there are several exports.
+        source: its name in these tables; needed where there are several exports.
     Raises:
         UserError: there is no such export, no such number in it, or no file any more that has the SHA-256.
     """
@@ -36,14 +37,21 @@ def original(project: Project, number: int, source: str = "") -> Path:
     if not 1 <= number <= len(files):
         raise UserError(f"{number}: expected the number of a file of the export, found {len(files)} files in it")
     public = list(files)[number - 1]
-    rows = project.files if (project.root / RAW / FILES.name).is_file() else []
-    recorded = {row["sha256"] for row in rows if (row["source"], row["file"]) == (chosen[0], public)}
+    recorded = {
+        row["sha256"]
+        for table in (FILES, QUARANTINE)
+        if (project.root / RAW / table.name).is_file()
+        for row in project.rows(RAW, table)
+        if (row["source"], row["file"]) == (chosen[0], public)
+    } - {""}
     by_number = files[public]
-    if not recorded or is_recorded(by_number, recorded):
-        return by_number
+    if not recorded:
+        return by_number, f"no table of {RAW} has its SHA-256: this is file {number} of the export as it is now"
+    if is_recorded(by_number, recorded):
+        return by_number, ""
     for path in files.values():
         if is_recorded(path, recorded):
-            return path
+            return path, f"the export was changed since {RAW} was made: file {number} is now {by_number}"
     raise UserError(
         f"{number}: expected the file with the SHA-256 of {RAW / FILES.name} in the export, found none; the export was "
         "changed since `ingest` read it"

@@ -138,7 +138,8 @@ def film_files(project: Project, what: str) -> PatientFiles:
     }
     if not any(images.values()):
         raise unknown(project.root, what)
-    return collected(project.root, versions, images, set())
+    pseudonyms = {what for films in rows.values() for row in films or [] if row["patient_id"] == what}
+    return collected(project.root, versions, images, pseudonyms, elsewhere=False)
 
 
 def patient_files(project: Project, what: str) -> PatientFiles:
@@ -245,8 +246,9 @@ def collected(
     images: dict[str, set[str]],
     patients: set[str],
     sources: frozenset[str] | set[str] = frozenset(),
+    elsewhere: bool = True,
 ) -> PatientFiles:
-    """What the versions hold of films, and of a patient also what lies outside of them.
+    """What the versions hold of films or patients, and what lies outside of them.
 
     Args:
         root: of the project.
@@ -254,6 +256,7 @@ def collected(
         images: ids by the md5 of the data/raw that has them; where that is not known, all of them are looked for.
         patients: whose films they are all; empty where only films are meant.
         sources: names of the patients' source files, without suffix.
+        elsewhere: whether to look outside of the versions, too.
     """
     files, others = PatientFiles(patients=patients, sources=set(sources)), set[str]()
     files.images = {image for ids in images.values() for image in ids}
@@ -265,7 +268,7 @@ def collected(
         if version.name and any(images.get(raw) for raw in (version.raw, *version.raws.values())):
             files.commits.append(version.name)
         collect(root, version, own, files, others)
-    if patients:
+    if elsewhere:
         search_unlisted(root, versions, files)
         find_here(root, files, others)
     for md5 in others & files.objects.keys():  # an empty mask is the same file for many films

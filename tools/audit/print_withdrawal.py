@@ -34,6 +34,9 @@ def print_found(files: PatientFiles, project: Project, verb: str) -> None:
 def print_everywhere(files: PatientFiles, project: Project) -> None:
     """What a patient or film left in all versions."""
     print_cached(files, "found")
+    if files.shared:
+        print("the same bytes as files of others, as an empty mask or a copy has:")
+        print_versions((", ".join(sorted(paths)), md5) for md5, paths in files.shared.items())
     print_models(files, project)
     if files.unlisted_outs:
         print("not searched, since this cache lacks the lists of their files; `dvc fetch --all-commits` brings them:")

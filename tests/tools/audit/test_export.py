@@ -320,6 +320,14 @@ def test_croissant_says_the_licence_of_each_source_and_the_version_of_the_data(e
     assert data.metadata.version == f"1.0.0+{read_lock(exported).hashes['data/dataset'][:12]}"
 
 
+def test_croissant_has_the_side_of_each_film_in_each_fold(exported: Path) -> None:
+    split = pd.read_csv(exported / "data/dataset/split.csv", dtype=str)
+    data = mlcroissant.Dataset(jsonld=str(exported / "croissant.json"))
+    for column in ("split", "fold_2", "fold_3"):
+        sides = [row[f"films/{column}"] for row in data.records("films")]
+        assert [side.decode() if isinstance(side, bytes) else side for side in sides] == list(split[column])
+
+
 def test_croissant_loads_the_films_and_sees_a_changed_table(exported: Path) -> None:
     data = mlcroissant.Dataset(jsonld=str(exported / "croissant.json"))
     rows = list(data.records("films"))

@@ -936,6 +936,14 @@ def test_a_result_that_no_stage_made_is_named_also_where_a_commit_has_it(name: s
     assert [finding.name for finding in check.findings] == [name if name.startswith("reports") else "models/final"]
 
 
+def test_a_folder_that_is_called_as_a_text_is_named(own: Path) -> None:
+    (own / "reports/README.md").unlink()
+    (own / "reports/README.md").mkdir()
+    (own / "reports/README.md/comparison.csv").write_text("f1\n0.98\n")
+    check_beside(Project(own), check := Check())
+    assert [finding.name for finding in check.findings] == ["reports/README.md"]
+
+
 def test_objects_of_the_cache_that_are_not_what_their_names_say_are_named(own: Path, tmp_path: Path) -> None:
     """`dvc metrics diff` shows them, and `dvc checkout` restores them. The workspace is as it was."""
     md5 = Project(own).lock.hashes["reports/metrics.json"]

@@ -13,7 +13,7 @@ from stages.common.data.tables import MANIFEST
 from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
 from tests.helpers.processes import run
-from tools.audit.dvc_cache import listing, object_path
+from tools.audit.dvc_cache import file_md5, listing, object_path
 from tools.audit.patient_files import patient_files
 from tools.audit.trace import Project
 from tools.audit.withdraw import films_left, why_not_divided
@@ -199,6 +199,23 @@ def test_a_file_is_found_in_every_version_and_experiment(own: Path, capsys: pyte
     assert wrist("audit", "trace", film["sha256"], "--everywhere") == 0
     missing = capsys.readouterr().out.split("not searched, since this cache lacks the lists of their files; ")[1]
     assert missing.splitlines()[1:] == [f"  data/levels (md5 {levels})"]
+
+
+def test_a_picture_whose_bytes_another_film_has_and_the_table_of_numbers_are_found(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film, other, *_ = (row for row in Project(own).rows(RAW, MANIFEST) if row["key_id"])
+    one, copied = (f"data/levels/images/{row['image_id']}.png" for row in (film, other))
+    (own / one).unlink()
+    shutil.copyfile(own / copied, own / one)
+    run(own, "dvc", "commit", "--force", "threshold")
+    assert wrist("audit", "trace", film["patient_id"], "--everywhere") == 0
+    of_films, shared = capsys.readouterr().out.split(
+        "the same bytes as files of others, as an empty mask or a copy has:"
+    )
+    assert f"  {one} (md5 {file_md5(own / one)})" in shared
+    assert one in of_films, "of the commit before"
+    assert "data/raw/numbers.csv" in of_films
 
 
 def test_a_film_that_only_earlier_versions_have_is_found_in_them(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
