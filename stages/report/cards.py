@@ -16,7 +16,7 @@ from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
 from stages.report.evaluations import Evaluated, methods_of
-from stages.report.page import beyond_pixels, checks, sources
+from stages.report.page import beyond_pixels, checks, sources, step_names
 from stages.report.sides import sides_of
 from stages.report.tables import FEW, SUBGROUP_HEAD, markdown, subgroup_cells
 
@@ -95,7 +95,7 @@ def write_cards(
         count=len(manifest),
         refused=int(QUARANTINE.read(root / RAW)["file"].nunique()),
         checks=checks(root),
-        steps=[step if isinstance(step, str) else step["step"] for step in params["preprocess"]["steps"]],
+        steps=step_names(params),
         digest=sha256(root / RAW / MANIFEST.name),
     )
     write_text(root / MODEL_CARD, card)

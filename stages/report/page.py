@@ -135,9 +135,7 @@ def contents(
         "methods": [weighting_sentence(name, runs[name][0].model["weights"]) for name in VARIANTS],
         "architecture": first.model["network"]["architecture"],
         "select": first.model["loop"]["select"],
-        "steps": steps(
-            films, {step if isinstance(step, str) else step["step"] for step in params["preprocess"]["steps"]}
-        ),
+        "steps": steps(films, step_names(params)),
         "shown_seed": None if single else first.run.seed,
         "sources": sources(manifest),
         "refused": int(QUARANTINE.read(root / RAW)["file"].nunique()),
@@ -319,6 +317,15 @@ def steps(films: TestFilms, names: Container[str]) -> list[dict[str, str]]:
         },
         {"uri": pictures.levels_picture(levels), "caption": "grey levels (figure 2)"},
     ]
+
+
+def step_names(params: dict[str, Any]) -> list[str]:
+    """The steps of preprocess, in their order; an entry of params.yaml may be a name alone.
+
+    Args:
+        params: the whole of params.yaml.
+    """
+    return [step if isinstance(step, str) else step["step"] for step in params["preprocess"]["steps"]]
 
 
 def checks(root: Path) -> list[str]:

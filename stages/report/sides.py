@@ -14,8 +14,8 @@ class Sides(NamedTuple):
 
     train: those of a training, with its validation films: `116`, or `115 to 116` where folds differ. validation: of
     them, in the same form. test, unused: over all folds. only_tested: sources of which folds test films, and none
-    trains on any. external: how many films of these are tested. synthetic: which of the films
-    are, in a sentence; blank for none. useless: whether networks saw no other films than these.
+    trains on any. external: how many films of these are tested. synthetic: which of the films are, in a sentence;
+    blank for none. useless: whether networks saw no other films than these.
     """
 
     train: str

@@ -352,7 +352,7 @@ def predictors(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_note(comparison: pd.DataFrame) -> str:
-    """Why the paper's rows do not compare with ours: what stands above them in every table, without a full stop."""
+    """With which rows the paper's do not compare: what stands above them in every table, without a full stop."""
     share = apart(comparison)[1]["prevalence"].iloc[-1]
     return (
         f"Published, for other films: some {100 * share:.0f} % of their pixels must have been labelled fracture; "

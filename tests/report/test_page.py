@@ -178,14 +178,12 @@ def test_the_page_asks_what_was_trained_and_says_which_weights_were_in_force() -
     assert weighting_sentence("adaptive", weights | {"normalise": True}).endswith("beta 2 to 6, divided by their sum")
 
 
-def test_only_a_film_that_was_cropped_is_called_so(
-    project: Path, monkeypatch: pytest.MonkeyPatch, toy_params: dict[str, Any]
-) -> None:
-    monkeypatch.chdir(project)
-    split = SPLIT.read(DATASET).set_index("image_id", drop=False)
-    films = read_films(
-        Path(), read_runs(Path(), [1, 2], [1]), split, MANIFEST.read(RAW).set_index("image_id", drop=False)
+def test_only_a_film_that_was_cropped_is_called_so(project: Path) -> None:
+    split, manifest = (
+        table.read(project / folder).set_index("image_id", drop=False)
+        for table, folder in ((SPLIT, DATASET), (MANIFEST, RAW))
     )
+    films = read_films(project, read_runs(project, [1, 2], [1]), split, manifest)
     assert [step["caption"] for step in steps(films, ["imresize"])][1] == "prepared"
     assert [step["caption"] for step in steps(films, ["crop", "imresize"])][1] == "cropped and prepared (figure 3)"
 

@@ -53,8 +53,8 @@ def original(project: Project, number: int, source: str = "") -> tuple[Path, str
         if is_recorded(path, recorded):
             return path, f"the export was changed since {RAW} was made: file {number} is now {by_number}"
     raise UserError(
-        f"{number}: expected the file with the SHA-256 of {RAW / FILES.name} in the export, found none; the export was "
-        "changed since `ingest` read it"
+        f"{number}: expected the file with the SHA-256 of the tables of {RAW} in the export, found none; the export "
+        "was changed since `ingest` read it"
     )
 
 

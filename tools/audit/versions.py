@@ -1,8 +1,7 @@
 """All versions of the outputs that DVC ever kept: of the workspace, commits, experiments, and runs without a commit."""
 
 import csv
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -20,6 +19,7 @@ from tools.audit.trace import Project
 from tools.audit.users_data import users_outputs
 
 Item = tuple[str, str]  # path and md5 of an output
+Makers = dict[str, dict[str, list[Stage]]]  # by path, then by md5
 
 
 @dataclass(frozen=True)
@@ -111,37 +111,41 @@ def remembered_runs(root: Path, known: list[Stage]) -> Iterator[Version]:
     for path in sorted(cache_folder(root).parents[1].glob("runs/*/*/*")):
         with suppress(YAMLError, OSError, KeyError, TypeError, AttributeError):  # half a file of a run that was killed
             runs.append(read_stage("", YAML(typ="safe").load(path.read_text())))
-    makers: dict[Item, list[Stage]] = defaultdict(list)
-    for stage in (*known, *runs):
-        for item in stage.outs.items():
-            makers[item].append(stage)
-    paths, found = {path for path, _ in makers}, dict[Item, set[str]]()
+    makers, found = makers_of([*known, *runs]), dict[Item, set[str]]()
     for stage in runs:
-        for raw in sorted(raws_behind(stage, makers, paths, found)):
+        for raw in sorted(raws_behind(stage, makers, found)):
             yield Version("", stage.outs, raw, dict.fromkeys(stage.outs, raw))
 
 
-def raws_behind(
-    stage: Stage, makers: Mapping[Item, list[Stage]], paths: Collection[str], found: dict[Item, set[str]]
-) -> set[str]:
+def makers_of(runs: Iterable[Stage]) -> Makers:
+    """The runs that made each output, by its path and its md5."""
+    makers: Makers = {}
+    for stage in runs:
+        for path, md5 in stage.outs.items():
+            makers.setdefault(path, {}).setdefault(md5, []).append(stage)
+    return makers
+
+
+def raws_behind(stage: Stage, makers: Makers, found: dict[Item, set[str]]) -> set[str]:
     """md5 of each data/raw from which a run can have had what it read; a blank one where no record says it.
 
     Args:
         stage: the run.
-        makers: the runs that made an output.
-        paths: of all outputs.
+        makers: of `makers_of`.
         found: the data/raw behind outputs; receives those that are looked for here.
     """
     if raw := (stage.outs | stage.deps).get(str(RAW)):
         return {raw}
     raws = set[str]()
     for item in stage.data.items():
-        if item in makers and item not in found:
+        path, md5 = item
+        known = makers.get(path, {}).get(md5, [])
+        if known and item not in found:
             found[item] = {""}  # a circle, which DVC refuses, ends here
-            found[item] = set[str]().union(*(raws_behind(maker, makers, paths, found) for maker in makers[item]))
-        if item in makers:
+            found[item] = set[str]().union(*(raws_behind(maker, makers, found) for maker in known))
+        if known:
             raws |= found[item]
-        elif item[0] in paths or any(path.startswith(f"{item[0]}/") for path in paths):
+        elif path in makers or any(other.startswith(f"{path}/") for other in makers):
             raws.add("")
     return raws or {""}
 

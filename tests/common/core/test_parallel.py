@@ -71,7 +71,7 @@ def test_a_pool_without_its_threads_is_an_error_and_no_endless_wait(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_worker_without_a_thread_for_its_watch_ends_without_a_word(tmp_path: Path) -> None:
+def test_a_worker_without_a_thread_for_its_watch_ends_without_a_word() -> None:
     lines = ["import threading", "from stages.common.core.parallel import begin_worker", "def refuse(thread):"]
     lines += ["    raise RuntimeError", "threading.Thread.start = refuse", "begin_worker()"]
     assert run(ROOT, sys.executable, "-c", "\n".join(lines), code=1) == ""

@@ -1,10 +1,8 @@
 """From which data/raw a run of DVC's run cache had what it read."""
 
-from collections import defaultdict
-
 from stages.common.data.layout import RAW
 from tools.audit.dvc_lock import Stage
-from tools.audit.versions import Item, raws_behind
+from tools.audit.versions import makers_of, raws_behind
 
 RAW_PATH = str(RAW)
 
@@ -14,11 +12,7 @@ def stage(deps: dict[str, str], outs: dict[str, str]) -> Stage:
 
 
 def behind(run: Stage, *known: Stage) -> set[str]:
-    makers: dict[Item, list[Stage]] = defaultdict(list)
-    for one in (*known, run):
-        for item in one.outs.items():
-            makers[item].append(one)
-    return raws_behind(run, makers, {path for path, _ in makers}, {})
+    return raws_behind(run, makers_of([*known, run]), {})
 
 
 FIRST = stage({"inbox": "i1", "stages/ingest/main.py": "c"}, {RAW_PATH: "r1", "reports/data_quality.md": "q1"})
