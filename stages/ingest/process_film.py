@@ -29,6 +29,7 @@ from stages.ingest.problems import EXPORT_AGAIN, Problem, Unreadable, in_words
 from stages.ingest.quality.duplicates import perceptual_hashes, pixel_hash, small_picture
 from stages.ingest.quality.missing_rows import missing_rows
 from stages.ingest.types import FilmResult, SourceFilm, annotation_row
+from stages.ingest.withdrawn import film_pseudonym
 
 FRACTURE = "fracture"
 PART_MISSING = "one block repeats down to the lower edge, as where a transfer broke off: get the film again"
@@ -49,7 +50,7 @@ def process_film(
         settings: of the stage.
         key: makes the pseudonyms of a hospital's films; None for others.
         out: the folder that becomes data/raw.
-        withdrawn: pseudonyms of patients of whom nothing is written.
+        withdrawn: pseudonyms of patients of whom nothing is written, of their numbers and of their films.
     """
     result = FilmResult(film.image_id, film.source, film.public_name)
     warnings.simplefilter("ignore")  # pydicom's and Pillow's quote values of the file; none may reach a log
@@ -57,6 +58,7 @@ def process_film(
     try:
         leave_out(film.pseudonyms if film.hospital else {picture_patient(film)}, withdrawn)
         content = read_file(film, film.name, result, "film")
+        leave_out({film_pseudonym(result.files[0]["sha256"])}, withdrawn)
         part = "labels"
         labels = read_labels(film, result)
         for file in film.shared:
@@ -65,7 +67,7 @@ def process_film(
         if film.hospital and key:
             process_dicom(film, content, labels, settings, key, out, withdrawn, result)
         else:
-            process_picture(film, content, labels, settings, out, result)
+            process_picture(film, content, labels, settings, out, withdrawn, result)
     except Withdrawn:
         return FilmResult(film.image_id, film.source, film.public_name, withdrawn=True)
     except Unreadable as error:
@@ -186,7 +188,13 @@ def read_label_file(film: SourceFilm, result: FilmResult) -> FilmLabels:
 
 
 def process_picture(
-    film: SourceFilm, content: bytes, labels: FilmLabels, settings: Params, out: Path, result: FilmResult
+    film: SourceFilm,
+    content: bytes,
+    labels: FilmLabels,
+    settings: Params,
+    out: Path,
+    withdrawn: Container[str],
+    result: FilmResult,
 ) -> None:
     """Take a picture, which states neither modality (hence OT, DICOM's "other") nor spacing.
 
@@ -196,14 +204,19 @@ def process_picture(
         labels: of the film.
         settings: for limits and what happens to truncated files.
         out: the folder that becomes data/raw.
+        withdrawn: as for `process_film`.
         result: receives rows, refusals and notes.
+    Raises:
+        Unreadable: what is no picture.
+        Withdrawn: of `write_film`.
     """
     picture = decode_picture(content, settings.limits.megapixels, settings.on_truncated)
     result.notes += picture.notes
     shapes = shapes_on_film(film, labels, picture.pixels, picture.orientation, result)
     result.original = original_of(film.name)
     if not result.refusals:
-        write_film(film, picture.pixels, shapes, FilmFacts(picture_patient(film), "OT", "MONOCHROME2"), out, result)
+        facts = FilmFacts(picture_patient(film), "OT", "MONOCHROME2")
+        write_film(film, picture.pixels, shapes, facts, out, withdrawn, result)
 
 
 def process_dicom(
@@ -247,10 +260,10 @@ def process_dicom(
         result.notes.append("BurnedInAnnotation is not stated: look at the picture")
     shapes = shapes_on_film(film, labels, dicom.pixels, 1, result)
     if not result.refusals:
-        write_bytes(dicom_file(out, film.image_id), deidentified_file)  # oriented as the original
         (height, width), (left_right, up_down) = dicom.pixels.shape, dicom.flips
         flipped = [shape.flipped(width if left_right else None, height if up_down else None) for shape in shapes]
-        write_film(film, flip(dicom.pixels, dicom.flips), flipped, facts, out, result)
+        write_film(film, flip(dicom.pixels, dicom.flips), flipped, facts, out, withdrawn, result)
+        write_bytes(dicom_file(out, film.image_id), deidentified_file)  # oriented as the original
 
 
 def shapes_on_film(
@@ -306,7 +319,13 @@ def dicom_facts(dicom: DicomFilm, key: Key) -> FilmFacts:
 
 
 def write_film(
-    film: SourceFilm, pixels: np.ndarray, shapes: list[Shape], facts: FilmFacts, out: Path, result: FilmResult
+    film: SourceFilm,
+    pixels: np.ndarray,
+    shapes: list[Shape],
+    facts: FilmFacts,
+    out: Path,
+    withdrawn: Container[str],
+    result: FilmResult,
 ) -> None:
     """Write a film's picture and enter its rows in `result`.
 
@@ -314,7 +333,12 @@ def write_film(
         pixels: uint8 or uint16 (H, W), as it is looked at.
         shapes: in pixels of that picture.
         out: the folder that becomes data/raw.
+        withdrawn: as for `process_film`.
+    Raises:
+        Withdrawn: a patient who withdrew had a film of these pixels.
     """
+    pixel_sha256 = pixel_hash(pixels)
+    leave_out({film_pseudonym(pixel_sha256)}, withdrawn)
     if pixels.min() == pixels.max():
         result.notes.append("a film of one grey level shows nothing")
     picture = image_file(out, film.image_id)
@@ -333,7 +357,7 @@ def write_film(
         "source_file": "" if film.hospital else film.public_name,
         "sha256": result.files[0]["sha256"],
         "file_sha256": sha256(picture),
-        "pixel_sha256": pixel_hash(pixels),
+        "pixel_sha256": pixel_sha256,
         "patient_id": facts.patient_id,
         "group": facts.patient_id,  # until copies of the film are looked for
         "split": film.split,

@@ -1,4 +1,4 @@
-"""Patients who withdrew their consent, of whom ingest writes nothing, and by which pseudonyms they are known again."""
+"""Patients who withdrew their consent, of whom ingest writes nothing, and by what they and their films are known."""
 
 import csv
 import re
@@ -10,7 +10,7 @@ from typing import TypedDict
 from stages.common.core.errors import UserError, error_list
 from stages.common.data.rows import WithdrawnRow
 from stages.common.data.tables import WITHDRAWN, Table
-from stages.ingest.dicom.pseudonyms import KEY_ID, PSEUDONYM, SAMPLE
+from stages.ingest.dicom.pseudonyms import KEY_ID, PSEUDONYM, PUBLIC, SAMPLE
 
 
 class NumberRow(TypedDict):
@@ -53,6 +53,15 @@ def read_withdrawn(table: Path) -> list[WithdrawnRow]:
     if twice := [patient for patient, number in Counter(row[0] for row in rows).items() if number > 1]:
         raise error_list(f"{table}: expected each pseudonym once, found these in several rows; keep one", twice)
     return [{"patient_id": patient, "withdrawn": day, "key_id": key} for patient, day, key in rows]
+
+
+def film_pseudonym(digest: str) -> str:
+    """By which the film of a patient who withdrew is known again, whatever it and its patient are called then.
+
+    Args:
+        digest: SHA-256 of the source file, or of the film's pixels (`pixel_hash`).
+    """
+    return PUBLIC.name("film", digest)
 
 
 def is_day(text: str) -> bool:

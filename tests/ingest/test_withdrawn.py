@@ -1,8 +1,11 @@
 """Of a patient who withdrew nothing is written, not even for a moment."""
 
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from stages.common.core.errors import UserError
 from stages.ingest.dicom.pseudonyms import PUBLIC, Key
@@ -10,8 +13,8 @@ from stages.ingest.file_access import Folder
 from stages.ingest.params import Folder as FolderSource
 from stages.ingest.params import Hospital, Params
 from stages.ingest.process_film import process_film
-from stages.ingest.types import SourceFilm
-from stages.ingest.withdrawn import read_withdrawn
+from stages.ingest.types import FilmResult, SourceFilm
+from stages.ingest.withdrawn import film_pseudonym, read_withdrawn
 from tests.helpers.odd_films import sample_film
 
 KEY = Key(b"k" * 32)
@@ -31,6 +34,43 @@ def test_nothing_of_a_withdrawn_patient_is_written(hospital: bool, tmp_path: Pat
     assert result.withdrawn
     assert not any((result.row, result.refusals, result.files))
     assert not out.exists()
+
+
+def png(value: int, level: int = 6) -> bytes:
+    """A picture of two grey levels."""
+    buffer = BytesIO()
+    Image.fromarray(np.pad(np.full((30, 30), value, np.uint8), 5)).save(buffer, "PNG", compress_level=level)
+    return buffer.getvalue()
+
+
+# Of a film: itself, the same pixels in other bytes, and another film.
+FILMS = {
+    "hospital": (sample_film(), sample_film(PatientName="B"), sample_film(PatientID="9", RescaleSlope="2")),
+    "picture": (png(1), png(1, level=1), png(2)),
+}
+
+
+@pytest.mark.parametrize(("known", "place"), [("sha256", 0), ("pixel_sha256", 0), ("pixel_sha256", 1)])
+@pytest.mark.parametrize("kind", FILMS)
+def test_a_film_that_comes_back_under_another_name_and_patient_is_left_out(
+    kind: str, known: str, place: int, tmp_path: Path
+) -> None:
+    of_hospital = kind == "hospital"
+    entry = Hospital(annotations="none", unlabelled="no_fracture") if of_hospital else FolderSource(annotations="none")
+
+    def read(name: str, content: bytes, withdrawn: set[str]) -> FilmResult:
+        (tmp_path / name).write_bytes(content)
+        film = SourceFilm(name, "s", entry, Folder(tmp_path, SETTINGS.limits), name, name, patient=f"of {name}")
+        return process_film(film, SETTINGS, KEY, tmp_path / f"out-{name}", withdrawn)
+
+    row = read("film", FILMS[kind][0], set()).row
+    assert row
+    withdrawn = {film_pseudonym(row[known])}  # type: ignore[literal-required]
+    result = read("renamed", FILMS[kind][place], withdrawn)
+    assert result.withdrawn
+    assert not any((result.row, result.refusals, result.files))
+    assert not (tmp_path / "out-renamed").exists()
+    assert read("other", FILMS[kind][2], withdrawn).row
 
 
 def test_without_a_table_nobody_withdrew(tmp_path: Path) -> None:

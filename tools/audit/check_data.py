@@ -35,7 +35,7 @@ from stages.ingest.annotations.film_names import without_suffix
 from stages.ingest.dicom.pseudonyms import PSEUDONYM
 from stages.ingest.sources.pins import SHA256
 from stages.ingest.types import image_id
-from stages.ingest.withdrawn import NUMBERS, read_withdrawn, under_another_key
+from stages.ingest.withdrawn import NUMBERS, film_pseudonym, read_withdrawn, under_another_key
 from tools.audit.findings import Check
 from tools.audit.tables import compare_lists, compare_tables, first_line, read_table, without_path
 from tools.audit.trace import Project
@@ -58,7 +58,8 @@ def check_films(project: Project, check: Check) -> None:
         check_manifest(check, manifest, files, annotations)
     if manifest is not None:
         numbers = read_numbers(project, check, manifest)
-        check_withdrawn(project.root, check, {*manifest["patient_id"], *numbers}, set(manifest["key_id"]) - {""})
+        known = {pseudonym: pseudonym for pseudonym in (*manifest["patient_id"], *numbers)} | films_by_hash(manifest)
+        check_withdrawn(project.root, check, known, set(manifest["key_id"]) - {""})
         for folder, columns in ((PREPROCESSED, PREPARED), (LEVELS, THRESHOLDS)):
             table = read_table(project, check, folder, columns)
             if table is not None and check.whole(MANIFEST_CSV):
@@ -204,13 +205,19 @@ def read_numbers(project: Project, check: Check, manifest: pd.DataFrame) -> set[
     return set(table["number_id"])
 
 
-def check_withdrawn(root: Path, check: Check, patients: set[str], keys: set[str]) -> None:
+def films_by_hash(manifest: pd.DataFrame) -> dict[str, str]:
+    """Image ids by the pseudonyms of films, by which one of a patient who withdrew is known again."""
+    columns = zip(manifest["image_id"], manifest["sha256"], manifest["pixel_sha256"], strict=True)
+    return {film_pseudonym(digest): image for image, *digests in columns for digest in digests}
+
+
+def check_withdrawn(root: Path, check: Check, known: dict[str, str], keys: set[str]) -> None:
     """The films without those of patients who withdrew.
 
     Args:
         root: of the project.
         check: gets the findings.
-        patients: pseudonyms of patients and of their numbers.
+        known: what is here by the pseudonyms of patients, of their numbers and of films.
         keys: that made them.
     """
     copied, pinned = RAW / WITHDRAWN.name, WITHDRAWN_PINS
@@ -224,8 +231,8 @@ def check_withdrawn(root: Path, check: Check, patients: set[str], keys: set[str]
     if bytes_of(root / copied) != bytes_of(root / pinned):
         check.add(str(copied), "mismatch", f"it is not {pinned}, which ingest copies")
     for row in expected:
-        if row["patient_id"] in patients:
-            check.add(f"{MANIFEST_CSV}: {row['patient_id']}", "mismatch", f"{pinned} says that this patient withdrew")
+        if what := known.get(row["patient_id"]):
+            check.add(f"{MANIFEST_CSV}: {what}", "mismatch", f"{pinned} says that this patient withdrew")
     for key in sorted(keys):
         for row in under_another_key(expected, key):
             message = f"withdrew under the key {row['key_id']}; films here have pseudonyms of {key}, and may be theirs"

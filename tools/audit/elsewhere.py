@@ -5,9 +5,10 @@ from pathlib import Path
 
 from stages.common.core.files import finished_name
 from stages.common.core.hashing import sha256
-from stages.common.data.layout import INBOX, PINS
+from stages.common.data.layout import INBOX, PINS, WITHDRAWN_PINS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import cache_folders, file_md5, stored
+from tools.audit.dvc_lock import LOCK
 from tools.audit.folders import look_below
 from tools.audit.own_output import json_of
 from tools.audit.patient_files import PatientFiles, below, is_film, is_written
@@ -25,7 +26,8 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
     """
     found, words = {path for path in files.behind if path.exists()}, files.words
     sources = [root / INBOX, root / inbox_of(params_here(root))]
-    kept = [root / PINS, *sources, *(path.parents[1] for path in cache_folders(root))]
+    written = [root / PINS, root / LOCK]  # pins are named apart; `dvc repro` copies params.yaml into its lock
+    kept = [*written, *sources, *(path.parents[1] for path in cache_folders(root))]
     users, closed = users_files(root, kept)
     for path in sorted(users - set(files.here)):
         name = path.relative_to(root)
@@ -43,7 +45,7 @@ def elsewhere(root: Path, files: PatientFiles) -> list[str]:
         outside += [f"{path} (cannot be opened: look for yourself)" for path in shut]
         if any(names_or_shows(files.images, words, path, path.relative_to(folder)) for path in inside):
             outside.append(str(folder))
-    return [*sorted(below(root, path) for path in found), *outside, *tracked(root, files)]
+    return [*sorted(below(root, path) for path in found), *outside, *tracked(root, files), *pinned(root, files)]
 
 
 def tracked(root: Path, files: PatientFiles) -> Iterator[str]:
@@ -56,6 +58,15 @@ def tracked(root: Path, files: PatientFiles) -> Iterator[str]:
                 yield f"{path} (DVC tracks it, and this cache lacks its list: look for yourself)"
         elif names_or_shows(files.images, words, content, Path(path)) or is_copy(content, files.hashes):
             yield f"{path} (DVC tracks it: in its cache and remotes, too)"
+
+
+def pinned(root: Path, files: PatientFiles) -> Iterator[str]:
+    """Pins of data sets with the patient's films; without them `ingest` does not know whether the others changed."""
+    words, hashes = files.words, [digest.encode() for digest in files.hashes]
+    for path in sorted((root / PINS).glob("*")):
+        own = path.is_file() and path != root / WITHDRAWN_PINS
+        if own and (words.stand_in(path) or any(digest in path.read_bytes() for digest in hashes)):
+            yield f"{below(root, path)} (name and SHA-256, which `ingest` needs while the data set has the film)"
 
 
 def names_or_shows(images: set[str], words: Words, path: Path, name: Path) -> bool:
@@ -114,7 +125,7 @@ def users_files(root: Path, kept: list[Path]) -> tuple[set[Path], list[Path]]:
 
     Args:
         root: of the project.
-        kept: folders of sources, of the record of withdrawals, and of DVC's cache, which are left out.
+        kept: folders of sources, of pins, and of DVC's cache, and dvc.lock, which are left out.
     Returns:
         These files, and folders that cannot be opened.
     """

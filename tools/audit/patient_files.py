@@ -32,12 +32,12 @@ from stages.common.data.layout import (
 from stages.common.data.tables import MANIFEST, PATIENTS, WITHDRAWN
 from stages.ingest.annotations.film_names import DICOM_SUFFIXES, without_suffix
 from stages.ingest.pictures import SUFFIXES
-from stages.ingest.withdrawn import NUMBERS, read_withdrawn
+from stages.ingest.withdrawn import NUMBERS, film_pseudonym, read_withdrawn
 from tools.audit.check_files import BY_COMMANDS
 from tools.audit.check_record import covered
 from tools.audit.dvc_cache import all_objects, cache_folder, file_md5, is_own, listing, site_caches, stored
 from tools.audit.folders import all_below
-from tools.audit.patients import kin, names_of, of_same_numbers, other_pseudonyms, patients_called
+from tools.audit.patients import kin, names_of, of_same_numbers, other_pseudonyms, own_hashes, patients_called
 from tools.audit.remotes import bring_records
 from tools.audit.repository import experiments
 from tools.audit.trace import Project
@@ -62,6 +62,7 @@ class PatientFiles:
     Attributes:
         patients: pseudonyms; several where versions of the data call the patient otherwise.
         numbers: pseudonyms of their numbers.
+        films: pseudonyms of their films, but of those that another patient has, too.
         kin: other patients with a film in a group of theirs.
         made_by: the id of the key of each pseudonym that a table has.
         images: ids.
@@ -88,6 +89,7 @@ class PatientFiles:
 
     patients: set[str] = field(default_factory=set)
     numbers: set[str] = field(default_factory=set)
+    films: set[str] = field(default_factory=set)
     kin: set[str] = field(default_factory=set)
     made_by: dict[str, str] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
@@ -180,6 +182,7 @@ def patient_files(project: Project, what: str) -> PatientFiles:
     files.of_no_version = elsewhere
     files.made_by = {row["patient_id"]: row.get("key_id") or "" for row in own}
     files.numbers = numbers
+    files.films = set(map(film_pseudonym, own_hashes(list(rows.values()), patients)))
     files.kin = kin(list(rows.values()), patients)
     cached = [stored(project.root, md5) for md5 in files.objects]
     files.hashes |= {sha256(path) for path in cached if path.is_file()}
@@ -303,7 +306,7 @@ def collect(root: Path, version: Version, own: dict[str, set[str]], files: Patie
                 files.objects.setdefault(content, set()).add(path)
             elif name == WITHDRAWN.name:
                 others.add(content)
-            elif (path in PAGES and images) or words.stand_in(stored(root, content), path):
+            elif (path in PAGES and images) or (not is_code(path) and words.stand_in(stored(root, content), path)):
                 (files.keys if path in KEYS else files.pages).setdefault(content, set()).add(path)
             else:
                 others.add(content)
@@ -320,6 +323,11 @@ def is_film(name: str, images: set[str]) -> bool:
     """Whether a path is that of a picture of one of the films; `model.json` is none of the film `model`."""
     path = PurePosixPath(finished_name(name))
     return path.stem in images and path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES, LAYERS_SUFFIX)
+
+
+def is_code(name: str) -> bool:
+    """Whether a file that the pipeline wrote is code of a logged model, which no film changes."""
+    return name.endswith(".py")
 
 
 def search_unlisted(root: Path, versions: list[Version], files: PatientFiles) -> None:
@@ -370,7 +378,7 @@ def find_here(root: Path, files: PatientFiles, others: set[str]) -> None:
             files.here.append(path)
             if path.is_file() and (md5 := file_md5(path)) not in others and stored(root, md5).is_file():
                 files.objects.setdefault(md5, set()).add(below(root, path))
-        elif shows_many(PurePosixPath(name)) or (path.suffix != ".py" and words.stand_in(path, name)):
+        elif shows_many(PurePosixPath(name)) or (not is_code(name) and words.stand_in(path, name)):
             files.here.append(path)
     cached = {path.resolve() for _, path in all_objects(root)}
     files.behind = {path.resolve() for path in files.here if path.is_symlink() and path.is_file()} - cached

@@ -54,3 +54,17 @@ def kin(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
         groups = {row.get("group") for row in rows if row["patient_id"] in patients} - {None, ""}
         found |= {row["patient_id"] for row in rows if row.get("group") in groups}
     return found - patients
+
+
+def own_hashes(manifests: list[list[dict[str, str]]], patients: set[str]) -> set[str]:
+    """SHA-256 of source files and pixels of some patients' films, without those that another patient has, too.
+
+    Args:
+        manifests: rows of every version.
+        patients: pseudonyms.
+    """
+    own, others = set[str](), set[str]()
+    for row in (row for rows in manifests for row in rows):
+        hashes = {row["sha256"], row.get("pixel_sha256") or ""}
+        (own if row["patient_id"] in patients else others).update(hashes - {""})
+    return own - others

@@ -28,6 +28,7 @@ def print_found(files: PatientFiles, project: Project, verb: str) -> None:
                 f"person: films of {', '.join(sorted(files.kin))}; withdraw these patients, too, if so"
             )
         )
+    print_common(files)
     print_models(files, project)
 
 
@@ -37,9 +38,13 @@ def print_everywhere(files: PatientFiles, project: Project) -> None:
     if files.shared:
         print("the same bytes as files of others, as an empty mask or a copy has:")
         print_versions((", ".join(sorted(paths)), md5) for md5, paths in files.shared.items())
+    print_common(files)
     print_models(files, project)
     if files.unlisted_outs:
-        print("not searched, since this cache lacks the lists of their files; `dvc fetch --all-commits` brings them:")
+        print(
+            "not searched, since this cache lacks the lists of their files; `dvc fetch --all-commits` brings those "
+            "that no withdrawal removed:"
+        )
         print_versions((out, md5) for md5, out in files.unlisted_outs.items())
 
 
@@ -51,6 +56,17 @@ def print_cached(files: PatientFiles, verb: str) -> None:
         f"tables and pages that show or name them; {len(files.in_cache)} of them in this cache"
     )
     print_versions((", ".join(sorted(paths)), md5) for md5, paths in cached.items())
+
+
+def print_common(files: PatientFiles) -> None:
+    """The names that say little: files are left that name the film by nothing else."""
+    if common := sorted(files.words.common):
+        print(
+            one_line(
+                "looked for in tables of films, and with the suffix of a film, not in running text, where they can "
+                f"mean anything: {', '.join(common)}"
+            )
+        )
 
 
 def print_models(files: PatientFiles, project: Project) -> None:

@@ -74,7 +74,8 @@ def withdraw(
 def remove_patient(root: Path, files: PatientFiles, today: date) -> dict[str, int]:
     """Record and remove what was found of a patient; returns how many files each remote had."""
     numbers = dict.fromkeys(files.numbers, max(files.made_by.values(), default=""))
-    record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by | numbers, today)
+    films = dict.fromkeys(files.films, "")  # known by their bytes, under any key
+    record_withdrawal(root, dict.fromkeys(files.patients, "") | files.made_by | numbers | films, today)
     tables = {md5: table for md5 in files.keys if (table := shortened_table(stored(root, md5), files.patients))}
     lists = shortened_lists(root, files, tables)
     counts = remove_from_remotes(root, [*files.cached, *lists], files.words)
@@ -245,7 +246,7 @@ def why_not_divided(root: Path, rows: list[dict[str, str]]) -> str:
 
 
 def record_withdrawal(root: Path, patients: dict[str, str], today: date) -> None:
-    """Add pseudonyms, with the ids of their keys, and a date to the table by which ingest leaves the patient out."""
+    """Add pseudonyms, with the ids of their keys, and a date to the table by which ingest leaves films out."""
     rows = read_withdrawn(root / WITHDRAWN_PINS)
     for patient in sorted(patients.keys() - {row["patient_id"] for row in rows}):
         rows.append({"patient_id": patient, "withdrawn": today.isoformat(), "key_id": patients[patient]})

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from stages.common.core.errors import UserError
 from stages.common.core.process import process_name
+from stages.ingest.withdrawn import film_pseudonym, read_withdrawn
 from tests.helpers.files import tree_hash
 from tests.helpers.params import read_yaml
 from tests.helpers.paths import ROOT
@@ -532,7 +533,10 @@ def test_after_a_withdrawal_no_byte_and_no_row_of_the_patient_is_left(what: str,
     assert files.patients == {GONE}
     assert files.images == {"scan"}
     assert names_or_shows(ward) == {}
-    assert (ward / "data/pins/withdrawn.csv").read_text() == f"patient_id,withdrawn,key_id\n{GONE},2026-01-02,\n"
+    recorded = sorted([GONE, film_pseudonym("1")])
+    assert read_withdrawn(ward / "data/pins/withdrawn.csv") == [
+        {"patient_id": pseudonym, "withdrawn": "2026-01-02", "key_id": ""} for pseudonym in recorded
+    ]
     kept = {path.relative_to(ward).as_posix() for path in ward.rglob("scan.2.png") if "inbox" not in path.parts}
     assert len(kept) == 5
     assert len(list(ward.rglob(".scan.2.png-partial-*"))) == 3
@@ -827,6 +831,62 @@ def test_a_film_that_is_called_as_a_file_of_the_project_takes_no_such_file_with_
     assert (ward / "models/model.json").exists()
     assert not list((ward / "data").rglob("model.png")) + list((ward / "data").rglob("index.png"))
     assert names_or_shows(ward) == {}
+
+
+def test_a_film_that_is_called_as_a_word_of_every_text_takes_no_text_with_it(ward: Path) -> None:
+    """A name without ASCII letters becomes the id `image`; others are days and numbers."""
+    texts = {
+        "models/model.json": '{"input": "image", "since": "2024-01-31", "loss": 0.25}',
+        "models/1/mlflow/code/stages/x.py": "image = 2024-01-31",
+        "reports/paper_audit.csv": "claim,page\nan image of 2024-01-31 has 0.25,2\n",
+        "mlruns/1/r/artifacts/MLmodel": "image: 0.25",
+        "notes/readme.md": "an image of 2024-01-31: 0.25",
+    }
+    tables = {
+        "reports/films.csv": "image_id,n\nother,1\nimage,2\n",
+        "reports/list.json": '["x/2024-01-31.JPG"]',
+        "mlruns/1/r/artifacts/page.html": "<td>0.25.png</td>",
+    }
+    films = ward / "inbox/films"
+    for name in ("image", "2024-01-31", "0.25"):
+        (films / f"images/{name}.png").write_bytes(FILM + name.encode())
+    rows = f"image,{GONE},1,x/\u00fc.png\n2024-01-31,{GONE},3,x/2024-01-31.JPG\n0.25,{GONE},4,x/0.25.png\n"
+    (films / "manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}scan.2,{STAYS},2,b\n")
+    reproduce(ward)
+    for name, content in (texts | tables).items():
+        (ward / name).parent.mkdir(parents=True, exist_ok=True)
+        (ward / name).write_text(content)
+    found = patient_files(Project(ward), GONE)
+    assert found.words.common == {"image", "2024-01-31", "0.25"}
+    assert elsewhere(ward, found) == ["reports/films.csv", "reports/list.json"]
+    withdraw(Project(ward), GONE, date(2026, 1, 2))
+    assert {name for name in texts if (ward / name).is_file()} == set(texts)
+    assert not (ward / "mlruns/1/r/artifacts/page.html").exists()
+    assert held(ward, FILM + b"image") == []
+
+
+def test_pins_and_texts_in_other_spellings_that_name_a_film_are_named(ward: Path) -> None:
+    """JSON and addresses escape letters; pins of a data set have name and SHA-256."""
+    named = {
+        "notes/a.json": '{"film": "Anna M\\u00fcller"}',
+        "notes/b.html": '<img src="Anna%20M%c3%bcller.jpg">',
+        "notes/c.html": "Anna M&uuml;ller, Anna M&#xFC;ller",
+        "notes/d.txt": "Anna Mu\u0308ller.jpg",
+    }
+    pins = {
+        "data/pins/o--s--v1.sha256": f"{'1' * 64}  x/hand1.jpg\n",
+        "data/pins/s--v1.csv": f"name,bytes,sha256,address\nAnna Müller.jpg,1,{'2' * 64},https://example.org\n",
+        "data/pins/p--v1.sha256": f"{'3' * 64}  x/Anna.jpg\n",
+    }
+    rows = f"Anna_M_ller,{GONE},{'1' * 64},x/Anna M\u00fcller.jpg\nscan.2,{STAYS},2,b\n"
+    (ward / "inbox/films/manifest.csv").write_text(f"image_id,patient_id,sha256,source_file\n{rows}")
+    reproduce(ward)
+    for name, content in (named | pins | {"notes/other.json": '{"film": "Anna M"}'}).items():
+        (ward / name).parent.mkdir(parents=True, exist_ok=True)
+        (ward / name).write_text(content)
+    files, _ = withdraw(Project(ward), GONE, date(2026, 1, 2))
+    of_pins = [f"{name} (name and SHA-256, which `ingest` needs while the data set has the film)" for name in pins]
+    assert elsewhere(ward, files) == [*sorted(named), *of_pins[:2]]
 
 
 def test_words_are_found_as_words(tmp_path: Path) -> None:

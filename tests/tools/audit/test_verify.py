@@ -24,6 +24,7 @@ from stages.common.data.tables import SPLIT, write_table
 from stages.common.model.metrics import metrics
 from stages.ingest.dicom.pseudonyms import SAMPLE
 from stages.ingest.quality.duplicates import pixel_hash
+from stages.ingest.withdrawn import film_pseudonym
 from tests.helpers.commands import wrist
 from tests.helpers.files import flipped
 from tests.helpers.forgeries import as_json, cover_up, replace
@@ -31,7 +32,7 @@ from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import environment, run
 from tools.audit.check_account import check_account
 from tools.audit.check_cache import check_cache
-from tools.audit.check_data import check_films, check_prepared, check_raw, check_withdrawn
+from tools.audit.check_data import check_films, check_prepared, check_raw, check_withdrawn, films_by_hash
 from tools.audit.check_files import check_beside
 from tools.audit.check_former import check_former
 from tools.audit.check_libraries import check_libraries
@@ -598,10 +599,23 @@ def test_films_of_a_patient_who_withdrew_are_named(copied: str | None, tmp_path:
     if copied is not None:
         (tmp_path / "data/raw/withdrawn.csv").write_text(copied)
     check = Check()
-    check_withdrawn(tmp_path, check, {PATIENT, "p2"}, set())
+    check_withdrawn(tmp_path, check, {PATIENT: PATIENT, "p2": "p2"}, set())
     names = [finding.name for finding in check.findings]
     assert f"data/raw/manifest.csv: {PATIENT}" in names
     assert ("data/raw/withdrawn.csv" in names) is (copied is None or "2026" not in copied)
+
+
+@pytest.mark.parametrize("column", ["sha256", "pixel_sha256"])
+def test_a_film_of_a_patient_who_withdrew_is_known_under_another_name(column: str, tmp_path: Path) -> None:
+    """Its file was renamed, or a table gives it another patient: its bytes or its pixels are the same."""
+    hashes = {"sha256": "1" * 64, "pixel_sha256": "2" * 64}
+    for folder in ("data/pins", "data/raw"):
+        (tmp_path / folder).mkdir(parents=True)
+        rows = f"patient_id,withdrawn,key_id\n{film_pseudonym(hashes[column])},2026-11-25,\n"
+        (tmp_path / folder / "withdrawn.csv").write_text(rows)
+    films = pd.DataFrame([{"image_id": "renamed", **hashes}, {"image_id": "b", "sha256": "", "pixel_sha256": ""}])
+    check_withdrawn(tmp_path, check := Check(), films_by_hash(films), set())
+    assert [finding.name for finding in check.findings] == ["data/raw/manifest.csv: renamed"]
 
 
 def test_films_under_another_key_may_be_of_a_patient_who_withdrew(tmp_path: Path) -> None:
@@ -612,7 +626,7 @@ def test_films_under_another_key_may_be_of_a_patient_who_withdrew(tmp_path: Path
         )
     films_may_be_theirs = [f"data/pins/withdrawn.csv: {PATIENT}"]
     for keys, names in (({"11111111"}, []), ({SAMPLE.id}, []), ({"22222222"}, films_may_be_theirs), (set(), [])):
-        check_withdrawn(tmp_path, check := Check(), {"p2"}, keys)
+        check_withdrawn(tmp_path, check := Check(), {"p2": "p2"}, keys)
         assert [finding.name for finding in check.findings] == names
 
 
@@ -629,7 +643,7 @@ def test_a_withdrawal_that_takes_no_film_out_is_named(pseudonym: str, tmp_path: 
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "withdrawn.csv").write_text(f"patient_id,withdrawn,key_id\n{pseudonym},2026-11-25{end},\n")
     check = Check()
-    check_withdrawn(tmp_path, check, {PATIENT}, set())
+    check_withdrawn(tmp_path, check, {PATIENT: PATIENT}, set())
     (finding,) = check.findings
     assert finding.name == "data/pins/withdrawn.csv"
     assert finding.message.startswith("expected rows such as 4f4f64c971b7fe56,2026-01-31,8a1c0b2d")
