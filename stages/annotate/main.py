@@ -14,7 +14,7 @@ from stages import read_params
 from stages.annotate.expectations import dataset_facts, dataset_suite
 from stages.annotate.masks import contact_sheet, draw_mask
 from stages.annotate.params import Params
-from stages.annotate.split import assign, further_folds, require_sides
+from stages.annotate.split import divide
 from stages.common.core.errors import UserError, first_few
 from stages.common.core.files import new_folder, read_png, write_json, write_png
 from stages.common.core.validation import validate
@@ -45,10 +45,7 @@ def main(settings: Params) -> str:
     prepared = {row["image_id"]: row for row in PREPARED.rows(PREPARED.read_films(PREPROCESSED))}
     require_films(RAW / MANIFEST.name, films["image_id"], prepared)
     films["fracture"] = films["fractures"] > 0
-    sides = assign(films, settings.split)
-    folds = further_folds(films, sides, settings.split)
-    evaluated = read_params(PARAMS)["evaluate"]["folds"]
-    require_sides(sides.to_frame().join(folds), evaluated, films["fracture"] if settings.need_fractures else None)
+    sides, folds = divide(films, settings, read_params(PARAMS)["evaluate"]["folds"])
     shapes = shapes_by_film(ANNOTATIONS.rows(ANNOTATIONS.read(RAW)))
     require_shapes(films, shapes)
     rows: list[SplitRow] = []

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from stages.annotate.params import Given, Split, count_validation
+from stages.annotate.params import Given, Params, Split, count_validation
 from stages.common.core.errors import UserError, first_few
 from stages.common.data.layout import fold_column
 
@@ -18,6 +18,22 @@ WORDS = {
     "test": ("test", "testing"),
     "unused": ("unused", "spare", ""),
 }
+
+
+def divide(films: pd.DataFrame, settings: Params, evaluated: list[int]) -> tuple[pd.Series, pd.DataFrame]:
+    """The split, which is the first fold, and the further folds.
+
+    Args:
+        films: as for `assign`.
+        settings: of the stage.
+        evaluated: evaluate.folds.
+    Raises:
+        UserError: of `assign` and `require_sides`.
+    """
+    sides = assign(films, settings.split)
+    folds = further_folds(films, sides, settings.split)
+    require_sides(sides.to_frame().join(folds), evaluated, films["fracture"] if settings.need_fractures else None)
+    return sides, folds
 
 
 def assign(films: pd.DataFrame, settings: Split) -> pd.Series:

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.common.analysis.formatting import machine_in_words
 from stages.common.core.files import write_text
 from stages.common.core.hashing import sha256
 from stages.common.core.markdown import plain
@@ -15,7 +14,7 @@ from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import MANIFEST, QUARANTINE, SPLIT, is_synthetic
 from stages.recipes import recipe_name
 from stages.report import image_level
-from stages.report.evaluations import Evaluated, methods_of
+from stages.report.evaluations import Evaluated, machines_of, methods_of
 from stages.report.page import beyond_pixels, checks, sources, step_names
 from stages.report.sides import sides_of
 from stages.report.tables import FEW, SUBGROUP_HEAD, markdown, subgroup_cells
@@ -53,11 +52,12 @@ def write_cards(
     split = SPLIT.read(root / DATASET)
     first, folds = runs["adaptive"][0], params["evaluate"]["folds"]
     used = (split[[fold_column(fold) for fold in folds]] != "unused").any(axis="columns")
+    sides = sides_of(split, folds)
     shared = {
         "synthetic": int(is_synthetic(manifest).sum()),
         "sources": sources(manifest),
         "params": params,
-        "sides": sides_of(split, folds),
+        "sides": sides,
         "folds": len(folds),
         "patients": int(split["group"].nunique()),
         "prevalence": float(split.loc[used, "prevalence"].mean()),
@@ -68,7 +68,8 @@ def write_cards(
         verdict=verdict,
         comparison=markdown(results["comparison"]),
         scores=hugging_face_scores(results["comparison"]),
-        dataset=" and ".join(sorted(manifest["source"].unique())),
+        dataset=" and ".join(sides.tested),
+        runs=sum(map(len, runs.values())),
         subgroup_head=SUBGROUP_HEAD,
         subgroups=subgroup_cells(results["subgroups"]),
         few=FEW,
@@ -76,7 +77,7 @@ def write_cards(
         image_level=image_level.shown(results["image_level"], runs),
         model=first.model,
         only_mit=licences_behind(manifest[~is_synthetic(manifest)], runs) <= {"MIT"},  # that of this project's sample
-        machine=machine_in_words(first.model["machine"], first.metrics["device"]),
+        machines=machines_of(runs),
         recipe=recipe_name(params),
         methods=methods_of(runs),
         weights=[

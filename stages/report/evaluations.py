@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from stages.common.analysis.formatting import machine_in_words
 from stages.common.core.errors import UserError
 from stages.common.core.files import read_json
 from stages.common.data.layout import EVALUATION, METRICS, MODELS, PREDICTED_MASK, VALIDATION
@@ -46,6 +47,14 @@ def read_runs(root: Path, seeds: list[int], folds: list[int]) -> dict[str, list[
 def methods_of(runs: dict[str, list[Evaluated]]) -> dict[str, str]:
     """The weighting of each variant's losses; params.yaml gives one to all runs of a variant."""
     return {name: of_variant[0].model["weights"]["method"] for name, of_variant in runs.items()}
+
+
+def machines_of(runs: dict[str, list[Evaluated]]) -> str:
+    """What computed the trainings and the probabilities of test films; several where runs differ."""
+    items = [item for of_variant in runs.values() for item in of_variant]
+    return "; others on ".join(
+        sorted({machine_in_words(item.model["machine"], item.metrics["device"]) for item in items})
+    )
 
 
 def read_run(root: Path, run: Run) -> Evaluated:

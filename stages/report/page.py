@@ -11,7 +11,7 @@ from ruamel.yaml.compat import StringIO
 
 from stages.common.analysis import figures
 from stages.common.analysis import overlays as pictures
-from stages.common.analysis.formatting import machine_in_words, number, span
+from stages.common.analysis.formatting import number, span
 from stages.common.analysis.statistics import RESAMPLES
 from stages.common.analysis.templates import page_templates
 from stages.common.core.files import read_json, read_png
@@ -30,7 +30,7 @@ from stages.common.data.run_id import VARIANTS
 from stages.common.data.tables import QUARANTINE
 from stages.recipes import recipe_name
 from stages.report import image_level
-from stages.report.evaluations import Evaluated, methods_of
+from stages.report.evaluations import Evaluated, machines_of, methods_of
 from stages.report.films import TestFilms, cards, to_mail
 from stages.report.first_screen import first_screen
 from stages.report.public_params import public_params
@@ -143,7 +143,7 @@ def contents(
         "quality": without_escapes((root / QUALITY).read_text()),
         "checks": checks(root),
         "copy_bits": params["ingest"]["near_duplicate_bits"],
-        "machine": machine_in_words(first.model["machine"], first.metrics["device"]),
+        "machines": machines_of(runs),
         "params": as_yaml(public_params(params)),
         "recipe": recipe_name(params),
         "size": params["preprocess"]["size"],

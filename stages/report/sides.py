@@ -13,15 +13,16 @@ class Sides(NamedTuple):
     """Numbers of films, and what a reader must know of them.
 
     train: those of a training, with its validation films: `116`, or `115 to 116` where folds differ. validation: of
-    them, in the same form. test, unused: over all folds. only_tested: sources of which folds test films, and none
-    trains on any. external: how many films of these are tested. synthetic: which of the films are, in a sentence;
-    blank for none. useless: whether networks saw no other films than these.
+    them, in the same form. test, unused: over all folds. tested: sources of test films. only_tested: sources of which
+    folds test films, and none trains on any. external: how many films of these are tested. synthetic: which of the
+    films are, in a sentence; blank for none. useless: whether networks saw no other films than these.
     """
 
     train: str
     validation: str
     test: int
     unused: int
+    tested: list[str]
     only_tested: list[str]
     external: int
     synthetic: str
@@ -38,13 +39,15 @@ def sides_of(split: pd.DataFrame, folds: Sequence[int]) -> Sides:
     stands = split[[fold_column(fold) for fold in folds]]
     trained, validation, test = stands.isin(["train", "validation"]), stands == "validation", stands == "test"
     in_training, in_test, drawn = trained.any(axis="columns"), test.any(axis="columns"), is_synthetic(split)
-    sources = set(split["source"][in_test]) - set(split["source"][in_training])
+    tested = set(split["source"][in_test])
+    sources = tested - set(split["source"][in_training])
     of_training, of_test = drawn[in_training], drawn[in_test]
     return Sides(
         train=from_to(trained.sum()),
         validation=from_to(validation.sum()),
         test=len(of_test),
         unused=int((stands == "unused").all(axis="columns").sum()),
+        tested=sorted(tested),
         only_tested=sorted(sources),
         external=int(split["source"][in_test].isin(sources).sum()),
         synthetic=which_are_synthetic(of_training, of_test),

@@ -233,12 +233,13 @@ def outcome(comparison: pd.DataFrame, paired: pd.DataFrame) -> Conclusion:
 def verdict(comparison: pd.DataFrame, paired: pd.DataFrame, seeds: int) -> str:
     """Whether adaptive beats baseline, as far as the numbers support it, unless neither network is of any use."""
     gain: Any = comparison.set_index("row").loc[GAIN]
-    test = paired.set_index("metric").loc["f1"]
+    test: Any = paired.set_index("metric").loc["f1"]
     covered = "films" if seeds == 1 else f"films and of {seeds} seeds"
     interval = f"95 % interval over the choice of {covered} {gain['f1_low']:+.3f} to {gain['f1_high']:+.3f}"
+    p = "undefined" if math.isnan(test["permutation"]) else f"p = {test['permutation']:.2g}"
     numbers = (
         f"F1 differs by {gain['f1']:+.3f}, {'no interval' if math.isnan(gain['f1_low']) else interval}; "
-        f"permutation test over {test['patients']:.0f} patients: p = {test['permutation']:.2g}"
+        f"permutation test over {test['patients']:.0f} patients: {p}"
     )
     # Training from another seed changes the difference as well, and can change its sign.
     caveat = " One seed: training variance is not estimated; train from several seeds." if seeds == 1 else ""

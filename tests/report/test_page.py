@@ -21,7 +21,7 @@ from stages.common.core.files import read_json, write_json
 from stages.common.data.layout import DATASET, PARAMS, RAW, REPORTS
 from stages.common.data.tables import COMPARISON, IMAGE_LEVEL, MANIFEST, SPLIT, SUBGROUPS, write_table
 from stages.report import cards
-from stages.report.evaluations import read_runs
+from stages.report.evaluations import machines_of, read_runs
 from stages.report.films import read_films
 from stages.report.image_level import HEAD
 from stages.report.page import question, steps, weighting_sentence
@@ -164,9 +164,19 @@ def test_cards_name_sources_that_only_the_test_has_and_the_films_of_each_fold(pr
     card, sheet = ((own / "reports" / name).read_text() for name in ("MODEL_CARD.md", "DATASHEET.md"))
     assert "| 8 of 8 test films, of ward &lt;b>, on none of which a network was trained |" in card
     assert "to films of another hospital.\n" in card
+    assert {result.dataset_name for result in ModelCard(card).data.eval_results} == {"ward <b>"}, "tested on no other"
+    assert "Means over the trainings, numbers of boxes and films too:" in card
     assert ModelCard(card).data.license == "mit"
     assert "15 to 16 for training (of which 4 for validation) in each of 2 folds, 8 for the test, 0 unused" in sheet
     assert "a segmentation network: 15 to 16 a fold and 8." in sheet
+
+
+def test_each_machine_that_trained_is_named(project: Path) -> None:
+    runs = read_runs(project, [1, 2], [1])
+    here = machines_of(runs)
+    runs["baseline"][1].model["machine"]["device"] = "NVIDIA H200"
+    assert machines_of(runs).startswith("NVIDIA H200; ")
+    assert machines_of(runs).endswith(f"; others on {here}")
 
 
 def test_the_page_asks_what_was_trained_and_says_which_weights_were_in_force() -> None:

@@ -74,6 +74,9 @@ def test_a_network_that_beats_no_trivial_predictor_is_named() -> None:
     assert "Their difference says nothing about the weights (F1 differs by +0.000, no interval; " in neither
     assert "told apart" not in neither
     assert "nan" not in neither
+    one_patient = compare_metrics(good, nothing, pd.Series(["p"] * len(good)), ("f1",))
+    alone = verdict(compare(good, nothing, PATIENTS, naive(good), audit()), one_patient, 1)
+    assert "permutation test over 1 patients: undefined)" in alone
 
 
 def test_identical_models_cannot_be_told_apart() -> None:

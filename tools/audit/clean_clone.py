@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dvc.config import Config
+from configobj import ConfigObj
 
 from stages.common.core.busy import busy
 from stages.common.core.errors import UserError, error_list, first_few
@@ -177,8 +177,9 @@ def verify_commit(root: Path, revision: str, words: list[str]) -> int:
             for path in (*sorted(inputs_and_outputs | encoders), *DOCUMENTS):
                 bring(root, clone, path)
         cache = cache_folder(root).parent.parent
-        with Config(str(clone / ".dvc")).edit("local") as settings:  # which quotes what must be
-            settings["core"]["site_cache_dir"] = str(clone / ".dvc/site-cache")
-            settings["cache"]["dir"] = str(cache)
+        settings = ConfigObj(str(clone / ".dvc/config.local"), encoding="utf-8")  # DVC's own writer has ASCII only
+        settings["core"] = {"site_cache_dir": str(clone / ".dvc/site-cache")}
+        settings["cache"] = {"dir": str(cache)}
+        settings.write()
         command = [sys.executable, "-c", START, "audit", "verify", *words]
         return subprocess.run(command, cwd=clone, env=environment(clone), check=False).returncode

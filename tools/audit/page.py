@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from stages.common.analysis.templates import page_templates
 from stages.common.core.printed import one_line
@@ -84,7 +85,7 @@ def render(project: Project, target: Path, altered: Sequence[str] = ()) -> str:
     runs = [run_of(project, run) for run in project.runs]
     names = sorted({row["image_id"] for run in runs for row in run.rows})
     page.filters["shortened"], page.filters["plain"] = shortened, one_line
-    page.filters["link"] = lambda path: os.path.relpath(project.root / path, target.resolve().parent)
+    page.filters["link"] = lambda path: quote(os.path.relpath(project.root / path, target.resolve().parent))
     return page.get_template("page.html").render(
         title=TITLE,
         cells=[row for row in project.rows(REPORTS, COMPARISON) if row["row"] in VARIANTS],
@@ -93,7 +94,11 @@ def render(project: Project, target: Path, altered: Sequence[str] = ()) -> str:
         films=[film_of(project, name) for name in names],
         stages=[stage_of(project, name) for name in project.lock.stages],
         commit=git(project.root, "rev-parse", "HEAD").strip(),
-        doubts=[*project.doubts, *(f"{name} is not as its stage wrote it" for name in altered)],  # read by now
+        doubts=[
+            *project.doubts,  # read by now
+            *(f"{name} is not as its stage wrote it" for name in altered),
+            *project.lacking_history,
+        ],
     )
 
 

@@ -53,7 +53,7 @@ def print_cached(files: PatientFiles, verb: str) -> None:
     cached = files.cached
     print(
         f"{verb}, in all versions: {len(files.objects)} files of these films only, {len(cached) - len(files.objects)} "
-        f"tables and pages that show or name them; {len(files.in_cache)} of them in this cache"
+        f"tables and pages that name them, or show films of the same data; {len(files.in_cache)} of them in this cache"
     )
     print_versions((", ".join(sorted(paths)), md5) for md5, paths in cached.items())
 

@@ -379,7 +379,7 @@ def code(graph: Graph, stage: Stage) -> str:
 
 
 def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
-    """What lies before the pipeline: the inbox, and which sources were read from it, under which licence.
+    """What lies before the pipeline: pins, or the inbox, and which sources were read from it, under which licence.
 
     Args:
         project: whose files.csv is read.
@@ -389,10 +389,11 @@ def source(project: Project, graph: Graph, dep: str, md5: str) -> str:
     Returns:
         `dep`, which is the node's name.
     """
-    graph.add(dep, "inbox", md5=md5)
-    if not Path(dep).is_relative_to(PINS):
+    kind = "pins" if Path(dep).is_relative_to(PINS) else "inbox"
+    graph.add(dep, kind, md5=md5)
+    if kind == "inbox":
         for name, licences, files in project.sources:
-            graph.add(dep, "inbox", graph.add(f"source {name}", "source", files=files, licence=", ".join(licences)))
+            graph.add(dep, kind, graph.add(f"source {name}", "source", files=files, licence=", ".join(licences)))
     return dep
 
 

@@ -212,9 +212,11 @@ def films_left(project: Project, patients: set[str]) -> str:
         return f"`dvc repro` says whether more films are left than annotate.split in {PARAMS} asks for"
     left = [row for row in rows if row["patient_id"] not in patients]
     split = lookup(params_here(project.root), "annotate.split") or {}
-    need = split.get("train", 0) + split.get("test", 0)
-    if len(left) == len(rows) or not need:
+    need = split.get("train", 0) + split.get("test", 0)  # none where the source's table gives the sides
+    if len(left) == len(rows):
         return ""
+    if not left:
+        return "no film is left: `dvc repro` needs others"
     if len(left) >= need:
         return why_not_divided(project.root, left)
     return (
@@ -230,16 +232,16 @@ def why_not_divided(root: Path, rows: list[dict[str, str]]) -> str:
         root: of the project.
         rows: of the manifest.
     """
-    from stages.annotate.split import assign  # with scikit-learn: a second
+    from stages.annotate.split import divide  # with scikit-learn: a second
 
     films = pd.DataFrame(rows)
     films["fracture"] = films["fractures"].astype(int) > 0
     try:
-        split = settings_of(root, "annotate").split
+        settings, evaluated = settings_of(root, "annotate"), settings_of(root, "evaluate").folds
     except (UserError, ValidationError):  # which `dvc repro` names
         return ""
     try:
-        assign(films, split)
+        divide(films, settings, evaluated)
     except UserError as error:
         return f"{len(rows)} films are left, and they cannot be divided as before: {error}"
     return ""

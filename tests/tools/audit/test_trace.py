@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -54,7 +55,7 @@ def test_a_number_leads_to_every_stage_and_source(project: Path) -> None:
         assert f"code of {facts['stage']}" in graph.origins[name]
     recipe = graph.nodes[f"models/adaptive/{RUN}"].facts["recipe"]
     assert recipe.startswith("paper, changed: preprocess.size 64 (256), train.network.channels [16, 8, 8] (")
-    assert graph.nodes["data/pins/weights.csv"].kind == "inbox"
+    assert graph.nodes["data/pins/weights.csv"].kind == "pins"
     assert not graph.origins["data/pins/weights.csv"]
     assert graph.nodes["params of train@adaptive-1-1"].facts["train.adaptive"]["method"] == "linear"
 
@@ -451,7 +452,19 @@ def test_a_clone_without_earlier_commits_says_so(own: Path, tmp_path: Path) -> N
     run(own, "git", "commit", "-q", "--allow-empty", "-m", "later")
     run(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{own}", "shallow")
     assert Project(own).lacking_history == []
-    assert len(Project(tmp_path / "shallow").lacking_history) == 1
+    (said,) = (clone := Project(tmp_path / "shallow")).lacking_history
+    for folder in ("data", "models", "reports"):
+        shutil.copytree(own / folder, clone.root / folder, dirs_exist_ok=True)
+    assert said in render(clone, clone.root / "page.html")
+    assert said not in render(Project(own), own / "page.html")
+
+
+def test_the_page_of_another_folder_links_to_pictures_whatever_the_folders_are_called(
+    own: Path, tmp_path: Path
+) -> None:
+    assert 'src="../data/raw/images/' in render(Project(own), own / "reports/page.html")
+    other = own.rename(tmp_path / "ä #1")
+    assert 'src="%C3%A4%20%231/data/raw/images/' in render(Project(other), tmp_path / "page.html")
 
 
 def test_a_stage_keeps_the_commit_that_brought_its_result(own: Path) -> None:

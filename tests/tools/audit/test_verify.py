@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -992,9 +993,16 @@ def test_an_honest_project_of_other_choices_is_called_good(own: Path, capsys: py
     assert "no discrepancy" in capsys.readouterr().out
 
 
-def test_a_commit_is_checked_in_a_folder_whose_name_settings_must_quote(own: Path, tmp_path: Path) -> None:
-    own.rename(tmp_path / "a, b")
-    assert verify_commit(tmp_path / "a, b", "HEAD", []) == 0
+@pytest.mark.parametrize("name", ["a, b", "jürgen 深"])
+def test_a_commit_is_checked_in_a_folder_whatever_its_name(
+    name: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC's own writer of settings fails on letters beyond ASCII."""
+    own.rename(tmp_path / name)
+    (tmp_path / f"of {name}").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / f"of {name}"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert verify_commit(tmp_path / name, "HEAD", []) == 0
 
 
 def test_source_files_that_a_clone_has_not_are_left_unchecked(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from stages.common.data.layout import RAW, WITHDRAWN_PINS
 from stages.common.data.tables import MANIFEST
 from tests.helpers.commands import wrist
 from tests.helpers.files import tree_hash
+from tests.helpers.params import read_yaml, write_yaml
 from tests.helpers.processes import run
 from tools.audit.dvc_cache import file_md5, listing, object_path
 from tools.audit.patient_files import patient_files
@@ -46,6 +47,21 @@ def test_films_that_can_no_more_be_divided_are_said_before_dvc_repro_fails(own: 
     assert said.startswith("24 films are left, and they cannot be divided as before: annotate.split")
     (own / "params.yaml").write_text("annotate: {}\n")
     assert why_not_divided(own, [{"fractures": "1"}]) == ""
+
+
+def test_a_side_that_a_source_gives_to_one_patient_alone_is_said_to_be_empty(own: Path) -> None:
+    params = read_yaml(own / "params.yaml")
+    params["annotate"]["split"] = {"by": "given", "validation": 0.2}
+    write_yaml(own / "params.yaml", params)
+    manifest = MANIFEST.read(own / RAW)
+    patient = manifest["patient_id"].iloc[0]
+    manifest["split"] = ["test" if row == patient else "train" for row in manifest["group"]]
+    rows = [{key: str(value) for key, value in row.items()} for row in MANIFEST.rows(manifest)]
+    assert why_not_divided(own, rows) == ""
+    left = [row for row in rows if row["patient_id"] != patient]
+    said = f"{len(left)} films are left, and they cannot be divided as before: annotate.split.by: expected films that "
+    assert why_not_divided(own, left).startswith(f"{said}their source marks as test, found none")
+    assert films_left(Project(own), set(manifest["patient_id"])).startswith("no film is left")
 
 
 def test_a_dry_run_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +154,7 @@ def test_what_is_said_to_go_is_not_said_to_be_in_the_cache_where_it_is_not(
     capsys.readouterr()
     assert wrist("audit", "withdraw", patient, "--dry-run") == 0
     said = capsys.readouterr().out
-    assert f"show or name them; {len(found.cached) - 1} of them in this cache\n" in said
+    assert f"name them, or show films of the same data; {len(found.cached) - 1} of them in this cache\n" in said
     (line,) = [line for line in said.splitlines() if line.startswith("  data/levels/index.csv (")]
     assert line.startswith("  data/levels/index.csv (2 versions, md5 ")
 
