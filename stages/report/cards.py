@@ -73,10 +73,11 @@ def write_cards(
         subgroup_head=SUBGROUP_HEAD,
         subgroups=subgroup_cells(results["subgroups"]),
         few=FEW,
-        more=beyond_pixels(runs),
+        more=beyond_pixels(runs, params["evaluate"]["boundary_px"]),
         image_level=image_level.shown(results["image_level"], runs),
         model=first.model,
         only_mit=licences_behind(manifest[~is_synthetic(manifest)], runs) <= {"MIT"},  # that of this project's sample
+        pretrained=any(item.model["pretrained"] for of_variant in runs.values() for item in of_variant),
         machines=machines_of(runs),
         recipe=recipe_name(params),
         methods=methods_of(runs),

@@ -119,7 +119,7 @@ def contents(
             f"{name} {', '.join(f'{t:g}' for t in sorted(evaluated))}" for name, evaluated in thresholds.items()
         ),
         "origin": first.metrics["threshold"]["from"],
-        "more": beyond_pixels(runs),
+        "more": beyond_pixels(runs, params["evaluate"]["boundary_px"]),
         "image_level": image_level.shown(results["image_level"], runs),
         "statistics": paired_cells(statistics),
         "subgroup_head": SUBGROUP_HEAD,
@@ -185,8 +185,13 @@ def spread(comparison: pd.DataFrame, name: str) -> tuple[str, str]:
     return number(row["f1_seed_sd"], ".3f"), number(row["f1_fold_sd"], ".3f")
 
 
-def beyond_pixels(runs: dict[str, list[Evaluated]]) -> list[tuple[str, str, str]]:
-    """What pixel metrics do not tell, in words and numbers, for baseline and adaptive: means over runs."""
+def beyond_pixels(runs: dict[str, list[Evaluated]], boundary_px: float) -> list[tuple[str, str, str]]:
+    """What pixel metrics do not tell, in words and numbers, for baseline and adaptive: means over runs.
+
+    Args:
+        runs: of each variant.
+        boundary_px: of params.yaml, pixels.
+    """
     rows = [
         ("AUPRC of all pixels", "auprc", ".3f"),
         ("annotated boxes", "detection.fractures", "g"),
@@ -194,7 +199,7 @@ def beyond_pixels(runs: dict[str, list[Evaluated]]) -> list[tuple[str, str, str]
         ("boxes with a region's centre in them", "detection.found_centre", "g"),
         ("regions outside every box, per film", "detection.false_regions_per_image", ".2f"),
         ("share of films whose most probable pixel lies in a box", "detection.pointing", ".2f"),
-        ("outline within tolerance (NSD), mean", "boundary.nsd", ".3f"),
+        (f"outline within {boundary_px:g} pixels (NSD), mean", "boundary.nsd", ".3f"),
         ("95 % Hausdorff distance, mean, pixels", "boundary.hd95_px", ".1f"),
         ("the same in mm, where spacing is known", "boundary.hd95_mm", ".1f"),
         ("calibration error (ECE, 15 steps)", "calibration.ece", ".4f"),

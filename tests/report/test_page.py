@@ -205,7 +205,8 @@ def test_a_licence_that_begins_as_mit_is_not_mit(licence: str, project: Path, tm
     manifest.loc[0, ["source", "licence"]] = ["ward", licence]
     write_table(own / RAW / MANIFEST.name, manifest)
     cards.write_cards(own, read_runs(own, [1, 2], [1]), results_of(own), "Verdict.", read_params(own / PARAMS))
-    assert ModelCard((own / "reports/MODEL_CARD.md").read_text()).data.license == "other"
+    read = ModelCard((own / "reports/MODEL_CARD.md").read_text()).data
+    assert (read.license, read.license_name) == ("other", "those of the films")
 
 
 def test_weights_have_the_licences_of_their_films_and_of_their_encoder(project: Path) -> None:
@@ -220,6 +221,7 @@ def test_weights_have_the_licences_of_their_films_and_of_their_encoder(project: 
     cards.write_cards(own, runs, results_of(own), "Verdict.", read_params(own / PARAMS))
     read = ModelCard((own / "reports/MODEL_CARD.md").read_text()).data
     assert (read.license, read.license_link) == ("other", "DATASHEET.md")
+    assert read.license_name == "those of the films and of the encoder's weights"
 
 
 def test_the_card_hides_the_numbers_of_small_subgroups_as_the_page_does(project: Path) -> None:
@@ -234,6 +236,7 @@ def test_cards_say_what_was_run(project: Path) -> None:
     assert "**The films are synthetic: these scores say nothing about patients. Networks saw no others, so that" in card
     assert card.count("/seed-2-fold-1`") == 2
     assert "6 epochs of AdamW, batch 4" in card
+    assert "| outline within 3 pixels (NSD), mean |" in card
     assert "- 24 films, " in sheet
     assert "16 for training (of which 4 for validation), 8 for the test, 0 unused" in sheet
     assert not {"None", "nan"} & set((card + sheet).split())

@@ -305,7 +305,8 @@ def croissant(project: Project) -> str:
     table = [{"sources/name": name, "sources/licence": licence} for name in licences for licence in licences[name]]
     metadata = mlc.Metadata(
         name=NAME,
-        description="Wrist films and fracture masks, split by patient; pictures lie beside the table.",
+        description="Wrist films and fracture masks. Films of one patient, as far as sources say whose they are, stay "
+        "on one side of the split. Pictures lie beside the table.",
         url=f"urn:{NAME}",
         version=f"1.0.0+{project.lock.hashes[str(DATASET)][:12]}",  # what follows the plus follows from the data
         date_published=commit_date(project),

@@ -266,7 +266,8 @@ def model_of(what: str) -> str:
     """models/adaptive/seed-2-fold-1 of adaptive-2-1; blank for anything else."""
     words = what.split("-")
     if len(words) == 3 and words[0] in VARIANTS and words[1].isdecimal() and words[2].isdecimal():
-        return str(MODELS / Run(words[0], int(words[1]), int(words[2])).folder)
+        run = Run(words[0], int(words[1]), int(words[2]))
+        return str(MODELS / run.folder) if str(run) == what else ""  # `adaptive-05-1` is none
     return ""
 
 

@@ -459,6 +459,12 @@ def test_a_clone_without_earlier_commits_says_so(own: Path, tmp_path: Path) -> N
     assert said not in render(Project(own), own / "page.html")
 
 
+@pytest.mark.parametrize("name", ["adaptive-05-1", "adaptive-1-\u0661"])
+def test_a_number_in_another_spelling_is_no_model(name: str, project: Path) -> None:
+    with pytest.raises(UserError, match="found nothing so"):
+        trace(Project(project), name)
+
+
 def test_the_page_of_another_folder_links_to_pictures_whatever_the_folders_are_called(
     own: Path, tmp_path: Path
 ) -> None:
