@@ -213,7 +213,7 @@ def films_left(project: Project, patients: set[str]) -> str:
     left = [row for row in rows if row["patient_id"] not in patients]
     split = lookup(params_here(project.root), "annotate.split") or {}
     need = split.get("train", 0) + split.get("test", 0)  # none where the source's table gives the sides
-    if len(left) == len(rows):
+    if len(left) == len(rows) or not split:
         return ""
     if not left:
         return "no film is left: `dvc repro` needs others"

@@ -96,7 +96,6 @@ def test_three_workers_lose_and_double_nothing_when_one_is_killed_and_the_server
     names = Counter(f"wide-{trial.user_attrs.get('first', trial.number)}" for trial in done)
     assert set(names.values()) == {1}, "an experiment counts once"
     assert set(names) == {path.name for path in tmp_path.glob("wide-*")}
-    assert len({str(trial.params) for trial in done}) == TRIALS
     runs = Counter(name for _, name in lines())
     assert sum(runs.values()) - len(runs) <= 1, "only the killed trial is trained again"
     assert lost in names
