@@ -156,7 +156,10 @@ class Project:
         """
         path = folder / table.name
         if not (self.root / path).is_file():
-            raise UserError(f"{path}: expected a table of the pipeline, found none; run `dvc checkout` or `dvc repro`")
+            raise UserError(
+                f"{path}: expected a table of the pipeline, found none; run `dvc repro`, or `dvc checkout` where no "
+                "withdrawal removed it"
+            )
         self.note(path)
         with (self.root / path).open(newline="", errors="replace") as file:
             try:
